@@ -1,0 +1,81 @@
+"""Settings: file < environment < command line; unknown keys are refused."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stedi.errors import UsageError
+
+Policy = Literal["customer", "reading"]
+
+
+class Consent(BaseModel):
+    """How far a customer's consent reaches."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Policy = Field(
+        "customer",
+        description="customer: all readings of a customer whose consent is in force; "
+        "reading: only those taken while it was in force",
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    landing: str = Field("landing", description="folder or s3:// prefix with one folder a feed")
+    warehouse: Path = Field(Path("lakehouse"), description="folder of the tables and their catalog")
+    consent: Consent = Consent()
+    pseudonym_key: SecretStr | None = Field(
+        None, description="secret that keys the pseudonyms; made on the first run when absent"
+    )
+    memory_limit: str | None = Field(None, description="the embedded engine's memory, such as 8GB")
+    threads: int | None = Field(None, ge=1, description="the embedded engine's threads")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above what the file gave (which arrives by `init`)."""
+        return env_settings, init_settings
+
+
+def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
+    """Read settings from a TOML file, the environment and the options that were given.
+
+    Raises:
+        UsageError: the file is missing or malformed, or a key or value is not valid.
+    """
+    path = file or Path("stedi.toml")
+    values: dict[str, Any] = {}
+    if file is not None or path.exists():
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"configuration file {path} does not exist") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"configuration file {path} can't be read: {error}") from None
+    try:
+        settings = Settings(**values)
+        given = {key: value for key, value in options.items() if value is not None}
+        if policy := given.pop("policy", None):
+            given["consent"] = {"policy": policy}
+        merged = settings.model_dump() | given
+        return Settings.model_construct(**Settings.__pydantic_validator__.validate_python(merged).__dict__)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {key!r}: {first['msg']}") from None

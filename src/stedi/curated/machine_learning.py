@@ -1,0 +1,43 @@
+"""Step-trainer readings beside the accelerometer readings of the same customer and moment."""
+
+from stedi.curated.pseudonym import pseudonym
+from stedi.table import Column, Rule, Table
+
+TABLE = Table(
+    name="machine_learning_curated",
+    zone="curated",
+    meaning="step-trainer readings with the same customer's accelerometer readings of the same moment, under pseudonyms",
+    grain="one step-trainer reading × one accelerometer reading",
+    key=("customer_pseudonym", "device_pseudonym", "timeStamp", "distanceFromObject", "x", "y", "z"),
+    inputs=("step_trainer_trusted", "accelerometer_trusted", "customers_curated"),
+    columns=(
+        Column("customer_pseudonym", "string", "the customer, under a keyed pseudonym", required=True),
+        Column("device_pseudonym", "string", "the step trainer, under a keyed pseudonym", required=True),
+        Column("timeStamp", "long", "when both readings were taken (ms since the epoch, UTC)", required=True),
+        Column("x", "double", "acceleration along the phone's x axis", required=True),
+        Column("y", "double", "acceleration along the phone's y axis", required=True),
+        Column("z", "double", "acceleration along the phone's z axis", required=True),
+        Column("distanceFromObject", "double", "distance of the object in front of the step trainer", required=True),
+    ),
+    query=f"""
+WITH devices AS (
+    SELECT serialNumber, {pseudonym("'device:' || serialNumber")} AS device_pseudonym
+    FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
+)
+SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
+FROM step_trainer_trusted AS s
+JOIN accelerometer_trusted AS a ON a.person = s.person AND a.timeStamp = s.sensorReadingTime
+JOIN customers_curated AS c ON c.person = s.person
+JOIN devices AS d ON d.serialNumber = s.serialNumber
+""",
+    rules=(
+        Rule("known_pseudonym", "error", "every row belongs to a customer in customers_curated", violations="""
+            SELECT coalesce(sum(n), 0) FROM (
+                SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
+            WHERE NOT EXISTS (
+                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)"""),
+    ),
+    day="timeStamp",
+    sort=("customer_pseudonym", "timeStamp"),
+    parameters=("pseudonym_inner", "pseudonym_outer"),
+)

@@ -1,0 +1,27 @@
+"""Keyed pseudonyms, so that the same person can be followed without being named.
+
+HMAC-SHA256 (RFC 2104) written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
+The padded keys reach the query as the parameters `$pseudonym_inner` and `$pseudonym_outer`.
+"""
+
+_BLOCK_BYTES = 64  # SHA-256 hashes 64-byte blocks (FIPS 180-4)
+
+
+def pseudonym(value: str) -> str:
+    """SQL for the pseudonym (64 hexadecimal digits) of a string expression."""
+    return f"sha256($pseudonym_outer || unhex(sha256($pseudonym_inner || encode({value}))))"
+
+
+def padded_keys(key: bytes) -> dict[str, bytes]:
+    """The two blocks that HMAC derives from a key of at most 64 bytes, by parameter name.
+
+    Raises:
+        ValueError: the key is empty or longer than a block.
+    """
+    if not 0 < len(key) <= _BLOCK_BYTES:
+        raise ValueError(f"a pseudonym key has 1 to {_BLOCK_BYTES} bytes")
+    block = key.ljust(_BLOCK_BYTES, b"\0")
+    return {
+        "pseudonym_inner": bytes(byte ^ 0x36 for byte in block),
+        "pseudonym_outer": bytes(byte ^ 0x5C for byte in block),
+    }

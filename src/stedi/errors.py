@@ -1,0 +1,42 @@
+"""Every error that the program raises on purpose.
+
+StediError                 one line for the user, exit code 1
+├── UsageError             the request itself is wrong, exit code 2
+├── LandingError           a landing folder or file can't be used
+├── WarehouseError         the warehouse can't be opened, read or written
+│   └── WarehouseBusyError another run holds the warehouse
+├── QueryError             the user's SQL was refused or failed
+└── RuleError              an error-level rule failed, so a table was not published
+"""
+
+
+class StediError(Exception):
+    """What failed, where, for how many rows, and what to do next, in one line."""
+
+    exit_code = 1
+
+
+class UsageError(StediError):
+    """The request can't be understood: unknown table, unknown setting, impossible option."""
+
+    exit_code = 2
+
+
+class LandingError(StediError):
+    """A landing folder is missing or unreadable."""
+
+
+class WarehouseError(StediError):
+    """The warehouse can't be opened, read or written."""
+
+
+class WarehouseBusyError(WarehouseError):
+    """Another run is working on this warehouse."""
+
+
+class QueryError(StediError):
+    """The SQL was refused (it would write or read outside the tables) or failed."""
+
+
+class RuleError(StediError):
+    """An error-level rule failed; the table keeps its last good snapshot."""

@@ -1,0 +1,30 @@
+"""Customer records as received from the website and the fulfilment system: a change feed."""
+
+from stedi.landing.feed import Feed, Field
+from stedi.table import Rule
+
+FEED = Feed(
+    name="customer",
+    folders=("customer", "customers"),
+    meaning="customer records as received: a change feed in which consent comes and goes",
+    fields=(
+        Field("customerName", "text", "full name", personal=True),
+        Field("email", "text", "e-mail address; identifies the customer, trimmed and case-folded", personal=True),
+        Field("phone", "text", "phone number", personal=True),
+        Field("birthDay", "text", "date of birth as given", personal=True),
+        Field("serialNumber", "text", "serial number of the device as the fulfilment system has it: a claim", personal=True),
+        Field("registrationDate", "milliseconds", "when the customer registered (ms since the epoch, UTC)"),
+        Field("lastUpdateDate", "milliseconds", "when this record was written (ms since the epoch, UTC)"),
+        Field("shareWithResearchAsOfDate", "milliseconds", "since when the customer shares with research; empty: not", lenient=True),
+        Field("shareWithPublicAsOfDate", "milliseconds", "since when the customer shares with the public; empty: not", lenient=True),
+        Field("shareWithFriendsAsOfDate", "milliseconds", "since when the customer shares with friends; empty: not", lenient=True),
+    ),
+    one_of=("lastUpdateDate", "registrationDate"),
+    rules=(
+        Rule("has_email", "warn", "a record without an e-mail address belongs to nobody that we can name",
+             where="email IS NULL OR trim(email) = ''"),
+        # No one alive was born before 1900; the public landing set has birthdays from 967.
+        Rule("plausible_birthday", "warn", "a date of birth lies between 1900 and the record's own time",
+             where="birthDay IS NOT NULL AND birthDay < '1900-01-01'"),
+    ),
+)

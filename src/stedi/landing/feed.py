@@ -1,0 +1,82 @@
+"""What a feed is: its folders, its fields, and the landing table that holds its records."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from stedi.table import Column, Rule, Table
+
+FieldKind = Literal["text", "milliseconds", "number"]
+
+# The last millisecond of the year 9999: what a four-digit year can say.
+LAST_MILLISECOND = 253_402_300_799_999
+
+_COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
+    "text": "string",
+    "milliseconds": "long",
+    "number": "double",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a feed's records.
+
+    `spellings` are the exact keys read on the fast path; any other case is read too, slower.
+    An unreadable value of a `lenient` field keeps the record: the field is left empty and the
+    value is kept among the extra fields.
+    """
+
+    name: str
+    kind: FieldKind
+    meaning: str
+    required: bool = False
+    personal: bool = False
+    lenient: bool = False
+    other_spellings: tuple[str, ...] = ()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        return (self.name, *self.other_spellings)
+
+
+PROVENANCE = (
+    Column("extra_fields", "string", "keys that the schema does not know, with their values, as JSON"),
+    Column("source_file", "string", "file that the record came from, relative to the landing folder", required=True),
+    Column("source_position", "long", "number of the record in its file, from 1", required=True),
+    Column("arrived_at", "timestamptz", "when the file was last written", required=True),
+)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One feed of JSON files: where they land and what their records hold.
+
+    A record must hold at least one of the fields in `one_of`, where there are any.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    fields: tuple[Field, ...]
+    meaning: str
+    one_of: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def table(self) -> Table:
+        """The landing table: the feed's fields as received, plus where each record came from."""
+        columns = tuple(
+            Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required)
+            for f in self.fields
+        )
+        # Keys that we do not know may hold anything, so they count as personal.
+        provenance = (replace(PROVENANCE[0], personal=True), *PROVENANCE[1:])
+        return Table(
+            name=f"{self.name}_landing",
+            zone="landing",
+            meaning=self.meaning,
+            grain="one record received",
+            key=("source_file", "source_position"),
+            columns=columns + provenance,
+            rules=self.rules,
+            sort=("source_file", "source_position"),
+        )

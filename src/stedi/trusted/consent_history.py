@@ -1,0 +1,56 @@
+"""Intervals in which each customer's research consent was in force."""
+
+from stedi.table import Column, Rule, Table
+from stedi.trusted.consent import CHANGES
+
+TABLE = Table(
+    name="consent_history",
+    zone="trusted",
+    meaning="when each customer's consent to research was in force, read off the change feed",
+    grain="one interval of one customer's consent",
+    key=("person", "consented_from_ms"),
+    inputs=("customer_landing",),
+    columns=(
+        Column("person", "string", "the customer's e-mail address, trimmed and case-folded", personal=True, required=True),
+        Column("consented_from_ms", "long", "start of the interval, included (ms since the epoch, UTC)", required=True),
+        Column("consented_to_ms", "long", "end of the interval, excluded; empty while consent is in force"),
+    ),
+    # An interval opens with the first consenting change after a non-consenting one (or after
+    # none), never before that last withdrawal, and closes with the next non-consenting one.
+    query=f"""
+WITH changes AS ({CHANGES}),
+turns AS (
+    SELECT *,
+        lag(consents) OVER sequence AS consented_before,
+        lag(changed_at) OVER sequence AS changed_before
+    FROM changes
+    WINDOW sequence AS (PARTITION BY person ORDER BY changed_at, registered_at)
+),
+edges AS (
+    SELECT person, consents, changed_at, registered_at,
+        greatest(shared_as_of, changed_before) AS opens_at
+    FROM turns
+    WHERE consents <> coalesce(consented_before, false)
+),
+intervals AS (
+    SELECT person, consents, opens_at,
+        lead(changed_at) OVER (PARTITION BY person ORDER BY changed_at, registered_at) AS closes_at
+    FROM edges
+)
+SELECT person, opens_at AS consented_from_ms, closes_at AS consented_to_ms
+FROM intervals
+WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
+""",
+    rules=(
+        Rule("interval_has_length", "error", "an interval ends after it starts",
+             where="consented_to_ms <= consented_from_ms"),
+        Rule("intervals_apart", "error", "a customer's intervals do not overlap", violations="""
+            SELECT count(*) FROM (
+                SELECT consented_from_ms,
+                    lag(coalesce(consented_to_ms, 9223372036854775807))
+                        OVER (PARTITION BY person ORDER BY consented_from_ms) AS previous_end
+                FROM {rows}) AS pairs
+            WHERE consented_from_ms < previous_end"""),
+    ),
+    sort=("person", "consented_from_ms"),
+)

@@ -1,0 +1,49 @@
+"""Customers whose research consent is in force."""
+
+from stedi.landing.customer import FEED
+from stedi.table import Column, Rule, Table
+from stedi.trusted.consent import CHANGES, person
+
+_FIELDS = tuple(field.name for field in FEED.fields)
+
+TABLE = Table(
+    name="customer_trusted",
+    zone="trusted",
+    meaning="the latest record of each customer whose consent to research is in force",
+    grain="one customer",
+    key=("person",),
+    inputs=("customer_landing",),
+    columns=(
+        Column("person", "string", "the e-mail address trimmed and case-folded: who this is", personal=True, required=True),
+        *(c for c in FEED.table.columns if c.name in _FIELDS),
+    ),
+    # Several records of one last moment may differ in other fields; the choice among them
+    # must not depend on which file came first, so it goes by their content.
+    query=f"""
+WITH changes AS ({CHANGES}),
+newest AS (
+    SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC, registered_at DESC) AS age
+    FROM changes
+),
+candidates AS (
+    SELECT n.person, {", ".join(f"l.{f}" for f in _FIELDS)},
+        row_number() OVER (PARTITION BY n.person ORDER BY {", ".join(f"l.{f} DESC NULLS LAST" for f in
+            ("shareWithResearchAsOfDate", *(f for f in _FIELDS if f != "shareWithResearchAsOfDate")))}) AS choice
+    FROM newest AS n
+    JOIN customer_landing AS l
+      ON {person("l.email")} = n.person
+     AND coalesce(l.lastUpdateDate, l.registrationDate) = n.changed_at
+     AND coalesce(l.registrationDate, l.lastUpdateDate) = n.registered_at
+    WHERE n.age = 1 AND n.consents
+)
+SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
+""",
+    rules=(
+        Rule("consent_in_force", "error", "every customer here shares with research",
+             where="shareWithResearchAsOfDate IS NULL"),
+        Rule("one_row_a_customer", "error", "a customer appears once",
+             violations="SELECT count(*) - count(DISTINCT person) FROM {rows}"),
+        Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
+    ),
+    sort=("person",),
+)

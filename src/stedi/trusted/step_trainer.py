@@ -1,0 +1,44 @@
+"""Step-trainer readings of devices whose owner consented to research."""
+
+from stedi.table import Column, Rule, Table
+from stedi.trusted.consent import allowed
+
+TABLE = Table(
+    name="step_trainer_trusted",
+    zone="trusted",
+    meaning="distinct step-trainer readings of devices whose owner is in customers_curated",
+    grain="one distinct reading",
+    key=("serialNumber", "sensorReadingTime", "distanceFromObject"),
+    inputs=("step_trainer_landing", "device_owner", "customers_curated", "consent_history"),
+    columns=(
+        Column("sensorReadingTime", "long", "when the reading was taken (ms since the epoch, UTC)", required=True),
+        Column("serialNumber", "string", "serial number that the device reports", personal=True, required=True),
+        Column("distanceFromObject", "double", "distance of the object in front of the sensor", required=True),
+        Column("person", "string", "the owner's e-mail address, trimmed and case-folded", personal=True, required=True),
+    ),
+    query=f"""
+WITH owned AS (
+    SELECT o.serialNumber, o.person
+    FROM device_owner AS o JOIN customers_curated AS c ON c.person = o.person
+),
+readings AS (
+    SELECT DISTINCT s.sensorReadingTime, s.serialNumber, s.distanceFromObject, o.person
+    FROM step_trainer_landing AS s JOIN owned AS o ON o.serialNumber = s.serialNumber
+)
+SELECT sensorReadingTime, serialNumber, distanceFromObject, person
+FROM readings AS r
+WHERE {allowed("r.person", "r.sensorReadingTime")}
+""",
+    rules=(
+        Rule("owner_consents", "error", "every reading belongs to a customer in customers_curated", violations="""
+            SELECT coalesce(sum(n), 0) FROM (SELECT person, count(*) AS n FROM {rows} GROUP BY person) AS r
+            WHERE NOT EXISTS (SELECT 1 FROM customers_curated AS c WHERE c.person = r.person)"""),
+        Rule("one_distance_a_moment", "warn", "different distances of one device at one moment conflict; all are kept",
+             violations="""SELECT coalesce(sum(n), 0) FROM (
+                SELECT count(*) AS n FROM {rows} GROUP BY serialNumber, sensorReadingTime
+                HAVING count(*) > 1) AS conflicts"""),
+    ),
+    day="sensorReadingTime",
+    sort=("person", "sensorReadingTime"),
+    parameters=("consent_policy",),
+)

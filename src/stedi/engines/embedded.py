@@ -1,0 +1,436 @@
+"""DuckDB: reads landing files, runs the tables' queries, writes Parquet. The only file that imports it."""
+
+import re
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from stedi.errors import WarehouseError
+from stedi.landing.feed import LAST_MILLISECOND, Feed
+from stedi.landing.files import LandingFile
+from stedi.landing.quarantine import TABLE as QUARANTINE
+from stedi.landing.records import InvalidRecordError, interpret, read_records, typed
+from stedi.table import MILLISECONDS_A_DAY, Column, Table
+
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMPTZ",
+}
+_ARROW_TYPES = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+}
+_JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
+_SLOW_BATCH = 50_000
+# The longest record that the fast path reads; files with longer ones are read record by record.
+_LONGEST_OBJECT = 1 << 20
+_TARGET_FILE = "256MB"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was taken from landing files: two relations and the counts of every file."""
+
+    landed: str
+    quarantined: str
+    counts: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a table's candidate rows differ from its current ones."""
+
+    added: int
+    removed: int
+    touched_files: tuple[str, ...]
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier, safe whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A SQL string, safe whatever it holds."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class EmbeddedEngine:
+    """One DuckDB session over the files of a warehouse."""
+
+    def __init__(self, *, scratch: Path, memory_limit: str | None = None, threads: int | None = None) -> None:
+        """Start a session that spills to a folder of its own below `scratch`."""
+        self._spill = tempfile.TemporaryDirectory(prefix="stedi-", dir=scratch)
+        self.connection = duckdb.connect(":memory:")
+        self._sql(f"SET temp_directory = {literal(self._spill.name)}")
+        self._sql("SET TimeZone = 'UTC'")
+        if memory_limit:
+            self._sql(f"SET memory_limit = {literal(memory_limit)}")
+        if threads:
+            self._sql(f"SET threads = {int(threads)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.connection.close()
+        self._spill.cleanup()
+
+    def _sql(self, sql: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+        try:
+            return self.connection.execute(sql, parameters)
+        except duckdb.OutOfMemoryException as error:
+            raise WarehouseError(
+                "the embedded engine ran out of memory or of disk for spilling; "
+                f"free some, or set memory_limit ({_first_line(error)})"
+            ) from error
+        except duckdb.IOException as error:
+            raise WarehouseError(f"the disk refused: {_first_line(error)}") from error
+
+    def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
+        """Give queries their named parameters; values never become part of a query's text."""
+        for name, value in values.items():
+            self._sql(f"SET VARIABLE {quoted(name)} = $1", [value])
+
+    def number(self, sql: str) -> int:
+        """The single number that a query returns."""
+        row = self._sql(sql).fetchone()
+        return int(row[0]) if row and row[0] is not None else 0
+
+    # Tables ------------------------------------------------------------------------------
+
+    def show_files(self, table: Table, files: Sequence[str], view: str | None = None) -> None:
+        """Make a table's data files readable under its name."""
+        name = quoted(view or table.name)
+        columns = ", ".join(quoted(c.name) for c in table.columns)
+        if files:
+            source = f"SELECT {columns} FROM read_parquet({_paths(files)}, hive_partitioning=false)"
+        else:
+            typed_nulls = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+            source = f"SELECT {typed_nulls} WHERE false"
+        self._sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {source}")
+
+    def compute(self, table: Table) -> str:
+        """Run a table's query; returns the name of the relation that holds the candidate rows."""
+        return self._materialise(f"candidate_{table.name}", bound(table.query), table.columns)
+
+    def _materialise(self, name: str, query: str, columns: Iterable[Column]) -> str:
+        typed_columns = ", ".join(f"{quoted(c.name)}::{_SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in columns)
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT {typed_columns} FROM ({query}) AS q")
+        return name
+
+    def gather(self, table: Table, files: Sequence[str]) -> str:
+        """Rows that lie ready in Parquet files, as a table's candidate rows."""
+        self.show_files(table, files, view="gathered")
+        return self._materialise(f"candidate_{table.name}", "SELECT * FROM gathered", table.columns)
+
+    def keep_sources(self, relations: Iterable[str], names: Sequence[str]) -> None:
+        """Drop the rows of landing files other than the named ones."""
+        kept = f"source_file IN ({', '.join(map(literal, names))})" if names else "false"
+        for relation in relations:
+            self._sql(f"DELETE FROM {quoted(relation)} WHERE NOT ({kept})")
+
+    def drop(self, relation: str) -> None:
+        self._sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
+
+    def rows(self, relation: str) -> int:
+        return self.number(f"SELECT count(*) FROM {quoted(relation)}")
+
+    def difference(self, table: Table, candidate: str, files: Sequence[str]) -> Difference:
+        """Compare candidate rows with the table's current files, row for row.
+
+        Leaves the relations `added_…` and `removed_…` behind for `write_difference`.
+        """
+        added, removed = f"added_{table.name}", f"removed_{table.name}"
+        self.show_files(table, files)
+        current = f"SELECT * FROM {quoted(table.name)}"
+        wanted = f"SELECT * FROM {quoted(candidate)}"
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(added)} AS {wanted} EXCEPT ALL {current}")
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(removed)} AS {current} EXCEPT ALL {wanted}")
+        touched: tuple[str, ...] = ()
+        if self.rows(removed):
+            found = self._sql(
+                f"SELECT DISTINCT filename FROM {_with_file_names(files)} AS f "
+                f"SEMI JOIN {quoted(removed)} AS r ON {_same(table, 'f', 'r')}"
+            ).fetchall()
+            touched = tuple(sorted(row[0] for row in found))
+        return Difference(self.rows(added), self.rows(removed), touched)
+
+    def write_difference(self, table: Table, difference: Difference, folder: Path) -> list[str]:
+        """Write the added rows and what stays of the touched files; returns the new files."""
+        added, removed = f"added_{table.name}", f"removed_{table.name}"
+        query = f"SELECT * FROM {quoted(added)}"
+        if difference.touched_files:
+            columns = ", ".join(quoted(c.name) for c in table.columns)
+            query += (
+                f" UNION ALL (SELECT {columns} FROM {_with_file_names(difference.touched_files)} "
+                f"EXCEPT ALL SELECT {columns} FROM {quoted(removed)})"
+            )
+        return self.write(table, query, folder)
+
+    def without_sources(self, table: Table, files: Sequence[str], names: Sequence[str]) -> tuple[list[str], str]:
+        """Which files hold rows of the named landing files, and a query for the other rows in them."""
+        if not files or not names:
+            return [], ""
+        gone = f"source_file IN ({', '.join(map(literal, names))})"
+        found = self._sql(f"SELECT DISTINCT filename FROM {_with_file_names(files)} WHERE {gone}").fetchall()
+        touched = sorted(row[0] for row in found)
+        columns = ", ".join(quoted(c.name) for c in table.columns)
+        return touched, f"SELECT {columns} FROM {_with_file_names(touched)} WHERE NOT {gone}" if touched else ""
+
+    def write(self, table: Table, query: str, folder: Path) -> list[str]:
+        """Write the rows of a query as the table's Parquet files, sorted, one folder a day.
+
+        Field numbers are written into the files, so that no reader depends on column names.
+        """
+        order = [quoted(name) for name in table.sort]
+        ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
+        options = f"FORMAT parquet, COMPRESSION zstd, FIELD_IDS {{{ids}}}, RETURN_STATS"
+        if table.day:
+            day = f"{quoted(table.day)} - {quoted(table.day)} % {MILLISECONDS_A_DAY}"
+            query = f"SELECT *, {day} AS day_ms FROM ({query}) AS rows"
+            order.insert(0, "day_ms")
+            options += (
+                ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, "
+                f"FILENAME_PATTERN '{uuid.uuid4()}-{{i}}'"
+            )
+            target = folder
+        else:
+            options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
+            target = folder / str(uuid.uuid4())
+        if order:
+            query += f" ORDER BY {', '.join(order)}"
+        written = self._sql(f"COPY ({query}) TO {literal(str(target))} ({options})").fetchall()
+        return [row[0] for row in written if row[1] > 0]
+
+    def violations(self, sql: str) -> int:
+        """How many rows break a rule."""
+        return self.number(bound(sql))
+
+    # Landing files -----------------------------------------------------------------------
+
+    def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
+        """Read landing files into the relations of landed and quarantined rows.
+
+        Clean records stay inside the engine. Files with anything unusual in their layout, and
+        records with anything unusual in their fields, are read record by record.
+        """
+        landed, quarantined = f"landed_{feed.name}", f"quarantined_{feed.name}"
+        self._create(landed, feed.table.columns)
+        self._create(quarantined, QUARANTINE.columns)
+        by_path = {file.path: file for file in files}
+        slow = set(by_path) - set(self._read_clean(feed, list(by_path.values())))
+        self._take_clean(feed, landed, slow, by_path)
+        with _Sink(self, feed, landed, quarantined, Path(self._spill.name)) as sink:
+            self._take_unusual_records(feed, slow, by_path, sink)
+            for path in sorted(slow):
+                for position, found in enumerate(read_records(Path(path)), start=1):
+                    sink.put(by_path[path], position, found.text, found.pairs, found.reason)
+        self._sql("DROP TABLE IF EXISTS stage")
+        counts = {
+            row[0]: (row[1], row[2])
+            for row in self._sql(
+                f"SELECT source_file, sum(l)::BIGINT, sum(q)::BIGINT FROM ("
+                f"SELECT source_file, 1 AS l, 0 AS q FROM {quoted(landed)} UNION ALL "
+                f"SELECT source_file, 0, 1 FROM {quoted(quarantined)}) AS r GROUP BY 1"
+            ).fetchall()
+        }
+        return Ingested(landed, quarantined, counts)
+
+    def _create(self, name: str, columns: Iterable[Column]) -> None:
+        body = ", ".join(f"{quoted(c.name)} {_SQL_TYPES[c.type]}" for c in columns)
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
+
+    def _read_clean(self, feed: Feed, files: Sequence[LandingFile]) -> list[str]:
+        """Parse files as one object a line into the table `stage`; returns those that are just that."""
+        keys = [(s, f) for f in feed.fields for s in f.spellings]
+        structure = "{" + ", ".join(f'"{s}": "{_JSON_TYPES[f.kind]}"' for s, f in keys) + "}"
+        present = " + ".join(f"(s.{quoted(s)} IS NOT NULL)::INTEGER" for s, _ in keys)
+        values = ", ".join(
+            f"coalesce({', '.join(f's.{quoted(s)}' for s in f.spellings)}) AS {quoted(f.name)}" for f in feed.fields
+        )
+        # Every key known, given once, of the right type and not null: nothing to look into.
+        clean = [f"len(json_keys(json)) = {present}"]
+        for field in feed.fields:
+            name = quoted(field.name)
+            tests = {
+                "text": f"(trim({name}) <> '' AND left({name}, 1) NOT IN ('{{', '['))",
+                "number": f"isfinite({name})",
+                "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
+            }
+            clean.append(tests[field.kind] if field.required else f"({name} IS NULL OR {tests[field.kind]})")
+        if feed.one_of:
+            clean.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
+        if any(field.kind != "text" for field in feed.fields):
+            # A truth value would pass for a number.
+            clean.append("NOT contains(json, 'true') AND NOT contains(json, 'false')")
+
+        def read(paths: Sequence[str]) -> str:
+            return (
+                f"SELECT path, {', '.join(quoted(f.name) for f in feed.fields)}, "
+                f"coalesce({' AND '.join(clean)}, false) AS is_clean, "
+                "CASE WHEN NOT is_clean THEN json END AS raw, json IS NULL OR left(json, 1) <> '{' AS is_odd "
+                f"FROM (SELECT path, json, {values} FROM ("
+                f"SELECT filename AS path, json, from_json(json, {literal(structure)}) AS s "
+                f"FROM read_ndjson_objects({_paths(paths)}, ignore_errors=true, "
+                f"maximum_object_size={_LONGEST_OBJECT}, filename=true)) AS parsed) AS named"
+            )
+
+        readable = [file.path for file in files]
+        if not readable:
+            self._sql("DROP TABLE IF EXISTS stage")
+            return []
+        try:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}")
+        except duckdb.Error:
+            # One file can't be read as lines at all (broken gzip, endless line): find out which.
+            readable = [path for path in readable if self._is_readable(read([path]))]
+            if not readable:
+                self._sql("DROP TABLE IF EXISTS stage")
+                return []
+            self._sql(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}")
+        odd = {row[0] for row in self._sql("SELECT DISTINCT path FROM stage WHERE is_odd").fetchall()}
+        return [path for path in readable if path not in odd]
+
+    def _is_readable(self, query: str) -> bool:
+        try:
+            self.connection.execute(f"SELECT count(*), sum(is_clean::INTEGER) FROM ({query}) AS q").fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+    def _has_stage(self) -> bool:
+        return self.number("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'stage'") > 0
+
+    def _take_clean(self, feed: Feed, landed: str, slow: set[str], by_path: Mapping[str, LandingFile]) -> None:
+        if not self._has_stage():
+            return
+        files = pa.table(
+            {
+                "path": list(by_path),
+                "source_file": [file.name for file in by_path.values()],
+                "arrived_at": pa.array([f.modified_ns // 1000 for f in by_path.values()], pa.timestamp("us", tz="UTC")),
+                "is_slow": [path in slow for path in by_path],
+            }
+        )
+        self.connection.register("arrived_files", files)
+        # Rows keep the order of their files, so a row's number tells its place in its file.
+        self._sql(
+            "CREATE OR REPLACE TEMP TABLE staged_files AS "
+            "SELECT f.*, s.first_row FROM arrived_files AS f "
+            "JOIN (SELECT path, min(rowid) AS first_row FROM stage GROUP BY path) AS s USING (path) WHERE NOT is_slow"
+        )
+        self.connection.unregister("arrived_files")
+        columns = ", ".join(
+            f"s.{quoted(f.name)}::BIGINT" if f.kind == "milliseconds" else f"s.{quoted(f.name)}" for f in feed.fields
+        )
+        self._sql(
+            f"INSERT INTO {quoted(landed)} SELECT {columns}, NULL, f.source_file, s.rowid - f.first_row + 1, f.arrived_at "
+            "FROM stage AS s JOIN staged_files AS f USING (path) WHERE s.is_clean"
+        )
+
+    def _take_unusual_records(
+        self, feed: Feed, slow: set[str], by_path: Mapping[str, LandingFile], sink: "_Sink"
+    ) -> None:
+        if not self._has_stage():
+            return
+        self._sql(
+            "CREATE OR REPLACE TEMP TABLE unusual AS SELECT s.path, s.rowid - f.first_row + 1 AS position, s.raw "
+            "FROM stage AS s JOIN staged_files AS f USING (path) WHERE NOT s.is_clean"
+        )
+        for start in range(0, self.rows("unusual"), _SLOW_BATCH):
+            page = f"SELECT * FROM unusual WHERE rowid >= {start} AND rowid < {start + _SLOW_BATCH}"
+            for path, position, raw in self._sql(page).fetchall():
+                sink.put(by_path[path], position, raw, None, None)
+        self.drop("unusual")
+
+
+class _Sink:
+    """Collects records that were read one by one and hands them to the engine in batches."""
+
+    def __init__(self, engine: EmbeddedEngine, feed: Feed, landed: str, quarantined: str, folder: Path) -> None:
+        self._engine, self._feed, self._folder = engine, feed, folder
+        self._columns = {landed: feed.table.columns, quarantined: QUARANTINE.columns}
+        self._landed, self._quarantined = landed, quarantined
+        self._rows: dict[str, list[tuple[object, ...]]] = {landed: [], quarantined: []}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            for relation in self._rows:
+                self._flush(relation)
+
+    def put(
+        self, file: LandingFile, position: int, text: str, pairs: list[tuple[str, Any]] | None, reason: str | None
+    ) -> None:
+        """Type one record and keep it: landed, or quarantined with the reason."""
+        arrived_at = file.modified_ns // 1000
+        relation, row = self._quarantined, None
+        if reason is None:
+            try:
+                values, extra = interpret(text, self._feed) if pairs is None else typed(pairs, self._feed)
+            except InvalidRecordError as error:
+                reason = str(error)
+            else:
+                relation = self._landed
+                row = (*values.values(), extra, file.name, position, arrived_at)
+        if row is None:
+            raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            row = (self._feed.name, file.name, position, raw, reason, arrived_at)
+        self._rows[relation].append(row)
+        if len(self._rows[relation]) >= _SLOW_BATCH:
+            self._flush(relation)
+
+    def _flush(self, relation: str) -> None:
+        rows, self._rows[relation] = self._rows[relation], []
+        if not rows:
+            return
+        columns = self._columns[relation]
+        arrays = [pa.array(values, _ARROW_TYPES[c.type]) for c, values in zip(columns, zip(*rows, strict=True), strict=True)]
+        self._engine.connection.register("batch", pa.table(arrays, names=[c.name for c in columns]))
+        self._engine._sql(f"INSERT INTO {quoted(relation)} SELECT * FROM batch")
+        self._engine.connection.unregister("batch")
+
+
+_PARAMETER = re.compile(r"\$([a-z_]+)")
+
+
+def bound(query: str) -> str:
+    """A query whose `$name` parameters read the session's variables."""
+    return _PARAMETER.sub(r"getvariable('\1')", query)
+
+
+def _with_file_names(files: Sequence[str]) -> str:
+    return f"read_parquet({_paths(files)}, filename=true, hive_partitioning=false)"
+
+
+def _same(table: Table, left: str, right: str) -> str:
+    return " AND ".join(
+        f"{left}.{quoted(c.name)} IS NOT DISTINCT FROM {right}.{quoted(c.name)}" for c in table.columns
+    )
+
+
+def _paths(files: Iterable[str]) -> str:
+    """A SQL list of file paths in which the characters of patterns stand for themselves."""
+    return "[" + ", ".join(literal(re.sub(r"[*?\[]", r"[\g<0>]", path)) for path in files) + "]"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

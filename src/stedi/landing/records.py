@@ -1,0 +1,201 @@
+"""Read records one by one from files in which the engine's fast path met something unusual.
+
+The scanner finds the records of any layout (one a line, back to back, trailing commas, one
+array, spread over lines, cut off at the end); `interpret` types their fields.
+"""
+
+import codecs
+import gzip
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
+
+Pairs = list[tuple[str, Any]]
+Values = dict[str, str | int | float | None]
+
+_CHUNK_CHARACTERS = 1 << 20
+# No record of these feeds comes near this; a broken one is given up after as much text.
+_LONGEST_RECORD = 1 << 20
+_BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
+_NEXT_RECORD = re.compile(r"\n[\s,\[\]]*(?=\{)|\}[ \t,]*(?=\{)")
+_END_OF_GARBAGE = re.compile(r"[\n{]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class InvalidRecordError(Exception):
+    """The record breaks a rule that every record must keep; the message is the reason's name."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One record as it stands in the text: its pairs, or why it is none."""
+
+    text: str
+    pairs: Pairs | None = None
+    reason: str | None = None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _Object(list[tuple[str, Any]]):
+    """The pairs of one JSON object, in order, repeated keys included."""
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
+
+
+def read_records(path: Path) -> Iterator[Found]:
+    """All records of one file, readable or not, in constant memory."""
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw
+        yield from _scan(_Text(stream))
+
+
+class _Text:
+    """Text of a byte stream in chunks; bytes that are no UTF-8 come as lone surrogates."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self.ended = False
+        self.broken = False
+
+    def read(self) -> str:
+        try:
+            data = self._stream.read(_CHUNK_CHARACTERS)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            data, self.broken = b"", True
+        self.ended = not data
+        return self._decoder.decode(data, final=self.ended)
+
+
+def _scan(source: _Text) -> Iterator[Found]:
+    text, at = "", 0
+    while True:
+        at = _BETWEEN_RECORDS.match(text, at).end()  # type: ignore[union-attr]  # matches anything
+        if at == len(text):
+            if source.ended:
+                break
+            text, at = source.read(), 0
+            continue
+        found, end = _next(text, at)
+        # A failure may only mean that the rest has not been read yet.
+        if end == len(text) or found.reason:
+            lookahead = len(text) - at
+            if not source.ended and lookahead < _LONGEST_RECORD:
+                text, at = text[at:] + source.read(), 0
+                continue
+            if found.reason and end == len(text) and source.ended and text[at] == "{":
+                found = Found(found.text, reason="unfinished_record")
+        yield found
+        at = end
+    if source.broken:
+        yield Found("", reason="broken_gzip")
+
+
+def _next(text: str, at: int) -> tuple[Found, int]:
+    """The record that starts at a position and where it ends; unreadable text up to the next start."""
+    if text[at] != "{":
+        stop = _END_OF_GARBAGE.search(text, at)
+        end = stop.start() if stop else len(text)
+        return Found(text[at:end].rstrip(), reason="not_an_object"), end
+    try:
+        pairs, end = _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        stop = _NEXT_RECORD.search(text, at + 1)
+        end = stop.end() if stop else len(text)
+        return Found(text[at:end].rstrip().rstrip(","), reason="not_json"), end
+    return Found(text[at:end], pairs=pairs), end
+
+
+def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:
+    """Type the fields of one record given as JSON text; see `typed`."""
+    try:
+        pairs = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        raise InvalidRecordError("not_json") from None
+    return typed(pairs, feed)
+
+
+def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
+    """Type the fields of one record and gather what the schema does not know, as JSON text.
+
+    Keys match in any case; numbers may be written as strings; null and empty mean absent.
+
+    Raises:
+        InvalidRecordError: named after the first rule that the record breaks.
+    """
+    fields = {spelling.lower(): field for field in feed.fields for spelling in field.spellings}
+    values: Values = {field.name: None for field in feed.fields}
+    extra: dict[str, Any] = {}
+    for key, value in pairs:
+        field = fields.get(key.strip().lower())
+        if field is None:
+            extra[key] = _plain(value)
+            continue
+        try:
+            value = _value(field, value)
+        except InvalidRecordError:
+            if not field.lenient:
+                raise
+            extra[key] = _plain(value)
+            continue
+        if value is not None and values[field.name] not in (None, value):
+            raise InvalidRecordError(f"{field.name}_given_twice")
+        if value is not None:
+            values[field.name] = value
+    for field in feed.fields:
+        if field.required and values[field.name] is None:
+            raise InvalidRecordError(f"{field.name}_missing")
+    if feed.one_of and all(values[name] is None for name in feed.one_of):
+        raise InvalidRecordError(f"{feed.one_of[0]}_missing")
+    extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
+    try:
+        "".join(v for v in (*values.values(), extra_text) if isinstance(v, str)).encode()
+    except UnicodeEncodeError:
+        raise InvalidRecordError("not_utf8") from None
+    return values, extra_text
+
+
+def _value(field: Field, value: Any) -> str | int | float | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if field.kind == "text":
+        if isinstance(value, list):
+            raise InvalidRecordError(f"{field.name}_not_text")
+        return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = int(value) if re.fullmatch(r"[+-]?\d{1,18}", value.strip()) else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRecordError(f"{field.name}_not_a_number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidRecordError(f"{field.name}_not_finite") from None
+    if not math.isfinite(number):
+        raise InvalidRecordError(f"{field.name}_not_finite")
+    if field.kind == "number":
+        return number
+    if number != int(number) or not 0 <= number <= LAST_MILLISECOND:
+        raise InvalidRecordError(f"{field.name}_not_milliseconds")
+    return int(number)
+
+
+def _plain(value: Any) -> Any:
+    """Pairs back to plain JSON values; of a repeated key the last value counts, as in most readers."""
+    if isinstance(value, _Object):
+        return {key: _plain(inner) for key, inner in value}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

@@ -77,9 +77,13 @@ class Snapshot:
 
 
 def iceberg_schema(table: Table) -> Schema:
-    """The table's columns as an Iceberg schema; field numbers follow the declaration."""
+    """The table's columns as an Iceberg schema; field numbers follow the declaration.
+
+    Every field is optional: DuckDB writes no required Parquet columns, and a rule checks before
+    each commit that what must be filled is.
+    """
     fields = (
-        NestedField(number, column.name, _TYPES[column.type], required=column.required, doc=column.meaning)
+        NestedField(number, column.name, _TYPES[column.type], required=False, doc=column.meaning)
         for number, column in enumerate(table.columns, start=1)
     )
     return Schema(*fields)

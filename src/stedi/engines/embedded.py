@@ -91,9 +91,9 @@ class EmbeddedEngine:
         self.connection.close()
         self._spill.cleanup()
 
-    def _sql(self, sql: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+    def _sql(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
         try:
-            return self.connection.execute(sql, parameters)
+            return self.connection.execute(sql, parameters).fetchall()
         except duckdb.OutOfMemoryException as error:
             raise WarehouseError(
                 "the embedded engine ran out of memory or of disk for spilling; "
@@ -109,8 +109,8 @@ class EmbeddedEngine:
 
     def number(self, sql: str) -> int:
         """The single number that a query returns."""
-        row = self._sql(sql).fetchone()
-        return int(row[0]) if row and row[0] is not None else 0
+        rows = self._sql(sql)
+        return int(rows[0][0]) if rows and rows[0][0] is not None else 0
 
     # Tables ------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class EmbeddedEngine:
             found = self._sql(
                 f"SELECT DISTINCT filename FROM {_with_file_names(files)} AS f "
                 f"SEMI JOIN {quoted(removed)} AS r ON {_same(table, 'f', 'r')}"
-            ).fetchall()
+            )
             touched = tuple(sorted(row[0] for row in found))
         return Difference(self.rows(added), self.rows(removed), touched)
 
@@ -188,7 +188,7 @@ class EmbeddedEngine:
         if not files or not names:
             return [], ""
         gone = f"source_file IN ({', '.join(map(literal, names))})"
-        found = self._sql(f"SELECT DISTINCT filename FROM {_with_file_names(files)} WHERE {gone}").fetchall()
+        found = self._sql(f"SELECT DISTINCT filename FROM {_with_file_names(files)} WHERE {gone}")
         touched = sorted(row[0] for row in found)
         columns = ", ".join(quoted(c.name) for c in table.columns)
         return touched, f"SELECT {columns} FROM {_with_file_names(touched)} WHERE NOT {gone}" if touched else ""
@@ -206,8 +206,7 @@ class EmbeddedEngine:
             query = f"SELECT *, {day} AS day_ms FROM ({query}) AS rows"
             order.insert(0, "day_ms")
             options += (
-                ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, "
-                f"FILENAME_PATTERN '{uuid.uuid4()}-{{i}}'"
+                ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
             )
             target = folder
         else:
@@ -215,7 +214,7 @@ class EmbeddedEngine:
             target = folder / str(uuid.uuid4())
         if order:
             query += f" ORDER BY {', '.join(order)}"
-        written = self._sql(f"COPY ({query}) TO {literal(str(target))} ({options})").fetchall()
+        written = self._sql(f"COPY ({query}) TO {literal(str(target))} ({options})")
         return [row[0] for row in written if row[1] > 0]
 
     def violations(self, sql: str) -> int:
@@ -248,7 +247,7 @@ class EmbeddedEngine:
                 f"SELECT source_file, sum(l)::BIGINT, sum(q)::BIGINT FROM ("
                 f"SELECT source_file, 1 AS l, 0 AS q FROM {quoted(landed)} UNION ALL "
                 f"SELECT source_file, 0, 1 FROM {quoted(quarantined)}) AS r GROUP BY 1"
-            ).fetchall()
+            )
         }
         return Ingested(landed, quarantined, counts)
 
@@ -296,7 +295,7 @@ class EmbeddedEngine:
             self._sql("DROP TABLE IF EXISTS stage")
             return []
         try:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}")
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}").fetchall()
         except duckdb.Error:
             # One file can't be read as lines at all (broken gzip, endless line): find out which.
             readable = [path for path in readable if self._is_readable(read([path]))]
@@ -304,7 +303,7 @@ class EmbeddedEngine:
                 self._sql("DROP TABLE IF EXISTS stage")
                 return []
             self._sql(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}")
-        odd = {row[0] for row in self._sql("SELECT DISTINCT path FROM stage WHERE is_odd").fetchall()}
+        odd = {row[0] for row in self._sql("SELECT DISTINCT path FROM stage WHERE is_odd")}
         return [path for path in readable if path not in odd]
 
     def _is_readable(self, query: str) -> bool:
@@ -355,7 +354,7 @@ class EmbeddedEngine:
         )
         for start in range(0, self.rows("unusual"), _SLOW_BATCH):
             page = f"SELECT * FROM unusual WHERE rowid >= {start} AND rowid < {start + _SLOW_BATCH}"
-            for path, position, raw in self._sql(page).fetchall():
+            for path, position, raw in self._sql(page):
                 sink.put(by_path[path], position, raw, None, None)
         self.drop("unusual")
 

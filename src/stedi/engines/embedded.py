@@ -1,8 +1,10 @@
 """DuckDB: reads landing files, runs the tables' queries, writes Parquet. The only file that imports it."""
 
+import json
 import re
 import tempfile
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from stedi.errors import WarehouseError
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import InvalidRecordError, interpret, read_records, typed
+from stedi.landing.records import InvalidRecordError, interpret, read_records, spelled_keys, typed
 from stedi.table import MILLISECONDS_A_DAY, Column, Table
 
 _SQL_TYPES = {
@@ -58,6 +60,27 @@ class Difference:
     added: int
     removed: int
     touched_files: tuple[str, ...]
+
+
+def _clean(feed: Feed) -> str:
+    """SQL that holds for a record with nothing to look into.
+
+    Every key is known, given once, of the right type and not null; a truth value, which would
+    pass for a number, appears nowhere.
+    """
+    present = " + ".join(f"({quoted(f.name)} IS NOT NULL)::INTEGER" for f in feed.fields)
+    tests = [f"len(json_keys(json)) = {present}", "NOT contains(json, 'true')", "NOT contains(json, 'false')"]
+    for field in feed.fields:
+        name = quoted(field.name)
+        valid = {
+            "text": f"(trim({name}) <> '' AND left({name}, 1) NOT IN ('{{', '['))",
+            "number": f"isfinite({name})",
+            "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
+        }[field.kind]
+        tests.append(valid if field.required else f"({name} IS NULL OR {valid})")
+    if feed.one_of:
+        tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
+    return " AND ".join(tests)
 
 
 def quoted(name: str) -> str:
@@ -233,7 +256,7 @@ class EmbeddedEngine:
         self._create(landed, feed.table.columns)
         self._create(quarantined, QUARANTINE.columns)
         by_path = {file.path: file for file in files}
-        slow = set(by_path) - set(self._read_clean(feed, list(by_path.values())))
+        slow = set(by_path) - self._read_clean(feed, files)
         self._take_clean(feed, landed, slow, by_path)
         with _Sink(self, feed, landed, quarantined, Path(self._spill.name)) as sink:
             self._take_unusual_records(feed, slow, by_path, sink)
@@ -255,70 +278,44 @@ class EmbeddedEngine:
         body = ", ".join(f"{quoted(c.name)} {_SQL_TYPES[c.type]}" for c in columns)
         self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
 
-    def _read_clean(self, feed: Feed, files: Sequence[LandingFile]) -> list[str]:
+    def _read_clean(self, feed: Feed, files: Sequence[LandingFile]) -> set[str]:
         """Parse files as one object a line into the table `stage`; returns those that are just that."""
-        keys = [(s, f) for f in feed.fields for s in f.spellings]
-        structure = "{" + ", ".join(f'"{s}": "{_JSON_TYPES[f.kind]}"' for s, f in keys) + "}"
-        present = " + ".join(f"(s.{quoted(s)} IS NOT NULL)::INTEGER" for s, _ in keys)
-        values = ", ".join(
-            f"coalesce({', '.join(f's.{quoted(s)}' for s in f.spellings)}) AS {quoted(f.name)}" for f in feed.fields
+        columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in feed.fields)
+        self._sql(
+            f"CREATE OR REPLACE TEMP TABLE stage (path VARCHAR, {columns}, is_clean BOOLEAN, raw VARCHAR, is_odd BOOLEAN)"
         )
-        # Every key known, given once, of the right type and not null: nothing to look into.
-        clean = [f"len(json_keys(json)) = {present}"]
-        for field in feed.fields:
-            name = quoted(field.name)
-            tests = {
-                "text": f"(trim({name}) <> '' AND left({name}, 1) NOT IN ('{{', '['))",
-                "number": f"isfinite({name})",
-                "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
-            }
-            clean.append(tests[field.kind] if field.required else f"({name} IS NULL OR {tests[field.kind]})")
-        if feed.one_of:
-            clean.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
-        if any(field.kind != "text" for field in feed.fields):
-            # A truth value would pass for a number.
-            clean.append("NOT contains(json, 'true') AND NOT contains(json, 'false')")
+        groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for file in files:
+            groups[spelled_keys(Path(file.path), feed)].append(file.path)
+        readable: set[str] = set()
+        for keys, paths in groups.items():
+            if self._stage(feed, keys, paths):
+                readable.update(paths)
+            else:
+                # At least one file can't be read as lines at all (broken gzip, endless line).
+                readable.update(path for path in paths if self._stage(feed, keys, [path]))
+        return readable - {row[0] for row in self._sql("SELECT DISTINCT path FROM stage WHERE is_odd")}
 
-        def read(paths: Sequence[str]) -> str:
-            return (
-                f"SELECT path, {', '.join(quoted(f.name) for f in feed.fields)}, "
-                f"coalesce({' AND '.join(clean)}, false) AS is_clean, "
-                "CASE WHEN NOT is_clean THEN json END AS raw, json IS NULL OR left(json, 1) <> '{' AS is_odd "
-                f"FROM (SELECT path, json, {values} FROM ("
-                f"SELECT filename AS path, json, from_json(json, {literal(structure)}) AS s "
-                f"FROM read_ndjson_objects({_paths(paths)}, ignore_errors=true, "
-                f"maximum_object_size={_LONGEST_OBJECT}, filename=true)) AS parsed) AS named"
-            )
-
-        readable = [file.path for file in files]
-        if not readable:
-            self._sql("DROP TABLE IF EXISTS stage")
-            return []
+    def _stage(self, feed: Feed, keys: Sequence[str], paths: Sequence[str]) -> bool:
+        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails."""
+        structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, feed.fields, strict=True)})
+        values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, feed.fields, strict=True))
+        names = ", ".join(quoted(f.name) for f in feed.fields)
+        query = (
+            f"SELECT path, {names}, coalesce({_clean(feed)}, false) AS is_clean, "
+            "CASE WHEN NOT is_clean THEN json END AS raw, json IS NULL OR left(json, 1) <> '{' AS is_odd "
+            f"FROM (SELECT path, json, {values} FROM ("
+            f"SELECT filename AS path, json, from_json(json, {literal(structure)}) AS s "
+            f"FROM read_ndjson_objects({_paths(paths)}, ignore_errors=true, "
+            f"maximum_object_size={_LONGEST_OBJECT}, filename=true)) AS parsed) AS named"
+        )
         try:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}").fetchall()
-        except duckdb.Error:
-            # One file can't be read as lines at all (broken gzip, endless line): find out which.
-            readable = [path for path in readable if self._is_readable(read([path]))]
-            if not readable:
-                self._sql("DROP TABLE IF EXISTS stage")
-                return []
-            self._sql(f"CREATE OR REPLACE TEMP TABLE stage AS {read(readable)}")
-        odd = {row[0] for row in self._sql("SELECT DISTINCT path FROM stage WHERE is_odd")}
-        return [path for path in readable if path not in odd]
-
-    def _is_readable(self, query: str) -> bool:
-        try:
-            self.connection.execute(f"SELECT count(*), sum(is_clean::INTEGER) FROM ({query}) AS q").fetchall()
-        except duckdb.Error:
+            self.connection.execute(f"INSERT INTO stage {query}").fetchall()
+        except (duckdb.InvalidInputException, duckdb.IOException):
             return False
         return True
 
-    def _has_stage(self) -> bool:
-        return self.number("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'stage'") > 0
-
     def _take_clean(self, feed: Feed, landed: str, slow: set[str], by_path: Mapping[str, LandingFile]) -> None:
-        if not self._has_stage():
-            return
         files = pa.table(
             {
                 "path": list(by_path),
@@ -346,8 +343,6 @@ class EmbeddedEngine:
     def _take_unusual_records(
         self, feed: Feed, slow: set[str], by_path: Mapping[str, LandingFile], sink: "_Sink"
     ) -> None:
-        if not self._has_stage():
-            return
         self._sql(
             "CREATE OR REPLACE TEMP TABLE unusual AS SELECT s.path, s.rowid - f.first_row + 1 AS position, s.raw "
             "FROM stage AS s JOIN staged_files AS f USING (path) WHERE NOT s.is_clean"

@@ -9,7 +9,7 @@ FEED = Feed(
     fields=(
         Field("user", "text", "e-mail address of the customer", required=True, personal=True),
         Field("timeStamp", "milliseconds", "when the reading was taken (ms since the epoch, UTC)",
-              required=True, other_spellings=("timestamp",)),
+              required=True),
         Field("x", "number", "acceleration along the phone's x axis", required=True),
         Field("y", "number", "acceleration along the phone's y axis", required=True),
         Field("z", "number", "acceleration along the phone's z axis", required=True),

@@ -21,8 +21,7 @@ _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
 class Field:
     """One field of a feed's records.
 
-    `spellings` are the exact keys read on the fast path; any other case is read too, slower.
-    An unreadable value of a `lenient` field keeps the record: the field is left empty and the
+    Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the field is left empty and the
     value is kept among the extra fields.
     """
 
@@ -32,11 +31,6 @@ class Field:
     required: bool = False
     personal: bool = False
     lenient: bool = False
-    other_spellings: tuple[str, ...] = ()
-
-    @property
-    def spellings(self) -> tuple[str, ...]:
-        return (self.name, *self.other_spellings)
 
 
 PROVENANCE = (

@@ -62,6 +62,19 @@ def read_records(path: Path) -> Iterator[Found]:
         yield from _scan(_Text(stream))
 
 
+def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
+    """How the first record of a file spells each field of the feed, in the fields' order.
+
+    Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file.
+    """
+    try:
+        first = next(read_records(path), None)
+    except OSError:
+        first = None
+    spelled = {key.lower(): key for key, _ in (first.pairs if first and first.pairs else ())}
+    return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
+
+
 class _Text:
     """Text of a byte stream in chunks; bytes that are no UTF-8 come as lone surrogates."""
 
@@ -136,7 +149,7 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
     Raises:
         InvalidRecordError: named after the first rule that the record breaks.
     """
-    fields = {spelling.lower(): field for field in feed.fields for spelling in field.spellings}
+    fields = {field.name.lower(): field for field in feed.fields}
     values: Values = {field.name: None for field in feed.fields}
     extra: dict[str, Any] = {}
     for key, value in pairs:

@@ -1,0 +1,5 @@
+"""Landing files of any size with the defects of the real feeds, and the truth behind them."""
+
+from stedi.simulate.landing_files import Simulated, simulate
+
+__all__ = ["Simulated", "simulate"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi.errors import UsageError
+from stedi.quality import RuleResult
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ def read_runs(warehouse: Path) -> list[RunRecord]:
     """All finished runs, oldest first, in the order in which they finished."""
     paths: Sequence[Path] = sorted((warehouse / "runs").glob("*.json"))
     return [RunRecord(**json.loads(path.read_text("utf-8"))) for path in paths]
+
+
+def latest_rules(warehouse: Path) -> list[RuleResult]:
+    """What the rules found when each table was last checked, tables in the order of a run."""
+    latest: dict[str, list[RuleResult]] = {}
+    for run in read_runs(warehouse):
+        by_table: dict[str, list[RuleResult]] = {}
+        for values in run.rules:
+            by_table.setdefault(values["table"], []).append(RuleResult(**values))
+        latest.update(by_table)
+    return [result for results in latest.values() for result in results]
 
 
 def run_as_of(runs: Sequence[RunRecord], as_of: str | None) -> RunRecord | None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from stedi.errors import WarehouseError
+from stedi.errors import QueryError, WarehouseError
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
@@ -139,14 +139,7 @@ class EmbeddedEngine:
 
     def show_files(self, table: Table, files: Sequence[str], view: str | None = None) -> None:
         """Make a table's data files readable under its name."""
-        name = quoted(view or table.name)
-        columns = ", ".join(quoted(c.name) for c in table.columns)
-        if files:
-            source = f"SELECT {columns} FROM read_parquet({_paths(files)}, hive_partitioning=false)"
-        else:
-            typed_nulls = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
-            source = f"SELECT {typed_nulls} WHERE false"
-        self._sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {source}")
+        self._sql(f"CREATE OR REPLACE TEMP VIEW {quoted(view or table.name)} AS {_select_files(table, files)}")
 
     def compute(self, table: Table) -> str:
         """Run a table's query; returns the name of the relation that holds the candidate rows."""
@@ -454,3 +447,74 @@ class JsonWriter:
             options = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'"
         self._connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})").fetchall()
         self._connection.unregister("rows_to_write")
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Columns and rows of a query, all read."""
+
+    table: pa.Table
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.table.column_names)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return list(zip(*(column.to_pylist() for column in self.table.columns), strict=True))
+
+
+_EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
+
+
+class QuerySession:
+    """A DuckDB session in which SQL can read the tables and nothing else, and write nothing."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self._connection = duckdb.connect(":memory:")
+        self._warehouse = warehouse
+        self._files: list[str] = []
+
+    def add_table(self, table: Table, files: Sequence[str]) -> None:
+        """Make a table's data files readable under its name."""
+        self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {_select_files(table, files)}").fetchall()
+        self._files += files
+
+    def run(self, sql: str) -> QueryResult:
+        """Run one statement.
+
+        Raises:
+            QueryError: it is not a query, is more than one, or fails.
+        """
+        self._refuse_writing(sql)
+        try:
+            self._connection.execute("SET TimeZone = 'UTC'").fetchall()
+            allowed = ", ".join(literal(path) for path in self._files)
+            self._connection.execute(f"SET allowed_paths = [{allowed}]").fetchall()
+            self._connection.execute("SET enable_external_access = false").fetchall()
+            self._connection.execute("SET lock_configuration = true").fetchall()
+            return QueryResult(self._connection.execute(sql).to_arrow_table())
+        except (duckdb.Error, RuntimeError) as error:
+            raise QueryError(f"the query failed: {' '.join(str(error).split())}") from error
+        finally:
+            self._connection.close()
+
+    def _refuse_writing(self, sql: str) -> None:
+        try:
+            statements = self._connection.extract_statements(sql)
+            if statements and _EXPLAIN.match(sql):
+                statements = self._connection.extract_statements(_EXPLAIN.sub("", sql, count=1))
+        except duckdb.Error as error:
+            raise QueryError(f"the query can't be parsed: {' '.join(str(error).split())}") from error
+        if len(statements) != 1:
+            raise QueryError(f"give one SQL query; these are {len(statements)}")
+        if statements[0].type != duckdb.StatementType.SELECT:
+            kind = str(statements[0].type).rpartition(".")[2]
+            raise QueryError(f"queries only read, and this is {kind}; start with SELECT, FROM, WITH or DESCRIBE")
+
+
+def _select_files(table: Table, files: Sequence[str]) -> str:
+    columns = ", ".join(quoted(c.name) for c in table.columns)
+    if files:
+        return f"SELECT {columns} FROM read_parquet({_paths(files)}, hive_partitioning=false)"
+    nulls = ", ".join(f"NULL::{_SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return f"SELECT {nulls} WHERE false"

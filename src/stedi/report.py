@@ -1,0 +1,102 @@
+"""Results as people and programs read them: tables on a terminal, pictures, JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from stedi.errors import WarehouseError
+from stedi.pipeline import RunReport
+from stedi.quality import RuleResult
+
+_PICTURE_WIDTH = 150
+
+
+def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Grid:
+    """A table for the terminal; the named columns are set to the right."""
+    made = Grid(title=Text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    return Text(f"{value:,}" if isinstance(value, int) and abs(value) < 10**12 else str(value))
+
+
+def run_grids(report: RunReport) -> list[Grid]:
+    """What a run did: a line a table, then the rules that failed."""
+    quarantined = {f"{feed}_landing": count for feed, count in report.quarantined.items()}
+    rules = {name: [r for r in report.rules if r.table == name] for name in report.tables}
+    rows = [
+        (
+            name, table.status, table.rows, table.added, table.removed, quarantined.get(name),
+            f"{sum(r.passed for r in rules[name])}/{len(rules[name])}" if rules[name] else "",
+            f"{table.seconds:.2f}",
+        )
+        for name, table in report.tables.items()
+    ]
+    columns = ("table", "status", "rows", "added", "removed", "quarantined", "rules passed", "seconds")
+    title = f"run {report.run_id} · policy {report.policy} · {report.seconds:.1f} s"
+    grids = [grid("plan (nothing is written)" if report.dry_run else title, columns, rows, numbers=columns[2:])]
+    if broken := [r for r in report.rules if not r.passed]:
+        grids.append(rules_grid(broken))
+    return grids
+
+
+def rules_grid(rules: Sequence[RuleResult]) -> Grid:
+    """A line a rule: what it promises and how many rows break it."""
+    rows = ((r.table, r.rule, r.level, "passed" if r.passed else "failed", r.checked, r.failed, r.meaning) for r in rules)
+    return grid("rules", ("table", "rule", "level", "result", "checked", "broken by", "meaning"), rows, numbers=("checked", "broken by"))
+
+
+def run_json(report: RunReport) -> dict[str, Any]:
+    """What a run did, for programs."""
+    return {
+        "run_id": report.run_id,
+        "policy": report.policy,
+        "dry_run": report.dry_run,
+        "tables": {name: asdict(table) for name, table in report.tables.items()},
+        "quarantined": report.quarantined,
+        "files": report.files,
+        "rules": [rule_json(rule) for rule in report.rules],
+        "seconds": report.seconds,
+    }
+
+
+def rule_json(rule: RuleResult) -> dict[str, Any]:
+    """One rule's result, for programs."""
+    return asdict(rule) | {"passed": rule.passed}
+
+
+def print_json(value: object) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def write_picture(grids: Sequence[Grid], file: Path, title: str) -> None:
+    """What the terminal shows, as an SVG picture.
+
+    Raises:
+        WarehouseError: the file can't be written.
+    """
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=_PICTURE_WIDTH, file=nowhere)
+        for each in grids:
+            console.print(each)
+    try:
+        file.write_text(console.export_svg(title=title), encoding="utf-8")
+    except OSError as error:
+        raise WarehouseError(f"picture {file} can't be written: {error.strerror}") from error

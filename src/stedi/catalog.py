@@ -118,9 +118,7 @@ class Catalog:
             raise WarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self.warehouse.mkdir(parents=True, exist_ok=True)
-            self._catalog = SqlCatalog(
-                "stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse)
-            )
+            self._catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
             found = int(self._catalog.load_namespace_properties(NAMESPACE).get("layout_version", "0"))
@@ -150,9 +148,7 @@ class Catalog:
             properties=_PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
         )
 
-    def commit(
-        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any]
-    ) -> int:
+    def commit(self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any]) -> int:
         """Remove and add data files in one atomic commit that also records what it reflects.
 
         Returns the new snapshot's id.
@@ -175,9 +171,7 @@ class Catalog:
                             parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(Path(path)))
                         )
         except CommitFailedException:
-            raise WarehouseBusyError(
-                f"table {table.name} was changed by somebody else during this run; run again"
-            ) from None
+            raise WarehouseBusyError(f"table {table.name} was changed by somebody else during this run; run again") from None
         snapshot = iceberg.current_snapshot()
         assert snapshot is not None
         return snapshot.snapshot_id

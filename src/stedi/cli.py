@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _error_console = Console(stderr=True)
+_PIPE_WIDTH = 200
 
 
 class Options:
@@ -71,7 +72,8 @@ def _settings(**more: object) -> Settings:
 
 
 def _console() -> Console:
-    return Console(stderr=_options.as_json)
+    # A file or a pipe has no width; narrow columns would cut names in two there.
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def _show(grids: list[report.Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
@@ -125,10 +127,23 @@ def simulate(
 
     with _error_console.status("simulating") as status:
         made = write(
-            out, customers=customers, days=days, seed=seed, readings=readings, clean=clean, progress=status.update
+            out,
+            customers=customers,
+            days=days,
+            seed=seed,
+            readings=readings,
+            clean=clean,
+            progress=status.update,
         )
-    counts = {"customer": made.customers, "accelerometer": made.accelerometer, "step_trainer": made.step_trainer}
-    _show([report.grid(f"simulated in {out}", ("feed", "records"), counts.items(), numbers=("records",))], counts)
+    counts = {
+        "customer": made.customers,
+        "accelerometer": made.accelerometer,
+        "step_trainer": made.step_trainer,
+    }
+    _show(
+        [report.grid(f"simulated in {out}", ("feed", "records"), counts.items(), numbers=("records",))],
+        counts,
+    )
 
 
 @app.command()
@@ -173,7 +188,15 @@ def tables() -> None:
     for table in ALL:
         snapshot = catalog.snapshot(table.name)
         rows = int(snapshot.summary.get("total-records", 0)) if snapshot else None
-        found.append({"table": table.name, "zone": table.zone, "grain": table.grain, "rows": rows, "meaning": table.meaning})
+        found.append(
+            {
+                "table": table.name,
+                "zone": table.zone,
+                "grain": table.grain,
+                "rows": rows,
+                "meaning": table.meaning,
+            }
+        )
     grids = [report.grid("tables", tuple(found[0]), (tuple(row.values()) for row in found), numbers=("rows",))]
     _show(grids, {"tables": found})
 
@@ -189,8 +212,11 @@ def show(name: TableName, svg: Svg = None) -> None:
     rules = [(r.name, r.level, r.meaning) for r in table.rules]
     used_by = [t.name for t in ALL if table.name in t.inputs]
     facts = [
-        ("zone", table.zone), ("one row is", table.grain), ("key", ", ".join(table.key)),
-        ("built from", ", ".join(table.inputs) or "landing files"), ("feeds", ", ".join(used_by) or "nothing"),
+        ("zone", table.zone),
+        ("one row is", table.grain),
+        ("key", ", ".join(table.key)),
+        ("built from", ", ".join(table.inputs) or "landing files"),
+        ("feeds", ", ".join(used_by) or "nothing"),
     ]
     grids = [
         report.grid(f"{table.name}: {table.meaning}", ("", " "), facts),
@@ -199,8 +225,13 @@ def show(name: TableName, svg: Svg = None) -> None:
         report.grid("sample", sample.columns, sample.rows()),
     ]
     described = {
-        "table": table.name, "meaning": table.meaning, "zone": table.zone, "grain": table.grain, "key": table.key,
-        "inputs": table.inputs, "feeds": used_by,
+        "table": table.name,
+        "meaning": table.meaning,
+        "zone": table.zone,
+        "grain": table.grain,
+        "key": table.key,
+        "inputs": table.inputs,
+        "feeds": used_by,
         "columns": [dict(zip(("name", "type", "personal", "meaning"), c, strict=True)) for c in columns],
         "rules": [dict(zip(("name", "level", "meaning"), r, strict=True)) for r in rules],
         "sample": [dict(zip(sample.columns, row, strict=True)) for row in sample.rows()],
@@ -216,13 +247,19 @@ def history(name: TableName) -> None:
     table = _table(name)
     rows = [
         {
-            "committed_at": s.committed_at.isoformat(timespec="seconds"), "run_id": s.reflects.get("run_id"),
-            "snapshot_id": str(s.id), "operation": s.operation, "rows": int(s.summary.get("total-records", 0)),
+            "committed_at": s.committed_at.isoformat(timespec="seconds"),
+            "run_id": s.reflects.get("run_id"),
+            "snapshot_id": str(s.id),
+            "operation": s.operation,
+            "rows": int(s.summary.get("total-records", 0)),
         }
         for s in Catalog(_options.settings.warehouse).history(table.name)
     ]
     columns = ("committed_at", "run_id", "snapshot_id", "operation", "rows")
-    _show([report.grid(f"history of {name}", columns, (tuple(r.values()) for r in rows))], {"table": name, "commits": rows})
+    _show(
+        [report.grid(f"history of {name}", columns, (tuple(r.values()) for r in rows))],
+        {"table": name, "commits": rows},
+    )
 
 
 @app.command()
@@ -257,7 +294,10 @@ def quarantine(
 
 
 @app.command()
-def ddl(name: TableName, location: Annotated[str, typer.Option(help="where the data lies on S3")] = "s3://YOUR-BUCKET") -> None:
+def ddl(
+    name: TableName,
+    location: Annotated[str, typer.Option(help="where the data lies on S3")] = "s3://YOUR-BUCKET",
+) -> None:
     """Print a table's DDL for Athena."""
     from stedi.ddl import ddl as text
 
@@ -291,8 +331,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
     grids = [*report.run_grids(done), report.grid("machine_learning_curated", sample.columns, sample.rows())]
     _show(grids, report.run_json(done))
     _error_console.print(
-        f"Next: stedi --warehouse {settings.warehouse} query "
-        "\"SELECT status, count(*) FROM device_owner GROUP BY ALL\""
+        f'Next: stedi --warehouse {settings.warehouse} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"'
     )
 
 

@@ -27,9 +27,7 @@ class Consent(BaseModel):
 class Settings(BaseSettings):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
-    model_config = SettingsConfigDict(
-        env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     landing: str = Field("landing", description="folder or s3:// prefix with one folder a feed")
     warehouse: Path = Field(Path("lakehouse"), description="folder of the tables and their catalog")

@@ -27,7 +27,5 @@ def sole_writer(warehouse: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WarehouseBusyError(
-                f"another run is working on {warehouse}; wait for it to end, then run again"
-            ) from None
+            raise WarehouseBusyError(f"another run is working on {warehouse}; wait for it to end, then run again") from None
         yield

@@ -57,7 +57,11 @@ class RunReport:
 
 
 def run(
-    settings: Settings, *, select: Sequence[str] = (), dry_run: bool = False, progress: Progress = lambda _: None
+    settings: Settings,
+    *,
+    select: Sequence[str] = (),
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
 ) -> RunReport:
     """Bring every table (or the selected ones and their inputs) up to date with the landing files.
 
@@ -70,7 +74,10 @@ def run(
     if dry_run:
         report = _plan(settings, wanted, listed)
     else:
-        with sole_writer(settings.warehouse), warehouse_errors(f"warehouse {settings.warehouse} can't be written"):
+        with (
+            sole_writer(settings.warehouse),
+            warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
+        ):
             report = _Run(settings, wanted, listed, progress).work()
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -148,9 +155,7 @@ class _Run:
         self.report.rules.extend(found)
         return all(r.passed for r in found if r.level == "error")
 
-    def _commit(
-        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: dict[str, Any]
-    ) -> TableReport:
+    def _commit(self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: dict[str, Any]) -> TableReport:
         snapshot_id = self.catalog.commit(table, added, removed, {"run_id": self.report.run_id, **reflects})
         snapshot = self.catalog.snapshot(table.name)
         rows = int(snapshot.summary.get("total-records", 0)) if snapshot else 0
@@ -226,7 +231,9 @@ class _Run:
             done.added = added
         else:
             difference = self.engine.difference(table, candidate, files)
-            written = self.engine.write_difference(table, difference, folder) if difference.added + difference.removed else []
+            written = (
+                self.engine.write_difference(table, difference, folder) if difference.added + difference.removed else []
+            )
             done = self._commit(table, written, difference.touched_files, reflects)
             done.added, done.removed = difference.added, difference.removed
         self.engine.drop(candidate)

@@ -28,7 +28,10 @@ def checks(table: Table) -> tuple[Rule, ...]:
     if not required:
         return table.rules
     empty = " OR ".join(f'"{name}" IS NULL' for name in required)
-    return (Rule("required_columns_filled", "error", "columns that must hold a value do", where=empty), *table.rules)
+    return (
+        Rule("required_columns_filled", "error", "columns that must hold a value do", where=empty),
+        *table.rules,
+    )
 
 
 def check(table: Table, relation: str, rows: int, count: Callable[[str], int]) -> list[RuleResult]:

@@ -42,7 +42,12 @@ def run_grids(report: RunReport) -> list[Grid]:
     rules = {name: [r for r in report.rules if r.table == name] for name in report.tables}
     rows = [
         (
-            name, table.status, table.rows, table.added, table.removed, quarantined.get(name),
+            name,
+            table.status,
+            table.rows,
+            table.added,
+            table.removed,
+            quarantined.get(name),
             f"{sum(r.passed for r in rules[name])}/{len(rules[name])}" if rules[name] else "",
             f"{table.seconds:.2f}",
         )
@@ -59,7 +64,12 @@ def run_grids(report: RunReport) -> list[Grid]:
 def rules_grid(rules: Sequence[RuleResult]) -> Grid:
     """A line a rule: what it promises and how many rows break it."""
     rows = ((r.table, r.rule, r.level, "passed" if r.passed else "failed", r.checked, r.failed, r.meaning) for r in rules)
-    return grid("rules", ("table", "rule", "level", "result", "checked", "broken by", "meaning"), rows, numbers=("checked", "broken by"))
+    return grid(
+        "rules",
+        ("table", "rule", "level", "result", "checked", "broken by", "meaning"),
+        rows,
+        numbers=("checked", "broken by"),
+    )
 
 
 def run_json(report: RunReport) -> dict[str, Any]:

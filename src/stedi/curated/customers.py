@@ -15,9 +15,20 @@ TABLE = Table(
     inputs=("customer_trusted", "accelerometer_trusted", "device_owner"),
     columns=(
         *customer.TABLE.columns,
-        Column("device_serial_number", "string", "the device resolved as this customer's; the one with most readings, of several", personal=True),
+        Column(
+            "device_serial_number",
+            "string",
+            "the device resolved as this customer's; the one with most readings, of several",
+            personal=True,
+        ),
         Column("device_count", "long", "how many devices were resolved as this customer's", required=True),
-        Column("customer_pseudonym", "string", "keyed pseudonym under which machine_learning_curated knows this customer", personal=True, required=True),
+        Column(
+            "customer_pseudonym",
+            "string",
+            "keyed pseudonym under which machine_learning_curated knows this customer",
+            personal=True,
+            required=True,
+        ),
     ),
     query=f"""
 WITH active AS (SELECT DISTINCT person FROM accelerometer_trusted),
@@ -36,12 +47,24 @@ JOIN active AS a ON a.person = c.person
 LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
 """,
     rules=(
-        Rule("one_row_a_customer", "error", "a customer appears once",
-             violations="SELECT count(*) - count(DISTINCT person) FROM {rows}"),
-        Rule("one_pseudonym_a_customer", "error", "no two customers share a pseudonym",
-             violations="SELECT count(*) - count(DISTINCT customer_pseudonym) FROM {rows}"),
-        Rule("has_device", "warn", "a customer whose device is not clear contributes no step-trainer readings",
-             where="device_count = 0"),
+        Rule(
+            "one_row_a_customer",
+            "error",
+            "a customer appears once",
+            violations="SELECT count(*) - count(DISTINCT person) FROM {rows}",
+        ),
+        Rule(
+            "one_pseudonym_a_customer",
+            "error",
+            "no two customers share a pseudonym",
+            violations="SELECT count(*) - count(DISTINCT customer_pseudonym) FROM {rows}",
+        ),
+        Rule(
+            "has_device",
+            "warn",
+            "a customer whose device is not clear contributes no step-trainer readings",
+            where="device_count = 0",
+        ),
     ),
     sort=("person",),
     parameters=("pseudonym_inner", "pseudonym_outer"),

@@ -17,7 +17,12 @@ TABLE = Table(
         Column("x", "double", "acceleration along the phone's x axis", required=True),
         Column("y", "double", "acceleration along the phone's y axis", required=True),
         Column("z", "double", "acceleration along the phone's z axis", required=True),
-        Column("distanceFromObject", "double", "distance of the object in front of the step trainer", required=True),
+        Column(
+            "distanceFromObject",
+            "double",
+            "distance of the object in front of the step trainer",
+            required=True,
+        ),
     ),
     query=f"""
 WITH devices AS (
@@ -31,11 +36,16 @@ JOIN customers_curated AS c ON c.person = s.person
 JOIN devices AS d ON d.serialNumber = s.serialNumber
 """,
     rules=(
-        Rule("known_pseudonym", "error", "every row belongs to a customer in customers_curated", violations="""
+        Rule(
+            "known_pseudonym",
+            "error",
+            "every row belongs to a customer in customers_curated",
+            violations="""
             SELECT coalesce(sum(n), 0) FROM (
                 SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
             WHERE NOT EXISTS (
-                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)"""),
+                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)""",
+        ),
     ),
     day="timeStamp",
     sort=("customer_pseudonym", "timeStamp"),

@@ -207,7 +207,10 @@ class EmbeddedEngine:
         found = self._sql(f"SELECT DISTINCT filename FROM {_with_file_names(files)} WHERE {gone}")
         touched = sorted(row[0] for row in found)
         columns = ", ".join(quoted(c.name) for c in table.columns)
-        return touched, f"SELECT {columns} FROM {_with_file_names(touched)} WHERE NOT {gone}" if touched else ""
+        return (
+            touched,
+            f"SELECT {columns} FROM {_with_file_names(touched)} WHERE NOT {gone}" if touched else "",
+        )
 
     def write(self, table: Table, query: str, folder: Path) -> list[str]:
         """Write the rows of a query as the table's Parquet files, sorted, one folder a day.
@@ -221,9 +224,7 @@ class EmbeddedEngine:
             day = f"{quoted(table.day)} - {quoted(table.day)} % {MILLISECONDS_A_DAY}"
             query = f"SELECT *, {day} AS day_ms FROM ({query}) AS rows"
             order.insert(0, "day_ms")
-            options += (
-                ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
-            )
+            options += ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
             target = folder
         else:
             options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
@@ -333,9 +334,7 @@ class EmbeddedEngine:
             "FROM stage AS s JOIN staged_files AS f USING (path) WHERE s.is_clean"
         )
 
-    def _take_unusual_records(
-        self, feed: Feed, slow: set[str], by_path: Mapping[str, LandingFile], sink: "_Sink"
-    ) -> None:
+    def _take_unusual_records(self, feed: Feed, slow: set[str], by_path: Mapping[str, LandingFile], sink: "_Sink") -> None:
         self._sql(
             "CREATE OR REPLACE TEMP TABLE unusual AS SELECT s.path, s.rowid - f.first_row + 1 AS position, s.raw "
             "FROM stage AS s JOIN staged_files AS f USING (path) WHERE NOT s.is_clean"
@@ -365,7 +364,12 @@ class _Sink:
                 self._flush(relation)
 
     def put(
-        self, file: LandingFile, position: int, text: str, pairs: list[tuple[str, Any]] | None, reason: str | None
+        self,
+        file: LandingFile,
+        position: int,
+        text: str,
+        pairs: list[tuple[str, Any]] | None,
+        reason: str | None,
     ) -> None:
         """Type one record and keep it: landed, or quarantined with the reason."""
         arrived_at = file.modified_ns // 1000
@@ -409,9 +413,7 @@ def _with_file_names(files: Sequence[str]) -> str:
 
 
 def _same(table: Table, left: str, right: str) -> str:
-    return " AND ".join(
-        f"{left}.{quoted(c.name)} IS NOT DISTINCT FROM {right}.{quoted(c.name)}" for c in table.columns
-    )
+    return " AND ".join(f"{left}.{quoted(c.name)} IS NOT DISTINCT FROM {right}.{quoted(c.name)}" for c in table.columns)
 
 
 def _paths(files: Iterable[str]) -> str:
@@ -492,7 +494,8 @@ class QuerySession:
             self._connection.execute(f"SET allowed_paths = [{allowed}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
-            return QueryResult(self._connection.execute(sql).to_arrow_table())
+            relation = self._connection.sql(sql)
+            return QueryResult(relation.to_arrow_table())
         except (duckdb.Error, RuntimeError) as error:
             raise QueryError(f"the query failed: {' '.join(str(error).split())}") from error
         finally:

@@ -35,7 +35,12 @@ class Field:
 
 PROVENANCE = (
     Column("extra_fields", "string", "keys that the schema does not know, with their values, as JSON"),
-    Column("source_file", "string", "file that the record came from, relative to the landing folder", required=True),
+    Column(
+        "source_file",
+        "string",
+        "file that the record came from, relative to the landing folder",
+        required=True,
+    ),
     Column("source_position", "long", "number of the record in its file, from 1", required=True),
     Column("arrived_at", "timestamptz", "when the file was last written", required=True),
 )
@@ -59,8 +64,7 @@ class Feed:
     def table(self) -> Table:
         """The landing table: the feed's fields as received, plus where each record came from."""
         columns = tuple(
-            Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required)
-            for f in self.fields
+            Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required) for f in self.fields
         )
         # Keys that we do not know may hold anything, so they count as personal.
         provenance = (replace(PROVENANCE[0], personal=True), *PROVENANCE[1:])

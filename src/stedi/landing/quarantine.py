@@ -11,7 +11,12 @@ TABLE = Table(
     inputs=("customer_landing", "accelerometer_landing", "step_trainer_landing"),
     columns=(
         Column("feed", "string", "feed that the record arrived in", required=True),
-        Column("source_file", "string", "file that the record came from, relative to the landing folder", required=True),
+        Column(
+            "source_file",
+            "string",
+            "file that the record came from, relative to the landing folder",
+            required=True,
+        ),
         Column("source_position", "long", "number of the record in its file, from 1", required=True),
         Column("raw_record", "string", "the text as received; bytes that are no UTF-8 are escaped", personal=True),
         Column("reason", "string", "why it was not taken, such as not_json or x_not_a_number", required=True),

@@ -81,7 +81,8 @@ def simulate(
             customer_count += records.num_rows
         pq.write_table(people.consent, folders["ground_truth"] / "consent.parquet")
         pq.write_table(
-            pa.table({"serialNumber": people.serials, "user": people.emails}), folders["ground_truth"] / "device_owner.parquet"
+            pa.table({"serialNumber": people.serials, "user": people.emails}),
+            folders["ground_truth"] / "device_owner.parquet",
         )
 
         sessions = -(-readings // SESSION_SAMPLES)
@@ -142,9 +143,7 @@ def simulate(
 
 def _truth_writers(folder: Path) -> dict[str, pq.ParquetWriter]:
     return {
-        "steps": pq.ParquetWriter(
-            folder / "steps.parquet", pa.schema([("user", pa.string()), ("step_ms", pa.int64())])
-        ),
+        "steps": pq.ParquetWriter(folder / "steps.parquet", pa.schema([("user", pa.string()), ("step_ms", pa.int64())])),
         "activities": pq.ParquetWriter(
             folder / "activities.parquet",
             pa.schema([("user", pa.string()), ("from_ms", pa.int64()), ("activity", pa.string())]),

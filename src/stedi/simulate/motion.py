@@ -87,6 +87,10 @@ def make_motion(rng: np.random.Generator, person: NDArray[np.int64], start_ms: N
     share = (np.floor(after) - before) / (after - before)
     ideal = start_ms[session] + (1000 / RATE_HZ) * (sample + share)
     return Motion(
-        times_ms, np.round(acceleration, 4), np.clip(np.round(distance), 0, None), activity,
-        session, np.round(ideal).astype(np.int64),
+        times_ms,
+        np.round(acceleration, 4),
+        np.clip(np.round(distance), 0, None),
+        activity,
+        session,
+        np.round(ideal).astype(np.int64),
     )

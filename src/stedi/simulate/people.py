@@ -14,8 +14,36 @@ REUSED_SHARE = 741_477 / 758_715
 _CONSENTS_AT_FIRST = 0.5
 _CHANGES_MIND = (0.25, 0.3)  # a first time, and then a second time
 _LACKS_EMAIL = 0.005
-_FIRST = ("Ada", "Ben", "Chika", "Dara", "Eun", "Femi", "Gita", "Hugo", "Ines", "Jun", "Kofi", "Lena", "Mara", "Nils")
-_LAST = ("Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", "Ito", "Jones", "Khan", "Lopez")
+_FIRST = (
+    "Ada",
+    "Ben",
+    "Chika",
+    "Dara",
+    "Eun",
+    "Femi",
+    "Gita",
+    "Hugo",
+    "Ines",
+    "Jun",
+    "Kofi",
+    "Lena",
+    "Mara",
+    "Nils",
+)
+_LAST = (
+    "Abram",
+    "Bauer",
+    "Cruz",
+    "Diaz",
+    "Evans",
+    "Fofana",
+    "Gupta",
+    "Huang",
+    "Ito",
+    "Jones",
+    "Khan",
+    "Lopez",
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +75,7 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     first = pa.array(_FIRST).take(pa.array(number % len(_FIRST)))
     last = pa.array(_LAST).take(pa.array(number // len(_FIRST) % len(_LAST)))
     names = pc.binary_join_element_wise(first, last, " ")
-    emails = pc.binary_join_element_wise(
-        first, ".", last, pa.array(number).cast(pa.string()), "@example.com", ""
-    )
+    emails = pc.binary_join_element_wise(first, ".", last, pa.array(number).cast(pa.string()), "@example.com", "")
     serials = _hex(rng, customers)
     reused = _hex(rng, REUSED_SERIALS)
     is_reused = rng.random(customers) < REUSED_SHARE

@@ -21,7 +21,6 @@ CHANGES = f"""
 """
 
 
-
 def allowed(person_column: str, time_column: str) -> str:
     """SQL that holds where a reading of a consenting person may be used under the policy in force.
 

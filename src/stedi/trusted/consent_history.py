@@ -11,8 +11,19 @@ TABLE = Table(
     key=("person", "consented_from_ms"),
     inputs=("customer_landing",),
     columns=(
-        Column("person", "string", "the customer's e-mail address, trimmed and case-folded", personal=True, required=True),
-        Column("consented_from_ms", "long", "start of the interval, included (ms since the epoch, UTC)", required=True),
+        Column(
+            "person",
+            "string",
+            "the customer's e-mail address, trimmed and case-folded",
+            personal=True,
+            required=True,
+        ),
+        Column(
+            "consented_from_ms",
+            "long",
+            "start of the interval, included (ms since the epoch, UTC)",
+            required=True,
+        ),
         Column("consented_to_ms", "long", "end of the interval, excluded; empty while consent is in force"),
     ),
     # An interval opens with the first consenting change after a non-consenting one (or after
@@ -42,15 +53,24 @@ FROM intervals
 WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
 """,
     rules=(
-        Rule("interval_has_length", "error", "an interval ends after it starts",
-             where="consented_to_ms <= consented_from_ms"),
-        Rule("intervals_apart", "error", "a customer's intervals do not overlap", violations="""
+        Rule(
+            "interval_has_length",
+            "error",
+            "an interval ends after it starts",
+            where="consented_to_ms <= consented_from_ms",
+        ),
+        Rule(
+            "intervals_apart",
+            "error",
+            "a customer's intervals do not overlap",
+            violations="""
             SELECT count(*) FROM (
                 SELECT consented_from_ms,
                     lag(coalesce(consented_to_ms, 9223372036854775807))
                         OVER (PARTITION BY person ORDER BY consented_from_ms) AS previous_end
                 FROM {rows}) AS pairs
-            WHERE consented_from_ms < previous_end"""),
+            WHERE consented_from_ms < previous_end""",
+        ),
     ),
     sort=("person", "consented_from_ms"),
 )

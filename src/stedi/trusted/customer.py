@@ -14,7 +14,13 @@ TABLE = Table(
     key=("person",),
     inputs=("customer_landing",),
     columns=(
-        Column("person", "string", "the e-mail address trimmed and case-folded: who this is", personal=True, required=True),
+        Column(
+            "person",
+            "string",
+            "the e-mail address trimmed and case-folded: who this is",
+            personal=True,
+            required=True,
+        ),
         *(c for c in FEED.table.columns if c.name in _FIELDS),
     ),
     # Several records of one last moment may differ in other fields; the choice among them
@@ -27,8 +33,12 @@ newest AS (
 ),
 candidates AS (
     SELECT n.person, {", ".join(f"l.{f}" for f in _FIELDS)},
-        row_number() OVER (PARTITION BY n.person ORDER BY {", ".join(f"l.{f} DESC NULLS LAST" for f in
-            ("shareWithResearchAsOfDate", *(f for f in _FIELDS if f != "shareWithResearchAsOfDate")))}) AS choice
+        row_number() OVER (PARTITION BY n.person ORDER BY {
+        ", ".join(
+            f"l.{f} DESC NULLS LAST"
+            for f in ("shareWithResearchAsOfDate", *(f for f in _FIELDS if f != "shareWithResearchAsOfDate"))
+        )
+    }) AS choice
     FROM newest AS n
     JOIN customer_landing AS l
       ON {person("l.email")} = n.person
@@ -39,10 +49,18 @@ candidates AS (
 SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
 """,
     rules=(
-        Rule("consent_in_force", "error", "every customer here shares with research",
-             where="shareWithResearchAsOfDate IS NULL"),
-        Rule("one_row_a_customer", "error", "a customer appears once",
-             violations="SELECT count(*) - count(DISTINCT person) FROM {rows}"),
+        Rule(
+            "consent_in_force",
+            "error",
+            "every customer here shares with research",
+            where="shareWithResearchAsOfDate IS NULL",
+        ),
+        Rule(
+            "one_row_a_customer",
+            "error",
+            "a customer appears once",
+            violations="SELECT count(*) - count(DISTINCT person) FROM {rows}",
+        ),
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),

@@ -18,11 +18,26 @@ TABLE = Table(
     inputs=("customer_landing", "accelerometer_landing", "step_trainer_landing"),
     columns=(
         Column("serialNumber", "string", "serial number of the device", personal=True, required=True),
-        Column("person", "string", "the owner's e-mail address, trimmed and case-folded; empty when not clear", personal=True),
+        Column(
+            "person",
+            "string",
+            "the owner's e-mail address, trimmed and case-folded; empty when not clear",
+            personal=True,
+        ),
         Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
-        Column("claimants", "long", "customers whose records carry this serial; one more when a record has no e-mail address", required=True),
+        Column(
+            "claimants",
+            "long",
+            "customers whose records carry this serial; one more when a record has no e-mail address",
+            required=True,
+        ),
         Column("reading_times", "long", "distinct times at which the device took a reading", required=True),
-        Column("coincidences", "long", "of these, how many are also times of the best candidate's accelerometer", required=True),
+        Column(
+            "coincidences",
+            "long",
+            "of these, how many are also times of the best candidate's accelerometer",
+            required=True,
+        ),
         Column("runner_up_coincidences", "long", "the same of the second-best candidate", required=True),
     ),
     query=f"""
@@ -92,10 +107,18 @@ SELECT serialNumber,
 FROM judged
 """,
     rules=(
-        Rule("one_row_a_device", "error", "a device appears once",
-             violations="SELECT count(*) - count(DISTINCT serialNumber) FROM {rows}"),
-        Rule("owner_is_clear", "warn", "a device whose owner is not clear feeds nothing",
-             where="person IS NULL AND reading_times > 0"),
+        Rule(
+            "one_row_a_device",
+            "error",
+            "a device appears once",
+            violations="SELECT count(*) - count(DISTINCT serialNumber) FROM {rows}",
+        ),
+        Rule(
+            "owner_is_clear",
+            "warn",
+            "a device whose owner is not clear feeds nothing",
+            where="person IS NULL AND reading_times > 0",
+        ),
     ),
     sort=("serialNumber",),
 )

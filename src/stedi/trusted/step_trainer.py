@@ -14,7 +14,13 @@ TABLE = Table(
         Column("sensorReadingTime", "long", "when the reading was taken (ms since the epoch, UTC)", required=True),
         Column("serialNumber", "string", "serial number that the device reports", personal=True, required=True),
         Column("distanceFromObject", "double", "distance of the object in front of the sensor", required=True),
-        Column("person", "string", "the owner's e-mail address, trimmed and case-folded", personal=True, required=True),
+        Column(
+            "person",
+            "string",
+            "the owner's e-mail address, trimmed and case-folded",
+            personal=True,
+            required=True,
+        ),
     ),
     query=f"""
 WITH owned AS (
@@ -30,13 +36,22 @@ FROM readings AS r
 WHERE {allowed("r.person", "r.sensorReadingTime")}
 """,
     rules=(
-        Rule("owner_consents", "error", "every reading belongs to a customer in customers_curated", violations="""
+        Rule(
+            "owner_consents",
+            "error",
+            "every reading belongs to a customer in customers_curated",
+            violations="""
             SELECT coalesce(sum(n), 0) FROM (SELECT person, count(*) AS n FROM {rows} GROUP BY person) AS r
-            WHERE NOT EXISTS (SELECT 1 FROM customers_curated AS c WHERE c.person = r.person)"""),
-        Rule("one_distance_a_moment", "warn", "different distances of one device at one moment conflict; all are kept",
-             violations="""SELECT coalesce(sum(n), 0) FROM (
+            WHERE NOT EXISTS (SELECT 1 FROM customers_curated AS c WHERE c.person = r.person)""",
+        ),
+        Rule(
+            "one_distance_a_moment",
+            "warn",
+            "different distances of one device at one moment conflict; all are kept",
+            violations="""SELECT coalesce(sum(n), 0) FROM (
                 SELECT count(*) AS n FROM {rows} GROUP BY serialNumber, sensorReadingTime
-                HAVING count(*) > 1) AS conflicts"""),
+                HAVING count(*) > 1) AS conflicts""",
+        ),
     ),
     day="sensorReadingTime",
     sort=("person", "sensorReadingTime"),

@@ -1,0 +1,211 @@
+"""Whole runs: twice, late data, changed files, withdrawn consent, failing rules, two at once."""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import polars
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+
+from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
+from stedi.lock import sole_writer
+from stedi.pipeline import run
+from stedi.simulate import simulate
+from stedi.tables import ALL, BY_NAME
+from tests.conftest import Lake, customer, distance, reading
+
+PUBLIC_COUNTS = {
+    "customer": {
+        "customer_landing": 956,
+        "accelerometer_landing": 81_273,
+        "step_trainer_landing": 28_680,
+        "quarantine": 0,
+        "customer_trusted": 482,
+        "accelerometer_trusted": 40_981,
+        "customers_curated": 482,
+        "step_trainer_trusted": 14_460,
+        "machine_learning_curated": 40_981,
+    },
+}
+PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
+    "accelerometer_trusted": 32_025,
+    "customers_curated": 464,
+    "step_trainer_trusted": 11_297,
+    "machine_learning_curated": 32_025,
+}
+
+
+def everything(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables but for when files arrived."""
+    found = {}
+    for table in ALL:
+        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name != "arrived_at")
+        found[table.name] = sorted(lake.rows(f"SELECT {columns} FROM {table.name}"), key=repr)
+    return found
+
+
+@pytest.mark.parametrize("policy", ["customer", "reading"])
+def test_counts_of_the_public_landing_set(public_landing_set: Path, new_lake: Callable[..., Lake], policy: str) -> None:
+    lake = new_lake("public", policy=policy)
+    shutil.copytree(public_landing_set, lake.landing, dirs_exist_ok=True)
+    report = lake.run()
+    counted = {name: report.tables[name].rows for name in PUBLIC_COUNTS[policy]}
+    assert counted == PUBLIC_COUNTS[policy]
+    assert {name: lake.rows(f"SELECT count(*) FROM {name}")[0][0] for name in counted} == PUBLIC_COUNTS[policy]
+    assert lake.rows("SELECT count(*), count(person) FROM device_owner") == [(956, 956)]
+
+
+def small(lake: Lake) -> None:
+    lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, shares=10, serial="s2")])
+    lake.land("accelerometer/1.json", [reading(p, t) for p in ("a@x", "b@x") for t in range(100, 110)])
+    lake.land("step_trainer/1.json", [distance("s1", t) for t in range(100, 110)])
+
+
+def test_a_second_run_with_nothing_new_commits_nothing(lake: Lake) -> None:
+    small(lake)
+    first, second = lake.run(), lake.run()
+    assert {t.status for t in second.tables.values()} == {"up to date"}
+    assert second.run_id == first.run_id
+    assert [t.snapshot_id for t in second.tables.values()] == [t.snapshot_id for t in first.tables.values()]
+
+
+def test_withdrawn_consent_empties_everything_downstream(lake: Lake) -> None:
+    small(lake)
+    lake.run()
+    before = everything(lake)
+    lake.land("customer/2.json", [customer("a@x", 20, serial="s1")])
+    report = lake.run()
+    for table in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"):
+        assert lake.rows(f"SELECT count(*) FROM {table} WHERE person = 'a@x'") == [(0,)], table
+    assert lake.rows("SELECT count(*) FROM machine_learning_curated") == [(0,)]
+    assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (0, 10)
+    lake.land("customer/3.json", [customer("a@x", 30, shares=30, serial="s1")])
+    lake.run()
+    assert everything(lake)["machine_learning_curated"] == before["machine_learning_curated"]
+
+
+def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: Lake) -> None:
+    small(lake)
+    lake.land("accelerometer/2.json", b'{"user": "a@x"}\n')
+    lake.run()
+    lake.land("accelerometer/2.json", [reading("a@x", 500)])
+    (lake.landing / "accelerometer/1.json").unlink()
+    report = lake.run()
+    assert report.quarantined["accelerometer"] == 0
+    assert lake.rows("SELECT count(*) FROM quarantine") == [(0,)]
+    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_landing") == [(21, 500)]
+
+
+def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Callable[..., Lake]) -> None:
+    simulate(tmp_path / "feeds", customers=40, days=2, seed=3, readings=9_000)
+    files = sorted(p for p in (tmp_path / "feeds").glob("*/**/*") if p.is_file() and "ground_truth" not in str(p))
+    small_steps, at_once = new_lake("steps"), new_lake("once")
+    random.Random(0).shuffle(files)
+    for number, file in enumerate(files):
+        for lake in (small_steps, at_once):
+            target = lake.landing / file.relative_to(tmp_path / "feeds")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, target)
+        if number % 6 == 5:
+            small_steps.run()
+    small_steps.run()
+    at_once.run()
+    found = everything(small_steps)
+    assert found == everything(at_once)
+    assert all(found[name] for name in found)
+
+
+def test_a_changed_policy_refreshes_what_depends_on_it(lake: Lake, tmp_path: Path) -> None:
+    small(lake)
+    lake.land("accelerometer/2.json", [reading("a@x", 5)])
+    lake.run()
+    strict = Lake(tmp_path, policy="reading")
+    assert strict.run().tables["accelerometer_trusted"].removed == 1
+
+
+def test_earlier_runs_can_be_read(lake: Lake) -> None:
+    small(lake)
+    first = lake.run().run_id
+    lake.land("customer/2.json", [customer("a@x", 20)])
+    lake.run()
+    count = "SELECT count(*) FROM customer_trusted"
+    assert (lake.rows(count, as_of=first), lake.rows(count)) == ([(2,)], [(1,)])
+
+
+def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(lake)
+    lake.run()
+    before = everything(lake)
+    rule = next(r for r in BY_NAME["accelerometer_trusted"].rules if r.name == "customer_consents")
+    monkeypatch.setattr("stedi.quality.checks", lambda table: (rule,) if table.name == "accelerometer_trusted" else ())
+    object.__setattr__(rule, "violations", "SELECT count(*) FROM {rows}")
+    try:
+        lake.land("customer/2.json", [customer("b@x", 20)])
+        report = lake.run()
+    finally:
+        monkeypatch.undo()
+    assert [r.rule for r in report.failed] == ["customer_consents"]
+    assert report.tables["accelerometer_trusted"].status == "failed"
+    assert report.tables["machine_learning_curated"].status == "skipped"
+    after = everything(lake)
+    assert after["accelerometer_trusted"] == before["accelerometer_trusted"]
+    assert after["customer_trusted"] != before["customer_trusted"]
+
+
+def test_a_dry_run_writes_nothing(lake: Lake) -> None:
+    small(lake)
+    plan = lake.run(dry_run=True)
+    assert {t.status for t in plan.tables.values()} == {"would refresh"}
+    assert not lake.settings.warehouse.exists()
+    lake.run()
+    assert {t.status for t in lake.run(dry_run=True).tables.values()} == {"up to date"}
+
+
+def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
+    small(lake)
+    assert set(lake.run(select=["customer_trusted"]).tables) == {"customer_landing", "customer_trusted"}
+
+
+def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
+    small(lake)
+    with sole_writer(lake.settings.warehouse), pytest.raises(WarehouseBusyError, match="another run is working"):
+        lake.run()
+
+
+def test_a_missing_landing_folder_is_said(lake: Lake) -> None:
+    missing = lake.settings.model_copy(update={"landing": "/no/such/folder"})
+    with pytest.raises(LandingError, match="/no/such/folder does not exist"):
+        run(missing)
+    assert not lake.settings.warehouse.exists()
+
+
+def test_a_warehouse_of_a_newer_version_is_refused(lake: Lake) -> None:
+    small(lake)
+    lake.run()
+    database = lake.settings.warehouse / "catalog.db"
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}")
+    catalog.update_namespace_properties("stedi", updates={"layout_version": "99"})
+    with pytest.raises(WarehouseError, match="newer than this program"):
+        lake.run()
+
+
+def test_other_readers_open_the_tables_without_this_package(lake: Lake) -> None:
+    small(lake)
+    lake.run()
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.settings.warehouse / 'catalog.db'}")
+    table = catalog.load_table("stedi.accelerometer_trusted")
+    assert table.format_version == 2
+    assert table.schema().find_field("timeStamp").doc
+    scanned = table.scan().to_arrow()
+    assert scanned.num_rows == 20
+    frame: pandas.DataFrame = table.scan().to_pandas()
+    assert sorted(frame["timeStamp"].unique()) == list(range(100, 110))
+    lazy = polars.scan_iceberg(table.metadata_location)
+    assert lazy.select(polars.len()).collect().item() == 20
+    one_day = table.scan(row_filter="timeStamp >= 86400000").plan_files()
+    assert list(one_day) == []

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table as Grid
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
@@ -76,7 +77,7 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
-def _show(grids: list[report.Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
+def _show(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
     if svg is not None:
         report.write_picture(grids, svg, title)
     if _options.as_json:

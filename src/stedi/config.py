@@ -18,7 +18,7 @@ class Consent(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     policy: Policy = Field(
-        "customer",
+        default="customer",
         description="customer: all readings of a customer whose consent is in force; "
         "reading: only those taken while it was in force",
     )
@@ -29,14 +29,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    landing: str = Field("landing", description="folder or s3:// prefix with one folder a feed")
-    warehouse: Path = Field(Path("lakehouse"), description="folder of the tables and their catalog")
+    landing: str = Field(default="landing", description="folder or s3:// prefix with one folder a feed")
+    warehouse: Path = Field(default=Path("lakehouse"), description="folder of the tables and their catalog")
     consent: Consent = Consent()
     pseudonym_key: SecretStr | None = Field(
-        None, description="secret that keys the pseudonyms; made on the first run when absent"
+        default=None, description="secret that keys the pseudonyms; made on the first run when absent"
     )
-    memory_limit: str | None = Field(None, description="the embedded engine's memory, such as 8GB")
-    threads: int | None = Field(None, ge=1, description="the embedded engine's threads")
+    memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
+    threads: int | None = Field(default=None, ge=1, description="the embedded engine's threads")
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 
@@ -58,7 +58,7 @@ def read_records(path: Path) -> Iterator[Found]:
     with path.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if compressed else raw)
         yield from _scan(_Text(stream))
 
 

@@ -90,12 +90,12 @@ def simulate(
         # Most people record several sessions, so that a person can be told from a session.
         active = rng.permutation(customers)[: max(1, min(customers, sessions // 3))]
         who = active[rng.integers(0, len(active), sessions)]
-        start = np.sort(FIRST_DAY_MS + rng.integers(0, days * DAY_MS - 60_000, sessions))
+        starts = np.sort(FIRST_DAY_MS + rng.integers(0, days * DAY_MS - 60_000, sessions))
         truth = _truth_writers(folders["ground_truth"])
         for number, first in enumerate(range(0, sessions, _SESSIONS_A_FILE)):
             progress(f"readings {first * SESSION_SAMPLES:,} of {sessions * SESSION_SAMPLES:,}")
             block = slice(first, first + _SESSIONS_A_FILE)
-            motion = make_motion(rng, who[block], start[block], seed)
+            motion = make_motion(rng, who[block], starts[block], seed)
             user = people.emails.take(pa.array(who[block]))
             per_sample = pa.array(np.repeat(np.arange(len(user)), SESSION_SAMPLES))
             accelerometer = pa.table(

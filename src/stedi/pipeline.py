@@ -151,7 +151,7 @@ class _Run:
         return _unchanged(snapshot, status)
 
     def _check(self, table: Table, relation: str) -> bool:
-        found = check(table, relation, self.engine.rows(relation), self.engine.violations)
+        found = check(table, relation, self.engine.count)
         self.report.rules.extend(found)
         return all(r.passed for r in found if r.level == "error")
 
@@ -173,7 +173,7 @@ class _Run:
         steady = [file for file in plan.to_read if _is_unchanged(file)]
         if len(steady) < len(plan.to_read):
             # Somebody is still writing: leave those files for the next run.
-            self.engine.keep_sources((taken.landed, taken.quarantined), [file.name for file in steady])
+            self.engine.leave_out(feed, [file.name for file in plan.to_read if file not in steady])
         if not self._check(table, taken.landed):
             return self._skip(table, "failed")
         names = {file.name for file in steady}
@@ -194,8 +194,7 @@ class _Run:
         done = self._commit(table, written, touched, reflects)
         done.added = self.engine.rows(taken.landed)
         done.removed = before + done.added - done.rows
-        self.engine.drop(taken.landed)
-        self.engine.drop(taken.quarantined)
+        self.engine.forget(feed, taken)
         return done
 
     def _rejects(self, table: Table, snapshot: Snapshot | None, quarantined: str, replaced: Sequence[str]) -> list[str]:

@@ -34,11 +34,16 @@ def checks(table: Table) -> tuple[Rule, ...]:
     )
 
 
-def check(table: Table, relation: str, rows: int, count: Callable[[str], int]) -> list[RuleResult]:
-    """Check every rule of a table on candidate rows; `count` runs a SQL query for one number."""
-    results = []
-    for rule in checks(table):
-        sql = rule.violations or f"SELECT count(*) FROM {{rows}} WHERE {rule.where}"
-        failed = count(sql.replace("{rows}", f'"{relation}"'))
-        results.append(RuleResult(table.name, rule.name, rule.level, rule.meaning, rows, failed))
-    return results
+def check(table: Table, relation: str, count: Callable[[str], tuple[int, ...]]) -> list[RuleResult]:
+    """Check every rule of a table on candidate rows; `count` runs a SQL query for one row of numbers.
+
+    Conditions on single rows are counted together in one pass.
+    """
+    rules = checks(table)
+    counts = "".join(f", count(*) FILTER (WHERE {rule.where})" for rule in rules if rule.where)
+    rows, *failed = count(f'SELECT count(*){counts} FROM "{relation}"')
+    by_name = dict(zip((rule.name for rule in rules if rule.where), failed, strict=True))
+    for rule in rules:
+        if rule.violations:
+            (by_name[rule.name],) = count(rule.violations.replace("{rows}", f'"{relation}"'))
+    return [RuleResult(table.name, r.name, r.level, r.meaning, rows, by_name[r.name]) for r in rules]

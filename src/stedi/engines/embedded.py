@@ -155,11 +155,11 @@ class EmbeddedEngine:
         self.show_files(table, files, view="gathered")
         return self._materialise(f"candidate_{table.name}", "SELECT * FROM gathered", table.columns)
 
-    def keep_sources(self, relations: Iterable[str], names: Sequence[str]) -> None:
-        """Drop the rows of landing files other than the named ones."""
-        kept = f"source_file IN ({', '.join(map(literal, names))})" if names else "false"
-        for relation in relations:
-            self._sql(f"DELETE FROM {quoted(relation)} WHERE NOT ({kept})")
+    def leave_out(self, feed: Feed, names: Sequence[str]) -> None:
+        """Drop what `ingest` took from the named landing files."""
+        gone = f"source_file IN ({', '.join(map(literal, names))})"
+        for relation in ("staged_files", f"unusual_{feed.name}", f"quarantined_{feed.name}"):
+            self._sql(f"DELETE FROM {quoted(relation)} WHERE {gone}")
 
     def drop(self, relation: str) -> None:
         self._sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
@@ -215,6 +215,8 @@ class EmbeddedEngine:
     def write(self, table: Table, query: str, folder: Path) -> list[str]:
         """Write the rows of a query as the table's Parquet files, sorted, one folder a day.
 
+        Landing rows need no sorting: they come in the order of their files.
+
         Field numbers are written into the files, so that no reader depends on column names.
         """
         order = [quoted(name) for name in table.sort]
@@ -229,14 +231,14 @@ class EmbeddedEngine:
         else:
             options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
             target = folder / str(uuid.uuid4())
-        if order:
+        if order and table.zone != "landing":
             query += f" ORDER BY {', '.join(order)}"
         written = self._sql(f"COPY ({query}) TO {literal(str(target))} ({options})")
         return [row[0] for row in written if row[1] > 0]
 
-    def violations(self, sql: str) -> int:
-        """How many rows break a rule."""
-        return self.number(bound(sql))
+    def count(self, sql: str) -> tuple[int, ...]:
+        """The one row of numbers that a check returns."""
+        return tuple(int(value or 0) for value in self._sql(bound(sql))[0])
 
     # Landing files -----------------------------------------------------------------------
 
@@ -246,27 +248,42 @@ class EmbeddedEngine:
         Clean records stay inside the engine. Files with anything unusual in their layout, and
         records with anything unusual in their fields, are read record by record.
         """
-        landed, quarantined = f"landed_{feed.name}", f"quarantined_{feed.name}"
-        self._create(landed, feed.table.columns)
+        landed, unusual, quarantined = (f"{kind}_{feed.name}" for kind in ("landed", "unusual", "quarantined"))
+        self._create(unusual, feed.table.columns)
         self._create(quarantined, QUARANTINE.columns)
         by_path = {file.path: file for file in files}
         slow = set(by_path) - self._read_clean(feed, files)
-        self._take_clean(feed, landed, slow, by_path)
-        with _Sink(self, feed, landed, quarantined, Path(self._spill.name)) as sink:
-            self._take_unusual_records(feed, slow, by_path, sink)
+        self._name_staged_files(by_path, slow)
+        with _Sink(self, feed, unusual, quarantined) as sink:
+            self._take_unusual_records(by_path, sink)
             for path in sorted(slow):
                 for position, found in enumerate(read_records(Path(path)), start=1):
                     sink.put(by_path[path], position, found.text, found.pairs, found.reason)
-        self._sql("DROP TABLE IF EXISTS stage")
+        columns = ", ".join(
+            f"s.{quoted(f.name)}::BIGINT AS {quoted(f.name)}" if f.kind == "milliseconds" else f"s.{quoted(f.name)}"
+            for f in feed.fields
+        )
+        self._sql(
+            f"CREATE OR REPLACE TEMP VIEW {quoted(landed)} AS SELECT {columns}, NULL::VARCHAR AS extra_fields, "
+            "f.source_file, s.rowid - f.first_row + 1 AS source_position, f.arrived_at "
+            f"FROM stage AS s JOIN staged_files AS f USING (path) WHERE s.is_clean UNION ALL FROM {quoted(unusual)}"
+        )
         counts = {
             row[0]: (row[1], row[2])
             for row in self._sql(
-                f"SELECT source_file, sum(l)::BIGINT, sum(q)::BIGINT FROM ("
-                f"SELECT source_file, 1 AS l, 0 AS q FROM {quoted(landed)} UNION ALL "
-                f"SELECT source_file, 0, 1 FROM {quoted(quarantined)}) AS r GROUP BY 1"
+                "SELECT source_file, sum(landed)::BIGINT, sum(quarantined)::BIGINT FROM ("
+                "SELECT source_file, clean AS landed, 0 AS quarantined FROM staged_files UNION ALL "
+                f"SELECT source_file, count(*), 0 FROM {quoted(unusual)} GROUP BY source_file UNION ALL "
+                f"SELECT source_file, 0, count(*) FROM {quoted(quarantined)} GROUP BY source_file) AS counted GROUP BY 1"
             )
         }
         return Ingested(landed, quarantined, counts)
+
+    def forget(self, feed: Feed, taken: Ingested) -> None:
+        """Free what `ingest` made."""
+        self._sql(f"DROP VIEW {quoted(taken.landed)}")
+        for name in ("stage", "staged_files", f"unusual_{feed.name}", taken.quarantined):
+            self.drop(name)
 
     def _create(self, name: str, columns: Iterable[Column]) -> None:
         body = ", ".join(f"{quoted(c.name)} {_SQL_TYPES[c.type]}" for c in columns)
@@ -309,32 +326,26 @@ class EmbeddedEngine:
             return False
         return True
 
-    def _take_clean(self, feed: Feed, landed: str, slow: set[str], by_path: Mapping[str, LandingFile]) -> None:
+    def _name_staged_files(self, by_path: Mapping[str, LandingFile], slow: set[str]) -> None:
+        """Tell what the staged rows came from: rows keep their files' order, so a row's number tells its place."""
+        arrived = [file.modified_ns // 1000 for file in by_path.values()]
         files = pa.table(
             {
-                "path": list(by_path),
-                "source_file": [file.name for file in by_path.values()],
-                "arrived_at": pa.array([f.modified_ns // 1000 for f in by_path.values()], pa.timestamp("us", tz="UTC")),
-                "is_slow": [path in slow for path in by_path],
+                "path": pa.array(by_path, pa.string()),
+                "source_file": pa.array([file.name for file in by_path.values()], pa.string()),
+                "arrived_at": pa.array(arrived, pa.timestamp("us", tz="UTC")),
+                "is_slow": pa.array([path in slow for path in by_path], pa.bool_()),
             }
         )
         self.connection.register("arrived_files", files)
-        # Rows keep the order of their files, so a row's number tells its place in its file.
         self._sql(
-            "CREATE OR REPLACE TEMP TABLE staged_files AS "
-            "SELECT f.*, s.first_row FROM arrived_files AS f "
-            "JOIN (SELECT path, min(rowid) AS first_row FROM stage GROUP BY path) AS s USING (path) WHERE NOT is_slow"
+            "CREATE OR REPLACE TEMP TABLE staged_files AS SELECT f.*, s.first_row, s.clean FROM arrived_files AS f "
+            "JOIN (SELECT path, min(rowid) AS first_row, count(*) FILTER (is_clean) AS clean FROM stage GROUP BY path) AS s "
+            "USING (path) WHERE NOT is_slow"
         )
         self.connection.unregister("arrived_files")
-        columns = ", ".join(
-            f"s.{quoted(f.name)}::BIGINT" if f.kind == "milliseconds" else f"s.{quoted(f.name)}" for f in feed.fields
-        )
-        self._sql(
-            f"INSERT INTO {quoted(landed)} SELECT {columns}, NULL, f.source_file, s.rowid - f.first_row + 1, f.arrived_at "
-            "FROM stage AS s JOIN staged_files AS f USING (path) WHERE s.is_clean"
-        )
 
-    def _take_unusual_records(self, feed: Feed, slow: set[str], by_path: Mapping[str, LandingFile], sink: "_Sink") -> None:
+    def _take_unusual_records(self, by_path: Mapping[str, LandingFile], sink: "_Sink") -> None:
         self._sql(
             "CREATE OR REPLACE TEMP TABLE unusual AS SELECT s.path, s.rowid - f.first_row + 1 AS position, s.raw "
             "FROM stage AS s JOIN staged_files AS f USING (path) WHERE NOT s.is_clean"
@@ -349,8 +360,8 @@ class EmbeddedEngine:
 class _Sink:
     """Collects records that were read one by one and hands them to the engine in batches."""
 
-    def __init__(self, engine: EmbeddedEngine, feed: Feed, landed: str, quarantined: str, folder: Path) -> None:
-        self._engine, self._feed, self._folder = engine, feed, folder
+    def __init__(self, engine: EmbeddedEngine, feed: Feed, landed: str, quarantined: str) -> None:
+        self._engine, self._feed = engine, feed
         self._columns = {landed: feed.table.columns, quarantined: QUARANTINE.columns}
         self._landed, self._quarantined = landed, quarantined
         self._rows: dict[str, list[tuple[object, ...]]] = {landed: [], quarantined: []}

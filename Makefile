@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STEDI := .venv/bin/stedi
 
-.PHONY: help setup demo test check docs clean
+.PHONY: help setup demo test check docs bench screenshots clean
 help:  ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -27,6 +27,17 @@ check: setup  ## lint, format and strict types
 
 docs: setup  ## write the generated pages again
 	.venv/bin/python docs/generate.py
+
+bench: setup  ## time a run against a hand-written DuckDB script
+	.venv/bin/python bench/compare.py
+
+# A fixed key keeps the pictures the same from one making to the next.
+screenshots: export STEDI_PSEUDONYM_KEY = screenshots
+screenshots: setup  ## draw every table's data from the demo again
+	$(STEDI) demo > /dev/null
+	for table in $$($(STEDI) --warehouse demo/lakehouse --json tables \
+	    | .venv/bin/python -c 'import json, sys; print(*(t["table"] for t in json.load(sys.stdin)["tables"]))'); do \
+	  $(STEDI) --warehouse demo/lakehouse show $$table --svg screenshots/$$table.svg > /dev/null || exit 1; done
 
 clean:  ## remove .venv and everything the demo made
 	rm -rf .venv demo

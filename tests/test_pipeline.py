@@ -206,3 +206,17 @@ def test_other_readers_open_the_tables_without_this_package(lake: Lake) -> None:
     assert lazy.select(polars.len()).collect().item() == 20
     one_day = table.scan(row_filter="timeStamp >= 86400000").plan_files()
     assert list(one_day) == []
+
+
+def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_rule(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(lake)
+    lake.land("accelerometer/2.json", [reading("a@x", 500), reading("a@x", 10**15)])
+    assert lake.run().quarantined["accelerometer"] == 1
+    monkeypatch.setattr("stedi.landing.records.LAST_MILLISECOND", 10**16)
+    assert lake.run().quarantined["accelerometer"] == 1
+    report = lake.run(replay=["accelerometer"])
+    assert report.quarantined["accelerometer"] == 0
+    assert report.files["accelerometer"] == {"new": 0, "changed": 1}
+    assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(10**15,)]

@@ -275,14 +275,19 @@ def quality() -> None:
 @app.command()
 def quarantine(
     feed: Annotated[str | None, typer.Option(help="only this feed: customer, accelerometer or step_trainer")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
     """Count what was quarantined, by feed, file and reason."""
+    from stedi import pipeline
     from stedi.landing import FEEDS
     from stedi.query import query as ask
 
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
         raise UsageError(f"no feed is called {feed!r}; the feeds are {', '.join(names)}")
+    if replay:
+        with _error_console.status("replaying") as status:
+            pipeline.run(_options.settings, replay=[feed] if feed else names, progress=status.update)
     where = f"WHERE feed = '{feed}'" if feed else ""
     found = ask(
         _options.settings,

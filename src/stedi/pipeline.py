@@ -60,10 +60,13 @@ def run(
     settings: Settings,
     *,
     select: Sequence[str] = (),
+    replay: Sequence[str] = (),
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> RunReport:
     """Bring every table (or the selected ones and their inputs) up to date with the landing files.
+
+    Files of the feeds in `replay` that have quarantined records are read again, changed or not.
 
     Raises:
         StediError: see `stedi.errors`; the tables are then as they were, or whole.
@@ -78,7 +81,7 @@ def run(
             sole_writer(settings.warehouse),
             warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
         ):
-            report = _Run(settings, wanted, listed, progress).work()
+            report = _Run(settings, wanted, listed, replay, progress).work()
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -110,9 +113,15 @@ class _Run:
     """One run: holds what its steps share."""
 
     def __init__(
-        self, settings: Settings, wanted: set[str], listed: dict[str, list[LandingFile]], progress: Progress
+        self,
+        settings: Settings,
+        wanted: set[str],
+        listed: dict[str, list[LandingFile]],
+        replay: Sequence[str],
+        progress: Progress,
     ) -> None:
         self.settings, self.wanted, self.listed, self.progress = settings, wanted, listed, progress
+        self.replay = set(replay)
         self.catalog = Catalog(settings.warehouse, create=True)
         self.report = RunReport(new_run_id(), settings.consent.policy, dry_run=False)
         self.blocked: set[str] = set()
@@ -165,7 +174,7 @@ class _Run:
         """Take new and changed files into a landing table, their rows and their record in one commit."""
         snapshot = self.catalog.snapshot(table.name)
         entries = _ledger(self.catalog, snapshot)
-        plan = plan_files(self.listed[feed.name], entries)
+        plan = plan_files(self.listed[feed.name], entries, again=feed.name in self.replay)
         self.report.files[feed.name] = _file_counts(plan)
         if not plan.to_read and snapshot is not None:
             return _unchanged(snapshot, "up to date")

@@ -80,13 +80,16 @@ def list_files(landing: str, feed: Feed) -> list[LandingFile]:
     return sorted(found, key=lambda file: file.name)
 
 
-def plan_files(files: Iterable[LandingFile], ledger: Mapping[str, LedgerEntry]) -> FilePlan:
-    """Compare what is there with what was taken. A file that disappeared leaves its rows in place."""
+def plan_files(files: Iterable[LandingFile], ledger: Mapping[str, LedgerEntry], *, again: bool = False) -> FilePlan:
+    """Compare what is there with what was taken. A file that disappeared leaves its rows in place.
+
+    `again` takes files with quarantined records once more, changed or not.
+    """
     new, changed = [], []
     for file in files:
         entry = ledger.get(file.name)
         if entry is None:
             new.append(file)
-        elif entry.version != file.version:
+        elif entry.version != file.version or (again and entry.quarantined):
             changed.append(file)
     return FilePlan(tuple(new), tuple(changed))

@@ -184,10 +184,11 @@ def tables() -> None:
     """List the tables: zone, grain, rows."""
     from stedi.catalog import Catalog
 
-    catalog = Catalog(_options.settings.warehouse)
+    with Catalog(_options.settings.warehouse) as catalog:
+        snapshots = {table.name: catalog.snapshot(table.name) for table in ALL}
     found = []
     for table in ALL:
-        snapshot = catalog.snapshot(table.name)
+        snapshot = snapshots[table.name]
         rows = int(snapshot.summary.get("total-records", 0)) if snapshot else None
         found.append(
             {
@@ -246,6 +247,8 @@ def history(name: TableName) -> None:
     from stedi.catalog import Catalog
 
     table = _table(name)
+    with Catalog(_options.settings.warehouse) as catalog:
+        commits = catalog.history(table.name)
     rows = [
         {
             "committed_at": s.committed_at.isoformat(timespec="seconds"),
@@ -254,7 +257,7 @@ def history(name: TableName) -> None:
             "operation": s.operation,
             "rows": int(s.summary.get("total-records", 0)),
         }
-        for s in Catalog(_options.settings.warehouse).history(table.name)
+        for s in commits
     ]
     columns = ("committed_at", "run_id", "snapshot_id", "operation", "rows")
     _show(
@@ -356,7 +359,16 @@ def main() -> None:
             traceback.print_exc()
         print(f"stedi: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of a pipe left, as `head` does.
         sys.stderr.close()
         raise SystemExit(0) from None
+    except Exception as error:
+        if _options.trace:
+            raise
+        # Its text may quote data, so only its kind is named.
+        print(f"stedi: unexpected {type(error).__name__}; run with --trace to see where", file=sys.stderr)
+        raise SystemExit(1) from None

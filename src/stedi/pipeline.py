@@ -4,7 +4,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,22 +76,32 @@ def run(
     wanted = with_ancestors(select or BY_NAME, BY_NAME)
     listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS}
     if dry_run:
-        report = _plan(settings, wanted, listed)
+        with _existing(settings.warehouse) as catalog:
+            report = _plan(catalog, settings.consent.policy, wanted, listed)
     else:
         with (
             sole_writer(settings.warehouse),
             warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
         ):
-            report = _Run(settings, wanted, listed, replay, progress).work()
+            with Catalog(settings.warehouse, create=True) as catalog:
+                report = _Run(settings, catalog, wanted, listed, replay, progress).work()
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
 
-def _plan(settings: Settings, wanted: set[str], listed: dict[str, list[LandingFile]]) -> RunReport:
+@contextmanager
+def _existing(warehouse: Path) -> Iterator[Catalog | None]:
+    """The catalog of a warehouse, or None where there is none yet."""
+    if not (warehouse / "catalog.db").exists():
+        yield None
+        return
+    with Catalog(warehouse) as catalog:
+        yield catalog
+
+
+def _plan(catalog: Catalog | None, policy: str, wanted: set[str], listed: dict[str, list[LandingFile]]) -> RunReport:
     """What a run would read and refresh; writes nothing, not even a new warehouse."""
-    report = RunReport(new_run_id(), settings.consent.policy, dry_run=True)
-    exists = (settings.warehouse / "catalog.db").exists()
-    catalog = Catalog(settings.warehouse) if exists else None
+    report = RunReport(new_run_id(), policy, dry_run=True)
     stale: set[str] = set()
     for table in (t for t in ALL if t.name in wanted):
         feed = next((f for f in FEEDS if f.table.name == table.name), None)
@@ -100,7 +111,7 @@ def _plan(settings: Settings, wanted: set[str], listed: dict[str, list[LandingFi
             report.files[feed.name] = _file_counts(plan)
             is_stale = bool(plan.to_read) or snapshot is None
         else:
-            marks = _reflects(catalog, table, settings.consent.policy) if catalog else None
+            marks = _reflects(catalog, table, policy) if catalog else None
             is_stale = snapshot is None or snapshot.reflects.get("inputs") != marks or bool(stale & set(table.inputs))
         if is_stale:
             stale.add(table.name)
@@ -115,6 +126,7 @@ class _Run:
     def __init__(
         self,
         settings: Settings,
+        catalog: Catalog,
         wanted: set[str],
         listed: dict[str, list[LandingFile]],
         replay: Sequence[str],
@@ -122,7 +134,7 @@ class _Run:
     ) -> None:
         self.settings, self.wanted, self.listed, self.progress = settings, wanted, listed, progress
         self.replay = set(replay)
-        self.catalog = Catalog(settings.warehouse, create=True)
+        self.catalog = catalog
         self.report = RunReport(new_run_id(), settings.consent.policy, dry_run=False)
         self.blocked: set[str] = set()
 

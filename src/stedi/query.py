@@ -1,7 +1,5 @@
 """Any SQL over every table, read-only, on the tables of one finished run."""
 
-from pathlib import Path
-
 from stedi.catalog import Catalog
 from stedi.config import Settings
 from stedi.engines.embedded import QueryResult, QuerySession
@@ -18,12 +16,12 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
         UsageError: `as_of` names no finished run and no time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
-    catalog = Catalog(settings.warehouse)
-    record = run_as_of(read_runs(catalog.warehouse), as_of)
-    if record is None:
-        raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
-    session = QuerySession(Path(catalog.warehouse))
-    for table in ALL:
-        snapshot_id = record.snapshots.get(table.name)
-        session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else [])
+    with Catalog(settings.warehouse) as catalog:
+        record = run_as_of(read_runs(catalog.warehouse), as_of)
+        if record is None:
+            raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
+        session = QuerySession()
+        for table in ALL:
+            snapshot_id = record.snapshots.get(table.name)
+            session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else [])
     return session.run(sql)

@@ -482,9 +482,8 @@ _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 class QuerySession:
     """A DuckDB session in which SQL can read the tables and nothing else, and write nothing."""
 
-    def __init__(self, warehouse: Path) -> None:
+    def __init__(self) -> None:
         self._connection = duckdb.connect(":memory:")
-        self._warehouse = warehouse
         self._files: list[str] = []
 
     def add_table(self, table: Table, files: Sequence[str]) -> None:

@@ -82,9 +82,9 @@ def run(
         with (
             sole_writer(settings.warehouse),
             warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
+            Catalog(settings.warehouse, create=True) as catalog,
         ):
-            with Catalog(settings.warehouse, create=True) as catalog:
-                report = _Run(settings, catalog, wanted, listed, replay, progress).work()
+            report = _Run(settings, catalog, wanted, listed, replay, progress).work()
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

@@ -62,6 +62,12 @@ class Difference:
     touched_files: tuple[str, ...]
 
 
+# Neither empty, nor blank, nor JSON: the first character's code point is none of those of white
+# space, [ or {. Asking for one number costs a fifth of trimming the text; scripts that share
+# a range with white space take the slow path.
+_STARTS_WITH_A_CHARACTER = "(? BETWEEN 33 AND 122 AND ? <> 91 OR ? BETWEEN 161 AND 5759 OR ? > 12288)"
+
+
 def _clean(feed: Feed) -> str:
     """SQL that holds for a record with nothing to look into.
 
@@ -73,7 +79,7 @@ def _clean(feed: Feed) -> str:
     for field in feed.fields:
         name = quoted(field.name)
         valid = {
-            "text": f"(trim({name}) <> '' AND left({name}, 1) NOT IN ('{{', '['))",
+            "text": _STARTS_WITH_A_CHARACTER.replace("?", f"unicode({name})"),
             "number": f"isfinite({name})",
             "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
         }[field.kind]

@@ -32,12 +32,12 @@ TABLE = Table(
     ),
     query=f"""
 WITH readings AS (
-    SELECT DISTINCT c.person, c.email, a.timeStamp, a.x, a.y, a.z
+    SELECT DISTINCT {person('a."user"')} AS person, a.timeStamp, a.x, a.y, a.z
     FROM accelerometer_landing AS a
-    JOIN customer_trusted AS c ON {person('a."user"')} = c.person
+    WHERE {person('a."user"')} IN (SELECT person FROM customer_trusted)
 )
-SELECT email AS "user", timeStamp, x, y, z, person
-FROM readings AS r
+SELECT c.email AS "user", r.timeStamp, r.x, r.y, r.z, r.person
+FROM readings AS r JOIN customer_trusted AS c ON c.person = r.person
 WHERE {allowed("r.person", "r.timeStamp")}
 """,
     rules=(

@@ -26,9 +26,11 @@ CREATE TEMP TABLE step_trainer AS SELECT * FROM read_json('{landing}/step_traine
     columns={{sensorReadingTime: 'BIGINT', serialNumber: 'VARCHAR', distanceFromObject: 'DOUBLE'}});
 CREATE TEMP TABLE customer_trusted AS
 WITH moments AS (
-    SELECT person, lastUpdateDate AS u, registrationDate AS r, count(*) = count(shareWithResearchAsOfDate) AS consents
+    SELECT person, lastUpdateDate AS u, registrationDate AS r,
+        count(*) = count(shareWithResearchAsOfDate) AS consents
     FROM customer WHERE person <> '' GROUP BY ALL),
-newest AS (SELECT person, arg_max(struct_pack(u := u, r := r, consents := consents), (u, r)) AS n FROM moments GROUP BY person)
+newest AS (SELECT person, arg_max(struct_pack(u := u, r := r, consents := consents), (u, r)) AS n
+    FROM moments GROUP BY person)
 SELECT DISTINCT ON (c.person) c.* FROM customer AS c JOIN newest AS w
 ON c.person = w.person AND c.lastUpdateDate = w.n.u AND c.registrationDate = w.n.r WHERE w.n.consents
 ORDER BY c.person, shareWithResearchAsOfDate DESC, customerName DESC;

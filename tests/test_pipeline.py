@@ -13,8 +13,9 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.lock import sole_writer
 from stedi.pipeline import run
+from stedi.quality import RuleResult, check
 from stedi.simulate import simulate
-from stedi.table import Rule
+from stedi.table import Rule, Table
 from stedi.tables import ALL
 from tests.conftest import Lake, customer, distance, reading
 
@@ -145,6 +146,7 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     never = Rule("never_true", "error", "a promise that no row keeps", violations="SELECT count(*) FROM {rows}")
     monkeypatch.setattr("stedi.quality.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
     lake.land("customer/2.json", [customer("b@x", 20)])
+    lake.land("accelerometer/2.json", [reading("a@x", 999)])
     report = lake.run()
     assert [r.rule for r in report.failed] == ["never_true"]
     assert report.tables["accelerometer_trusted"].status == "failed"
@@ -220,3 +222,28 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     assert report.quarantined["accelerometer"] == 0
     assert report.files["accelerometer"] == {"new": 0, "changed": 1}
     assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(10**15,)]
+
+
+def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(lake)
+    lake.land("accelerometer/2.json", [reading("a@x", 5)])
+    lake.run()
+    computed: dict[str, int] = {}
+
+    def count_candidates(table: Table, relation: str, count: Callable[[str], tuple[int, ...]]) -> list[RuleResult]:
+        if relation.startswith("candidate"):
+            (computed[table.name],) = count(f'SELECT count(*) FROM "{relation}"')
+        return check(table, relation, count)
+
+    monkeypatch.setattr("stedi.pipeline.check", count_candidates)
+    lake.land("accelerometer/3.json", [reading("a@x", 104, x=9.0), reading("a@x", 7)])
+    report = lake.run()
+    # The moment 104 has two readings now, and 7 one; no other moment is looked at.
+    assert computed["accelerometer_trusted"] == 3
+    assert computed["machine_learning_curated"] == 2
+    assert report.tables["accelerometer_trusted"].added == 2
+    assert report.tables["accelerometer_trusted"].removed == 0
+    counted = {r.rule: (r.checked, r.failed) for r in report.rules if r.table == "accelerometer_trusted"}
+    # 5 and 7 lie before consent, which began at 10.
+    assert counted["taken_after_consent"] == (23, 2)
+    assert counted["one_reading_a_moment"] == (23, 2)

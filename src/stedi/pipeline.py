@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from stedi.catalog import Catalog, Snapshot, warehouse_errors
 from stedi.config import Settings
 from stedi.curated.pseudonym import padded_keys
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines.embedded import Change, EmbeddedEngine
 from stedi.history import RunRecord, new_run_id, read_runs, write_run
 from stedi.landing import FEEDS, ledger, quarantine
 from stedi.landing.feed import Feed
@@ -115,8 +115,8 @@ def _plan(catalog: Catalog | None, policy: str, wanted: set[str], listed: dict[s
             is_stale = snapshot is None or snapshot.reflects.get("inputs") != marks or bool(stale & set(table.inputs))
         if is_stale:
             stale.add(table.name)
-        rows = int(snapshot.summary.get("total-records", 0)) if snapshot else 0
-        report.tables[table.name] = TableReport("would refresh" if is_stale else "up to date", rows)
+        status = "would refresh" if is_stale else "up to date"
+        report.tables[table.name] = TableReport(status, _rows(snapshot))
     return report
 
 
@@ -171,16 +171,10 @@ class _Run:
         snapshot = self.catalog.snapshot(table.name)
         return _unchanged(snapshot, status)
 
-    def _check(self, table: Table, relation: str) -> bool:
-        found = check(table, relation, self.engine.count)
-        self.report.rules.extend(found)
-        return all(r.passed for r in found if r.level == "error")
-
     def _commit(self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: dict[str, Any]) -> TableReport:
         snapshot_id = self.catalog.commit(table, added, removed, {"run_id": self.report.run_id, **reflects})
         snapshot = self.catalog.snapshot(table.name)
-        rows = int(snapshot.summary.get("total-records", 0)) if snapshot else 0
-        return TableReport("refreshed", rows, snapshot_id=snapshot_id)
+        return TableReport("refreshed", _rows(snapshot), snapshot_id=snapshot_id)
 
     def _ingest(self, feed: Feed, table: Table) -> TableReport:
         """Take new and changed files into a landing table, their rows and their record in one commit."""
@@ -195,7 +189,10 @@ class _Run:
         if len(steady) < len(plan.to_read):
             # Somebody is still writing: leave those files for the next run.
             self.engine.leave_out(feed, [file.name for file in plan.to_read if file not in steady])
-        if not self._check(table, taken.landed):
+        found = check(table, taken.landed, self.engine.count)
+        self.report.rules.extend(found)
+        if _breaks(found):
+            self.engine.forget(feed, taken)
             return self._skip(table, "failed")
         names = {file.name for file in steady}
         replaced = [file.name for file in plan.changed if file.name in names]
@@ -211,7 +208,7 @@ class _Run:
             "ledger": self.catalog.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
             "rejects": rejects,
         }
-        before = int(snapshot.summary.get("total-records", 0)) if snapshot else 0
+        before = _rows(snapshot)
         done = self._commit(table, written, touched, reflects)
         done.added = self.engine.rows(taken.landed)
         done.removed = before + done.added - done.rows
@@ -229,28 +226,35 @@ class _Run:
         return [Path(path).relative_to(self.catalog.warehouse).as_posix() for path in (*kept_files, *written)]
 
     def _refresh(self, table: Table) -> TableReport:
-        """Compute a table from its inputs, check it, and commit the rows that differ."""
+        """Compute a table, or what changes of its inputs reach, check it, and commit the rows that differ."""
         snapshot = self.catalog.snapshot(table.name)
         marks = _reflects(self.catalog, table, self.settings.consent.policy)
         if snapshot is not None and snapshot.reflects.get("inputs") == marks:
             return _unchanged(snapshot, "up to date")
-        if table is quarantine.TABLE:
-            candidate = self.engine.gather(table, self._reject_files())
+        files = self.catalog.files(table.name)
+        changes = self._changes(table, snapshot, marks) if files else None
+        current = None
+        if snapshot is not None and table.scope is not None and changes is not None:
+            candidate, current = self.engine.compute_scope(table, table.scope, files, changes)
+            found = self._check_scope(table, candidate, current, snapshot, changes)
         else:
-            candidate = self.engine.compute(table)
-        if not self._check(table, candidate):
+            rejects = self._reject_files() if table is quarantine.TABLE else None
+            candidate = self.engine.compute(table) if rejects is None else self.engine.gather(table, rejects)
+            current = self.engine.read_current(table, files) if files else None
+            found = check(table, candidate, self.engine.count)
+        self.report.rules.extend(found)
+        if _breaks(found):
             self.engine.drop(candidate)
             return self._skip(table, "failed")
-        files = self.catalog.files(table.name)
+        reflects = {"inputs": marks, "rules": {result.rule: result.failed for result in found}}
         folder = self.catalog.data_folder(table)
-        reflects = {"inputs": marks}
-        if not files:
+        if current is None:
             added = self.engine.rows(candidate)
             written = self.engine.write(table, f'SELECT * FROM "{candidate}"', folder)
             done = self._commit(table, written, (), reflects)
             done.added = added
         else:
-            difference = self.engine.difference(table, candidate, files)
+            difference = self.engine.difference(table, candidate, current)
             written = (
                 self.engine.write_difference(table, difference, folder) if difference.added + difference.removed else []
             )
@@ -258,6 +262,48 @@ class _Run:
             done.added, done.removed = difference.added, difference.removed
         self.engine.drop(candidate)
         return done
+
+    def _check_scope(
+        self, table: Table, candidate: str, current: str, snapshot: Snapshot, changes: Sequence[Change]
+    ) -> list[RuleResult]:
+        """Check the rows in scope; of warnings, which count the whole table, the rows outside stay counted.
+
+        The current rows are counted against the inputs as they were when those rows were made, so
+        what is taken off is what was once added.
+        """
+        found = check(table, candidate, self.engine.count)
+        for change in changes:
+            self.engine.show_files(change.table, change.before)
+        gone = {result.rule: result for result in check(table, current, self.engine.count)}
+        for change in changes:
+            self.engine.show_files(change.table, change.files)
+        recorded = snapshot.reflects["rules"]
+        rows = _rows(snapshot)
+        return [
+            replace(
+                result,
+                checked=rows + result.checked - gone[result.rule].checked,
+                failed=recorded[result.rule] + result.failed - gone[result.rule].failed,
+            )
+            if result.level == "warn"
+            else result
+            for result in found
+        ]
+
+    def _changes(self, table: Table, snapshot: Snapshot | None, marks: dict[str, Any]) -> list[Change] | None:
+        """The inputs now and as the table last read them, or None where it has to be computed whole."""
+        if snapshot is None or table.scope is None:
+            return None
+        seen = snapshot.reflects["inputs"]
+        if any(seen.get(key) != mark for key, mark in marks.items() if key not in table.inputs):
+            return None
+        changes = []
+        for name in table.inputs:
+            if seen[name] is not None and self.catalog.snapshot(name, seen[name]) is None:
+                return None
+            before = self.catalog.files(name, seen[name]) if seen[name] is not None else []
+            changes.append(Change(BY_NAME[name], self.catalog.files(name), before))
+        return changes
 
     def _reject_files(self) -> list[str]:
         found: list[str] = []
@@ -311,7 +357,7 @@ def _reflects(catalog: Catalog, table: Table, policy: str) -> dict[str, Any]:
     Inputs count by the last snapshot that changed their rows, so that a commit which only
     records progress moves nothing downstream.
     """
-    definition = hashlib.sha256(repr((table.query, table.columns)).encode()).hexdigest()[:16]
+    definition = hashlib.sha256(repr((table.query, table.columns, table.rules, table.scope)).encode()).hexdigest()[:16]
     marks: dict[str, Any] = {"definition": definition}
     if "consent_policy" in table.parameters:
         marks["policy"] = policy
@@ -331,9 +377,16 @@ def _ledger(catalog: Catalog, snapshot: Snapshot | None) -> dict[str, LedgerEntr
     return ledger.decode(catalog.read_side_file(name)) if name else {}
 
 
+def _breaks(found: Sequence[RuleResult]) -> bool:
+    return any(result.level == "error" and not result.passed for result in found)
+
+
+def _rows(snapshot: Snapshot | None) -> int:
+    return int(snapshot.summary.get("total-records", 0)) if snapshot else 0
+
+
 def _unchanged(snapshot: Snapshot | None, status: str) -> TableReport:
-    rows = int(snapshot.summary.get("total-records", 0)) if snapshot else 0
-    return TableReport(status, rows, snapshot_id=snapshot.id if snapshot else None)
+    return TableReport(status, _rows(snapshot), snapshot_id=snapshot.id if snapshot else None)
 
 
 def _file_counts(plan: FilePlan) -> dict[str, int]:

@@ -48,12 +48,50 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """An input whose every row concerns one key of the table, and one moment of it.
+
+    `key` and `moment` are SQL over the input's rows; without a moment a change reaches the whole
+    key. `columns` are those that matter (all when empty). When the table is refreshed the input is
+    read only for the keys and moments that changed.
+    """
+
+    key: str
+    moment: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """An input that is read whole; a change of its `columns` reaches whole keys of the table.
+
+    `keys` is a SQL query over `{changed}`, the rows that came or went, for a column `k`.
+    """
+
+    keys: str
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How changes of the inputs reach a table, so that only what they reach is computed again.
+
+    `column` holds the table's key; `key` is SQL for its value, from the `k` of the inputs. The
+    query must give the rows of one key and moment from its facts of the same key and moment.
+    """
+
+    column: str
+    inputs: Mapping[str, Fact | Dimension]
+    key: str = "k"
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of the lakehouse.
 
-    `query` is a SQL SELECT over the inputs by name. `{consent_policy}`, `{pseudonym:EXPR}`
-    and the like do not appear in it: settings reach a query as the named parameters listed
-    in `parameters`, written `$name`. `day` names the column (milliseconds since the epoch,
+    `query` is a SQL SELECT over the inputs by name; settings reach it as the named parameters
+    listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
+    `day` names the column (milliseconds since the epoch,
     UTC) whose day partitions the table.
     """
 
@@ -69,6 +107,7 @@ class Table:
     day: str | None = None
     sort: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    scope: Scope | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
 from stedi.curated.pseudonym import pseudonym
-from stedi.table import Column, Rule, Table
+from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 
 TABLE = Table(
     name="machine_learning_curated",
@@ -50,4 +50,13 @@ JOIN devices AS d ON d.serialNumber = s.serialNumber
     day="timeStamp",
     sort=("customer_pseudonym", "timeStamp"),
     parameters=("pseudonym_inner", "pseudonym_outer"),
+    scope=Scope(
+        "customer_pseudonym",
+        {
+            "step_trainer_trusted": Fact("person", "sensorReadingTime"),
+            "accelerometer_trusted": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z")),
+            "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
+        },
+        key=pseudonym("'customer:' || k"),
+    ),
 )

@@ -19,7 +19,7 @@ from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.landing.records import InvalidRecordError, interpret, read_records, spelled_keys, typed
-from stedi.table import MILLISECONDS_A_DAY, Column, Table
+from stedi.table import MILLISECONDS_A_DAY, Column, Dimension, Fact, Scope, Table
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -51,6 +51,15 @@ class Ingested:
     landed: str
     quarantined: str
     counts: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """An input of a table: the files that it consists of, and those when the table last read it."""
+
+    table: Table
+    files: Sequence[str]
+    before: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -173,21 +182,67 @@ class EmbeddedEngine:
     def rows(self, relation: str) -> int:
         return self.number(f"SELECT count(*) FROM {quoted(relation)}")
 
-    def difference(self, table: Table, candidate: str, files: Sequence[str]) -> Difference:
-        """Compare candidate rows with the table's current files, row for row.
+    def read_current(self, table: Table, files: Sequence[str]) -> str:
+        """All rows of a table as it stands, with the file of each; returns the relation's name."""
+        name = f"whole_{table.name}"
+        self._sql(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {_with_file_names(files)}")
+        return name
+
+    def compute_scope(self, table: Table, scope: Scope, files: Sequence[str], changes: Sequence[Change]) -> tuple[str, str]:
+        """Compute only what changes of the inputs reach.
+
+        Returns the relations of the candidate rows and of the table's current rows in that scope.
+        """
+        self._find_scope(scope, changes)
+        for change in changes:
+            reach = scope.inputs[change.table.name]
+            if isinstance(reach, Fact):
+                rows = f"({_select_files(change.table, change.files)}) AS rows"
+                narrowed = _in_scope(rows, reach.key, reach.moment, "k")
+                self._sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS {narrowed}")
+        candidate = self.compute(table)
+        for change in changes:
+            self.show_files(change.table, change.files)
+        current = f"current_{table.name}"
+        moment = quoted(table.day) if table.day else None
+        rows = _in_scope(f"{_with_file_names(files)} AS rows", quoted(scope.column), moment, bound(scope.key))
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS {rows}")
+        return candidate, current
+
+    def _find_scope(self, scope: Scope, changes: Sequence[Change]) -> None:
+        """Gather the keys, and the single moments of other keys, that changes of the inputs reach."""
+        self._sql("CREATE OR REPLACE TEMP TABLE scope_keys (k VARCHAR)")
+        self._sql("CREATE OR REPLACE TEMP TABLE scope_moments (k VARCHAR, t BIGINT)")
+        for change in changes:
+            reach = scope.inputs[change.table.name]
+            changed = f"({_changed_rows(change, reach.columns)})"
+            if isinstance(reach, Dimension):
+                self._sql(f"INSERT INTO scope_keys {reach.keys.replace('{changed}', changed)}")
+            elif reach.moment is None:
+                self._sql(f"INSERT INTO scope_keys SELECT {reach.key} FROM {changed} AS changed")
+            else:
+                self._sql(f"INSERT INTO scope_moments SELECT {reach.key}, {reach.moment} FROM {changed} AS changed")
+        self._sql("CREATE OR REPLACE TEMP TABLE scope_keys AS SELECT DISTINCT k FROM scope_keys WHERE k IS NOT NULL")
+        self._sql(
+            "CREATE OR REPLACE TEMP TABLE scope_moments AS SELECT DISTINCT k, t FROM scope_moments "
+            "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)"
+        )
+
+    def difference(self, table: Table, candidate: str, current: str) -> Difference:
+        """Compare candidate rows with current ones, row for row.
 
         Leaves the relations `added_…` and `removed_…` behind for `write_difference`.
         """
         added, removed = f"added_{table.name}", f"removed_{table.name}"
-        self.show_files(table, files)
-        current = f"SELECT * FROM {quoted(table.name)}"
-        wanted = f"SELECT * FROM {quoted(candidate)}"
-        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(added)} AS {wanted} EXCEPT ALL {current}")
-        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(removed)} AS {current} EXCEPT ALL {wanted}")
+        columns = ", ".join(quoted(c.name) for c in table.columns)
+        now = f"SELECT {columns} FROM {quoted(current)}"
+        wanted = f"SELECT {columns} FROM {quoted(candidate)}"
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(added)} AS {wanted} EXCEPT ALL {now}")
+        self._sql(f"CREATE OR REPLACE TEMP TABLE {quoted(removed)} AS {now} EXCEPT ALL {wanted}")
         touched: tuple[str, ...] = ()
         if self.rows(removed):
             found = self._sql(
-                f"SELECT DISTINCT filename FROM {_with_file_names(files)} AS f "
+                f"SELECT DISTINCT filename FROM {quoted(current)} AS f "
                 f"SEMI JOIN {quoted(removed)} AS r ON {_same(table, 'f', 'r')}"
             )
             touched = tuple(sorted(row[0] for row in found))
@@ -427,6 +482,29 @@ def bound(query: str) -> str:
 
 def _with_file_names(files: Sequence[str]) -> str:
     return f"read_parquet({_paths(files)}, filename=true, hive_partitioning=false)"
+
+
+def _in_scope(rows: str, key: str, moment: str | None, scope_key: str) -> str:
+    """SQL for those of some rows whose key, or key and moment, is in scope."""
+    whole = f"SELECT rows.* FROM {rows} WHERE {key} IN (SELECT {scope_key} FROM scope_keys)"
+    if moment is None:
+        return whole
+    moments = f"(SELECT {scope_key} AS scope_key, t AS scope_moment FROM scope_moments) AS moments"
+    return (
+        f"{whole} UNION ALL SELECT rows.* FROM {rows} "
+        f"SEMI JOIN {moments} ON {key} = moments.scope_key AND {moment} = moments.scope_moment"
+    )
+
+
+def _changed_rows(change: Change, columns: Sequence[str]) -> str:
+    """SQL for the rows of an input that came or went since its table last read it."""
+    names = ", ".join(quoted(name) for name in columns or change.table.column_names)
+    before, now = set(change.before), set(change.files)
+    came = f"SELECT {names} FROM ({_select_files(change.table, sorted(now - before))}) AS came"
+    went = f"SELECT {names} FROM ({_select_files(change.table, sorted(before - now))}) AS went"
+    if before <= now:
+        return came
+    return f"({came} EXCEPT ALL {went}) UNION ALL ({went} EXCEPT ALL {came})"
 
 
 def _same(table: Table, left: str, right: str) -> str:

@@ -1,6 +1,6 @@
 """Accelerometer readings of customers who consented to research."""
 
-from stedi.table import Column, Rule, Table
+from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 from stedi.trusted.consent import allowed, person
 
 TABLE = Table(
@@ -69,4 +69,12 @@ WHERE {allowed("r.person", "r.timeStamp")}
     day="timeStamp",
     sort=("person", "timeStamp"),
     parameters=("consent_policy",),
+    scope=Scope(
+        "person",
+        {
+            "accelerometer_landing": Fact(person('"user"'), "timeStamp", ("user", "timeStamp", "x", "y", "z")),
+            "customer_trusted": Dimension("SELECT person AS k FROM {changed}", ("person", "email")),
+            "consent_history": Dimension("SELECT person AS k FROM {changed}"),
+        },
+    ),
 )

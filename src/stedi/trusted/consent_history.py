@@ -1,7 +1,7 @@
 """Intervals in which each customer's research consent was in force."""
 
-from stedi.table import Column, Rule, Table
-from stedi.trusted.consent import CHANGES
+from stedi.table import Column, Fact, Rule, Scope, Table
+from stedi.trusted.consent import CHANGES, person
 
 TABLE = Table(
     name="consent_history",
@@ -73,4 +73,12 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
         ),
     ),
     sort=("person", "consented_from_ms"),
+    scope=Scope(
+        "person",
+        {
+            "customer_landing": Fact(
+                person("email"), columns=("email", "registrationDate", "lastUpdateDate", "shareWithResearchAsOfDate")
+            )
+        },
+    ),
 )

@@ -1,7 +1,7 @@
 """Customers whose research consent is in force."""
 
 from stedi.landing.customer import FEED
-from stedi.table import Column, Rule, Table
+from stedi.table import Column, Fact, Rule, Scope, Table
 from stedi.trusted.consent import CHANGES, person
 
 _FIELDS = tuple(field.name for field in FEED.fields)
@@ -64,4 +64,5 @@ SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),
+    scope=Scope("person", {"customer_landing": Fact(person("email"), columns=_FIELDS)}),
 )

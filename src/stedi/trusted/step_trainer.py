@@ -1,7 +1,11 @@
 """Step-trainer readings of devices whose owner consented to research."""
 
-from stedi.table import Column, Rule, Table
+from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 from stedi.trusted.consent import allowed
+
+_DEVICES_OF_CHANGED = (
+    "SELECT o.serialNumber AS k FROM {changed} AS changed JOIN device_owner AS o ON o.person = changed.person"
+)
 
 TABLE = Table(
     name="step_trainer_trusted",
@@ -56,4 +60,15 @@ WHERE {allowed("r.person", "r.sensorReadingTime")}
     day="sensorReadingTime",
     sort=("person", "sensorReadingTime"),
     parameters=("consent_policy",),
+    scope=Scope(
+        "serialNumber",
+        {
+            "step_trainer_landing": Fact(
+                "serialNumber", "sensorReadingTime", ("sensorReadingTime", "serialNumber", "distanceFromObject")
+            ),
+            "device_owner": Dimension("SELECT serialNumber AS k FROM {changed}", ("serialNumber", "person")),
+            "customers_curated": Dimension(_DEVICES_OF_CHANGED, ("person",)),
+            "consent_history": Dimension(_DEVICES_OF_CHANGED),
+        },
+    ),
 )

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
-from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
@@ -35,8 +35,8 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from stedi.errors import WarehouseBusyError, WarehouseError
-from stedi.table import MILLISECONDS_A_DAY, Table
+from stedi.errors import CatalogMovedError, WarehouseError
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Table
 
 NAMESPACE = "stedi"
 # Raised when a warehouse written by this version can't be read by the one before.
@@ -58,7 +58,13 @@ _PROPERTIES = {
     "write.update.mode": "copy-on-write",
     "write.merge.mode": "copy-on-write",
     "write.parquet.compression-codec": "zstd",
+    # A commit on top of another writer's would rest on rows that we have not seen: the run
+    # looks again and decides anew instead.
+    "commit.retry.num-retries": "0",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
 }
+_MARK = "stedi.reflects"
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,38 @@ class Snapshot:
     """One committed state of a table: what it holds and what it reflects."""
 
     id: int
+    parent_id: int | None
     committed_at: datetime.datetime
     operation: str
     summary: Mapping[str, str]
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this program made it; Athena and others may write to the tables too."""
+        return _MARK in self.summary
+
+    @property
     def reflects(self) -> dict[str, Any]:
-        """What the commit recorded about itself: run, policy, input snapshots, side files."""
-        recorded: dict[str, Any] = json.loads(self.summary.get("stedi.reflects", "{}"))
+        """What the commit recorded about itself: run, policy, input versions, side files."""
+        recorded: dict[str, Any] = json.loads(self.summary.get(_MARK, "{}"))
         return recorded
+
+    @property
+    def version(self) -> str:
+        """Names the table's rows: commits that leave every row as it was keep their parent's version."""
+        return str(self.reflects.get("version", self.id))
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table holds. Our commits say; others' summaries count records and deletes apart."""
+        counted = int(self.summary.get("total-records", 0)) - int(self.summary.get("total-position-deletes", 0))
+        return int(self.reflects.get("rows", counted))
+
+    @classmethod
+    def of_draft(cls, parent: "Snapshot | None", reflects: Mapping[str, Any], at: datetime.datetime) -> Self:
+        """A snapshot that was never committed; drafts count downwards from zero."""
+        number = parent.id - 1 if parent and parent.id < 0 else -1
+        return cls(number, parent.id if parent else None, at, "draft", {_MARK: json.dumps(reflects)})
 
 
 def iceberg_schema(table: Table) -> Schema:
@@ -119,6 +148,7 @@ class Catalog:
             raise WarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self.warehouse.mkdir(parents=True, exist_ok=True)
+            self._seen: dict[str, IcebergTable] = {}
             self._catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
@@ -135,83 +165,115 @@ class Catalog:
         self._catalog.close()
 
     def find(self, name: str) -> IcebergTable | None:
-        """The table as it stands now, or None where it has not been made yet."""
-        try:
-            return self._catalog.load_table((NAMESPACE, name))
-        except NoSuchTableError:
-            return None
+        """The table as this catalog last saw it, or None where it has not been made yet."""
+        if name not in self._seen:
+            try:
+                self._seen[name] = self._catalog.load_table((NAMESPACE, name))
+            except NoSuchTableError:
+                return None
+        return self._seen[name]
+
+    def look_again(self, name: str) -> None:
+        """See a table as it stands now, after somebody else committed to it."""
+        self._seen.pop(name, None)
 
     def ensure(self, table: Table) -> IcebergTable:
-        """The table as it stands now, made from its declaration when it is new."""
+        """The table, made from its declaration when it is new."""
         found = self.find(table.name)
-        if found is not None:
-            return found
-        return self._catalog.create_table(
-            (NAMESPACE, table.name),
-            iceberg_schema(table),
-            location=location(self.warehouse / NAMESPACE / table.name),
-            partition_spec=partition_spec(table),
-            sort_order=_sort_order(table),
-            properties=_PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
-        )
+        if found is None:
+            found = self._seen[table.name] = self._catalog.create_table(
+                (NAMESPACE, table.name),
+                iceberg_schema(table),
+                location=location(self.warehouse / NAMESPACE / table.name),
+                partition_spec=partition_spec(table),
+                sort_order=_sort_order(table),
+                properties=_PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
+            )
+        return found
 
-    def commit(self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any]) -> int:
+    def commit(
+        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+    ) -> Snapshot:
         """Remove and add data files in one atomic commit that also records what it reflects.
 
-        Returns the new snapshot's id.
+        `version` names the table's rows from now on; where no file comes or goes the rows keep
+        the name they have.
 
         Raises:
-            WarehouseBusyError: somebody else committed to the table meanwhile.
+            CatalogMovedError: somebody else committed to the table meanwhile.
         """
         iceberg = self.ensure(table)
+        before = self.snapshot(table.name)
         doomed = set(removed)
-        gone = {f.file_path: f for f in _data_files(iceberg, None) if local_path(f.file_path) in doomed}
-        properties = {"stedi.reflects": json.dumps(reflects, sort_keys=True)}
+        gone = [f for f in self._plan(table.name, None).data if local_path(f.file_path) in doomed] if doomed else []
+        if before is not None and not added and not gone:
+            version = before.version
+        mark = json.dumps({**reflects, "version": version}, sort_keys=True)
         try:
             with iceberg.transaction() as transaction:
-                update = transaction.update_snapshot(snapshot_properties=properties)
-                with update.overwrite() if gone else update.fast_append() as producer:
-                    for data_file in gone.values():
+                update = transaction.update_snapshot(snapshot_properties={_MARK: mark})
+                with update.overwrite() if gone else update.merge_append() as producer:
+                    for data_file in gone:
                         producer.delete_data_file(data_file)
                     for path in added:
                         producer.append_data_file(
                             parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(Path(path)))
                         )
-        except CommitFailedException:
-            raise WarehouseBusyError(f"table {table.name} was changed by somebody else during this run; run again") from None
-        snapshot = iceberg.current_snapshot()
+        except (CommitFailedException, ValidationException):
+            self.look_again(table.name)
+            raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None
+        snapshot = self.snapshot(table.name)
         assert snapshot is not None
-        return snapshot.snapshot_id
+        return snapshot
 
-    def snapshot(self, name: str, snapshot_id: int | None = None) -> Snapshot | None:
-        """One snapshot of a table (the current one by default), or None where there is none."""
-        return next((s for s in self.history(name) if snapshot_id in (None, s.id)), None)
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The current snapshot of a table, or None where there is none."""
+        return next(self.history(name), None)
 
-    def history(self, name: str) -> list[Snapshot]:
-        """All snapshots of a table, newest first."""
+    def latest_mark(self, name: str) -> Snapshot | None:
+        """The newest snapshot that this program made: what it recorded still holds below another writer's commits."""
+        return next((snapshot for snapshot in self.history(name) if snapshot.is_ours), None)
+
+    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
+        """The newest snapshot with the named rows, or None where all of them expired."""
+        return next((snapshot for snapshot in self.history(name) if snapshot.version == version), None)
+
+    def history(self, name: str) -> Iterator[Snapshot]:
+        """The snapshots of a table, newest first, as far back as they have not expired."""
         iceberg = self.find(name)
         current = iceberg.current_snapshot() if iceberg else None
-        found: list[Snapshot] = []
         while iceberg is not None and current is not None:
             summary = current.summary
             at = datetime.datetime.fromtimestamp(current.timestamp_ms / 1000, datetime.UTC)
             values = dict(summary.additional_properties) if summary else {}
             operation = summary.operation.value if summary else ""
-            found.append(Snapshot(current.snapshot_id, at, operation, values))
             parent = current.parent_snapshot_id
+            yield Snapshot(current.snapshot_id, parent, at, operation, values)
             current = iceberg.snapshot_by_id(parent) if parent is not None else None
-        return found
 
-    def files(self, name: str, snapshot_id: int | None = None) -> list[str]:
-        """Paths of the data files that make up a table.
+    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
+        """The files that make up a table at a snapshot (the current one by default).
 
         Raises:
-            WarehouseError: another writer left delete files, which only compaction resolves.
+            WarehouseError: the snapshot has expired.
         """
+        planned = self._plan(name, snapshot_id)
+        return DataFiles(
+            tuple(sorted(local_path(f.file_path) for f in planned.data)),
+            tuple(sorted(local_path(path) for path in planned.deletes)),
+        )
+
+    def _plan(self, name: str, snapshot_id: int | None) -> "_Plan":
         iceberg = self.find(name)
         if iceberg is None or iceberg.current_snapshot() is None:
-            return []
-        return [local_path(f.file_path) for f in _data_files(iceberg, snapshot_id)]
+            return _Plan((), ())
+        if snapshot_id is not None and iceberg.snapshot_by_id(snapshot_id) is None:
+            raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
+        tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+        return _Plan(
+            tuple(task.file for task in tasks),
+            tuple({delete.file_path for task in tasks for delete in task.delete_files}),
+        )
 
     def data_folder(self, table: Table) -> Path:
         """Where the table's data files go."""
@@ -219,20 +281,28 @@ class Catalog:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
-        """Write a file that a commit will name in what it reflects; returns its path in the warehouse."""
+    def side_folder(self, table: Table) -> Path:
+        """Where files go that a commit of the table will name in what it reflects."""
         folder = Path(local_path(self.ensure(table).location())) / "metadata"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{kind}-{uuid.uuid4()}{suffix}"
+        return folder
+
+    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
+        """Write such a file; returns the name to record."""
+        path = self.side_folder(table) / f"{kind}-{uuid.uuid4()}{suffix}"
         with path.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        return self.side_name(path)
+
+    def side_name(self, path: Path) -> str:
+        """The name under which a commit records such a file: its path in the warehouse."""
         return path.relative_to(self.warehouse).as_posix()
 
-    def read_side_file(self, name: str) -> bytes:
-        """Read a file that a commit named."""
-        return (self.warehouse / name).read_bytes()
+    def side_path(self, name: str) -> Path:
+        """Where a recorded file lies."""
+        return self.warehouse / name
 
 
 def location(path: Path) -> str:
@@ -245,14 +315,12 @@ def local_path(location: str) -> str:
     return location.removeprefix("file://")
 
 
-def _data_files(iceberg: IcebergTable, snapshot_id: int | None) -> Iterator[DataFile]:
-    for task in iceberg.scan(snapshot_id=snapshot_id).plan_files():
-        if task.delete_files:
-            raise WarehouseError(
-                f"table {'.'.join(iceberg.name())} has delete files of another writer; rewrite it there first"
-            )
-        assert task.file.content == DataFileContent.DATA
-        yield task.file
+@dataclass(frozen=True)
+class _Plan:
+    """What a scan of a snapshot reads."""
+
+    data: tuple[DataFile, ...]
+    deletes: tuple[str, ...]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
-from stedi.errors import StediError, UsageError
+from stedi.errors import RuleError, StediError, UsageError
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -98,17 +98,28 @@ def run(
     policy: Annotated[PolicyName | None, typer.Option(help="how far consent reaches")] = None,
     select: Annotated[list[str] | None, typer.Option(help="only this table and what it is built from")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done, write nothing")] = False,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="write every derived table anew from the landing tables")
+    ] = False,
+    reingest: Annotated[bool, typer.Option("--reingest", help="read all landing files anew")] = False,
 ) -> None:
     """Ingest what is new and bring every table up to date."""
     from stedi import pipeline
 
     settings = _settings(policy=policy.value if policy else None)
     with _error_console.status("starting") as status:
-        done = pipeline.run(settings, select=select or (), dry_run=dry_run, progress=status.update)
+        done = pipeline.run(
+            settings,
+            select=select or (),
+            dry_run=dry_run,
+            full_refresh=full_refresh,
+            reingest=reingest,
+            progress=status.update,
+        )
     _show(report.run_grids(done), report.run_json(done))
     if done.failed:
         first = done.failed[0]
-        raise StediError(
+        raise RuleError(
             f"{len(done.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for {first.failed:,} rows; "
             "the tables concerned keep their last good state; see `stedi quality`"
         )
@@ -189,7 +200,7 @@ def tables() -> None:
     found = []
     for table in ALL:
         snapshot = snapshots[table.name]
-        rows = int(snapshot.summary.get("total-records", 0)) if snapshot else None
+        rows = snapshot.rows if snapshot else None
         found.append(
             {
                 "table": table.name,
@@ -217,7 +228,7 @@ def show(name: TableName, svg: Svg = None) -> None:
         ("zone", table.zone),
         ("one row is", table.grain),
         ("key", ", ".join(table.key)),
-        ("built from", ", ".join(table.inputs) or "landing files"),
+        ("built from", ", ".join(table.origins)),
         ("feeds", ", ".join(used_by) or "nothing"),
     ]
     grids = [
@@ -248,14 +259,14 @@ def history(name: TableName) -> None:
 
     table = _table(name)
     with Catalog(_options.settings.warehouse) as catalog:
-        commits = catalog.history(table.name)
+        commits = list(catalog.history(table.name))
     rows = [
         {
             "committed_at": s.committed_at.isoformat(timespec="seconds"),
             "run_id": s.reflects.get("run_id"),
             "snapshot_id": str(s.id),
             "operation": s.operation,
-            "rows": int(s.summary.get("total-records", 0)),
+            "rows": s.rows,
         }
         for s in commits
     ]
@@ -269,9 +280,9 @@ def history(name: TableName) -> None:
 @app.command()
 def quality() -> None:
     """Show what the rules found when each table was last refreshed."""
-    from stedi.history import latest_rules
+    from stedi.pipeline.record import latest_results
 
-    results = latest_rules(_options.settings.warehouse)
+    results = latest_results(_options.settings)
     _show([report.rules_grid(results)], {"rules": [report.rule_json(r) for r in results]})
 
 

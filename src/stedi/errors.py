@@ -4,9 +4,10 @@ StediError                 one line for the user, exit code 1
 ├── UsageError             the request itself is wrong, exit code 2
 ├── LandingError           a landing folder or file can't be used
 ├── WarehouseError         the warehouse can't be opened, read or written
-│   └── WarehouseBusyError another run holds the warehouse
+│   ├── WarehouseBusyError another run holds the warehouse
+│   └── CatalogMovedError  another writer committed to a table meanwhile
 ├── QueryError             the user's SQL was refused or failed
-└── RuleError              an error-level rule failed, so a table was not published
+└── RuleError              error-level rules failed, so tables were not published
 """
 
 
@@ -32,6 +33,10 @@ class WarehouseError(StediError):
 
 class WarehouseBusyError(WarehouseError):
     """Another run is working on this warehouse."""
+
+
+class CatalogMovedError(WarehouseError):
+    """Another writer committed to a table between our look and our commit."""
 
 
 class QueryError(StediError):

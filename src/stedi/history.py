@@ -1,4 +1,4 @@
-"""What each finished run published: one small file a run, beside the catalog.
+"""Which state of the tables each finished run left: one small file a run, beside the catalog.
 
 A run's record is written last and in one step, so a reader who goes by it sees the tables of
 one finished run together, never a mixture.
@@ -11,21 +11,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from stedi.errors import UsageError
-from stedi.quality import RuleResult
+from stedi.errors import UsageError, WarehouseError
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished run: the snapshot of every table that it left, and what its rules found."""
+    """One finished run and the snapshot of every table that it left."""
 
     run_id: str
     finished_at: str
     policy: str
     snapshots: dict[str, int]
-    rules: list[dict[str, Any]]
 
 
 def new_run_id() -> str:
@@ -42,25 +39,39 @@ def write_run(warehouse: Path, record: RunRecord) -> None:
         json.dump(asdict(record), file)
         file.flush()
         os.fsync(file.fileno())
-    number = len(list(folder.glob("*.json"))) + 1
-    draft.rename(folder / f"{number:08d}-{record.run_id}.json")
+    draft.rename(folder / f"{next_number(warehouse):08d}-{record.run_id}.json")
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def next_number(warehouse: Path) -> int:
+    """The number of the next run: runs count up, so that their order rests on no clock, which may jump back."""
+    return max((int(path.name.partition("-")[0]) for path in _records(warehouse)), default=0) + 1
 
 
 def read_runs(warehouse: Path) -> list[RunRecord]:
     """All finished runs, oldest first, in the order in which they finished."""
-    paths: Sequence[Path] = sorted((warehouse / "runs").glob("*.json"))
-    return [RunRecord(**json.loads(path.read_text("utf-8"))) for path in paths]
+    return [_read(path) for path in _records(warehouse)]
 
 
-def latest_rules(warehouse: Path) -> list[RuleResult]:
-    """What the rules found when each table was last checked, tables in the order of a run."""
-    latest: dict[str, list[RuleResult]] = {}
-    for run in read_runs(warehouse):
-        by_table: dict[str, list[RuleResult]] = {}
-        for values in run.rules:
-            by_table.setdefault(values["table"], []).append(RuleResult(**values))
-        latest.update(by_table)
-    return [result for results in latest.values() for result in results]
+def latest_run(warehouse: Path) -> RunRecord | None:
+    """The run that finished last, or None where none has."""
+    paths = _records(warehouse)
+    return _read(paths[-1]) if paths else None
+
+
+def _records(warehouse: Path) -> list[Path]:
+    return sorted((warehouse / "runs").glob("[0-9]*.json"))
+
+
+def _read(path: Path) -> RunRecord:
+    try:
+        return RunRecord(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise WarehouseError(f"run record {path} can't be understood ({error}); restore it or remove it") from None
 
 
 def run_as_of(runs: Sequence[RunRecord], as_of: str | None) -> RunRecord | None:

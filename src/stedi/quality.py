@@ -1,14 +1,26 @@
-"""Rules into checks: how many candidate rows break each promise of a table."""
+"""Rules into checks: how many candidate rows break each promise of a table, and which, unnamed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from stedi.identity import pseudonym
 from stedi.table import Level, Rule, Table
+
+Select = Callable[[str], list[dict[str, Any]]]
+
+_EXAMPLES = 3
+# Twelve hexadecimal digits tell a million people apart with a chance of 0.2% that two agree.
+_SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What checking one rule of one table found. Counts only: examples would hold personal data."""
+    """What checking one rule of one table found.
+
+    `examples` name offenders by the columns that identify them; what identifies a person is
+    replaced by the start of their keyed pseudonym (as `customers_curated` has it).
+    """
 
     table: str
     rule: str
@@ -16,6 +28,7 @@ class RuleResult:
     meaning: str
     checked: int
     failed: int
+    examples: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -34,16 +47,83 @@ def checks(table: Table) -> tuple[Rule, ...]:
     )
 
 
-def check(table: Table, relation: str, count: Callable[[str], tuple[int, ...]]) -> list[RuleResult]:
-    """Check every rule of a table on candidate rows; `count` runs a SQL query for one row of numbers.
+def check(table: Table, relation: str, select: Select) -> list[RuleResult]:
+    """Check every rule of a table on candidate rows; `select` runs a SQL query.
 
     Conditions on single rows are counted together in one pass.
     """
     rules = checks(table)
-    counts = "".join(f", count(*) FILTER (WHERE {rule.where})" for rule in rules if rule.where)
-    rows, *failed = count(f'SELECT count(*){counts} FROM "{relation}"')
-    by_name = dict(zip((rule.name for rule in rules if rule.where), failed, strict=True))
+    counts = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
+    [found] = select(f'SELECT count(*) AS "checked rows"{counts} FROM "{relation}"')
+    checked = found.pop("checked rows")
     for rule in rules:
         if rule.violations:
-            (by_name[rule.name],) = count(rule.violations.replace("{rows}", f'"{relation}"'))
-    return [RuleResult(table.name, r.name, r.level, r.meaning, rows, by_name[r.name]) for r in rules]
+            [total] = select(f"SELECT coalesce(sum(n), 0)::BIGINT AS n FROM ({_offenders(rule, relation)}) AS offenders")
+            found[rule.name] = total["n"]
+    return [
+        RuleResult(
+            table.name,
+            rule.name,
+            rule.level,
+            rule.meaning,
+            checked,
+            found[rule.name],
+            tuple(select(_examples(table, rule, relation))) if found[rule.name] else (),
+        )
+        for rule in rules
+    ]
+
+
+def moved_on(
+    table: Table, rows: int, recorded: Mapping[str, int], found: Sequence[RuleResult], gone: Sequence[RuleResult]
+) -> list[RuleResult]:
+    """Results for a whole table of which only a part was looked at.
+
+    Of error-level rules the part's own results stand: no row that breaks one was ever published.
+
+    Args:
+        table: the table.
+        rows: how many rows it had before.
+        recorded: how many rows broke each rule before.
+        found: what the rules find on the part as it is now.
+        gone: what they find on the part as it was before.
+    """
+    before = {result.rule: result for result in gone}
+    return [
+        replace(
+            result,
+            checked=rows + result.checked - before[result.rule].checked,
+            failed=recorded.get(result.rule, 0) + result.failed - before[result.rule].failed,
+        )
+        if result.level == "warn"
+        else result
+        for result in found
+    ]
+
+
+def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> list[RuleResult]:
+    """Results as a commit recorded them: counts without examples."""
+    return [
+        RuleResult(table.name, rule.name, rule.level, rule.meaning, rows, recorded[rule.name])
+        for rule in checks(table)
+        if rule.name in recorded
+    ]
+
+
+def _offenders(rule: Rule, relation: str) -> str:
+    assert rule.violations is not None
+    return rule.violations.replace("{rows}", f'"{relation}"')
+
+
+def _examples(table: Table, rule: Rule, relation: str) -> str:
+    names = rule.by or table.key
+    personal = {column.name for column in table.columns if column.personal}
+    shown = ", ".join(f'{_unnamed(name)} AS "{name}"' if name in personal else f'"{name}"' for name in names)
+    rows = f"({_offenders(rule, relation)}) AS offenders" if rule.violations else f'"{relation}" WHERE {rule.where}'
+    return f"SELECT {shown} FROM {rows} ORDER BY ALL LIMIT {_EXAMPLES}"
+
+
+def _unnamed(column: str) -> str:
+    kind = "device" if column == "serialNumber" else "customer"
+    named = f"""'{kind}:' || "{column}\""""
+    return f"left({pseudonym(named)}, {_SHOWN_DIGITS})"

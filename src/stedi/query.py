@@ -5,6 +5,7 @@ from stedi.config import Settings
 from stedi.engines.embedded import QueryResult, QuerySession
 from stedi.errors import WarehouseError
 from stedi.history import read_runs, run_as_of
+from stedi.table import DataFiles
 from stedi.tables import ALL
 
 
@@ -23,5 +24,5 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
         session = QuerySession()
         for table in ALL:
             snapshot_id = record.snapshots.get(table.name)
-            session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else [])
+            session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else DataFiles())
     return session.run(sql)

@@ -39,7 +39,6 @@ def _cell(value: object) -> Text:
 def run_grids(report: RunReport) -> list[Grid]:
     """What a run did: a line a table, then the rules that failed."""
     quarantined = {f"{feed}_landing": count for feed, count in report.quarantined.items()}
-    rules = {name: [r for r in report.rules if r.table == name] for name in report.tables}
     rows = [
         (
             name,
@@ -47,26 +46,50 @@ def run_grids(report: RunReport) -> list[Grid]:
             table.rows,
             table.added,
             table.removed,
+            table.people,
             quarantined.get(name),
-            f"{sum(r.passed for r in rules[name])}/{len(rules[name])}" if rules[name] else "",
+            f"{sum(r.passed for r in table.results)}/{len(table.results)}" if table.results else "",
             f"{table.seconds:.2f}",
+            table.reason,
         )
         for name, table in report.tables.items()
     ]
-    columns = ("table", "status", "rows", "added", "removed", "quarantined", "rules passed", "seconds")
-    title = f"run {report.run_id} · policy {report.policy} · {report.seconds:.1f} s"
-    grids = [grid("plan (nothing is written)" if report.dry_run else title, columns, rows, numbers=columns[2:])]
+    numbers = ("rows", "added", "removed", "people", "quarantined", "rules passed", "seconds")
+    title = "plan (nothing is written)" if report.dry_run else f"run {report.run_id}"
+    grids = [
+        grid(
+            f"{title} · policy {report.policy} · {report.seconds:.1f} s",
+            ("table", "status", *numbers, "why"),
+            rows,
+            numbers=numbers,
+        )
+    ]
+    if report.outside_consent:
+        title = "kept readings taken while consent was not in force"
+        grids.append(grid(title, ("table", "readings"), report.outside_consent.items(), numbers=("readings",)))
     if broken := [r for r in report.rules if not r.passed]:
         grids.append(rules_grid(broken))
     return grids
 
 
 def rules_grid(rules: Sequence[RuleResult]) -> Grid:
-    """A line a rule: what it promises and how many rows break it."""
-    rows = ((r.table, r.rule, r.level, "passed" if r.passed else "failed", r.checked, r.failed, r.meaning) for r in rules)
+    """A line a rule: what it promises, how many rows break it, and the first of them."""
+    rows = (
+        (
+            r.table,
+            r.rule,
+            r.level,
+            "passed" if r.passed else "failed",
+            r.checked,
+            r.failed,
+            r.meaning,
+            ", ".join(f"{name} {value}" for name, value in r.examples[0].items()) if r.examples else "",
+        )
+        for r in rules
+    )
     return grid(
         "rules",
-        ("table", "rule", "level", "result", "checked", "broken by", "meaning"),
+        ("table", "rule", "level", "result", "checked", "broken by", "meaning", "such as"),
         rows,
         numbers=("checked", "broken by"),
     )
@@ -78,9 +101,13 @@ def run_json(report: RunReport) -> dict[str, Any]:
         "run_id": report.run_id,
         "policy": report.policy,
         "dry_run": report.dry_run,
-        "tables": {name: asdict(table) for name, table in report.tables.items()},
+        "tables": {
+            name: {key: value for key, value in asdict(table).items() if key != "results"}
+            for name, table in report.tables.items()
+        },
         "quarantined": report.quarantined,
         "files": report.files,
+        "outside_consent": report.outside_consent,
         "rules": [rule_json(rule) for rule in report.rules],
         "seconds": report.seconds,
     }

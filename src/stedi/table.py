@@ -32,8 +32,9 @@ class Rule:
     """A named promise about a table.
 
     `violations` is a SQL query over the candidate rows (`{rows}`) and the table's inputs by
-    name that returns one number: how many rows break the promise.
-    `where` is the short form, a condition that bad rows satisfy.
+    name for the offenders: the columns in `by`, and `n`, how many rows each of them stands for.
+    `where` is the short form, a condition that bad rows satisfy. What a rule finds must add up
+    over the keys of the table, so that it can be kept current from the keys that change.
     """
 
     name: str
@@ -41,10 +42,20 @@ class Rule:
     meaning: str
     where: str | None = None
     violations: str | None = None
+    by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.where is None) == (self.violations is None):
             raise ValueError(f"rule {self.name}: give either where or violations")
+        if (self.violations is None) != (not self.by):
+            raise ValueError(f"rule {self.name}: name the columns of violations in `by`")
+
+
+def no_repeats(name: str, meaning: str, *by: str) -> Rule:
+    """The error-level rule that no two rows share the values of some columns."""
+    columns = ", ".join(f'"{column}"' for column in by)
+    query = f"SELECT {columns}, count(*) - 1 AS n FROM {{rows}} GROUP BY {columns} HAVING count(*) > 1"
+    return Rule(name, "error", meaning, violations=query, by=by)
 
 
 @dataclass(frozen=True)
@@ -86,13 +97,27 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class DataFiles:
+    """The files that make up a table: paths of Parquet files, and of position-delete files.
+
+    We write no delete files; Athena and other engines do, and they take rows away.
+    """
+
+    paths: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.paths)
+
+
+@dataclass(frozen=True)
 class Table:
     """One table of the lakehouse.
 
     `query` is a SQL SELECT over the inputs by name; settings reach it as the named parameters
     listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
-    `day` names the column (milliseconds since the epoch,
-    UTC) whose day partitions the table.
+    `day` names the column (milliseconds since the epoch, UTC) whose day partitions the table;
+    `person` is SQL for whom a row is about.
     """
 
     name: str
@@ -108,6 +133,12 @@ class Table:
     sort: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     scope: Scope | None = None
+    person: str | None = None
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What the table is built from."""
+        return self.inputs or ("landing files" if self.zone == "landing" else "runs",)
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Consenting customers who have accelerometer readings, with their device as resolved."""
 
-from stedi.curated.pseudonym import pseudonym
-from stedi.table import Column, Rule, Table
+from stedi.identity import pseudonym
+from stedi.table import Column, Rule, Table, no_repeats
 from stedi.trusted import customer
 
 _CUSTOMER = ", ".join(f"c.{name}" for name in customer.TABLE.column_names)
@@ -30,6 +30,7 @@ TABLE = Table(
             required=True,
         ),
     ),
+    person="person",
     query=f"""
 WITH active AS (SELECT DISTINCT person FROM accelerometer_trusted),
 owned AS (
@@ -47,18 +48,8 @@ JOIN active AS a ON a.person = c.person
 LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
 """,
     rules=(
-        Rule(
-            "one_row_a_customer",
-            "error",
-            "a customer appears once",
-            violations="SELECT count(*) - count(DISTINCT person) FROM {rows}",
-        ),
-        Rule(
-            "one_pseudonym_a_customer",
-            "error",
-            "no two customers share a pseudonym",
-            violations="SELECT count(*) - count(DISTINCT customer_pseudonym) FROM {rows}",
-        ),
+        no_repeats("one_row_a_customer", "a customer appears once", "person"),
+        no_repeats("one_pseudonym_a_customer", "no two customers share a pseudonym", "customer_pseudonym"),
         Rule(
             "has_device",
             "warn",

@@ -1,6 +1,6 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
-from stedi.curated.pseudonym import pseudonym
+from stedi.identity import pseudonym
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 
 TABLE = Table(
@@ -24,6 +24,7 @@ TABLE = Table(
             required=True,
         ),
     ),
+    person="customer_pseudonym",
     query=f"""
 WITH devices AS (
     SELECT serialNumber, {pseudonym("'device:' || serialNumber")} AS device_pseudonym
@@ -41,10 +42,11 @@ JOIN devices AS d ON d.serialNumber = s.serialNumber
             "error",
             "every row belongs to a customer in customers_curated",
             violations="""
-            SELECT coalesce(sum(n), 0) FROM (
+            SELECT customer_pseudonym, n FROM (
                 SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
             WHERE NOT EXISTS (
                 SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)""",
+            by=("customer_pseudonym",),
         ),
     ),
     day="timeStamp",

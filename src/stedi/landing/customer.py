@@ -39,6 +39,7 @@ FEED = Feed(
             lenient=True,
         ),
     ),
+    address="email",
     one_of=("lastUpdateDate", "registrationDate"),
     rules=(
         Rule(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stedi.identity import person
 from stedi.table import Column, Rule, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
@@ -21,8 +22,8 @@ _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
 class Field:
     """One field of a feed's records.
 
-    Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the field is left empty and the
-    value is kept among the extra fields.
+    Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the
+    field is left empty and the value is kept among the extra fields.
     """
 
     name: str
@@ -50,7 +51,8 @@ PROVENANCE = (
 class Feed:
     """One feed of JSON files: where they land and what their records hold.
 
-    A record must hold at least one of the fields in `one_of`, where there are any.
+    A record must hold at least one of the fields in `one_of`, where there are any. `address` is
+    the field that says whose record it is.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Feed:
     fields: tuple[Field, ...]
     meaning: str
     one_of: tuple[str, ...] = ()
+    address: str | None = None
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -77,4 +80,5 @@ class Feed:
             columns=columns + provenance,
             rules=self.rules,
             sort=("source_file", "source_position"),
+            person=person(f'"{self.address}"') if self.address else None,
         )

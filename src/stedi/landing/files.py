@@ -1,24 +1,41 @@
 """Which landing files there are, and which of them are new, changed or gone."""
 
+import errno
 import os
-from collections.abc import Iterable, Mapping
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from stedi.errors import LandingError
 from stedi.landing.feed import Feed
 
 ENDINGS = tuple(ending + gz for ending in (".json", ".jsonl", ".ndjson") for gz in ("", ".gz"))
+_IN_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
+# What breaks a line, steers a terminal, or is no UTF-8 (such bytes come as lone surrogates), and the escape itself.
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# The file went away after it was seen, or is a link to nowhere or to itself.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """One file as it stands: `name` is relative to the landing folder, `version` changes with its content."""
+    """One file as it stands.
+
+    `name` is relative to the landing folder, as safe text; `path` is where the file can be read, a
+    local path or `s3://bucket/key`; `version` changes with the content. `is_copy` says that `path`
+    is a copy of exactly this version.
+    """
 
     name: str
     path: str
     version: str
     modified_ns: int
+    is_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,52 +61,119 @@ class FilePlan:
         return self.new + self.changed
 
 
+def is_landing_name(name: str) -> bool:
+    """Whether a file of this name holds records: one of the endings, and not hidden."""
+    last = name.rpartition("/")[2]
+    return last.lower().endswith(ENDINGS) and not last.startswith(".")
+
+
+def safe_name(name: str) -> str:
+    """A file's name as text that fits on one line and is valid UTF-8; different names stay different."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+
+
 def look(path: Path, name: str) -> LandingFile:
     """The file as it stands now; writing to it changes its version.
 
     Size and modification time alone miss a rewrite that restores the time, so the inode's
     change time and number count too.
+
+    Raises:
+        OSError: no file is there, or it can't be looked at.
     """
-    stat = path.stat()
-    version = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
-    return LandingFile(name, str(path), version, stat.st_mtime_ns)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
+    version = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+    return LandingFile(safe_name(name), str(path), version, status.st_mtime_ns)
+
+
+def is_steady(file: LandingFile) -> bool:
+    """Whether what was read from `file.path` is the version that was listed."""
+    if file.is_copy:
+        return True
+    try:
+        return look(Path(file.path), file.name).version == file.version
+    except OSError:
+        return False
 
 
 def list_files(landing: str, feed: Feed) -> list[LandingFile]:
-    """All files of a feed, nested folders included, sorted by name.
+    """All files of a feed, nested folders included, sorted by name; `landing` is a folder or an `s3://` prefix.
 
     Raises:
         LandingError: the landing folder is missing or can't be read.
+        UsageError: `landing` begins like an S3 prefix and is none.
     """
-    root = Path(landing)
-    if not root.is_dir():
-        raise LandingError(f"landing folder {landing} does not exist; give its place with --landing")
-    found: list[LandingFile] = []
+    if _IN_S3.match(landing):
+        from stedi.landing import s3
 
-    def refuse(error: OSError) -> None:
-        raise LandingError(f"landing folder {error.filename} can't be read: {error.strerror}") from error
-
-    for folder in feed.folders:
-        if not (root / folder).is_dir():
-            continue
-        for directory, _, names in os.walk(root / folder, onerror=refuse):
-            for name in names:
-                path = Path(directory, name)
-                if name.lower().endswith(ENDINGS) and not name.startswith(".") and path.is_file():
-                    found.append(look(path, path.relative_to(root).as_posix()))
+        found = s3.list_objects(landing, feed)
+    else:
+        found = _list_folder(Path(landing), feed)
     return sorted(found, key=lambda file: file.name)
 
 
-def plan_files(files: Iterable[LandingFile], ledger: Mapping[str, LedgerEntry], *, again: bool = False) -> FilePlan:
+def _list_folder(root: Path, feed: Feed) -> list[LandingFile]:
+    def refuse(error: OSError) -> NoReturn:
+        place = safe_name(str(error.filename))
+        raise LandingError(f"landing place {place} can't be read: {error.strerror}; give this user the right to") from error
+
+    def refuse_unless_gone(error: OSError) -> None:
+        if error.errno not in _GONE:
+            refuse(error)
+
+    try:
+        is_there = root.is_dir()
+    except OSError as error:
+        refuse(error)
+    if not is_there:
+        raise LandingError(f"landing folder {root} does not exist; give its place with --landing")
+    found: list[LandingFile] = []
+    for folder in feed.folders:
+        for directory, _, names in os.walk(root / folder, onerror=refuse_unless_gone):
+            for path in (Path(directory, name) for name in names if is_landing_name(name)):
+                try:
+                    found.append(look(path, path.relative_to(root).as_posix()))
+                except OSError as error:
+                    refuse_unless_gone(error)
+    return found
+
+
+@contextmanager
+def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[LandingFile]]:
+    """The files as local ones, for as long as the context lasts.
+
+    Local files come as they are. Files in S3 are copied to a temporary folder below `scratch`, an
+    existing folder; one that changed or vanished since it was listed is left out, for the next run.
+
+    Raises:
+        LandingError: S3 can't be read.
+        OSError: a copy can't be written, such as on a full disk.
+    """
+    if not any(_IN_S3.match(file.path) for file in files):
+        yield list(files)
+        return
+    from stedi.landing import s3
+
+    with TemporaryDirectory(prefix="landing-", dir=scratch) as folder:
+        yield s3.fetch(files, Path(folder))
+
+
+def plan_files(
+    files: Iterable[LandingFile],
+    ledger: Mapping[str, LedgerEntry],
+    again: Callable[[LedgerEntry], bool] = lambda _: False,
+) -> FilePlan:
     """Compare what is there with what was taken. A file that disappeared leaves its rows in place.
 
-    `again` takes files with quarantined records once more, changed or not.
+    Files for which `again` holds are taken once more, changed or not.
     """
     new, changed = [], []
     for file in files:
         entry = ledger.get(file.name)
         if entry is None:
             new.append(file)
-        elif entry.version != file.version or (again and entry.quarantined):
+        elif entry.version != file.version or again(entry):
             changed.append(file)
     return FilePlan(tuple(new), tuple(changed))

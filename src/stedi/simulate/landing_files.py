@@ -1,35 +1,44 @@
 """Write simulated people and motion as landing files, with the defects of the real feeds."""
 
-import gzip
-import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stedi.engines.embedded import JsonWriter
-from stedi.errors import UsageError
-from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, make_motion
-from stedi.simulate.people import DAY_MS, make_people
+from stedi.errors import LandingError, UsageError
+from stedi.simulate.consent import DAY_MS
+from stedi.simulate.defects import spoil
+from stedi.simulate.gait import POSITIONS, make_habits
+from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, Motion, make_motion
+from stedi.simulate.people import People, make_people
+from stedi.simulate.sessions import Sessions, plan_sessions, uploads
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000
+FEEDS = ("customer", "accelerometer", "step_trainer")
+TRUTH = "ground_truth"
 READINGS_A_CUSTOMER_A_DAY = 30
 # Small feeds still get enough walking for a model to learn from.
 FEWEST_READINGS = 100_000
-_SESSIONS_A_FILE = 200
-_RECORDS_A_CUSTOMER_FILE = 300_000
-_RECORDS_A_DIRTY_FILE = 400
+_LONGEST_DAYS = 36_500  # a hundred years; far beyond lie times that no feed can hold
+# Hundreds of customer files in a large feed, a dozen in a small one; each begins with the newest
+# fifth of the one before.
+_RECORDS_A_CUSTOMER_FILE, _FEWEST_CUSTOMER_FILES = 10_000, 12
+_REPEATED = 5
 # Retries deliver some rows twice.
 _SENT_TWICE = 0.002
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """How many records were written, by feed, duplicates included."""
+    """How many records were written in sound files, by feed, duplicates included."""
 
     customers: int
     accelerometer: int
@@ -52,103 +61,109 @@ def simulate(
         out: a folder that is empty or does not exist.
         customers: how many people, 1 or more.
         days: how many days are recorded, 1 or more.
-        seed: what all chance follows from.
+        seed: what all chance follows from, 0 or more.
         readings: about how many accelerometer readings (30 a customer and day by default, at
             least 100,000); the step trainers write a third as many.
         clean: leave out what is wrong with the files' format.
 
     Raises:
-        UsageError: the folder holds something, or a number is out of range.
+        UsageError: the folder holds something or can't be written, or a number is out of range.
+        LandingError: writing broke off, and what is in the folder is not whole.
     """
-    if customers < 1 or days < 1 or (readings is not None and readings < 0):
-        raise UsageError("customers and days are at least 1, readings at least 0")
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"folder {out} is not empty; name a new one")
+    if customers < 1 or not 1 <= days <= _LONGEST_DAYS or seed < 0 or (readings is not None and readings < 0):
+        raise UsageError(
+            f"customers are at least 1, days from 1 to {_LONGEST_DAYS:,}, seed and readings at least 0; "
+            f"these are {customers}, {days}, {seed} and {readings}"
+        )
     if readings is None:
         readings = max(READINGS_A_CUSTOMER_A_DAY * customers * days, FEWEST_READINGS)
     rng = np.random.default_rng(seed)
-    folders = {name: out / name for name in ("customer", "accelerometer", "step_trainer", "ground_truth")}
-    for folder in folders.values():
-        folder.mkdir(parents=True)
-
-    with JsonWriter() as writer:
-        progress("customers")
-        people = make_people(rng, customers, FIRST_DAY_MS, days)
-        customer_count = 0
-        for number, start in enumerate(range(0, people.records.num_rows, _RECORDS_A_CUSTOMER_FILE)):
-            records = _sent_twice(rng, people.records.slice(start, _RECORDS_A_CUSTOMER_FILE))
-            writer.write(records, folders["customer"] / f"customer-{number:05d}.json")
-            customer_count += records.num_rows
-        pq.write_table(people.consent, folders["ground_truth"] / "consent.parquet")
-        pq.write_table(
-            pa.table({"serialNumber": people.serials, "user": people.emails}),
-            folders["ground_truth"] / "device_owner.parquet",
-        )
-
-        sessions = -(-readings // SESSION_SAMPLES)
+    progress("customers")
+    people = make_people(rng, customers, FIRST_DAY_MS, days)
+    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), FIRST_DAY_MS, days)
+    _make_folders(out)
+    with _whole_or_said(out), JsonWriter() as writer:
+        customer_records = _write_customers(writer, rng, people, out)
         counts = {"accelerometer": 0, "step_trainer": 0}
-        # Most people record several sessions, so that a person can be told from a session.
-        active = rng.permutation(customers)[: max(1, min(customers, sessions // 3))]
-        who = active[rng.integers(0, len(active), sessions)]
-        starts = np.sort(FIRST_DAY_MS + rng.integers(0, days * DAY_MS - 60_000, sessions))
-        truth = _truth_writers(folders["ground_truth"])
-        for number, first in enumerate(range(0, sessions, _SESSIONS_A_FILE)):
-            progress(f"readings {first * SESSION_SAMPLES:,} of {sessions * SESSION_SAMPLES:,}")
-            block = slice(first, first + _SESSIONS_A_FILE)
-            motion = make_motion(rng, who[block], starts[block], seed)
-            user = people.emails.take(pa.array(who[block]))
-            per_sample = pa.array(np.repeat(np.arange(len(user)), SESSION_SAMPLES))
-            accelerometer = pa.table(
-                {
-                    "user": user.take(per_sample),
-                    "timeStamp": motion.times_ms.ravel(),
-                    **{axis: motion.acceleration[:, :, i].ravel() for i, axis in enumerate("xyz")},
-                }
-            )
-            thin = slice(None, None, EVERY_NTH_SAMPLE)
-            times = motion.times_ms[:, thin]
-            per_reading = pa.array(np.repeat(who[block], times.shape[1]))
-            step_trainer = pa.table(
-                {
-                    "sensorReadingTime": times.ravel(),
-                    "serialNumber": people.serials.take(per_reading),
-                    "distanceFromObject": motion.distance[:, thin].ravel().astype(np.int64),
-                }
-            )
-            for name, rows in (("accelerometer", accelerometer), ("step_trainer", step_trainer)):
-                rows = _sent_twice(rng, rows)
-                writer.write(rows, folders[name] / f"{name}-{number:05d}.json")
-                counts[name] += rows.num_rows
-            steps = pa.table({"user": user.take(pa.array(motion.step_session)), "step_ms": motion.step_ms})
-            truth["steps"].write_table(steps)
-            parts = motion.activity[:, :: SESSION_SAMPLES // 3]
-            part_start = motion.times_ms[:, :: SESSION_SAMPLES // 3]
-            truth["activities"].write_table(
-                pa.table(
-                    {
-                        "user": user.take(pa.array(np.repeat(np.arange(len(user)), parts.shape[1]))),
-                        "from_ms": part_start.ravel(),
-                        "activity": pa.array(ACTIVITIES).take(pa.array(parts.ravel())),
-                    }
-                )
-            )
-        for file in truth.values():
-            file.close()
-    if not clean:
-        progress("defects")
-        for name in ("customer", "accelerometer", "step_trainer"):
-            _spoil(folders[name], name)
-    return Simulated(customer_count, counts["accelerometer"], counts["step_trainer"])
+        habits = make_habits(rng, sessions.walkers)
+        written = 0
+        with _MotionTruth(out / TRUTH) as truth:
+            for label, chosen in uploads(rng, sessions, FIRST_DAY_MS + days * DAY_MS):
+                progress(f"readings {written:,} of {readings:,}")
+                motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
+                users = people.users.take(pa.array(sessions.who[chosen]))
+                truth.write(users, motion)
+                for feed, rows in (
+                    ("accelerometer", _accelerometer(users, motion)),
+                    ("step_trainer", _step_trainer(people, sessions, chosen, motion)),
+                ):
+                    rows = _sent_twice(rng, rows)
+                    writer.write(rows, out / feed / f"{feed}-{label}.json")
+                    counts[feed] += rows.num_rows
+                written += motion.times_ms.size
+        if not clean:
+            progress("defects")
+            for feed in FEEDS:
+                spoil(out / feed, feed)
+    return Simulated(customer_records, **counts)
 
 
-def _truth_writers(folder: Path) -> dict[str, pq.ParquetWriter]:
-    return {
-        "steps": pq.ParquetWriter(folder / "steps.parquet", pa.schema([("user", pa.string()), ("step_ms", pa.int64())])),
-        "activities": pq.ParquetWriter(
-            folder / "activities.parquet",
-            pa.schema([("user", pa.string()), ("from_ms", pa.int64()), ("activity", pa.string())]),
-        ),
-    }
+def _make_folders(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; name a folder, new or empty")
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise UsageError(f"folder {out} is not empty; name a new one, or delete it if it is left from a simulation")
+        for name in (*FEEDS, TRUTH):
+            (out / name).mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"folder {out} can't be written ({error.strerror}); name another") from error
+
+
+@contextmanager
+def _whole_or_said(out: Path) -> Iterator[None]:
+    try:
+        yield
+    # The engine behind the writer reports a full disk in an exception of its own.
+    except (OSError, duckdb.Error, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "out of memory"
+        raise LandingError(f"the simulation broke off ({reason}); delete folder {out}, which is not whole") from error
+
+
+def _write_customers(writer: JsonWriter, rng: np.random.Generator, people: People, out: Path) -> int:
+    """Write customer files that repeat each other, and the truth about devices and consent; the count of records."""
+    pq.write_table(people.consent, out / TRUTH / "consent.parquet")
+    owners = people.users.take(pa.array(people.owners))
+    pq.write_table(pa.table({"serialNumber": people.serials, "user": owners}), out / TRUTH / "device_owner.parquet")
+    count = 0
+    size = min(_RECORDS_A_CUSTOMER_FILE, -(-people.records.num_rows // _FEWEST_CUSTOMER_FILES))
+    for number, start in enumerate(range(0, people.records.num_rows, size)):
+        first = max(0, start - -(-size // _REPEATED))
+        rows = _sent_twice(rng, people.records.slice(first, start + size - first))
+        writer.write(rows, out / "customer" / f"customer-{number:05d}.json")
+        count += rows.num_rows
+    return count
+
+
+def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
+    return pa.table(
+        {
+            "user": users.take(pa.array(np.repeat(np.arange(len(users)), SESSION_SAMPLES))),
+            "timeStamp": motion.times_ms.ravel(),
+            **{axis: motion.acceleration[i].ravel() for i, axis in enumerate("xyz")},
+        }
+    )
+
+
+def _step_trainer(people: People, sessions: Sessions, chosen: np.ndarray, motion: Motion) -> pa.Table:
+    times = motion.times_ms[:, ::EVERY_NTH_SAMPLE]
+    return pa.table(
+        {
+            "sensorReadingTime": times.ravel(),
+            "serialNumber": people.serials.take(pa.array(np.repeat(sessions.device[chosen], times.shape[1]))),
+            "distanceFromObject": motion.distance.ravel(),
+        }
+    )
 
 
 def _sent_twice(rng: np.random.Generator, rows: pa.Table) -> pa.Table:
@@ -156,27 +171,44 @@ def _sent_twice(rng: np.random.Generator, rows: pa.Table) -> pa.Table:
     return pa.concat_tables([rows, rows.take(pa.array(again))])
 
 
-def _spoil(folder: Path, name: str) -> None:
-    """Deliver the head of the first file once more in every layout that the real writers use."""
-    source = sorted(folder.glob("*.json"))[0]
-    with source.open("rb") as file:
-        lines = [line.rstrip(b"\n") for _, line in zip(range(_RECORDS_A_DIRTY_FILE), file, strict=False)]
-    for kind, content in _layouts(lines):
-        (folder / "retries").mkdir(exist_ok=True)
-        (folder / "retries" / f"{name}-{kind}").write_bytes(content)
+class _MotionTruth:
+    """Writes what truly happened: `steps.parquet`, and `activities.parquet` with where the phone was.
 
+    Times are ms since the epoch, UTC, on the phone's clock; `from_ms` is included, `to_ms` is not.
+    """
 
-def _layouts(lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    plain = b"\n".join(lines) + b"\n"
-    yield "again.json", plain
-    yield "crlf.json", plain.replace(b"\n", b"\r\n")
-    yield "byte-order-mark.jsonl", b"\xef\xbb\xbf" + plain
-    yield "array.json", b"[" + b",\n".join(lines) + b"]"
-    yield "back-to-back.ndjson", b"".join(lines)
-    yield "trailing-commas.json", b",\n".join(lines) + b",\n"
-    yield "zipped.json.gz", gzip.compress(plain, mtime=0)
-    yield "unfinished.json", plain[: len(plain) - len(lines[-1]) // 2 - 1]
-    yield "empty.json", b""
-    yield "garbled.json", plain.replace(lines[len(lines) // 2], b'{"garbled": ' + b"\xff\xfe", 1)
-    unknown = [json.dumps(json.loads(line) | {"appVersion": "2.1"}).encode() for line in lines]
-    yield "unknown-key.json", b"\n".join(unknown) + b"\n"
+    _STEPS = pa.schema([("user", pa.string()), ("step_ms", pa.int64())])
+    _ACTIVITIES = pa.schema(
+        [
+            ("user", pa.string()),
+            ("from_ms", pa.int64()),
+            ("to_ms", pa.int64()),
+            ("activity", pa.string()),
+            ("position", pa.string()),
+        ]
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self._steps = pq.ParquetWriter(folder / "steps.parquet", self._STEPS)
+        self._activities = pq.ParquetWriter(folder / "activities.parquet", self._ACTIVITIES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._steps.close()
+        self._activities.close()
+
+    def write(self, users: pa.Array, motion: Motion) -> None:
+        """Add the truth about one file's sessions."""
+        steps = [users.take(pa.array(motion.step_session)), pa.array(motion.step_ms)]
+        self._steps.write_table(pa.table(steps, schema=self._STEPS))
+        parts = motion.activity.shape[1]
+        activities = [
+            users.take(pa.array(np.repeat(np.arange(len(users)), parts))),
+            pa.array(motion.bounds_ms[:, :-1].ravel()),
+            pa.array(motion.bounds_ms[:, 1:].ravel()),
+            pa.array(ACTIVITIES).take(pa.array(motion.activity.ravel())),
+            pa.array(POSITIONS).take(pa.array(np.repeat(motion.position, parts))),
+        ]
+        self._activities.write_table(pa.table(activities, schema=self._ACTIVITIES))

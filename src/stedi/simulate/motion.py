@@ -1,7 +1,6 @@
 """Simulated movement: what a phone's accelerometer and a step trainer record of one session.
 
-A session is a stretch of equal parts in each of which a person walks, stands, sits or rides.
-Steps follow the phase of a gait whose cadence and strength vary by person and time.
+A session has three parts, in each of which a person walks, stands, sits or rides.
 """
 
 from dataclasses import dataclass
@@ -9,88 +8,157 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 50
-SESSION_SAMPLES = 1_500  # 30 seconds
-_PARTS = 3
-# The step trainer reports at about 17 Hz, on the clock of the phone.
+from stedi.simulate import gait
+from stedi.simulate.distance import make_distance
+from stedi.simulate.gait import RATE_HZ, Habits
+
+SESSION_SAMPLES = 1_500
+_SAMPLE_MS = 1000 // RATE_HZ
+SESSION_MS = SESSION_SAMPLES * _SAMPLE_MS  # half a minute
+# The step trainer reports at about 17 Hz, on the clock of the phone and at its very timestamps.
 EVERY_NTH_SAMPLE = 3
 ACTIVITIES = ("walk", "stand", "sit", "ride")
+_WALK, _, _, _RIDE = range(len(ACTIVITIES))
 _ACTIVITY_SHARES = (0.55, 0.15, 0.15, 0.15)
+_PART_ENDS_SECONDS = ((6, 12), (18, 24))
 _GRAVITY = 9.81  # m/s²
-# A foot passes the sensor within about a tenth of a second and comes as near as 60 of the
-# 250 that an empty floor gives.
-_PASSING_SECONDS = 0.08
-_FLOOR_DISTANCE, _FOOT_DISTANCE = 250.0, 60.0
+_SENSOR_NOISE = 0.08  # m/s², with the tremor of who carries it
+_JITTER_MS = 3
+_SAME_MOMENT = 0.002  # readings that the app stamps with the time of the one before
+_FIDGETS_A_SECOND = 1 / 8
+# A bus answers a bump by swaying on its springs one to two times a second, as fast as people step.
+_BUMPS_A_SECOND = 1 / 4
+_SPRING_HZ, _SPRING_SECONDS = 1.6, 0.5
+_ENGINE_HZ = (9.0, 14.0)
+_RIDE_SHAKE = 0.35  # m/s², what the road adds on each axis
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Sessions × samples. `acceleration` in m/s²; times in ms; `steps` as (session, ms) pairs."""
+    """What was recorded of sessions, and what truly happened in them.
 
-    times_ms: NDArray[np.int64]
-    acceleration: Floats
-    distance: Floats
-    activity: NDArray[np.int64]
-    step_session: NDArray[np.int64]
-    step_ms: NDArray[np.int64]
-
-
-def make_motion(rng: np.random.Generator, person: NDArray[np.int64], start_ms: NDArray[np.int64], seed: int) -> Motion:
-    """Record sessions of the given people, starting at the given times.
-
-    A person keeps cadence and strength from session to session: both follow from the person's
-    number and the seed. Walking cadence is about 1.85 steps a second (1.4 to 2.3), as measured
-    for adults (Tudor-Locke et al. 2018, 10.1136/bjsports-2017-097628: 100 a minute is moderate).
+    `times_ms` (ms, UTC) is sessions × samples, `acceleration` (m/s²) is phone axes × sessions ×
+    samples, `distance` is sessions × every third sample. `bounds_ms` is sessions × 4: where the
+    three parts begin and end. `activity` is sessions × parts and `position` one a session, both
+    numbers of names. Steps are pairs of a session's number and a time (ms).
     """
-    sessions = len(person)
-    shape = (sessions, SESSION_SAMPLES)
-    steady = np.random.default_rng([seed, 1]).normal(size=(int(person.max(initial=0)) + 1, 3))[person]
-    seconds = np.arange(SESSION_SAMPLES) / RATE_HZ
 
-    part = np.minimum(np.arange(SESSION_SAMPLES) * _PARTS // SESSION_SAMPLES, _PARTS - 1)
-    doing = rng.choice(len(ACTIVITIES), p=_ACTIVITY_SHARES, size=(sessions, _PARTS))
-    activity = doing[:, part]
-    walking = activity == 0
+    times_ms: Integers
+    acceleration: Floats
+    distance: Integers
+    bounds_ms: Integers
+    activity: Integers
+    position: Integers
+    step_session: Integers
+    step_ms: Integers
 
-    drift = 1 + 0.05 * np.sin(2 * np.pi * (seconds / 17 + rng.random((sessions, 1))))
-    cadence = np.clip(1.85 + 0.15 * steady[:, :1], 1.4, 2.3) * drift
-    phase = rng.random((sessions, 1)) + np.cumsum(np.where(walking, cadence / RATE_HZ, 0), axis=1)
-    strength = np.clip(2.5 + 0.6 * steady[:, 1:2], 1.0, 4.5) * (1 + 0.1 * rng.normal(size=(sessions, 1)))
 
-    turn = 2 * np.pi * phase
-    bounce = strength * (np.cos(turn) + 0.3 * np.cos(2 * turn + steady[:, 2:3]) + 0.25 * np.cos(turn / 2))
-    sway = 0.4 * strength * np.sin(turn)
-    rumble = rng.normal(size=shape)
-    riding = 0.4 * rumble + 0.5 * np.sin(2 * np.pi * seconds * 0.3 + rng.random((sessions, 1)))
-    upward = np.where(walking, bounce, np.where(activity == 3, riding, 0.04 * rumble)) + _GRAVITY
-    forward = np.where(walking, sway, 0.0)
+def make_motion(rng: np.random.Generator, habits: Habits, start_ms: Integers) -> Motion:
+    """Record one session of each of the given people, from the given times (ms since the epoch, UTC)."""
+    sessions = len(start_ms)
+    ends = np.column_stack([rng.integers(a * RATE_HZ, b * RATE_HZ, sessions) for a, b in _PART_ENDS_SECONDS])
+    parts = rng.choice(len(ACTIVITIES), p=_ACTIVITY_SHARES, size=(sessions, len(_PART_ENDS_SECONDS) + 1))
+    part = (np.arange(SESSION_SAMPLES) >= ends[:, :, None]).sum(axis=1)
+    activity = np.take_along_axis(parts, part, axis=1)
+    position = gait.choose_positions(rng, habits)
 
-    # The phone lies in hand, pocket or bag in any orientation: two axes at right angles.
-    up = rng.normal(size=(sessions, 3))
-    up /= np.linalg.norm(up, axis=1, keepdims=True)
-    ahead = np.cross(up, rng.normal(size=(sessions, 3)))
-    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    acceleration = upward[:, :, None] * up[:, None, :] + forward[:, :, None] * ahead[:, None, :]
-    acceleration += 0.15 * rng.normal(size=(*shape, 3))
+    walking = activity == _WALK
+    in_stride = gait.ramp(walking)
+    cadence = gait.step_cadence(rng, habits, in_stride)
+    phase = gait.step_phase(rng, habits, walking, cadence)
+    body = np.stack(gait.stride_motion(rng, habits, position, phase))
+    body *= in_stride
+    body += _fidgets(rng, sessions) * ((activity != _WALK) & (activity != _RIDE))
+    riding = activity == _RIDE
+    rides = np.flatnonzero(riding.any(axis=1))
+    body[:, rides] += _ride(rng, len(rides)) * riding[rides]
+    body[0] += _GRAVITY
 
-    jitter = rng.integers(-3, 4, size=shape)
-    times_ms = start_ms[:, None] + (1000 // RATE_HZ) * np.arange(SESSION_SAMPLES) + jitter
+    noise = _SENSOR_NOISE + gait.SHAKE[position, None] * in_stride + _RIDE_SHAKE * riding
+    acceleration = _in_phone(rng, body, gait.TURN[position])
+    acceleration += noise * rng.normal(size=acceleration.shape)
+    acceleration += habits.bias.T[:, :, None]
 
-    away = (phase - np.round(phase)) / cadence
-    passing = np.where(walking, np.exp(-((away / _PASSING_SECONDS) ** 2)), 0.0)
-    distance = _FLOOR_DISTANCE - (_FLOOR_DISTANCE - _FOOT_DISTANCE) * passing + 4 * rng.normal(size=shape)
-
-    session, sample = np.nonzero(np.floor(phase[:, 1:]) > np.floor(phase[:, :-1]))
-    before, after = phase[session, sample], phase[session, sample + 1]
-    share = (np.floor(after) - before) / (after - before)
-    ideal = start_ms[session] + (1000 / RATE_HZ) * (sample + share)
+    thin = slice(None, None, EVERY_NTH_SAMPLE)
+    bounds = np.column_stack([np.zeros(sessions, np.int64), ends, np.full(sessions, SESSION_SAMPLES)])
     return Motion(
-        times_ms,
+        _times(rng, start_ms),
         np.round(acceleration, 4),
-        np.clip(np.round(distance), 0, None),
-        activity,
-        session,
-        np.round(ideal).astype(np.int64),
+        make_distance(rng, phase[:, thin], cadence[:, thin], walking[:, thin], RATE_HZ / EVERY_NTH_SAMPLE),
+        start_ms[:, None] + _SAMPLE_MS * bounds,
+        parts,
+        position,
+        *gait.steps(phase, start_ms),
     )
+
+
+def _times(rng: np.random.Generator, start_ms: Integers) -> Integers:
+    """Timestamps in order, sessions × samples: a steady clock that trembles and sometimes repeats itself."""
+    shape = (len(start_ms), SESSION_SAMPLES)
+    times = start_ms[:, None] + _SAMPLE_MS * np.arange(SESSION_SAMPLES)
+    times += rng.integers(-_JITTER_MS, _JITTER_MS, size=shape, endpoint=True)
+    session, sample = np.nonzero(rng.random(shape) < _SAME_MOMENT)
+    times[session, sample] = times[session, np.maximum(sample - 1, 0)]
+    return times
+
+
+def _fidgets(rng: np.random.Generator, sessions: int) -> Floats:
+    """Small movements of someone at rest (m/s²), directions × sessions × samples."""
+    seconds = np.arange(int(0.8 * RATE_HZ)) / RATE_HZ
+    wiggle = np.sin(np.pi * seconds / 0.8) ** 2 * np.sin(2 * np.pi * 2.5 * seconds)
+    pulses = _pulses(rng, sessions, _FIDGETS_A_SECOND, wiggle)
+    return rng.normal(size=(3, sessions, 1)) * pulses
+
+
+def _ride(rng: np.random.Generator, sessions: int) -> Floats:
+    """A bus or car (m/s²), directions × sessions × samples: bumps, the engine, braking and bends."""
+    seconds = np.arange(SESSION_SAMPLES) / RATE_HZ
+    after = seconds[: int(4 * _SPRING_SECONDS * RATE_HZ)]
+    sway = np.exp(-after / _SPRING_SECONDS) * np.sin(2 * np.pi * _SPRING_HZ * after)
+    bumps = 1.5 * _pulses(rng, sessions, _BUMPS_A_SECOND, sway)
+
+    def swing(low_hz: float, high_hz: float) -> Floats:
+        turns = seconds * rng.uniform(low_hz, high_hz, (sessions, 1)) + rng.random((sessions, 1))
+        return np.sin(2 * np.pi * turns)
+
+    return np.stack([bumps + 0.25 * swing(*_ENGINE_HZ), 0.6 * swing(0.05, 0.12), 0.5 * swing(0.05, 0.12) + 0.3 * bumps])
+
+
+def _pulses(rng: np.random.Generator, sessions: int, per_second: float, shape: Floats) -> Floats:
+    """The shape at chance moments and in chance sizes about 1, sessions × samples."""
+    count = rng.poisson(per_second * sessions * SESSION_SAMPLES / RATE_HZ)
+    width = SESSION_SAMPLES + len(shape)  # a pulse may outlast its session
+    begin = rng.integers(0, sessions, count) * width + rng.integers(0, SESSION_SAMPLES, count)
+    at = begin[:, None] + np.arange(len(shape))
+    size = rng.exponential(size=(count, 1)) * rng.choice((-1, 1), size=(count, 1))
+    summed: Floats = np.bincount(at.ravel(), (size * shape).ravel(), minlength=sessions * width).astype(np.float64)
+    return summed.reshape(sessions, width)[:, :SESSION_SAMPLES]
+
+
+def _in_phone(rng: np.random.Generator, body: Floats, turn: Floats) -> Floats:
+    """Turn up, forward and sideways into a phone's own axes; it lies anyhow, and slowly turns.
+
+    Args:
+        rng: where all chance comes from.
+        body: directions × sessions × samples.
+        turn: radians by which the phone turns to and fro in each session.
+    """
+    sessions, samples = body.shape[1:]
+    up = _unit(rng.normal(size=(sessions, 3)))
+    forward = _unit(np.cross(up, rng.normal(size=(sessions, 3))))
+    side = np.cross(up, forward)
+    turns = np.arange(samples) / RATE_HZ / rng.uniform(15, 40, (sessions, 1)) + rng.random((sessions, 1))
+    angle = turn[:, None] * np.sin(2 * np.pi * turns)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turned = (body[0] * cosine - body[1] * sine, body[0] * sine + body[1] * cosine, body[2])
+    return np.stack(
+        [sum(t * axis[:, i, None] for t, axis in zip(turned, (up, forward, side), strict=True)) for i in range(3)]
+    )
+
+
+def _unit(vectors: Floats) -> Floats:
+    length: Floats = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / length

@@ -1,69 +1,59 @@
-"""Simulated customers: who they are, what they own, when they consent."""
+"""Simulated customers: who they are, what they own, what the feed says of them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-DAY_MS = 86_400_000
+from stedi.simulate.consent import DAY_MS, make_consent
+
 # The fulfilment site used the same 30 serials over and over; on one real feed 741,477 of
 # 758,715 customer records carry one of them.
 REUSED_SERIALS = 30
-REUSED_SHARE = 741_477 / 758_715
-_CONSENTS_AT_FIRST = 0.5
-_CHANGES_MIND = (0.25, 0.3)  # a first time, and then a second time
+_REUSED_SHARE = 741_477 / 758_715
+# 1, 2 or 3 devices a customer; on the same feed some customers have dozens.
+_DEVICES_SHARES = (0.96, 0.03, 0.01)
 _LACKS_EMAIL = 0.005
-_FIRST = (
-    "Ada",
-    "Ben",
-    "Chika",
-    "Dara",
-    "Eun",
-    "Femi",
-    "Gita",
-    "Hugo",
-    "Ines",
-    "Jun",
-    "Kofi",
-    "Lena",
-    "Mara",
-    "Nils",
-)
-_LAST = (
-    "Abram",
-    "Bauer",
-    "Cruz",
-    "Diaz",
-    "Evans",
-    "Fofana",
-    "Gupta",
-    "Huang",
-    "Ito",
-    "Jones",
-    "Khan",
-    "Lopez",
-)
+# The website keeps an address as it was typed: as is, in capitals, as a name, or with blanks.
+_SPELLING_SHARES = (0.9, 0.03, 0.04, 0.03)
+_SHARES_OTHERWISE = 0.5
+_EARLIEST_BIRTH, _LATEST_BIRTH = np.datetime64("1930-01-01"), np.datetime64("2008-01-01")
+_FIRST = ["Ada", "Ben", "Chika", "Dara", "Eun", "Femi", "Gita", "Hugo", "Ines", "Jun", "Kofi", "Lena", "Mara", "Nils"]
+_LAST = ["Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", "Ito", "Jones", "Khan", "Lopez"]
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class People:
-    """Customers by number: e-mail addresses, true devices, their records and true consent."""
+    """Customers by number, and devices by number.
 
-    emails: pa.Array
+    `users` are e-mail addresses as the phone app sends them, trimmed and in lower case;
+    `owners` holds the customer of each device. A customer's first device has the customer's own
+    number, the others (`more` of them) follow each other from `more_from`.
+    """
+
+    users: pa.Array
     serials: pa.Array
+    owners: Integers
+    more: Integers
+    more_from: Integers
     records: pa.Table
     consent: pa.Table
 
-
-def _hex(rng: np.random.Generator, count: int) -> pa.Array:
-    digits = rng.integers(0, 16**8, size=(count, 2), dtype=np.int64)
-    text = [pa.array(np.char.mod("%08x", digits[:, i])) for i in range(2)]
-    return pc.binary_join_element_wise(*text, "-")
+    def device_of(self, rng: np.random.Generator, who: Integers) -> Integers:
+        """One of each given customer's devices, by chance."""
+        return _device_of(rng, who, self.more, self.more_from)
 
 
 def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: int) -> People:
-    """Customers with a change feed in which consent comes and goes.
+    """Customers with a change feed in which consent comes and goes, ordered by time.
+
+    The true consent is that of all records. A lakehouse can't know whose record it is that lacks
+    its e-mail address, so it finds other intervals for such a customer: longer ones where that
+    record withdrew consent, shorter ones or none where it gave it.
 
     Args:
         rng: where all chance comes from.
@@ -74,54 +64,63 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     number = np.arange(customers)
     first = pa.array(_FIRST).take(pa.array(number % len(_FIRST)))
     last = pa.array(_LAST).take(pa.array(number // len(_FIRST) % len(_LAST)))
-    names = pc.binary_join_element_wise(first, last, " ")
-    emails = pc.binary_join_element_wise(first, ".", last, pa.array(number).cast(pa.string()), "@example.com", "")
-    serials = _hex(rng, customers)
-    reused = _hex(rng, REUSED_SERIALS)
-    is_reused = rng.random(customers) < REUSED_SHARE
-    claimed = pc.if_else(pa.array(is_reused), reused.take(pa.array(rng.integers(0, REUSED_SERIALS, customers))), serials)
+    address = pc.binary_join_element_wise(first, last, pa.array(number).cast(pa.string()), ".")
+    address = pc.binary_join_element_wise(address, "@example.com", "")
+    users = pc.utf8_lower(address)
+
+    more = rng.choice(len(_DEVICES_SHARES), p=_DEVICES_SHARES, size=customers)
+    more_from = customers + np.cumsum(more) - more
+    owners = np.concatenate([number, np.repeat(number, more)])
+    serials = _serials(rng, len(owners))
 
     registered = start_ms - rng.integers(1, 365 * DAY_MS, customers)
-    consents = rng.random(customers) < _CONSENTS_AT_FIRST
-    turns = np.ones(customers, dtype=np.int64)
-    turns += rng.random(customers) < _CHANGES_MIND[0]
-    turns += (turns == 2) & (rng.random(customers) < _CHANGES_MIND[1])
-    # Minds change while the days are recorded, so that consent cuts through sessions.
-    changed = np.sort(start_ms + rng.integers(0, days * DAY_MS, (customers, 2)), axis=1)
-    changed[:, 1] += 1
-    at = np.column_stack([registered, changed])
-
-    who, turn = np.nonzero(np.arange(3)[None, :] < turns[:, None])
-    gives = consents[who] ^ (turn % 2 == 1)
-    moment = at[who, turn]
-    until = np.where(turn + 1 < turns[who], at[who, np.minimum(turn + 1, 2)], -1)
-    birthdays = pc.binary_join_element_wise(
-        pa.array(rng.integers(1930, 2008, customers)).cast(pa.string()),
-        pa.array(np.char.mod("%02d", rng.integers(1, 13, customers))),
-        pa.array(np.char.mod("%02d", rng.integers(1, 29, customers))),
-        "-",
-    )
+    consent = make_consent(rng, registered, start_ms, days)
+    who = consent.who
     takes = pa.array(who)
-    given = pa.array(moment, mask=~gives)
+    count = len(who)
+    own = serials.take(pa.array(_device_of(rng, who, more, more_from)))
+    reused = _serials(rng, REUSED_SERIALS).take(pa.array(rng.integers(0, REUSED_SERIALS, customers)))
+    birthday = rng.integers(_EARLIEST_BIRTH.astype(int), _LATEST_BIRTH.astype(int), customers)
+    lacks_email = pa.array(rng.random(count) < _LACKS_EMAIL)
     records = pa.table(
         {
-            "customerName": names.take(takes),
-            "email": pc.if_else(pa.array(rng.random(len(who)) < _LACKS_EMAIL), None, emails.take(takes)),
-            "phone": pa.array(np.char.mod("801%07d", rng.integers(0, 10**7, customers))).take(takes),
-            "birthDay": birthdays.take(takes),
-            "serialNumber": claimed.take(takes),
-            "registrationDate": pa.array(registered[who]),
-            "lastUpdateDate": pa.array(moment),
-            "shareWithResearchAsOfDate": given,
-            "shareWithPublicAsOfDate": pa.array(moment, mask=rng.random(len(who)) < 0.5),
-            "shareWithFriendsAsOfDate": pa.array(moment, mask=rng.random(len(who)) < 0.5),
+            "customerName": pc.binary_join_element_wise(first, last, " ").take(takes),
+            "email": pc.if_else(lacks_email, None, _spelled(rng, address, users).take(takes)),
+            "phone": pa.array(8_010_000_000 + rng.integers(0, 10**7, customers)).cast(pa.string()).take(takes),
+            "birthDay": pa.array(birthday.astype(np.int32), pa.date32()).cast(pa.string()).take(takes),
+            "serialNumber": pc.if_else(pa.array(rng.random(count) < _REUSED_SHARE), reused.take(takes), own),
+            "registrationDate": pa.array(registered).take(takes),
+            "lastUpdateDate": pa.array(consent.at_ms),
+            "shareWithResearchAsOfDate": pa.array(consent.shared_as_of_ms, mask=~consent.gives),
+            "shareWithPublicAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_OTHERWISE),
+            "shareWithFriendsAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_OTHERWISE),
         }
     )
-    consent = pa.table(
+    true_consent = pa.table(
         {
-            "user": emails.take(takes),
-            "consented_from_ms": given,
-            "consented_to_ms": pa.array(until, mask=until < 0),
+            "user": users.take(pa.array(consent.owner)),
+            "consented_from_ms": consent.from_ms,
+            "consented_to_ms": pa.array(consent.to_ms, mask=consent.to_ms < 0),
         }
-    ).filter(pa.array(gives))
-    return People(emails, serials, records.take(pa.array(np.argsort(moment, kind="stable"))), consent)
+    )
+    by_time = pa.array(np.argsort(consent.at_ms, kind="stable"))
+    return People(users, serials, owners, more, more_from, records.take(by_time), true_consent)
+
+
+def _device_of(rng: np.random.Generator, who: Integers, more: Integers, more_from: Integers) -> Integers:
+    choice = rng.integers(0, 1 + more[who])
+    return np.where(choice == 0, who, more_from[who] + choice - 1)
+
+
+def _spelled(rng: np.random.Generator, address: pa.Array, plain: pa.Array) -> pa.Array:
+    """Addresses as customers typed them."""
+    how = pa.array(rng.choice(len(_SPELLING_SHARES), p=_SPELLING_SHARES, size=len(plain)))
+    blanks = pc.binary_join_element_wise(" ", plain, "  ", "")
+    return pc.choose(how, plain, pc.utf8_upper(address), address, blanks)
+
+
+def _serials(rng: np.random.Generator, count: int) -> pa.Array:
+    """Serial numbers of two groups of eight hexadecimal digits."""
+    groups = np.frombuffer(rng.bytes(8 * count).hex().encode(), "S8").reshape(count, 2)
+    texts = [pa.array(np.ascontiguousarray(groups[:, i])).cast(pa.string()) for i in range(2)]
+    return pc.binary_join_element_wise(*texts, "-")

@@ -1,10 +1,7 @@
-"""The one definition of who a customer is and when their data may be used for research."""
+"""The one definition of when a customer's data may be used for research."""
 
-
-def person(email: str) -> str:
-    """SQL for the identity behind an e-mail address: addresses match trimmed and case-folded."""
-    return f"lower(trim({email}))"
-
+from stedi.identity import person
+from stedi.table import Rule
 
 # One row for each moment at which a customer's record changed. Records of one moment that
 # disagree mean no consent, so consent holds only where every one of them gives it.
@@ -21,18 +18,42 @@ CHANGES = f"""
 """
 
 
-def allowed(person_column: str, time_column: str) -> str:
-    """SQL that holds where a reading of a consenting person may be used under the policy in force.
+# The largest BIGINT stands for "no end": every time lies before it.
+_ENDLESS = 9223372036854775807
 
-    Under `reading` it counts only inside an interval of consent, closed at the start and open
-    at the end; under `customer` every reading of a consenting customer does.
+INTERVALS = f"""
+    SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {_ENDLESS}) AS to_ms FROM consent_history
+"""
+
+
+def usable(people: str) -> str:
+    """SQL for the spans of time (person, from_ms, to_ms) whose readings may be used, of the people in a table.
+
+    Under the policy `reading` these are their intervals of consent, closed at the start and
+    open at the end; under `customer` all time is. Spans of one person do not overlap.
     """
-    return f"""(
-        $consent_policy = 'customer'
-        OR EXISTS (
-            SELECT 1 FROM consent_history AS h
-            WHERE h.person = {person_column}
-              AND {time_column} >= h.consented_from_ms
-              AND ({time_column} < h.consented_to_ms OR h.consented_to_ms IS NULL)
-        )
-    )"""
+    return f"""
+    SELECT person, from_ms, to_ms FROM ({INTERVALS}) AS intervals
+    WHERE $consent_policy = 'reading' AND person IN (SELECT person FROM {people})
+    UNION ALL
+    SELECT person, -{_ENDLESS} AS from_ms, {_ENDLESS} AS to_ms FROM {people}
+    WHERE $consent_policy = 'customer'
+"""
+
+
+def taken_after_consent(time: str) -> Rule:
+    """The rule that counts the kept readings that were taken while consent was not in force.
+
+    Intervals of one person do not overlap, so a reading meets at most one.
+    """
+    return Rule(
+        "taken_after_consent",
+        "warn",
+        "readings taken while consent was not in force are kept under the policy `customer`",
+        violations=f"""
+        SELECT r.person, count(*) - count(i.person) AS n
+        FROM {{rows}} AS r LEFT JOIN ({INTERVALS}) AS i
+          ON i.person = r.person AND r.{time} >= i.from_ms AND r.{time} < i.to_ms
+        GROUP BY r.person HAVING count(*) > count(i.person)""",
+        by=("person",),
+    )

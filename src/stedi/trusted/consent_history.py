@@ -1,7 +1,8 @@
 """Intervals in which each customer's research consent was in force."""
 
+from stedi.identity import person
 from stedi.table import Column, Fact, Rule, Scope, Table
-from stedi.trusted.consent import CHANGES, person
+from stedi.trusted.consent import CHANGES
 
 TABLE = Table(
     name="consent_history",
@@ -28,6 +29,7 @@ TABLE = Table(
     ),
     # An interval opens with the first consenting change after a non-consenting one (or after
     # none), never before that last withdrawal, and closes with the next non-consenting one.
+    person="person",
     query=f"""
 WITH changes AS ({CHANGES}),
 turns AS (
@@ -64,12 +66,13 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
             "error",
             "a customer's intervals do not overlap",
             violations="""
-            SELECT count(*) FROM (
-                SELECT consented_from_ms,
+            SELECT person, consented_from_ms, 1 AS n FROM (
+                SELECT person, consented_from_ms,
                     lag(coalesce(consented_to_ms, 9223372036854775807))
                         OVER (PARTITION BY person ORDER BY consented_from_ms) AS previous_end
                 FROM {rows}) AS pairs
             WHERE consented_from_ms < previous_end""",
+            by=("person", "consented_from_ms"),
         ),
     ),
     sort=("person", "consented_from_ms"),

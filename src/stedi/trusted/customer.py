@@ -1,8 +1,9 @@
 """Customers whose research consent is in force."""
 
+from stedi.identity import person
 from stedi.landing.customer import FEED
-from stedi.table import Column, Fact, Rule, Scope, Table
-from stedi.trusted.consent import CHANGES, person
+from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
+from stedi.trusted.consent import CHANGES
 
 _FIELDS = tuple(field.name for field in FEED.fields)
 
@@ -25,6 +26,7 @@ TABLE = Table(
     ),
     # Several records of one last moment may differ in other fields; the choice among them
     # must not depend on which file came first, so it goes by their content.
+    person="person",
     query=f"""
 WITH changes AS ({CHANGES}),
 newest AS (
@@ -55,12 +57,7 @@ SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
             "every customer here shares with research",
             where="shareWithResearchAsOfDate IS NULL",
         ),
-        Rule(
-            "one_row_a_customer",
-            "error",
-            "a customer appears once",
-            violations="SELECT count(*) - count(DISTINCT person) FROM {rows}",
-        ),
+        no_repeats("one_row_a_customer", "a customer appears once", "person"),
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),

@@ -1,13 +1,16 @@
 """Which customer each device belongs to, and by what evidence."""
 
-from stedi.table import Column, Rule, Table
-from stedi.trusted.consent import person
+from stedi.identity import person
+from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 
 # The best candidate is clear when it leads the runner-up by a fifth of its own coincidences and
 # by at least three. On the public landing set every true owner has 30 coincidences and the best
 # other candidate at most 23; three guards devices with only a few readings against chance.
 LEAD_SHARE = 0.2
 LEAD_COUNT = 3
+# A time that more people share tells little about any of them, and where clocks only know whole
+# seconds a pair for each of them would be too many. At most 5 people share one on the public set.
+CROWD = 100
 
 TABLE = Table(
     name="device_owner",
@@ -35,11 +38,12 @@ TABLE = Table(
         Column(
             "coincidences",
             "long",
-            "of these, how many are also times of the best candidate's accelerometer",
+            "of those that few people share, how many are also times of the best candidate's accelerometer",
             required=True,
         ),
         Column("runner_up_coincidences", "long", "the same of the second-best candidate", required=True),
     ),
+    person="person",
     query=f"""
 WITH claims AS (
     SELECT DISTINCT serialNumber, coalesce(nullif({person("email")}, ''), '') AS person
@@ -48,21 +52,44 @@ WITH claims AS (
 claim_counts AS (
     SELECT serialNumber, count(*) AS claimants, max(person) AS claimant FROM claims GROUP BY serialNumber
 ),
+devices_seen AS (
+    SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
+    FROM (SELECT DISTINCT serialNumber FROM step_trainer_landing) AS seen
+),
 device_times AS (
-    SELECT DISTINCT serialNumber, sensorReadingTime AS at_ms FROM step_trainer_landing
+    SELECT DISTINCT d.device_number, s.sensorReadingTime AS at_ms
+    FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.serialNumber
 ),
 reading_counts AS (
-    SELECT serialNumber, count(*) AS reading_times FROM device_times GROUP BY serialNumber
+    SELECT d.serialNumber, t.reading_times
+    FROM (SELECT device_number, count(*) AS reading_times FROM device_times GROUP BY device_number) AS t
+    JOIN devices_seen AS d ON d.device_number = t.device_number
+),
+spellings AS (
+    SELECT spelling, person, dense_rank() OVER (ORDER BY person) AS person_number
+    FROM (
+        SELECT "user" AS spelling, {person('"user"')} AS person
+        FROM (SELECT DISTINCT "user" FROM accelerometer_landing) AS users
+    ) AS spelled
 ),
 person_times AS (
-    SELECT DISTINCT {person('a."user"')} AS person, a.timeStamp AS at_ms
-    FROM accelerometer_landing AS a
+    SELECT DISTINCT s.person_number, a.timeStamp AS at_ms
+    FROM accelerometer_landing AS a JOIN spellings AS s ON s.spelling = a."user"
     WHERE a.timeStamp IN (SELECT at_ms FROM device_times)
 ),
+crowded_times AS (
+    SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
+),
 coincidences AS (
-    SELECT d.serialNumber, p.person, count(*) AS n
-    FROM device_times AS d JOIN person_times AS p ON d.at_ms = p.at_ms
-    GROUP BY d.serialNumber, p.person
+    SELECT d.serialNumber, p.person, c.n
+    FROM (
+        SELECT t.device_number, w.person_number, count(*) AS n
+        FROM device_times AS t JOIN person_times AS w ON w.at_ms = t.at_ms
+        WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
+        GROUP BY t.device_number, w.person_number
+    ) AS c
+    JOIN devices_seen AS d ON d.device_number = c.device_number
+    JOIN (SELECT DISTINCT person_number, person FROM spellings) AS p ON p.person_number = c.person_number
 ),
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY serialNumber ORDER BY n DESC, person) AS place FROM coincidences
@@ -107,12 +134,7 @@ SELECT serialNumber,
 FROM judged
 """,
     rules=(
-        Rule(
-            "one_row_a_device",
-            "error",
-            "a device appears once",
-            violations="SELECT count(*) - count(DISTINCT serialNumber) FROM {rows}",
-        ),
+        no_repeats("one_row_a_device", "a device appears once", "serialNumber"),
         Rule(
             "owner_is_clear",
             "warn",
@@ -121,4 +143,16 @@ FROM judged
         ),
     ),
     sort=("serialNumber",),
+    scope=Scope(
+        "serialNumber",
+        {
+            "customer_landing": Fact("serialNumber", columns=("serialNumber", "email")),
+            "accelerometer_landing": Dimension(
+                "SELECT serialNumber AS k FROM step_trainer_landing "
+                "WHERE sensorReadingTime IN (SELECT timeStamp FROM {changed} AS changed)",
+                ("user", "timeStamp"),
+            ),
+            "step_trainer_landing": Fact("serialNumber", columns=("serialNumber", "sensorReadingTime")),
+        },
+    ),
 )

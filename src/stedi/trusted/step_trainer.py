@@ -1,7 +1,7 @@
 """Step-trainer readings of devices whose owner consented to research."""
 
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
-from stedi.trusted.consent import allowed
+from stedi.trusted.consent import taken_after_consent, usable
 
 _DEVICES_OF_CHANGED = (
     "SELECT o.serialNumber AS k FROM {changed} AS changed JOIN device_owner AS o ON o.person = changed.person"
@@ -26,18 +26,24 @@ TABLE = Table(
             required=True,
         ),
     ),
+    person="person",
     query=f"""
 WITH owned AS (
-    SELECT o.serialNumber, o.person
+    SELECT o.serialNumber, o.person, row_number() OVER (ORDER BY o.serialNumber) AS device_number
     FROM device_owner AS o JOIN customers_curated AS c ON c.person = o.person
 ),
 readings AS (
-    SELECT DISTINCT s.sensorReadingTime, s.serialNumber, s.distanceFromObject, o.person
+    SELECT DISTINCT s.sensorReadingTime, o.device_number, s.distanceFromObject
     FROM step_trainer_landing AS s JOIN owned AS o ON o.serialNumber = s.serialNumber
+),
+usable AS ({usable("customers_curated")}),
+spans AS (
+    SELECT o.device_number, o.serialNumber, o.person, u.from_ms, u.to_ms
+    FROM owned AS o JOIN usable AS u ON u.person = o.person
 )
-SELECT sensorReadingTime, serialNumber, distanceFromObject, person
-FROM readings AS r
-WHERE {allowed("r.person", "r.sensorReadingTime")}
+SELECT r.sensorReadingTime, s.serialNumber, r.distanceFromObject, s.person
+FROM readings AS r JOIN spans AS s
+  ON s.device_number = r.device_number AND r.sensorReadingTime >= s.from_ms AND r.sensorReadingTime < s.to_ms
 """,
     rules=(
         Rule(
@@ -45,17 +51,20 @@ WHERE {allowed("r.person", "r.sensorReadingTime")}
             "error",
             "every reading belongs to a customer in customers_curated",
             violations="""
-            SELECT coalesce(sum(n), 0) FROM (SELECT person, count(*) AS n FROM {rows} GROUP BY person) AS r
+            SELECT person, n FROM (SELECT person, count(*) AS n FROM {rows} GROUP BY person) AS r
             WHERE NOT EXISTS (SELECT 1 FROM customers_curated AS c WHERE c.person = r.person)""",
+            by=("person",),
         ),
         Rule(
             "one_distance_a_moment",
             "warn",
             "different distances of one device at one moment conflict; all are kept",
-            violations="""SELECT coalesce(sum(n), 0) FROM (
-                SELECT count(*) AS n FROM {rows} GROUP BY serialNumber, sensorReadingTime
-                HAVING count(*) > 1) AS conflicts""",
+            violations="""
+            SELECT serialNumber, sensorReadingTime, count(*) AS n FROM {rows}
+            GROUP BY serialNumber, sensorReadingTime HAVING count(*) > 1""",
+            by=("serialNumber", "sensorReadingTime"),
         ),
+        taken_after_consent("sensorReadingTime"),
     ),
     day="sensorReadingTime",
     sort=("person", "sensorReadingTime"),

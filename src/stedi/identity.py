@@ -1,10 +1,15 @@
-"""Keyed pseudonyms, so that the same person can be followed without being named.
+"""Who a person is, and the keyed pseudonyms under which they can be followed without being named.
 
 HMAC-SHA256 (RFC 2104) written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
 The padded keys reach the query as the parameters `$pseudonym_inner` and `$pseudonym_outer`.
 """
 
 _BLOCK_BYTES = 64  # SHA-256 hashes 64-byte blocks (FIPS 180-4)
+
+
+def person(email: str) -> str:
+    """SQL for the identity behind an e-mail address: addresses match trimmed and case-folded."""
+    return f"lower(trim({email}))"
 
 
 def pseudonym(value: str) -> str:

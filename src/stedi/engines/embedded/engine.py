@@ -1,0 +1,237 @@
+"""Compute tables, compare them with what stands there, and write them as Parquet."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stedi.engines.embedded.landing import Ingested, LandingReader
+from stedi.engines.embedded.session import Session
+from stedi.engines.embedded.sql import SQL_TYPES, bound, columns, literal, literals, quoted, rows, rows_with_file
+from stedi.landing.feed import Feed
+from stedi.landing.files import LandingFile
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Dimension, Fact, Scope, Table
+
+# Athena and Spark read files of a few hundred megabytes best.
+_TARGET_FILE = "256MB"
+# The first level of zstd takes a quarter less time than the third for files half as large
+# again. Parquet's second version writes twice as fast, but Spark's Iceberg reader refuses it.
+_PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, WRITE_BLOOM_FILTER false, RETURN_STATS"
+
+
+@dataclass(frozen=True)
+class Change:
+    """An input of a table: the files that it consists of, and those when the table last read it."""
+
+    table: Table
+    now: DataFiles
+    before: DataFiles
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a table's candidate rows differ from its current ones; rows in the relations `added` and `removed`."""
+
+    added: int
+    removed: int
+    touched_files: tuple[str, ...]
+
+
+class EmbeddedEngine(Session):
+    """Refreshes tables in one DuckDB session."""
+
+    def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
+        """Read landing files into relations of landed and quarantined rows; end with `forget`."""
+        return LandingReader(self, feed).read(files)
+
+    def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
+        """Drop what `ingest` took from some of its files."""
+        LandingReader(self, feed).leave_out(files)
+
+    def forget(self, feed: Feed) -> None:
+        """Free what `ingest` made."""
+        LandingReader(self, feed).forget()
+
+    def show(self, table: Table, files: DataFiles, view: str | None = None) -> str:
+        """Make a table's files readable under its name, or under another; returns the name."""
+        name = view or table.name
+        self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {rows(table, files)}")
+        return name
+
+    @contextmanager
+    def view(self, name: str, query: str) -> Iterator[None]:
+        """Make a query readable under a name for a while."""
+        self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {query}")
+        try:
+            yield
+        finally:
+            self.sql(f"DROP VIEW {quoted(name)}")
+
+    def count(self, table: Table, files: DataFiles) -> int:
+        """How many rows some of a table's files hold."""
+        return int(self.sql(f"SELECT count(*) FROM ({rows(table, files)})")[0][0])
+
+    def people(self, table: Table, relations: Sequence[str]) -> int | None:
+        """How many persons the rows of some relations are about, or None where rows name nobody."""
+        if table.person is None:
+            return None
+        found = " UNION ".join(f"SELECT {table.person} FROM {quoted(relation)}" for relation in relations)
+        return int(self.sql(f"SELECT count(*) FROM ({found}) AS people (person) WHERE person IS NOT NULL")[0][0])
+
+    def query(self, table: Table) -> str:
+        """A table's query as this session runs it."""
+        return bound(table.query)
+
+    def compute(self, table: Table, query: str) -> str:
+        """Run a table's query; returns the relation that holds the candidate rows."""
+        name = f"candidate_{table.name}"
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_typed(table, query)}")
+        return name
+
+    def compute_scope(self, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]) -> tuple[str, str]:
+        """Compute only what changes of the inputs reach.
+
+        Returns the relations of the candidate rows and of the table's current rows in that scope.
+        """
+        self._find_scope(scope, changes)
+        for change in changes:
+            reach = scope.inputs[change.table.name]
+            if isinstance(reach, Fact):
+                source = f"({rows(change.table, change.now)}) AS rows"
+                narrowed = _in_scope(source, reach.key, reach.moment, "k")
+                self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS {narrowed}")
+        candidate = self.compute(table, self.query(table))
+        for change in changes:
+            self.show(change.table, change.now)
+        current = f"current_{table.name}"
+        moment = quoted(table.day) if table.day and self.rows("scope_moments") else None
+        source = f"{rows_with_file(files)} AS rows"
+        self.sql(
+            f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS "
+            f"{_in_scope(source, quoted(scope.column), moment, bound(scope.key))}"
+        )
+        return candidate, current
+
+    def _find_scope(self, scope: Scope, changes: Sequence[Change]) -> None:
+        """Gather the keys, and the single moments of other keys, that changes of the inputs reach."""
+        self.sql("CREATE OR REPLACE TEMP TABLE scope_keys (k VARCHAR)")
+        self.sql("CREATE OR REPLACE TEMP TABLE scope_moments (k VARCHAR, t BIGINT)")
+        for change in changes:
+            reach = scope.inputs[change.table.name]
+            changed = f"({_changed_rows(change, reach.columns)})"
+            if isinstance(reach, Dimension):
+                self.sql(f"INSERT INTO scope_keys {reach.keys.replace('{changed}', changed)}")
+            elif reach.moment is None:
+                self.sql(f"INSERT INTO scope_keys SELECT {reach.key} FROM {changed} AS changed")
+            else:
+                self.sql(f"INSERT INTO scope_moments SELECT {reach.key}, {reach.moment} FROM {changed} AS changed")
+        self.sql("CREATE OR REPLACE TEMP TABLE scope_keys AS SELECT DISTINCT k FROM scope_keys WHERE k IS NOT NULL")
+        self.sql(
+            "CREATE OR REPLACE TEMP TABLE scope_moments AS SELECT DISTINCT k, t FROM scope_moments "
+            "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)"
+        )
+
+    def read_current(self, table: Table, files: DataFiles) -> str:
+        """All rows of a table as it stands, with the file of each; returns the relation's name."""
+        name = f"whole_{table.name}"
+        self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {rows_with_file(files)}")
+        return name
+
+    def difference(self, table: Table, candidate: str, current: str) -> Difference:
+        """Compare candidate rows with current ones, row for row; `forget_difference` ends it."""
+        names = columns(table)
+        now = f"SELECT {names} FROM {quoted(current)}"
+        wanted = f"SELECT {names} FROM {quoted(candidate)}"
+        self.sql(f"CREATE OR REPLACE TEMP TABLE added AS {wanted} EXCEPT ALL {now}")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE removed AS {now} EXCEPT ALL {wanted}")
+        removed = self.rows("removed")
+        touched: list[str] = []
+        if removed:
+            same = " AND ".join(f"f.{quoted(n)} IS NOT DISTINCT FROM r.{quoted(n)}" for n in table.column_names)
+            found = self.sql(f"SELECT DISTINCT filename FROM {quoted(current)} AS f SEMI JOIN removed AS r ON {same}")
+            touched = sorted(row[0] for row in found)
+        return Difference(self.rows("added"), removed, tuple(touched))
+
+    def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: Path) -> list[str]:
+        """Write the added rows and what stays of the touched files; returns the new files."""
+        query = "SELECT * FROM added"
+        if difference.touched_files:
+            touched = DataFiles(difference.touched_files, files.deletes)
+            query += f" UNION ALL ({rows(table, touched)} EXCEPT ALL SELECT {columns(table)} FROM removed)"
+        return self.write(table, query, folder)
+
+    def forget_difference(self, table: Table) -> None:
+        """Free what `compute`, `compute_scope` and `difference` made."""
+        self.sql(f"DROP VIEW IF EXISTS {quoted(f'whole_{table.name}')}")
+        for name in ("added", "removed", f"current_{table.name}", f"candidate_{table.name}"):
+            self.drop(name)
+
+    def split_by_source(self, table: Table, files: DataFiles, sources: Sequence[str]) -> tuple[list[str], str, str]:
+        """Where rows of the named landing files lie in a table.
+
+        Returns the files that hold some, a query for these rows, and one for the other rows in
+        the same files.
+        """
+        gone = f"source_file IN ({literals(sources)})" if sources else "false"
+        found = self.sql(f"SELECT DISTINCT filename FROM {rows_with_file(files)} WHERE {gone}") if files and sources else []
+        touched = DataFiles(tuple(sorted(row[0] for row in found)), files.deletes)
+        whole = rows(table, touched)
+        split = [f"SELECT * FROM ({whole}) AS r WHERE {condition}" for condition in (gone, f"NOT {gone}")]
+        return list(touched.paths), split[0], split[1]
+
+    def write(self, table: Table, query: str, folder: Path) -> list[str]:
+        """Write the rows of a query as the table's Parquet files, sorted, one folder a day; returns the files.
+
+        Landing rows need no sorting: they come in the order of their files. Field numbers are
+        written into the files, so that no reader depends on column names.
+        """
+        order = [quoted(name) for name in table.sort]
+        ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
+        options = f"{_PARQUET}, FIELD_IDS {{{ids}}}"
+        query = _typed(table, query)
+        if table.day:
+            day = f"{quoted(table.day)} - {quoted(table.day)} % {MILLISECONDS_A_DAY}"
+            query = f"SELECT *, {day} AS day_ms FROM ({query}) AS rows"
+            order.insert(0, "day_ms")
+            options += ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
+            target = folder
+        else:
+            options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
+            target = folder / str(uuid.uuid4())
+        if order and table.zone != "landing":
+            query += f" ORDER BY {', '.join(order)}"
+        written = self.sql(f"COPY ({query}) TO {literal(str(target))} ({options})")
+        return [row[0] for row in written if row[1] > 0]
+
+
+def _typed(table: Table, query: str) -> str:
+    values = ", ".join(f"{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return f"SELECT {values} FROM ({query}) AS q"
+
+
+def _in_scope(source: str, key: str, moment: str | None, scope_key: str) -> str:
+    """SQL for those of some rows whose key, or key and moment, is in scope."""
+    whole = f"SELECT rows.* FROM {source} WHERE {key} IN (SELECT {scope_key} FROM scope_keys)"
+    if moment is None:
+        return whole
+    moments = f"(SELECT {scope_key} AS scope_key, t AS scope_moment FROM scope_moments) AS moments"
+    return (
+        f"{whole} UNION ALL SELECT rows.* FROM {source} "
+        f"SEMI JOIN {moments} ON {key} = moments.scope_key AND {moment} = moments.scope_moment"
+    )
+
+
+def _changed_rows(change: Change, names: Sequence[str]) -> str:
+    """SQL for the rows of an input that came or went since its table last read it."""
+    shown = ", ".join(quoted(name) for name in names or change.table.column_names)
+    before, now = change.before, change.now
+    # Deletes take rows out of files that stay, so only files under the same deletes hold the same rows.
+    kept = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
+    came = DataFiles(tuple(path for path in now.paths if path not in kept), now.deletes)
+    went = DataFiles(tuple(path for path in before.paths if path not in kept), before.deletes)
+    came_rows = f"SELECT {shown} FROM ({rows(change.table, came)}) AS came"
+    if not went:
+        return came_rows
+    went_rows = f"SELECT {shown} FROM ({rows(change.table, went)}) AS went"
+    return f"({came_rows} EXCEPT ALL {went_rows}) UNION ALL ({went_rows} EXCEPT ALL {came_rows})"

@@ -1,0 +1,284 @@
+"""Read landing files: clean records inside the engine, everything unusual record by record.
+
+Whoever reads the engine's fast path and the slow one of `stedi.landing.records` must find the
+same: the fast path takes only records about which there can be no doubt.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from stedi.engines.embedded.session import Session
+from stedi.engines.embedded.sql import SQL_TYPES, literal, literals, paths, quoted
+from stedi.landing.feed import LAST_MILLISECOND, Feed
+from stedi.landing.files import LandingFile
+from stedi.landing.quarantine import TABLE as QUARANTINE
+from stedi.landing.records import InvalidRecordError, interpret, read_records, spelled_keys, typed
+from stedi.table import Column
+
+_ARROW_TYPES = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+}
+_JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
+_SLOW_BATCH = 50_000
+# The longest record that the fast path reads; files with longer ones are read record by record.
+_LONGEST_OBJECT = 1 << 20
+# Neither empty, nor blank, nor JSON: the first character's code point is none of those of white
+# space, [ or {. Asking for one number costs a fifth of trimming the text; scripts that share
+# a range with white space take the slow path.
+_STARTS_WITH_A_CHARACTER = "(? BETWEEN 33 AND 122 AND ? <> 91 OR ? BETWEEN 161 AND 5759 OR ? > 12288)"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was taken from landing files: two relations, and (landed, quarantined) by file name."""
+
+    landed: str
+    quarantined: str
+    counts: Mapping[str, tuple[int, int]]
+
+
+class LandingReader:
+    """Reads the files of one feed into relations of landed and quarantined rows."""
+
+    def __init__(self, session: Session, feed: Feed) -> None:
+        self._session, self._feed = session, feed
+        self._landed, self._unusual, self._quarantined = (f"{k}_{feed.name}" for k in ("landed", "unusual", "quarantined"))
+
+    def read(self, files: Sequence[LandingFile]) -> Ingested:
+        """Read files. Clean records never leave the engine."""
+        self._create(self._unusual, self._feed.table.columns)
+        self._create(self._quarantined, QUARANTINE.columns)
+        files, irregular = self._stage_all(files)
+        self._name_staged_files(files, irregular)
+        with _Sink(self._session, self._feed, self._unusual, self._quarantined) as sink:
+            self._take_unusual_records(files, sink)
+            for number in sorted(irregular):
+                for position, found in enumerate(read_records(Path(files[number].path)), start=1):
+                    sink.put(files[number], position, found.text, found.pairs, found.reason)
+        values = ", ".join(
+            f"s.{quoted(f.name)}::BIGINT AS {quoted(f.name)}" if f.kind == "milliseconds" else f"s.{quoted(f.name)}"
+            for f in self._feed.fields
+        )
+        self._session.sql(
+            f"CREATE OR REPLACE TEMP VIEW {quoted(self._landed)} AS SELECT {values}, NULL::VARCHAR AS extra_fields, "
+            "f.source_file, s.rowid - f.first_row + 1 AS source_position, f.arrived_at "
+            f"FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.is_clean "
+            f"UNION ALL FROM {quoted(self._unusual)}"
+        )
+        return Ingested(self._landed, self._quarantined, self._counts())
+
+    def leave_out(self, files: Iterable[LandingFile]) -> None:
+        """Drop what `read` took from some of its files."""
+        gone = f"source_file IN ({literals(file.name for file in files)})"
+        for relation in ("staged_files", self._unusual, self._quarantined):
+            self._session.sql(f"DELETE FROM {quoted(relation)} WHERE {gone}")
+
+    def forget(self) -> None:
+        """Free what `read` made."""
+        self._session.sql(f"DROP VIEW IF EXISTS {quoted(self._landed)}")
+        for name in ("stage", "staged_files", self._unusual, self._quarantined):
+            self._session.drop(name)
+
+    def _counts(self) -> dict[str, tuple[int, int]]:
+        counted = self._session.sql(
+            "SELECT source_file, sum(landed)::BIGINT, sum(quarantined)::BIGINT FROM ("
+            "SELECT source_file, clean AS landed, 0 AS quarantined FROM staged_files UNION ALL "
+            f"SELECT source_file, count(*), 0 FROM {quoted(self._unusual)} GROUP BY source_file UNION ALL "
+            f"SELECT source_file, 0, count(*) FROM {quoted(self._quarantined)} GROUP BY source_file) AS counted GROUP BY 1"
+        )
+        return {name: (landed, quarantined) for name, landed, quarantined in counted}
+
+    def _create(self, name: str, columns: Iterable[Column]) -> None:
+        body = ", ".join(f"{quoted(c.name)} {SQL_TYPES[c.type]}" for c in columns)
+        self._session.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
+
+    def _stage_all(self, files: Sequence[LandingFile]) -> tuple[list[LandingFile], set[int]]:
+        """Parse files as one object a line into the table `stage`.
+
+        Returns the files in the order of their numbers, and the numbers of those that are
+        anything else than one object a line.
+        """
+        columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in self._feed.fields)
+        self._session.sql(
+            "CREATE OR REPLACE TEMP TABLE stage "
+            f"(file_number INTEGER, {columns}, is_clean BOOLEAN, raw VARCHAR, is_odd BOOLEAN)"
+        )
+        groups: dict[tuple[str, ...], list[LandingFile]] = defaultdict(list)
+        unspeakable = [file for file in files if not _is_utf8(file.path)]
+        for file in (file for file in files if file not in unspeakable):
+            groups[spelled_keys(Path(file.path), self._feed)].append(file)
+        numbered = [*(file for group in groups.values() for file in group), *unspeakable]
+        # The engine can't open a file whose name is no UTF-8; record by record it can be read.
+        irregular = set(range(len(numbered) - len(unspeakable), len(numbered)))
+        first = 0
+        for keys, group in groups.items():
+            if not self._stage(keys, group, first):
+                # At least one file can't be read as lines at all (broken gzip, endless line).
+                irregular.update(
+                    number for number, file in enumerate(group, start=first) if not self._stage(keys, [file], number)
+                )
+            first += len(group)
+        irregular.update(row[0] for row in self._session.sql("SELECT DISTINCT file_number FROM stage WHERE is_odd"))
+        return numbered, irregular
+
+    def _stage(self, keys: Sequence[str], files: Sequence[LandingFile], first: int) -> bool:
+        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails."""
+        fields = self._feed.fields
+        structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, fields, strict=True)})
+        values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, fields, strict=True))
+        names = ", ".join(quoted(f.name) for f in fields)
+        query = (
+            f"SELECT file_number, {names}, coalesce({_clean(self._feed, keys)}, false) AS is_clean, "
+            "CASE WHEN NOT is_clean THEN json END AS raw, json IS NULL OR left(json, 1) <> '{' AS is_odd "
+            f"FROM (SELECT file_number, json, {values} FROM ("
+            f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
+            f"FROM read_ndjson_objects({paths(file.path for file in files)}, ignore_errors=true, "
+            f"maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named"
+        )
+        try:
+            self._session.connection.execute(f"INSERT INTO stage {query}").fetchall()
+        except (duckdb.InvalidInputException, duckdb.IOException):
+            return False
+        return True
+
+    def _name_staged_files(self, files: Sequence[LandingFile], irregular: set[int]) -> None:
+        """Tell what the staged rows came from: rows keep their files' order, so a row's number tells its place."""
+        table = pa.table(
+            {
+                "file_number": pa.array(range(len(files)), pa.int32()),
+                "source_file": pa.array([file.name for file in files], pa.string()),
+                "arrived_at": pa.array([file.modified_ns // 1000 for file in files], pa.timestamp("us", tz="UTC")),
+                "is_irregular": pa.array([number in irregular for number in range(len(files))], pa.bool_()),
+            }
+        )
+        with self._session.registered("arrived_files", table):
+            self._session.sql(
+                "CREATE OR REPLACE TEMP TABLE staged_files AS SELECT f.*, s.first_row, s.clean FROM arrived_files AS f "
+                "JOIN (SELECT file_number, min(rowid) AS first_row, count(*) FILTER (is_clean) AS clean "
+                "FROM stage GROUP BY file_number) AS s USING (file_number) WHERE NOT is_irregular"
+            )
+
+    def _take_unusual_records(self, files: Sequence[LandingFile], sink: "_Sink") -> None:
+        self._session.sql(
+            "CREATE OR REPLACE TEMP TABLE unusual AS SELECT file_number, s.rowid - f.first_row + 1 AS position, s.raw "
+            "FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE NOT s.is_clean"
+        )
+        for start in range(0, self._session.rows("unusual"), _SLOW_BATCH):
+            page = f"SELECT * FROM unusual WHERE rowid >= {start} AND rowid < {start + _SLOW_BATCH}"
+            for number, position, raw in self._session.sql(page):
+                sink.put(files[number], position, raw, None, None)
+        self._session.drop("unusual")
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _clean(feed: Feed, keys: Sequence[str]) -> str:
+    """SQL that holds for a record with nothing to look into.
+
+    Every key is known and given once, every value of the right type, or null where it may be
+    absent. A truth value and a number written as 1_000 pass as numbers with the engine, so
+    records with such texts in them are looked into.
+    """
+    present = " + ".join(f"({quoted(f.name)} IS NOT NULL)::INTEGER" for f in feed.fields)
+    # No record has fewer colons than keys. Counting colons costs half of listing keys.
+    colons = "len(string_split(json::VARCHAR, ':')) - 1"
+    known = f"[{literals(keys)}]"
+    places = f"[{literals('$.' + key for key in keys)}]"
+    keys_are_known = (
+        f"CASE WHEN {colons} = {present} THEN true ELSE "
+        f"list_has_all({known}, json_keys(json)) AND list_unique(json_keys(json)) = len(json_keys(json)) "
+        f"AND len(json_keys(json)) = {present} + len(list_filter(json_type(json, {places}), lambda kind: kind = 'NULL')) END"
+    )
+    tests = [keys_are_known, "NOT contains(json, 'true')", "NOT contains(json, 'false')"]
+    tests.append(f"NOT (contains(json, '_') AND {_has_underlined_number(feed, keys)})")
+    for field in feed.fields:
+        name = quoted(field.name)
+        valid = {
+            "text": _STARTS_WITH_A_CHARACTER.replace("?", f"unicode({name})"),
+            "number": f"isfinite({name})",
+            "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
+        }[field.kind]
+        tests.append(valid if field.required else f"({name} IS NULL OR {valid})")
+    if feed.one_of:
+        tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
+    return " AND ".join(tests)
+
+
+def _has_underlined_number(feed: Feed, keys: Sequence[str]) -> str:
+    places = literals("$." + key for key, f in zip(keys, feed.fields, strict=True) if f.kind != "text")
+    return (
+        f"CASE WHEN contains(json, '_') "
+        f"THEN len(list_filter(json_extract_string(json, [{places}]), lambda text: contains(text, '_'))) > 0 ELSE false END"
+    )
+
+
+class _Sink:
+    """Collects records that were read one by one and hands them to the engine in batches."""
+
+    def __init__(self, session: Session, feed: Feed, landed: str, quarantined: str) -> None:
+        self._session, self._feed = session, feed
+        self._columns = {landed: feed.table.columns, quarantined: QUARANTINE.columns}
+        self._landed, self._quarantined = landed, quarantined
+        self._rows: dict[str, list[tuple[object, ...]]] = {landed: [], quarantined: []}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            for relation in self._rows:
+                self._flush(relation)
+
+    def put(
+        self,
+        file: LandingFile,
+        position: int,
+        text: str,
+        pairs: list[tuple[str, Any]] | None,
+        reason: str | None,
+    ) -> None:
+        """Type one record and keep it: landed, or quarantined with the reason."""
+        arrived_at = file.modified_ns // 1000
+        relation, row = self._quarantined, None
+        if reason is None:
+            try:
+                values, extra = interpret(text, self._feed) if pairs is None else typed(pairs, self._feed)
+            except InvalidRecordError as error:
+                reason = str(error)
+            else:
+                relation = self._landed
+                row = (*values.values(), extra, file.name, position, arrived_at)
+        if row is None:
+            raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            row = (self._feed.name, file.name, position, raw, reason, arrived_at)
+        self._rows[relation].append(row)
+        if len(self._rows[relation]) >= _SLOW_BATCH:
+            self._flush(relation)
+
+    def _flush(self, relation: str) -> None:
+        rows, self._rows[relation] = self._rows[relation], []
+        if not rows:
+            return
+        columns = self._columns[relation]
+        arrays = [pa.array(values, _ARROW_TYPES[c.type]) for c, values in zip(columns, zip(*rows, strict=True), strict=True)]
+        with self._session.registered("batch", pa.table(arrays, names=[c.name for c in columns])):
+            self._session.sql(f"INSERT INTO {quoted(relation)} SELECT * FROM batch")

@@ -1,0 +1,92 @@
+"""One DuckDB session: how it is set up, and its errors in our words."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from stedi.engines.embedded.sql import bound, literal, quoted
+from stedi.errors import WarehouseError
+
+
+class Session:
+    """A DuckDB session over the files of a warehouse."""
+
+    def __init__(self, *, scratch: Path, memory_limit: str | None = None, threads: int | None = None) -> None:
+        """Start a session that spills to a folder of its own below `scratch`.
+
+        Raises:
+            WarehouseError: the engine refuses a setting.
+        """
+        self._spill = tempfile.TemporaryDirectory(prefix="stedi-", dir=scratch)
+        self.scratch = Path(self._spill.name)
+        self.connection = duckdb.connect(":memory:")
+        self.sql(f"SET temp_directory = {literal(self._spill.name)}")
+        self.sql("SET TimeZone = 'UTC'")
+        if memory_limit:
+            self.sql(f"SET memory_limit = {literal(memory_limit)}")
+        if threads:
+            self.sql(f"SET threads = {int(threads)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.connection.close()
+        self._spill.cleanup()
+
+    def sql(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows.
+
+        Raises:
+            WarehouseError: memory or disk ran out, the disk refused, or a setting is not valid.
+        """
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            raise WarehouseError(
+                "the embedded engine ran out of memory or of disk for spilling; "
+                f"free some, or set memory_limit ({_first_line(error)})"
+            ) from error
+        except duckdb.IOException as error:
+            raise WarehouseError(f"the disk refused: {_first_line(error)}") from error
+        except duckdb.ParserException as error:
+            if sql.startswith("SET "):
+                raise WarehouseError(f"the embedded engine refuses a setting: {_first_line(error)}") from error
+            raise
+
+    def select(self, sql: str) -> list[dict[str, Any]]:
+        """Run a query, whose `$name` parameters read the session's variables; returns rows by column name."""
+        rows = self.sql(bound(sql))
+        names = [column[0] for column in self.connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
+        """Give queries their named parameters; values never become part of a query's text."""
+        for name, value in values.items():
+            self.sql(f"SET VARIABLE {quoted(name)} = $1", [value])
+
+    @contextmanager
+    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable under a name for a while."""
+        self.connection.register(name, table)
+        try:
+            yield
+        finally:
+            self.connection.unregister(name)
+
+    def drop(self, relation: str) -> None:
+        self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
+
+    def rows(self, relation: str) -> int:
+        """How many rows a relation has."""
+        return int(self.sql(f"SELECT count(*) FROM {quoted(relation)}")[0][0])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,75 @@
+"""SQL text for DuckDB. Names, values and paths are hostile, so they are spelled here and nowhere else."""
+
+import re
+from collections.abc import Iterable
+
+from stedi.table import DataFiles, Table
+
+SQL_TYPES = {
+    "string": "VARCHAR",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMPTZ",
+}
+_PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
+_PARAMETER = re.compile(r"\$([a-z_]+)")
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier, safe whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A SQL string, safe whatever it holds."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def literals(values: Iterable[str]) -> str:
+    """A SQL list of strings without its brackets."""
+    return ", ".join(map(literal, values))
+
+
+def paths(files: Iterable[str]) -> str:
+    """A SQL list of file paths in which the characters of patterns stand for themselves."""
+    return f"[{literals(_PATTERN.sub(_ITSELF, path) for path in files)}]"
+
+
+def bound(query: str) -> str:
+    """A query whose `$name` parameters read the session's variables."""
+    return _PARAMETER.sub(r"getvariable('\1')", query)
+
+
+def columns(table: Table) -> str:
+    """The table's columns, in order."""
+    return ", ".join(quoted(column.name) for column in table.columns)
+
+
+def rows_with_file(files: DataFiles) -> str:
+    """SQL source of a table's rows and, as `filename`, of the file that each lies in.
+
+    Rows that another writer's position deletes name (file and row number) are left out.
+    """
+    options = "filename=true, hive_partitioning=false"
+    if not files.deletes:
+        return f"read_parquet({paths(files.paths)}, {options})"
+    # Writers spell locations as file:/x and as file:///x.
+    deleted = (
+        "SELECT regexp_replace(file_path, '^file:/+', '/') AS filename, pos AS file_row_number "
+        f"FROM read_parquet({paths(files.deletes)}, hive_partitioning=false)"
+    )
+    return (
+        f"(SELECT data.* EXCLUDE (file_row_number) FROM read_parquet({paths(files.paths)}, {options}, "
+        f"file_row_number=true) AS data ANTI JOIN ({deleted}) AS deleted USING (filename, file_row_number))"
+    )
+
+
+def rows(table: Table, files: DataFiles) -> str:
+    """SQL query for a table's rows; an empty relation of the right columns where there are no files."""
+    if files.paths:
+        source = rows_with_file(files) if files.deletes else f"read_parquet({paths(files.paths)}, hive_partitioning=false)"
+        return f"SELECT {columns(table)} FROM {source}"
+    nulls = ", ".join(f"NULL::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return f"SELECT {nulls} WHERE false"

@@ -1,0 +1,205 @@
+"""Landing files in S3: list what is there, and copy it here to be read. The only module that imports boto3.
+
+Endpoint, region and credentials come from the usual AWS environment and profiles.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from stedi.errors import LandingError, UsageError
+from stedi.landing.feed import Feed
+from stedi.landing.files import ENDINGS, LandingFile, is_landing_name, safe_name
+
+try:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        FlexibleChecksumError,
+        HTTPClientError,
+        IncompleteReadError,
+        NoCredentialsError,
+    )
+except ImportError as error:
+    raise LandingError("landing files in S3 need boto3: pip install 'stedi[aws]'") from error
+
+_PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Enough to hide the wait for small objects; large ones fill the line with fewer.
+_PARALLEL = 8
+_CHUNK_BYTES = 1 << 20
+# boto3 doesn't retry a body that breaks off, so we do; a line that breaks three objects in a row is down.
+_DOWNLOADS = 3
+_BROKEN_OFF = (HTTPClientError, IncompleteReadError, FlexibleChecksumError)
+_CONFIG = {
+    # S3 answers in well under a second, 10 s allow for lost packets. Stores of one's own may first
+    # have to spin up a disk: a minute of silence.
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "max_pool_connections": _PARALLEL,
+}
+# Four pauses of up to 1, 2, 4 and 8 s ride out a throttled prefix or a node that restarts.
+_ATTEMPTS = 5
+
+# Codes with which GetObject says that the version which was listed is no longer there.
+_CHANGED = ("PreconditionFailed", "NoSuchKey")
+_REFUSED = "the credentials are refused; renew them"
+_ELSEWHERE = "the bucket lies in another region; name it in AWS_DEFAULT_REGION"
+_ADVICE = {
+    "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
+    "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject on its objects",
+    "InvalidObjectState": "the object is archived; restore it, or move it out of the landing prefix",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
+    "InvalidAccessKeyId": _REFUSED,
+    "SignatureDoesNotMatch": _REFUSED,
+    "ExpiredToken": _REFUSED,
+    "InvalidToken": _REFUSED,
+    "PermanentRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+}
+
+
+def list_objects(landing: str, feed: Feed) -> list[LandingFile]:
+    """All objects of a feed below a landing prefix.
+
+    Raises:
+        LandingError: nothing is below the prefix, or S3 can't be read.
+        UsageError: the prefix is not `s3://bucket/prefix`.
+    """
+    bucket, prefix = _split(landing)
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    place = f"landing prefix {safe_name(landing)}"
+    found: list[LandingFile] = []
+    with _client() as client, _plain_errors(place):
+        pages = client.get_paginator("list_objects_v2")
+        for folder in feed.folders:
+            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{folder}/"):
+                entries = page.get("Contents", ())
+                found += [_landing_file(bucket, prefix, entry) for entry in entries if is_landing_name(entry["Key"])]
+        # Without a file of this feed, somebody may have mistyped the prefix.
+        if not found and not client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
+            raise LandingError(f"{place} holds nothing; put one folder a feed there, or give its place with --landing")
+    return found
+
+
+def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
+    """Copy listed objects to a folder, under names of our own: a key may hold anything.
+
+    What is copied is the version that was listed; an object that changed or vanished is left out.
+
+    Raises:
+        LandingError: S3 can't be read.
+        OSError: a copy can't be written.
+    """
+    with _client() as client, ThreadPoolExecutor(_PARALLEL) as pool:
+
+        def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
+            number, file = numbered
+            ending = next(ending for ending in ENDINGS if file.name.lower().endswith(ending))
+            target = folder / f"{number:06}{ending}"
+            with _plain_errors(f"landing file {safe_name(file.path)}"):
+                is_here = _download(client, file, target)
+            return replace(file, path=str(target), is_copy=True) if is_here else None
+
+        # The first failure cancels what has not begun.
+        return [file for file in pool.map(copy, enumerate(files)) if file is not None]
+
+
+def _download(client: Any, file: LandingFile, target: Path) -> bool:
+    """Whether the listed version was still there; it is now at the target."""
+    bucket, key = _split(file.path)
+    downloads_left = _DOWNLOADS
+    while True:
+        try:
+            body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{_etag(file)}"')["Body"]
+        except ClientError as error:
+            if _code(error) in _CHANGED:
+                return False
+            raise
+        try:
+            with closing(body), target.open("wb") as out:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    out.write(chunk)
+            return True
+        except _BROKEN_OFF:
+            downloads_left -= 1
+            if not downloads_left:
+                raise
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Bucket and key or prefix of `s3://bucket/key`; what follows the bucket's slash is taken as it is."""
+    parts = _PLACE.fullmatch(place)
+    if parts is None:
+        # Not repeated in the message: a wrong one may hold a key and a secret.
+        raise UsageError(
+            "the landing prefix is not s3://BUCKET/PREFIX with a bucket of letters, digits, dots and dashes; "
+            "credentials come from the AWS environment"
+        )
+    return parts[1], parts[2] or ""
+
+
+def _landing_file(bucket: str, prefix: str, entry: Mapping[str, Any]) -> LandingFile:
+    modified_us = (entry["LastModified"] - _EPOCH) // timedelta(microseconds=1)
+    etag = entry["ETag"].strip('"')
+    name = safe_name(entry["Key"].removeprefix(prefix))
+    version = f"{etag}-{entry['Size']}-{modified_us}"
+    return LandingFile(name, f"s3://{bucket}/{entry['Key']}", version, modified_us * 1000)
+
+
+def _etag(file: LandingFile) -> str:
+    return file.version.rsplit("-", 2)[0]
+
+
+@contextmanager
+def _client() -> Iterator[Any]:
+    """A client of the environment as it is now; threads may share it."""
+    try:
+        retries: dict[str, Any] = {"mode": "standard"}
+        if "AWS_MAX_ATTEMPTS" not in os.environ:
+            retries["total_max_attempts"] = _ATTEMPTS
+        client = boto3.Session().client("s3", config=Config(retries=retries, **_CONFIG))
+    except (BotoCoreError, ValueError) as error:
+        # Its text may hold an endpoint with a password in it.
+        raise LandingError(
+            f"S3 can't be set up ({type(error).__name__}); correct the AWS credentials, profile or AWS_ENDPOINT_URL"
+        ) from error
+    with closing(client):
+        yield client
+
+
+@contextmanager
+def _plain_errors(place: str) -> Iterator[None]:
+    """Say what boto3 raises in one line, without its text, which may span lines or hold secrets."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise LandingError(f"{place} can't be read: {_advice(error)}") from error
+
+
+def _advice(error: ClientError | BotoCoreError) -> str:
+    if isinstance(error, ClientError):
+        code = _code(error)
+        return _ADVICE.get(code, f"S3 answers {safe_name(code)}; run again, and if it stays so, check AWS_ENDPOINT_URL")
+    if isinstance(error, NoCredentialsError):
+        return "there are no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, (ConnectionError, *_BROKEN_OFF)):
+        return "the connection fails; check the network and AWS_ENDPOINT_URL, then run again"
+    return f"{type(error).__name__}; correct the AWS credentials and profile"
+
+
+def _code(error: ClientError) -> str:
+    """S3's name of the error, or the HTTP status where something else than S3 answered."""
+    response = error.response
+    return str(response.get("Error", {}).get("Code") or response["ResponseMetadata"]["HTTPStatusCode"])

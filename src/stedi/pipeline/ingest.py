@@ -1,0 +1,98 @@
+"""Take new and changed landing files into a landing table: rows, rejects and their record in one commit."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.landing import ledger, quarantine
+from stedi.landing.feed import Feed
+from stedi.landing.files import FilePlan, LandingFile, LedgerEntry, is_steady, local_copies, plan_files
+from stedi.pipeline.report import TableReport
+from stedi.pipeline.store import Store
+from stedi.quality import check, moved_on
+from stedi.table import DataFiles, Table
+
+
+def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
+    """Which landing files a landing table holds."""
+    mark = store.latest_mark(table.name)
+    return ledger.decode(store.side_path(mark.reflects["ledger"]).read_bytes()) if mark else {}
+
+
+def reject_files(store: Store, table: Table) -> DataFiles:
+    """The Parquet files that hold a feed's quarantined records."""
+    mark = store.latest_mark(table.name)
+    return DataFiles(tuple(str(store.side_path(name)) for name in (mark.reflects["rejects"] if mark else ())))
+
+
+def ingest(
+    feed: Feed,
+    listed: Sequence[LandingFile],
+    store: Store,
+    engine: EmbeddedEngine,
+    run_id: str,
+    again: Callable[[LedgerEntry], bool],
+) -> tuple[TableReport, FilePlan]:
+    """Bring a landing table up to date with its files, as far as these are complete."""
+    table = feed.table
+    mark = store.latest_mark(table.name)
+    entries = ledger_of(store, table)
+    plan = plan_files(listed, entries, again)
+    if not plan.to_read and mark is not None:
+        current = store.snapshot(table.name)
+        assert current is not None
+        return TableReport("up to date", current.rows, snapshot_id=current.id), plan
+    with local_copies(plan.to_read, engine.scratch) as copies:
+        taken = engine.ingest(feed, copies)
+        steady = [file for file in copies if is_steady(file)]
+    try:
+        if len(steady) < len(copies):
+            # Somebody is still writing: those files are left for the next run.
+            names = {file.name for file in steady}
+            engine.leave_out(feed, [file for file in copies if file.name not in names])
+        for file in steady:
+            landed, quarantined = taken.counts.get(file.name, (0, 0))
+            entries[file.name] = LedgerEntry(file.name, file.version, landed + quarantined, landed, quarantined)
+        replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
+        files = store.files(table.name)
+        touched, gone, kept = engine.split_by_source(table, files, replaced)
+        before = engine.count(table, files) if files.deletes else (mark.rows if mark else 0)
+        found = check(table, taken.landed, engine.select)
+        report = TableReport("refreshed", before, reason=_reason(plan, len(copies) - len(steady)))
+        with engine.view("gone", gone):
+            removed = engine.rows("gone")
+            recorded = mark.reflects["rules"] if mark else {}
+            report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))
+            report.people = engine.people(table, [taken.landed, "gone"])
+        if report.breaks_a_rule:
+            report.status = "failed"
+            return report, plan
+        report.added, report.removed = engine.rows(taken.landed), removed
+        report.rows = before + report.added - removed
+        query = f'SELECT * FROM "{taken.landed}"' + (f" UNION ALL {kept}" if touched else "")
+        written = engine.write(table, query, store.data_folder(table))
+        reflects = {
+            "run_id": run_id,
+            "rows": report.rows,
+            "rules": {result.rule: result.failed for result in report.results},
+            "ledger": store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
+            "rejects": _rejects(table, store, engine, taken.quarantined, replaced),
+        }
+        report.snapshot_id = store.commit(table, written, touched, reflects, version=run_id).id
+        return report, plan
+    finally:
+        engine.forget(feed)
+
+
+def _rejects(table: Table, store: Store, engine: EmbeddedEngine, quarantined: str, replaced: Sequence[str]) -> list[str]:
+    """The feed's quarantined rows as files that the landing commit names, so that both move together."""
+    before = reject_files(store, table)
+    touched, _, kept = engine.split_by_source(quarantine.TABLE, before, replaced)
+    query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
+    written = engine.write(quarantine.TABLE, query, store.side_folder(table))
+    return [store.side_name(Path(path)) for path in (*(p for p in before.paths if p not in touched), *written)]
+
+
+def _reason(plan: FilePlan, unsteady: int) -> str:
+    parts = [(len(plan.new), "new"), (len(plan.changed), "changed or to be read again"), (unsteady, "still being written")]
+    return ", ".join(f"{number} file{'s' * (number != 1)} {what}" for number, what in parts if number) or "first run"

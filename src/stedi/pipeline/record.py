@@ -1,0 +1,98 @@
+"""Record a finished run: what its rules found, then, in one step, the run itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from stedi.catalog import Catalog
+from stedi.config import Settings
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.history import RunRecord, latest_run, next_number, write_run
+from stedi.operations.rule_result import TABLE
+from stedi.pipeline.report import RunReport
+from stedi.quality import RuleResult, recorded_results
+from stedi.query import query
+from stedi.tables import REFRESHED
+
+
+def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> None:
+    """Publish the run, unless nothing changed since the last one.
+
+    The run's record is written last, so a reader who goes by it sees the tables of one finished
+    run together, never a mixture.
+    """
+    last = latest_run(catalog.warehouse)
+    snapshots = {t.name: snapshot.id for t in REFRESHED if (snapshot := catalog.snapshot(t.name))}
+    before = last.snapshots if last else {}
+    if last and not report.failed and snapshots == {name: before.get(name) for name in snapshots}:
+        report.run_id = last.run_id
+        return
+    results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
+    files = catalog.data_folder(TABLE)
+    with engine.registered("results", _as_rows(report, next_number(catalog.warehouse), results)):
+        written = engine.write(TABLE, "SELECT * FROM results", files)
+    before_rows = snapshot.rows if (snapshot := catalog.snapshot(TABLE.name)) else 0
+    reflects = {"run_id": report.run_id, "rows": before_rows + len(results)}
+    snapshots[TABLE.name] = catalog.commit(TABLE, written, (), reflects, version=report.run_id).id
+    finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots))
+
+
+def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str, int]) -> list[RuleResult]:
+    """What rules found on tables that an unfinished run committed: their commits say."""
+    found: list[RuleResult] = []
+    for table in REFRESHED:
+        mark = catalog.latest_mark(table.name)
+        checked_now = table.name in report.tables and report.tables[table.name].results
+        if mark and mark.id != before.get(table.name) and not checked_now:
+            found += recorded_results(table, mark.rows, mark.reflects["rules"])
+    return found
+
+
+def _as_rows(report: RunReport, number: int, results: Sequence[RuleResult]) -> pa.Table:
+    now = datetime.now(UTC)
+    return pa.Table.from_pylist(
+        [
+            {
+                "run_id": report.run_id,
+                "run_number": number,
+                "checked_at": now,
+                "policy": report.policy,
+                "table_name": result.table,
+                "rule": result.rule,
+                "level": result.level,
+                "meaning": result.meaning,
+                "checked_rows": result.checked,
+                "broken_rows": result.failed,
+                "examples": json.dumps(result.examples, default=str) if result.examples else None,
+            }
+            for result in results
+        ],
+        schema=pa.schema(
+            [
+                pa.field(c.name, {"long": pa.int64(), "timestamptz": pa.timestamp("us", "UTC")}.get(c.type, pa.string()))
+                for c in TABLE.columns
+            ]
+        ),
+    )
+
+
+def latest_results(settings: Settings) -> list[RuleResult]:
+    """What the rules found when each table was last checked, tables in the order of a run.
+
+    Raises:
+        WarehouseError: there is no warehouse, or no run has finished in it.
+    """
+    found = query(
+        settings,
+        "SELECT table_name, rule, level, meaning, checked_rows, broken_rows, examples FROM rule_result "
+        "QUALIFY run_number = max(run_number) OVER (PARTITION BY table_name)",
+    )
+    results = [
+        RuleResult(table, rule, level, meaning, checked, failed, tuple(json.loads(examples)) if examples else ())
+        for table, rule, level, meaning, checked, failed, examples in found.rows()
+    ]
+    order = [table.name for table in REFRESHED]
+    return sorted(results, key=lambda result: order.index(result.table))

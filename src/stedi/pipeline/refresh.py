@@ -1,0 +1,158 @@
+"""Compute a table, or what changes of its inputs reach, check it, and commit the rows that differ."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stedi.catalog import Snapshot
+from stedi.engines.embedded import Change, EmbeddedEngine
+from stedi.landing import FEEDS, quarantine
+from stedi.pipeline.ingest import reject_files
+from stedi.pipeline.report import TableReport
+from stedi.pipeline.store import Store
+from stedi.quality import check, moved_on
+from stedi.table import DataFiles, Table
+from stedi.tables import BY_NAME
+
+
+def follows_from(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:
+    """What a table's content follows from: its declaration, its parameters, its inputs' rows."""
+    definition = repr((table.query, table.columns, table.rules, table.scope))
+    values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
+    if table is quarantine.TABLE:
+        # Rejects move with a landing table's commits, not with its rows.
+        inputs = {name: str(mark.id) if (mark := store.latest_mark(name)) else None for name in table.inputs}
+    else:
+        inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
+    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | None:
+    """Why a table has to be refreshed, or None where it is up to date."""
+    if snapshot is None:
+        return "first run"
+    if not snapshot.is_ours:
+        return "another writer changed it"
+    seen = snapshot.reflects
+    if seen["definition"] != sources["definition"]:
+        return "its definition changed"
+    if seen["parameters"] != sources["parameters"]:
+        return "the consent policy or the pseudonym key changed"
+    changed = [name for name, version in sources["inputs"].items() if seen["inputs"].get(name) != version]
+    return f"{', '.join(changed)} changed" if changed else None
+
+
+def refresh(
+    table: Table,
+    store: Store,
+    engine: EmbeddedEngine,
+    run_id: str,
+    parameters: Mapping[str, str | bytes],
+    *,
+    anew: bool = False,
+) -> TableReport:
+    """Bring a derived table up to date; `anew` writes all of it again, whatever stands there."""
+    snapshot = store.snapshot(table.name)
+    sources = follows_from(table, store, parameters)
+    reason = "asked for" if anew and snapshot else why_refresh(snapshot, sources)
+    if snapshot is not None and reason is None:
+        return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
+    files = store.files(table.name)
+    report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
+    reflects = {"run_id": run_id, **sources}
+    if anew or not files:
+        return _fill(table, store, engine, report, reflects, files)
+    try:
+        changes = _changes(table, store, snapshot, sources)
+        if table.scope is not None and changes is not None and snapshot is not None:
+            candidate, current = engine.compute_scope(table, table.scope, files, changes)
+            found = check(table, candidate, engine.select)
+            # The current rows are counted against the inputs as they were when those rows were
+            # made, so what is taken off is what was once added.
+            for change in changes:
+                engine.show(change.table, change.before)
+            gone = check(table, current, engine.select)
+            for change in changes:
+                engine.show(change.table, change.now)
+            report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
+            before = snapshot.rows
+        else:
+            candidate = engine.compute(table, _query(table, store, engine))
+            current = engine.read_current(table, files)
+            report.results = check(table, candidate, engine.select)
+            before = engine.rows(current)
+        if report.breaks_a_rule:
+            report.status = "failed"
+            return report
+        difference = engine.difference(table, candidate, current)
+        report.people = engine.people(table, ["added", "removed"])
+        report.added, report.removed = difference.added, difference.removed
+        report.rows = before + difference.added - difference.removed
+        folder = store.data_folder(table)
+        written = engine.write_difference(table, difference, files, folder) if report.added or report.removed else []
+        return _commit(table, store, report, reflects, written, difference.touched_files)
+    finally:
+        engine.forget_difference(table)
+
+
+def _fill(
+    table: Table, store: Store, engine: EmbeddedEngine, report: TableReport, reflects: dict[str, Any], files: DataFiles
+) -> TableReport:
+    """Write a whole table straight to its files, and publish them only when the rules hold."""
+    query = _query(table, store, engine)
+    written = engine.write(table, query, store.data_folder(table))
+    draft = engine.show(table, DataFiles(tuple(written)), view=f"draft_{table.name}")
+    report.results = check(table, draft, engine.select)
+    if report.breaks_a_rule:
+        report.status = "failed"
+        for path in written:
+            Path(path).unlink()
+        return report
+    report.added, report.removed = engine.rows(draft), report.rows
+    report.rows = report.added
+    report.people = engine.people(table, [draft])
+    return _commit(table, store, report, reflects, written, files.paths)
+
+
+def _commit(
+    table: Table,
+    store: Store,
+    report: TableReport,
+    reflects: dict[str, Any],
+    written: list[str],
+    removed: tuple[str, ...],
+) -> TableReport:
+    reflects |= {"rows": report.rows, "rules": {result.rule: result.failed for result in report.results}}
+    report.snapshot_id = store.commit(table, written, removed, reflects, version=reflects["run_id"]).id
+    return report
+
+
+def _query(table: Table, store: Store, engine: EmbeddedEngine) -> str:
+    if table is not quarantine.TABLE:
+        return engine.query(table)
+    paths = [path for feed in FEEDS for path in reject_files(store, feed.table).paths]
+    return f'SELECT * FROM "{engine.show(table, DataFiles(tuple(paths)), view="rejects")}"'
+
+
+def _changes(table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any]) -> list[Change] | None:
+    """The inputs now and as the table last read them, or None where it has to be computed whole."""
+    if snapshot is None or not snapshot.is_ours or table.scope is None:
+        return None
+    seen = snapshot.reflects
+    if (seen["definition"], seen["parameters"]) != (sources["definition"], sources["parameters"]):
+        return None
+    changes = []
+    for name in table.inputs:
+        before = DataFiles()
+        if seen["inputs"][name] is not None:
+            earlier = store.snapshot_of_version(name, seen["inputs"][name])
+            if earlier is None:
+                return None
+            before = store.files(name, earlier.id)
+        changes.append(Change(BY_NAME[name], store.files(name), before))
+    return changes

@@ -1,0 +1,58 @@
+"""What a run did, as plain values."""
+
+from dataclasses import dataclass, field
+
+from stedi.quality import RuleResult
+
+
+@dataclass
+class TableReport:
+    """What a run did to one table, and why.
+
+    `added` and `removed` count rows, `people` the persons whose rows came or went (None where
+    rows name nobody).
+    """
+
+    status: str
+    rows: int
+    added: int = 0
+    removed: int = 0
+    people: int | None = None
+    reason: str = ""
+    snapshot_id: int | None = None
+    seconds: float = 0.0
+    results: list[RuleResult] = field(default_factory=list, repr=False)
+
+    @property
+    def breaks_a_rule(self) -> bool:
+        """Whether an error-level rule failed: the table's last good snapshot then stays in place."""
+        return any(result.level == "error" and not result.passed for result in self.results)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the table kept an older state than its inputs call for."""
+        return self.status in ("failed", "skipped")
+
+
+@dataclass
+class RunReport:
+    """What a run did, or under `dry_run` would do."""
+
+    run_id: str
+    policy: str
+    dry_run: bool
+    tables: dict[str, TableReport] = field(default_factory=dict)
+    quarantined: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, int]] = field(default_factory=dict)
+    outside_consent: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def rules(self) -> list[RuleResult]:
+        """What every rule found that this run checked."""
+        return [result for table in self.tables.values() for result in table.results]
+
+    @property
+    def failed(self) -> list[RuleResult]:
+        """The error-level rules that kept a table from being published."""
+        return [result for result in self.rules if result.level == "error" and not result.passed]

@@ -1,0 +1,180 @@
+"""One run: every table in order, then the record of what it left."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stedi.catalog import Catalog, warehouse_errors
+from stedi.config import Settings
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.errors import CatalogMovedError
+from stedi.history import new_run_id
+from stedi.identity import padded_keys
+from stedi.landing import FEEDS
+from stedi.landing.feed import Feed
+from stedi.landing.files import LandingFile, LedgerEntry, list_files
+from stedi.lock import sole_writer
+from stedi.pipeline.ingest import ingest, ledger_of
+from stedi.pipeline.record import record
+from stedi.pipeline.refresh import refresh
+from stedi.pipeline.report import RunReport, TableReport
+from stedi.pipeline.store import Draft, Store
+from stedi.table import Table, with_ancestors
+from stedi.tables import BY_NAME, REFRESHED
+
+Progress = Callable[[str], None]
+
+_FEED_OF = {feed.table.name: feed for feed in FEEDS}
+# Another writer (Athena, say) commits in seconds; one that beats us so often in a row is at work all the time.
+_TRIES = 5
+
+
+def run(
+    settings: Settings,
+    *,
+    select: Sequence[str] = (),
+    replay: Sequence[str] = (),
+    reingest: bool = False,
+    full_refresh: bool = False,
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
+) -> RunReport:
+    """Bring every table (or the selected ones and their inputs) up to date with the landing files.
+
+    Files of the feeds in `replay` that have quarantined records are read again, changed or not;
+    `reingest` reads all files again. `full_refresh` writes every derived table anew from the
+    landing tables. A dry run does all of it on a draft and throws that away.
+
+    Raises:
+        StediError: see `stedi.errors`; the tables are then as they were, or whole.
+    """
+    started = time.monotonic()
+    wanted = with_ancestors(select or (table.name for table in REFRESHED), BY_NAME)
+    listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS if feed.table.name in wanted}
+
+    def again(feed: Feed) -> Callable[[LedgerEntry], bool]:
+        return lambda entry: reingest or (feed.name in replay and entry.quarantined > 0)
+
+    with _opened(settings, dry_run) as (catalog, store, scratch):
+        steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
+        report = RunReport(new_run_id(), settings.consent.policy, dry_run)
+        with EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+            steps.work(engine, catalog, report, progress)
+            if catalog is not None and not dry_run:
+                record(catalog, engine, report)
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+@contextmanager
+def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
+    """The catalog, where the run's steps find and put tables, and a folder for what is not kept."""
+    if not dry_run:
+        with (
+            sole_writer(settings.warehouse),
+            warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
+            Catalog(settings.warehouse, create=True) as catalog,
+        ):
+            # What a killed run left there; nobody else works here now.
+            scratch = catalog.warehouse / ".scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            yield catalog, catalog, scratch
+        return
+    with TemporaryDirectory(prefix="stedi-plan-") as folder:
+        if (settings.warehouse / "catalog.db").exists():
+            with Catalog(settings.warehouse) as catalog:
+                yield catalog, Draft(catalog, Path(folder)), Path(folder)
+        else:
+            yield None, Draft(None, Path(folder)), Path(folder)
+
+
+class _Steps:
+    """The steps of one run and what they share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        scratch: Path,
+        wanted: set[str],
+        listed: Mapping[str, Sequence[LandingFile]],
+        again: Callable[[Feed], Callable[[LedgerEntry], bool]],
+        full_refresh: bool,
+    ) -> None:
+        self.store, self.wanted, self.listed, self.again, self.anew = store, wanted, listed, again, full_refresh
+        self.parameters = {
+            "consent_policy": settings.consent.policy,
+            **padded_keys(pseudonym_key(settings, may_make=not isinstance(store, Draft))),
+        }
+        self.held_back: set[str] = set()
+
+    def work(self, engine: EmbeddedEngine, catalog: Catalog | None, report: RunReport, progress: Progress) -> None:
+        """Do every step; what could not be published holds back what depends on it."""
+        engine.set_parameters(self.parameters)
+        for table in (t for t in REFRESHED if t.name in self.wanted):
+            progress(f"{table.name} …")
+            started = time.monotonic()
+            done = self._with_retries(table, engine, catalog, report)
+            done.seconds = round(time.monotonic() - started, 3)
+            if done.is_held_back:
+                self.held_back.add(table.name)
+            report.tables[table.name] = done
+            engine.show(table, self.store.files(table.name))
+        for feed in FEEDS:
+            entries = ledger_of(self.store, feed.table)
+            report.quarantined[feed.name] = sum(entry.quarantined for entry in entries.values())
+        for table in REFRESHED:
+            mark = self.store.latest_mark(table.name)
+            outside = mark.reflects.get("rules", {}).get("taken_after_consent") if mark else None
+            if outside is not None:
+                report.outside_consent[table.name] = outside
+
+    def _with_retries(self, table: Table, engine: EmbeddedEngine, catalog: Catalog | None, report: RunReport) -> TableReport:
+        """Do a table's step; where another writer came between, look again and decide anew."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._step(table, engine, report)
+            except CatalogMovedError:
+                if attempt == _TRIES or catalog is None:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _step(self, table: Table, engine: EmbeddedEngine, report: RunReport) -> TableReport:
+        if feed := _FEED_OF.get(table.name):
+            done, plan = ingest(feed, self.listed[feed.name], self.store, engine, report.run_id, self.again(feed))
+            report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}
+            return done
+        if self.held_back & set(table.inputs):
+            snapshot = self.store.snapshot(table.name)
+            return TableReport("skipped", snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
+        return refresh(table, self.store, engine, report.run_id, self.parameters, anew=self.anew)
+
+
+def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
+    """The key of the pseudonyms: the configured one, else one made once and kept in the warehouse.
+
+    A plan for a warehouse without a key gets one that is not kept.
+    """
+    if settings.pseudonym_key is not None:
+        # Any length of secret becomes one block's worth of key.
+        return hashlib.sha256(settings.pseudonym_key.get_secret_value().encode()).digest()
+    path = settings.warehouse / "pseudonym.key"
+    if not path.exists():
+        key = secrets.token_bytes(32)
+        if not may_make:
+            return key
+        draft = path.with_suffix(".draft")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    return path.read_bytes()

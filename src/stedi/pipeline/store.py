@@ -1,0 +1,102 @@
+"""Where a run finds and puts tables: the catalog itself, or a draft on top of it that is thrown away."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from stedi.catalog import Catalog, Snapshot
+from stedi.table import DataFiles, Table
+
+
+class Store(Protocol):
+    """The part of a catalog that the steps of a run use; see `stedi.catalog.Catalog`."""
+
+    def snapshot(self, name: str) -> Snapshot | None: ...
+    def latest_mark(self, name: str) -> Snapshot | None: ...
+    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None: ...
+    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles: ...
+    def data_folder(self, table: Table) -> Path: ...
+    def side_path(self, name: str) -> Path: ...
+    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str: ...
+    def side_folder(self, table: Table) -> Path: ...
+    def side_name(self, path: Path) -> str: ...
+    def commit(
+        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+    ) -> Snapshot: ...
+
+
+class Draft:
+    """A store in which commits change nothing but this draft: for plans, and to build tables for comparison.
+
+    Files go to a folder of the caller's. Tables named in `anew` look as if they had never been made.
+    """
+
+    def __init__(self, catalog: Catalog | None, folder: Path, *, anew: Sequence[str] = ()) -> None:
+        self._catalog, self._folder, self._anew = catalog, folder, frozenset(anew)
+        self._snapshots: dict[str, Snapshot] = {}
+        self._files: dict[str, DataFiles] = {}
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        return self._snapshots.get(name) or next(self._history(name), None)
+
+    def latest_mark(self, name: str) -> Snapshot | None:
+        return self._snapshots.get(name) or next((s for s in self._history(name) if s.is_ours), None)
+
+    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
+        drafted = self._snapshots.get(name)
+        if drafted and drafted.version == version:
+            return drafted
+        return next((s for s in self._history(name) if s.version == version), None)
+
+    def _history(self, name: str) -> Iterator[Snapshot]:
+        if self._catalog is not None and name not in self._anew:
+            yield from self._catalog.history(name)
+
+    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
+        drafted = self._snapshots.get(name)
+        if drafted and snapshot_id in (None, drafted.id):
+            return self._files[name]
+        if self._catalog is None or name in self._anew:
+            return DataFiles()
+        return self._catalog.files(name, snapshot_id)
+
+    def data_folder(self, table: Table) -> Path:
+        return self._made(table, "data")
+
+    def side_folder(self, table: Table) -> Path:
+        return self._made(table, "metadata")
+
+    def _made(self, table: Table, kind: str) -> Path:
+        folder = self._folder / table.name / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
+        path = self.side_folder(table) / f"{kind}-{uuid.uuid4()}{suffix}"
+        path.write_bytes(content)
+        return self.side_name(path)
+
+    def side_name(self, path: Path) -> str:
+        inside = path.is_relative_to(self._folder)
+        assert inside or self._catalog is not None
+        return str(path) if inside or self._catalog is None else self._catalog.side_name(path)
+
+    def side_path(self, name: str) -> Path:
+        drafted = Path(name)
+        if drafted.is_absolute() or self._catalog is None:
+            return drafted
+        return self._catalog.side_path(name)
+
+    def commit(
+        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+    ) -> Snapshot:
+        before, files = self.snapshot(table.name), self.files(table.name)
+        gone = set(removed)
+        if before is not None and not added and not removed:
+            version = before.version
+        self._files[table.name] = DataFiles((*(p for p in files.paths if p not in gone), *added), files.deletes)
+        drafted = Snapshot.of_draft(before, {**reflects, "version": version}, datetime.now(UTC))
+        self._snapshots[table.name] = drafted
+        return drafted

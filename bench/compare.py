@@ -28,7 +28,7 @@ def seconds(command: list[str | Path], remove: Path) -> float:
 def main() -> None:
     """Simulate once, then run both in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=300_000)
+    parser.add_argument("--customers", type=int, default=240_000)
     parser.add_argument("--readings", type=int, default=6_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -55,23 +55,19 @@ def check(table: Table, relation: str, select: Select) -> list[RuleResult]:
     rules = checks(table)
     counts = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
     [found] = select(f'SELECT count(*) AS "checked rows"{counts} FROM "{relation}"')
-    checked = found.pop("checked rows")
+    checked = found["checked rows"]
+    results = []
     for rule in rules:
-        if rule.violations:
-            [total] = select(f"SELECT coalesce(sum(n), 0)::BIGINT AS n FROM ({_offenders(rule, relation)}) AS offenders")
-            found[rule.name] = total["n"]
-    return [
-        RuleResult(
-            table.name,
-            rule.name,
-            rule.level,
-            rule.meaning,
-            checked,
-            found[rule.name],
-            tuple(select(_examples(table, rule, relation))) if found[rule.name] else (),
-        )
-        for rule in rules
-    ]
+        if rule.violations is None:
+            failed = found[rule.name]
+            examples = select(_first(table, rule, f'"{relation}" WHERE {rule.where}')) if failed else []
+        else:
+            offenders = rule.violations.replace("{rows}", f'"{relation}"')
+            examples = select(_first(table, rule, f"({offenders}) AS offenders", "(sum(n) OVER ())::BIGINT"))
+            failed = examples[0]["broken rows"] if examples else 0
+        shown = tuple({name: example[name] for name in rule.by or table.key} for example in examples)
+        results.append(RuleResult(table.name, rule.name, rule.level, rule.meaning, checked, failed, shown))
+    return results
 
 
 def moved_on(
@@ -110,17 +106,14 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
     ]
 
 
-def _offenders(rule: Rule, relation: str) -> str:
-    assert rule.violations is not None
-    return rule.violations.replace("{rows}", f'"{relation}"')
-
-
-def _examples(table: Table, rule: Rule, relation: str) -> str:
+def _first(table: Table, rule: Rule, source: str, total: str = "NULL") -> str:
+    """SQL for the first offenders and a total; who they are is hidden only once they are chosen."""
     names = rule.by or table.key
     personal = {column.name for column in table.columns if column.personal}
+    order = ", ".join(f'"{name}"' for name in names)
     shown = ", ".join(f'{_unnamed(name)} AS "{name}"' if name in personal else f'"{name}"' for name in names)
-    rows = f"({_offenders(rule, relation)}) AS offenders" if rule.violations else f'"{relation}" WHERE {rule.where}'
-    return f"SELECT {shown} FROM {rows} ORDER BY ALL LIMIT {_EXAMPLES}"
+    first = f'SELECT {order}, {total} AS "broken rows" FROM {source} ORDER BY {order} LIMIT {_EXAMPLES}'
+    return f'SELECT {shown}, "broken rows" FROM ({first}) AS first_offenders'
 
 
 def _unnamed(column: str) -> str:

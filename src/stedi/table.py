@@ -117,7 +117,8 @@ class Table:
     `query` is a SQL SELECT over the inputs by name; settings reach it as the named parameters
     listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
     `day` names the column (milliseconds since the epoch, UTC) whose day partitions the table;
-    `person` is SQL for whom a row is about.
+    `person` is SQL for whom a row is about. `sort_by` names numbers in the query's result that
+    stand in the order of `sort` and are cheaper to sort by than texts.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Table:
     rules: tuple[Rule, ...] = ()
     day: str | None = None
     sort: tuple[str, ...] = ()
+    sort_by: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     scope: Scope | None = None
     person: str | None = None

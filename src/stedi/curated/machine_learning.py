@@ -25,16 +25,32 @@ TABLE = Table(
         ),
     ),
     person="customer_pseudonym",
+    # Readings meet under numbers, which cost half of what addresses and pseudonyms cost.
     query=f"""
-WITH devices AS (
-    SELECT serialNumber, {pseudonym("'device:' || serialNumber")} AS device_pseudonym
+WITH customers AS (
+    SELECT person, customer_pseudonym, row_number() OVER (ORDER BY customer_pseudonym) AS customer_number
+    FROM customers_curated
+),
+devices AS (
+    SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number,
+        {pseudonym("'device:' || serialNumber")} AS device_pseudonym
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
+),
+steps AS (
+    SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.distanceFromObject
+    FROM step_trainer_trusted AS s
+    JOIN customers AS c ON c.person = s.person
+    JOIN devices AS d ON d.serialNumber = s.serialNumber
+),
+readings AS (
+    SELECT c.customer_number, a.timeStamp, a.x, a.y, a.z
+    FROM accelerometer_trusted AS a JOIN customers AS c ON c.person = a.person
 )
-SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
-FROM step_trainer_trusted AS s
-JOIN accelerometer_trusted AS a ON a.person = s.person AND a.timeStamp = s.sensorReadingTime
-JOIN customers_curated AS c ON c.person = s.person
-JOIN devices AS d ON d.serialNumber = s.serialNumber
+SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject, s.customer_number
+FROM steps AS s
+JOIN readings AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.sensorReadingTime
+JOIN customers AS c ON c.customer_number = s.customer_number
+JOIN devices AS d ON d.device_number = s.device_number
 """,
     rules=(
         Rule(
@@ -51,6 +67,7 @@ JOIN devices AS d ON d.serialNumber = s.serialNumber
     ),
     day="timeStamp",
     sort=("customer_pseudonym", "timeStamp"),
+    sort_by=("customer_number", "timeStamp"),
     parameters=("pseudonym_inner", "pseudonym_outer"),
     scope=Scope(
         "customer_pseudonym",

@@ -6,7 +6,6 @@ FEED = Feed(
     name="accelerometer",
     folders=("accelerometer",),
     meaning="accelerometer readings as received from the phone app, of all customers",
-    address="user",
     fields=(
         Field("user", "text", "e-mail address of the customer", required=True, personal=True),
         Field("timeStamp", "milliseconds", "when the reading was taken (ms since the epoch, UTC)", required=True),

@@ -39,7 +39,6 @@ FEED = Feed(
             lenient=True,
         ),
     ),
-    address="email",
     one_of=("lastUpdateDate", "registrationDate"),
     rules=(
         Rule(

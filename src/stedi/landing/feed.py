@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stedi.identity import person
 from stedi.table import Column, Rule, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
@@ -51,8 +50,7 @@ PROVENANCE = (
 class Feed:
     """One feed of JSON files: where they land and what their records hold.
 
-    A record must hold at least one of the fields in `one_of`, where there are any. `address` is
-    the field that says whose record it is.
+    A record must hold at least one of the fields in `one_of`, where there are any.
     """
 
     name: str
@@ -60,7 +58,6 @@ class Feed:
     fields: tuple[Field, ...]
     meaning: str
     one_of: tuple[str, ...] = ()
-    address: str | None = None
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -80,5 +77,4 @@ class Feed:
             columns=columns + provenance,
             rules=self.rules,
             sort=("source_file", "source_position"),
-            person=person(f'"{self.address}"') if self.address else None,
         )

@@ -20,7 +20,9 @@ from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
 
-_CHUNK_CHARACTERS = 1 << 20
+_CHUNK_BYTES = 1 << 20
+# Enough for a first record, of whatever feed.
+_FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
 _LONGEST_RECORD = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
@@ -53,13 +55,13 @@ class _Object(list[tuple[str, Any]]):
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
 
 
-def read_records(path: Path) -> Iterator[Found]:
-    """All records of one file, readable or not, in constant memory."""
+def read_records(path: Path, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
+    """All records of one file, readable or not, in constant memory; the file is read in chunks."""
     with path.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if compressed else raw)
-        yield from _scan(_Text(stream))
+        yield from _scan(_Text(stream, chunk_bytes))
 
 
 def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
@@ -68,7 +70,7 @@ def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
     Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file.
     """
     try:
-        first = next(read_records(path), None)
+        first = next(read_records(path, chunk_bytes=_FIRST_CHUNK_BYTES), None)
     except OSError:
         first = None
     spelled = {key.lower(): key for key, _ in (first.pairs if first and first.pairs else ())}
@@ -78,15 +80,15 @@ def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
 class _Text:
     """Text of a byte stream in chunks; bytes that are no UTF-8 come as lone surrogates."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], chunk_bytes: int) -> None:
+        self._stream, self._chunk_bytes = stream, chunk_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self.ended = False
         self.broken = False
 
     def read(self) -> str:
         try:
-            data = self._stream.read(_CHUNK_CHARACTERS)
+            data = self._stream.read(self._chunk_bytes)
         except (EOFError, gzip.BadGzipFile, zlib.error):
             data, self.broken = b"", True
         self.ended = not data

@@ -63,7 +63,6 @@ def ingest(
             removed = engine.rows("gone")
             recorded = mark.reflects["rules"] if mark else {}
             report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))
-            report.people = engine.people(table, [taken.landed, "gone"])
         if report.breaks_a_rule:
             report.status = "failed"
             return report, plan

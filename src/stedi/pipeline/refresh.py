@@ -105,7 +105,7 @@ def _fill(
 ) -> TableReport:
     """Write a whole table straight to its files, and publish them only when the rules hold."""
     query = _query(table, store, engine)
-    written = engine.write(table, query, store.data_folder(table))
+    written = engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = engine.show(table, DataFiles(tuple(written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:

@@ -123,6 +123,8 @@ class _Steps:
             started = time.monotonic()
             done = self._with_retries(table, engine, catalog, report)
             done.seconds = round(time.monotonic() - started, 3)
+            if report.dry_run and done.status == "refreshed":
+                done.status = "would refresh"
             if done.is_held_back:
                 self.held_back.add(table.name)
             report.tables[table.name] = done

@@ -29,7 +29,9 @@ TABLE = Table(
     person="person",
     query=f"""
 WITH owned AS (
-    SELECT o.serialNumber, o.person, row_number() OVER (ORDER BY o.serialNumber) AS device_number
+    SELECT o.serialNumber, o.person,
+        row_number() OVER (ORDER BY o.serialNumber) AS device_number,
+        dense_rank() OVER (ORDER BY o.person) AS person_number
     FROM device_owner AS o JOIN customers_curated AS c ON c.person = o.person
 ),
 readings AS (
@@ -38,10 +40,10 @@ readings AS (
 ),
 usable AS ({usable("customers_curated")}),
 spans AS (
-    SELECT o.device_number, o.serialNumber, o.person, u.from_ms, u.to_ms
+    SELECT o.device_number, o.serialNumber, o.person, o.person_number, u.from_ms, u.to_ms
     FROM owned AS o JOIN usable AS u ON u.person = o.person
 )
-SELECT r.sensorReadingTime, s.serialNumber, r.distanceFromObject, s.person
+SELECT r.sensorReadingTime, s.serialNumber, r.distanceFromObject, s.person, s.person_number
 FROM readings AS r JOIN spans AS s
   ON s.device_number = r.device_number AND r.sensorReadingTime >= s.from_ms AND r.sensorReadingTime < s.to_ms
 """,
@@ -68,6 +70,7 @@ FROM readings AS r JOIN spans AS s
     ),
     day="sensorReadingTime",
     sort=("person", "sensorReadingTime"),
+    sort_by=("person_number", "sensorReadingTime"),
     parameters=("consent_policy",),
     scope=Scope(
         "serialNumber",

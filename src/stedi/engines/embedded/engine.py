@@ -15,9 +15,12 @@ from stedi.table import MILLISECONDS_A_DAY, DataFiles, Dimension, Fact, Scope, T
 
 # Athena and Spark read files of a few hundred megabytes best.
 _TARGET_FILE = "256MB"
-# The first level of zstd takes a quarter less time than the third for files half as large
-# again. Parquet's second version writes twice as fast, but Spark's Iceberg reader refuses it.
-_PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, WRITE_BLOOM_FILTER false, RETURN_STATS"
+# Parquet's second version writes twice as fast, but Iceberg's reader on Spark refuses its encodings.
+_PARQUET = "FORMAT parquet, WRITE_BLOOM_FILTER false, RETURN_STATS"
+# Landing rows are written once and read by us; snappy takes a third less time for files twice as
+# large. What people query, and pay Athena for by size, is zstd, whose first level takes a quarter
+# less time than the third for files half as large again.
+_COMPRESSION = dict.fromkeys(("trusted", "curated", "operations"), "zstd, COMPRESSION_LEVEL 1") | {"landing": "snappy"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class EmbeddedEngine(Session):
     def compute(self, table: Table, query: str) -> str:
         """Run a table's query; returns the relation that holds the candidate rows."""
         name = f"candidate_{table.name}"
-        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_typed(table, query)}")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT {_values(table)} FROM ({query}) AS q")
         return name
 
     def compute_scope(self, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]) -> tuple[str, str]:
@@ -180,34 +183,38 @@ class EmbeddedEngine(Session):
         split = [f"SELECT * FROM ({whole}) AS r WHERE {condition}" for condition in (gone, f"NOT {gone}")]
         return list(touched.paths), split[0], split[1]
 
-    def write(self, table: Table, query: str, folder: Path) -> list[str]:
+    def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[str]:
         """Write the rows of a query as the table's Parquet files, sorted, one folder a day; returns the files.
 
         Landing rows need no sorting: they come in the order of their files. Field numbers are
         written into the files, so that no reader depends on column names.
+
+        Args:
+            table: whose rows these are.
+            query: a SQL query for the table's columns, and those of `sort_by`.
+            folder: where the files go.
+            sort_by: what to sort by instead of the table's `sort`.
         """
-        order = [quoted(name) for name in table.sort]
+        order = [] if table.zone == "landing" else [f"q.{quoted(name)}" for name in sort_by or table.sort]
         ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
-        options = f"{_PARQUET}, FIELD_IDS {{{ids}}}"
-        query = _typed(table, query)
+        options = f"{_PARQUET}, COMPRESSION {_COMPRESSION[table.zone]}, FIELD_IDS {{{ids}}}"
+        values = _values(table)
         if table.day:
-            day = f"{quoted(table.day)} - {quoted(table.day)} % {MILLISECONDS_A_DAY}"
-            query = f"SELECT *, {day} AS day_ms FROM ({query}) AS rows"
+            values += f", q.{quoted(table.day)} - q.{quoted(table.day)} % {MILLISECONDS_A_DAY} AS day_ms"
             order.insert(0, "day_ms")
             options += ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
             target = folder
         else:
             options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
             target = folder / str(uuid.uuid4())
-        if order and table.zone != "landing":
-            query += f" ORDER BY {', '.join(order)}"
+        query = f"SELECT {values} FROM ({query}) AS q" + (f" ORDER BY {', '.join(order)}" if order else "")
         written = self.sql(f"COPY ({query}) TO {literal(str(target))} ({options})")
         return [row[0] for row in written if row[1] > 0]
 
 
-def _typed(table: Table, query: str) -> str:
-    values = ", ".join(f"{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
-    return f"SELECT {values} FROM ({query}) AS q"
+def _values(table: Table) -> str:
+    """The table's columns out of a query `q`, in the declared types."""
+    return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
 
 
 def _in_scope(source: str, key: str, moment: str | None, scope_key: str) -> str:

@@ -75,7 +75,7 @@ class LandingReader:
         self._session.sql(
             f"CREATE OR REPLACE TEMP VIEW {quoted(self._landed)} AS SELECT {values}, NULL::VARCHAR AS extra_fields, "
             "f.source_file, s.rowid - f.first_row + 1 AS source_position, f.arrived_at "
-            f"FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.is_clean "
+            f"FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.doubtful IS NULL "
             f"UNION ALL FROM {quoted(self._unusual)}"
         )
         return Ingested(self._landed, self._quarantined, self._counts())
@@ -106,16 +106,13 @@ class LandingReader:
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
 
     def _stage_all(self, files: Sequence[LandingFile]) -> tuple[list[LandingFile], set[int]]:
-        """Parse files as one object a line into the table `stage`.
+        """Parse files as one object a line into the table `stage`, with the text of doubtful records.
 
         Returns the files in the order of their numbers, and the numbers of those that are
         anything else than one object a line.
         """
         columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in self._feed.fields)
-        self._session.sql(
-            "CREATE OR REPLACE TEMP TABLE stage "
-            f"(file_number INTEGER, {columns}, is_clean BOOLEAN, raw VARCHAR, is_odd BOOLEAN)"
-        )
+        self._session.sql(f"CREATE OR REPLACE TEMP TABLE stage (file_number INTEGER, {columns}, doubtful VARCHAR)")
         groups: dict[tuple[str, ...], list[LandingFile]] = defaultdict(list)
         unspeakable = [file for file in files if not _is_utf8(file.path)]
         for file in (file for file in files if file not in unspeakable):
@@ -131,7 +128,9 @@ class LandingReader:
                     number for number, file in enumerate(group, start=first) if not self._stage(keys, [file], number)
                 )
             first += len(group)
-        irregular.update(row[0] for row in self._session.sql("SELECT DISTINCT file_number FROM stage WHERE is_odd"))
+        irregular.update(
+            row[0] for row in self._session.sql("SELECT DISTINCT file_number FROM stage WHERE doubtful[1] <> '{'")
+        )
         return numbered, irregular
 
     def _stage(self, keys: Sequence[str], files: Sequence[LandingFile], first: int) -> bool:
@@ -141,8 +140,8 @@ class LandingReader:
         values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, fields, strict=True))
         names = ", ".join(quoted(f.name) for f in fields)
         query = (
-            f"SELECT file_number, {names}, coalesce({_clean(self._feed, keys)}, false) AS is_clean, "
-            "CASE WHEN NOT is_clean THEN json END AS raw, json IS NULL OR left(json, 1) <> '{' AS is_odd "
+            f"SELECT file_number, {names}, "
+            f"CASE WHEN {_clean(self._feed, keys)} THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
             f"FROM (SELECT file_number, json, {values} FROM ("
             f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
             f"FROM read_ndjson_objects({paths(file.path for file in files)}, ignore_errors=true, "
@@ -167,14 +166,14 @@ class LandingReader:
         with self._session.registered("arrived_files", table):
             self._session.sql(
                 "CREATE OR REPLACE TEMP TABLE staged_files AS SELECT f.*, s.first_row, s.clean FROM arrived_files AS f "
-                "JOIN (SELECT file_number, min(rowid) AS first_row, count(*) FILTER (is_clean) AS clean "
+                "JOIN (SELECT file_number, min(rowid) AS first_row, count(*) FILTER (doubtful IS NULL) AS clean "
                 "FROM stage GROUP BY file_number) AS s USING (file_number) WHERE NOT is_irregular"
             )
 
     def _take_unusual_records(self, files: Sequence[LandingFile], sink: "_Sink") -> None:
         self._session.sql(
-            "CREATE OR REPLACE TEMP TABLE unusual AS SELECT file_number, s.rowid - f.first_row + 1 AS position, s.raw "
-            "FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE NOT s.is_clean"
+            "CREATE OR REPLACE TEMP TABLE unusual AS SELECT file_number, s.rowid - f.first_row + 1 AS position, s.doubtful "
+            "FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.doubtful IS NOT NULL"
         )
         for start in range(0, self._session.rows("unusual"), _SLOW_BATCH):
             page = f"SELECT * FROM unusual WHERE rowid >= {start} AND rowid < {start + _SLOW_BATCH}"
@@ -209,11 +208,18 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
         f"AND len(json_keys(json)) = {present} + len(list_filter(json_type(json, {places}), lambda kind: kind = 'NULL')) END"
     )
     tests = [keys_are_known, "NOT contains(json, 'true')", "NOT contains(json, 'false')"]
-    tests.append(f"NOT (contains(json, '_') AND {_has_underlined_number(feed, keys)})")
+    places = literals("$." + key for key, field in zip(keys, feed.fields, strict=True) if field.kind != "text")
+    numbers = f"json_extract_string(json, [{places}])"
+    tests.append(
+        f"CASE WHEN contains(json, '_') THEN len(list_filter({numbers}, lambda text: contains(text, '_'))) = 0 ELSE true END"
+    )
     for field in feed.fields:
         name = quoted(field.name)
+        starts, starts_after_blanks = (
+            _STARTS_WITH_A_CHARACTER.replace("?", f"unicode({text})") for text in (name, f"ltrim({name}, ' ')")
+        )
         valid = {
-            "text": _STARTS_WITH_A_CHARACTER.replace("?", f"unicode({name})"),
+            "text": f"CASE WHEN {starts} THEN true ELSE {starts_after_blanks} END",
             "number": f"isfinite({name})",
             "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
         }[field.kind]
@@ -221,14 +227,6 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
     if feed.one_of:
         tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
     return " AND ".join(tests)
-
-
-def _has_underlined_number(feed: Feed, keys: Sequence[str]) -> str:
-    places = literals("$." + key for key, f in zip(keys, feed.fields, strict=True) if f.kind != "text")
-    return (
-        f"CASE WHEN contains(json, '_') "
-        f"THEN len(list_filter(json_extract_string(json, [{places}]), lambda text: contains(text, '_'))) > 0 ELSE false END"
-    )
 
 
 class _Sink:

@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
-from stedi.errors import RuleError, StediError, UsageError
+from stedi.errors import RuleError, StediError, UsageError, WarehouseError
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -123,6 +123,32 @@ def run(
             f"{len(done.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for {first.failed:,} rows; "
             "the tables concerned keep their last good state; see `stedi quality`"
         )
+
+
+@app.command()
+def verify() -> None:
+    """Compare every table with a full rebuild and with its promises; exit code 1 on a difference."""
+    from stedi.verify import verify as compare
+
+    with _error_console.status("verifying") as status:
+        findings = compare(_options.settings, progress=status.update)
+    _show([report.findings_grid(findings)], {"findings": [report.finding_json(finding) for finding in findings]})
+    wrong = [finding for finding in findings if not finding.holds]
+    if wrong:
+        raise WarehouseError(
+            f"{len(wrong)} of {len(findings)} checks failed, first {wrong[0].table} for {wrong[0].wrong:,} rows "
+            f"({wrong[0].question}); `stedi run --full-refresh` rebuilds the tables"
+        )
+
+
+@app.command()
+def maintain() -> None:
+    """Merge small files, forget old runs, and remove the files that nothing names any more."""
+    from stedi.maintain import maintain as keep_up
+
+    with _error_console.status("maintaining") as status:
+        done = keep_up(_options.settings, progress=status.update)
+    _show([report.upkeep_grid(done)], report.upkeep_json(done))
 
 
 @app.command()

@@ -8,7 +8,7 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,17 +30,23 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
-def write_run(warehouse: Path, record: RunRecord) -> None:
-    """Publish a finished run; it appears whole or not at all."""
-    folder = warehouse / "runs"
-    folder.mkdir(exist_ok=True)
-    draft = folder / f".{record.run_id}"
+def write_run(warehouse: Path, record: RunRecord) -> int:
+    """Publish a finished run, whole or not at all; returns its number."""
+    (warehouse / "runs").mkdir(exist_ok=True)
+    number = next_number(warehouse)
+    _write(record, warehouse / "runs" / f"{number:08d}-{record.run_id}.json")
+    return number
+
+
+def _write(record: RunRecord, path: Path) -> None:
+    draft = path.with_name(f".{path.name}")
     with draft.open("w", encoding="utf-8") as file:
         json.dump(asdict(record), file)
         file.flush()
         os.fsync(file.fileno())
-    draft.rename(folder / f"{next_number(warehouse):08d}-{record.run_id}.json")
-    descriptor = os.open(folder, os.O_RDONLY)
+    draft.rename(path)
+    # The new name is as lasting as the file only once the folder is on disk as well.
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -50,6 +56,21 @@ def write_run(warehouse: Path, record: RunRecord) -> None:
 def next_number(warehouse: Path) -> int:
     """The number of the next run: runs count up, so that their order rests on no clock, which may jump back."""
     return max((int(path.name.partition("-")[0]) for path in _records(warehouse)), default=0) + 1
+
+
+def drop_runs(warehouse: Path, *, keep: int) -> int:
+    """Forget all but the newest runs, and what died runs began to record; returns how many were forgotten."""
+    old = _records(warehouse)[:-keep]
+    for path in (*old, *(warehouse / "runs").glob(".*")):
+        path.unlink()
+    return len(old)
+
+
+def update_latest_run(warehouse: Path, snapshots: dict[str, int]) -> None:
+    """Let the newest run name other snapshots of the same rows, in one step."""
+    paths = _records(warehouse)
+    if paths:
+        _write(replace(_read(paths[-1]), snapshots=snapshots), paths[-1])
 
 
 def read_runs(warehouse: Path) -> list[RunRecord]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -12,8 +12,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from stedi.errors import WarehouseError
-from stedi.pipeline import RunReport
-from stedi.quality import RuleResult
+
+if TYPE_CHECKING:
+    from stedi.maintain import UpkeepReport
+    from stedi.pipeline import RunReport
+    from stedi.quality import RuleResult
+    from stedi.verify import Finding
 
 _PICTURE_WIDTH = 150
 
@@ -36,7 +40,7 @@ def _cell(value: object) -> Text:
     return Text(f"{value:,}" if isinstance(value, int) and abs(value) < 10**12 else str(value))
 
 
-def run_grids(report: RunReport) -> list[Grid]:
+def run_grids(report: "RunReport") -> list[Grid]:
     """What a run did: a line a table, then the rules that failed."""
     quarantined = {f"{feed}_landing": count for feed, count in report.quarantined.items()}
     rows = [
@@ -72,7 +76,7 @@ def run_grids(report: RunReport) -> list[Grid]:
     return grids
 
 
-def rules_grid(rules: Sequence[RuleResult]) -> Grid:
+def rules_grid(rules: Sequence["RuleResult"]) -> Grid:
     """A line a rule: what it promises, how many rows break it, and the first of them."""
     rows = (
         (
@@ -95,7 +99,32 @@ def rules_grid(rules: Sequence[RuleResult]) -> Grid:
     )
 
 
-def run_json(report: RunReport) -> dict[str, Any]:
+def findings_grid(findings: Sequence["Finding"]) -> Grid:
+    """A line a comparison of `verify`."""
+    rows = ((f.table, f.question, f.rows, f.wrong, "holds" if f.holds else "broken") for f in findings)
+    return grid("verified", ("table", "what would be wrong", "of", "found", "result"), rows, numbers=("of", "found"))
+
+
+def finding_json(finding: "Finding") -> dict[str, Any]:
+    """One comparison, for programs."""
+    return asdict(finding) | {"holds": finding.holds}
+
+
+def upkeep_grid(report: "UpkeepReport") -> Grid:
+    """A line a table of `maintain`."""
+    [first, *_] = report.tables.values()
+    numbers = tuple(name.replace("_", " ") for name in asdict(first))
+    rows = ((name, *asdict(done).values()) for name, done in report.tables.items())
+    title = f"upkeep · {report.runs_forgotten} old runs forgotten · {report.seconds:.1f} s"
+    return grid(title, ("table", *numbers), rows, numbers=numbers)
+
+
+def upkeep_json(report: "UpkeepReport") -> dict[str, Any]:
+    """What `maintain` did, for programs."""
+    return asdict(report)
+
+
+def run_json(report: "RunReport") -> dict[str, Any]:
     """What a run did, for programs."""
     return {
         "run_id": report.run_id,
@@ -113,7 +142,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
     }
 
 
-def rule_json(rule: RuleResult) -> dict[str, Any]:
+def rule_json(rule: "RuleResult") -> dict[str, Any]:
     """One rule's result, for programs."""
     return asdict(rule) | {"passed": rule.passed}
 

@@ -63,8 +63,8 @@ class Fact:
     """An input whose every row concerns one key of the table, and one moment of it.
 
     `key` and `moment` are SQL over the input's rows; without a moment a change reaches the whole
-    key. `columns` are those that matter (all when empty). When the table is refreshed the input is
-    read only for the keys and moments that changed.
+    key. `columns` are those that the query reads (all when empty). When the table is refreshed the
+    input is read only for the keys and moments that changed.
     """
 
     key: str
@@ -89,11 +89,16 @@ class Scope:
 
     `column` holds the table's key; `key` is SQL for its value, from the `k` of the inputs. The
     query must give the rows of one key and moment from its facts of the same key and moment.
+    Either all facts have moments or none has.
     """
 
     column: str
     inputs: Mapping[str, Fact | Dimension]
     key: str = "k"
+
+    def __post_init__(self) -> None:
+        if len({fact.moment is None for fact in self.inputs.values() if isinstance(fact, Fact)}) > 1:
+            raise ValueError(f"scope by {self.column}: give all facts moments, or none")
 
 
 @dataclass(frozen=True)

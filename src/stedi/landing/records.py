@@ -5,7 +5,6 @@ array, spread over lines, cut off at the end); `interpret` types their fields.
 """
 
 import codecs
-import gzip
 import json
 import math
 import re
@@ -13,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol
 
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 
@@ -28,7 +27,9 @@ _LONGEST_RECORD = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 _NEXT_RECORD = re.compile(r"\n[\s,\[\]]*(?=\{)|\}[ \t,]*(?=\{)")
 _END_OF_GARBAGE = re.compile(r"[\n{]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# Deeper values are no data of these feeds, and reading them would need a stack as deep.
+_DEEPEST = 100
 
 
 class InvalidRecordError(Exception):
@@ -48,11 +49,17 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+def _float(text: str) -> float | str:
+    """A number, or its text where it is too large to be one here."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
 class _Object(list[tuple[str, Any]]):
     """The pairs of one JSON object, in order, repeated keys included."""
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_float, parse_constant=_no_constant)
 
 
 def read_records(path: Path, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
@@ -60,8 +67,7 @@ def read_records(path: Path, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Fou
     with path.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if compressed else raw)
-        yield from _scan(_Text(stream, chunk_bytes))
+        yield from _scan(_Text(_Gunzip(raw) if compressed else raw, chunk_bytes))
 
 
 def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
@@ -77,10 +83,44 @@ def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
     return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
 
 
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Gunzip:
+    """The content of a gzip file, up to where it is broken: Python's own reader drops what it read just before."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._packed, self._member = raw, b"", zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._is_inside = True
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end.
+
+        Raises:
+            zlib.error: the file is broken from here on.
+        """
+        while True:
+            if self._member.eof:
+                # Files may be joined, and padded with zeros.
+                self._packed = self._member.unused_data.lstrip(b"\0")
+                self._member, self._is_inside = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+            self._packed = self._packed or self._raw.read(_CHUNK_BYTES)
+            if not self._packed:
+                if self._is_inside:
+                    raise zlib.error("the file ends within its content")
+                return b""
+            self._is_inside = True
+            content = self._member.decompress(self._packed, size)
+            self._packed = self._member.unconsumed_tail
+            if content:
+                return content
+
+
 class _Text:
     """Text of a byte stream in chunks; bytes that are no UTF-8 come as lone surrogates."""
 
-    def __init__(self, stream: IO[bytes], chunk_bytes: int) -> None:
+    def __init__(self, stream: "_Bytes", chunk_bytes: int) -> None:
         self._stream, self._chunk_bytes = stream, chunk_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self.ended = False
@@ -89,7 +129,7 @@ class _Text:
     def read(self) -> str:
         try:
             data = self._stream.read(self._chunk_bytes)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
+        except zlib.error:
             data, self.broken = b"", True
         self.ended = not data
         return self._decoder.decode(data, final=self.ended)
@@ -112,11 +152,17 @@ def _scan(source: _Text) -> Iterator[Found]:
                 text, at = text[at:] + source.read(), 0
                 continue
             if found.reason and end == len(text) and source.ended and text[at] == "{":
-                found = Found(found.text, reason="unfinished_record")
+                found = _at_the_end(found)
         yield found
         at = end
     if source.broken:
         yield Found("", reason="broken_gzip")
+
+
+def _at_the_end(found: Found) -> Found:
+    """The unreadable record that ends a file: broken off, unless it closes; the end of an array is not part of it."""
+    whole = found.text.rstrip(" \t\r\n,]")
+    return Found(whole, reason=found.reason) if whole.endswith("}") else Found(found.text, reason="unfinished_record")
 
 
 def _next(text: str, at: int) -> tuple[Found, int]:
@@ -127,10 +173,10 @@ def _next(text: str, at: int) -> tuple[Found, int]:
         return Found(text[at:end].rstrip(), reason="not_an_object"), end
     try:
         pairs, end = _DECODER.raw_decode(text, at)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
         stop = _NEXT_RECORD.search(text, at + 1)
         end = stop.end() if stop else len(text)
-        return Found(text[at:end].rstrip().rstrip(","), reason="not_json"), end
+        return Found(text[at:end].rstrip().rstrip(","), reason=_why_unreadable(error)), end
     return Found(text[at:end], pairs=pairs), end
 
 
@@ -138,9 +184,13 @@ def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:
     """Type the fields of one record given as JSON text; see `typed`."""
     try:
         pairs = _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        raise InvalidRecordError("not_json") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecordError(_why_unreadable(error)) from None
     return typed(pairs, feed)
+
+
+def _why_unreadable(error: ValueError | RecursionError) -> str:
+    return "nested_too_deep" if isinstance(error, RecursionError) else "not_json"
 
 
 def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
@@ -151,6 +201,8 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
     Raises:
         InvalidRecordError: named after the first rule that the record breaks.
     """
+    if _is_too_deep(pairs):
+        raise InvalidRecordError("nested_too_deep")
     fields = {field.name.lower(): field for field in feed.fields}
     values: Values = {field.name: None for field in feed.fields}
     extra: dict[str, Any] = {}
@@ -191,7 +243,7 @@ def _value(field: Field, value: Any) -> str | int | float | None:
             raise InvalidRecordError(f"{field.name}_not_text")
         return value if isinstance(value, str) else json.dumps(value)
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = int(value) if re.fullmatch(r"[+-]?\d{1,18}", value.strip()) else float(value)
+        value = float(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRecordError(f"{field.name}_not_a_number")
     try:
@@ -205,6 +257,20 @@ def _value(field: Field, value: Any) -> str | int | float | None:
     if number != int(number) or not 0 <= number <= LAST_MILLISECOND:
         raise InvalidRecordError(f"{field.name}_not_milliseconds")
     return int(number)
+
+
+def _is_too_deep(pairs: Pairs) -> bool:
+    """Whether values are nested deeper than records ever are, found without a stack as deep."""
+    values: list[Any] = [value for _, value in pairs]
+    for _ in range(_DEEPEST):
+        values = [inner for value in values if isinstance(value, list) for inner in _parts(value)]
+        if not values:
+            return False
+    return True
+
+
+def _parts(value: list[Any]) -> list[Any]:
+    return [inner for _, inner in value] if isinstance(value, _Object) else value
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,9 @@ from stedi.pipeline.store import Store
 from stedi.quality import check, moved_on
 from stedi.table import DataFiles, Table
 
+# Each run with rejects adds a file; together they are small.
+_MANY_REJECT_FILES = 20
+
 
 def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
     """Which landing files a landing table holds."""
@@ -87,6 +90,8 @@ def _rejects(table: Table, store: Store, engine: EmbeddedEngine, quarantined: st
     """The feed's quarantined rows as files that the landing commit names, so that both move together."""
     before = reject_files(store, table)
     touched, _, kept = engine.split_by_source(quarantine.TABLE, before, replaced)
+    if len(before.paths) > _MANY_REJECT_FILES:
+        touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
     return [store.side_name(Path(path)) for path in (*(p for p in before.paths if p not in touched), *written)]

@@ -17,8 +17,8 @@ from stedi.query import query
 from stedi.tables import REFRESHED
 
 
-def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> None:
-    """Publish the run, unless nothing changed since the last one.
+def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> int | None:
+    """Publish the run, unless nothing changed since the last one; returns its number.
 
     The run's record is written last, so a reader who goes by it sees the tables of one finished
     run together, never a mixture.
@@ -28,7 +28,7 @@ def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> None:
     before = last.snapshots if last else {}
     if last and not report.failed and snapshots == {name: before.get(name) for name in snapshots}:
         report.run_id = last.run_id
-        return
+        return None
     results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
     files = catalog.data_folder(TABLE)
     with engine.registered("results", _as_rows(report, next_number(catalog.warehouse), results)):
@@ -37,7 +37,7 @@ def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> None:
     reflects = {"run_id": report.run_id, "rows": before_rows + len(results)}
     snapshots[TABLE.name] = catalog.commit(TABLE, written, (), reflects, version=report.run_id).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots))
+    return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots))
 
 
 def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str, int]) -> list[RuleResult]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Snapshot
-from stedi.engines.embedded import Change, EmbeddedEngine
+from stedi.engines.embedded import Change, EmbeddedEngine, moved_rows
 from stedi.landing import FEEDS, quarantine
 from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
@@ -21,8 +21,9 @@ def follows_from(table: Table, store: Store, parameters: Mapping[str, str | byte
     definition = repr((table.query, table.columns, table.rules, table.scope))
     values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
     if table is quarantine.TABLE:
-        # Rejects move with a landing table's commits, not with its rows.
-        inputs = {name: str(mark.id) if (mark := store.latest_mark(name)) else None for name in table.inputs}
+        # Rejects lie in files that landing commits name; the landing rows say nothing of them.
+        marks = {name: store.latest_mark(name) for name in table.inputs}
+        inputs = {name: _digest(repr(mark.reflects["rejects"])) if mark else None for name, mark in marks.items()}
     else:
         inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
     return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs}
@@ -54,9 +55,14 @@ def refresh(
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
+    at_hand: dict[str, str],
     anew: bool = False,
 ) -> TableReport:
-    """Bring a derived table up to date; `anew` writes all of it again, whatever stands there."""
+    """Bring a derived table up to date; `anew` writes all of it again, whatever stands there.
+
+    `at_hand` names the tables whose differences the engine still holds, each with the version
+    from which the difference starts; this table is added to it.
+    """
     snapshot = store.snapshot(table.name)
     sources = follows_from(table, store, parameters)
     reason = "asked for" if anew and snapshot else why_refresh(snapshot, sources)
@@ -68,7 +74,7 @@ def refresh(
     if anew or not files:
         return _fill(table, store, engine, report, reflects, files)
     try:
-        changes = _changes(table, store, snapshot, sources)
+        changes = _changes(table, store, snapshot, sources, at_hand)
         if table.scope is not None and changes is not None and snapshot is not None:
             candidate, current = engine.compute_scope(table, table.scope, files, changes)
             found = check(table, candidate, engine.select)
@@ -90,14 +96,17 @@ def refresh(
             report.status = "failed"
             return report
         difference = engine.difference(table, candidate, current)
-        report.people = engine.people(table, ["added", "removed"])
+        report.people = engine.people(table, moved_rows(table))
         report.added, report.removed = difference.added, difference.removed
         report.rows = before + difference.added - difference.removed
         folder = store.data_folder(table)
         written = engine.write_difference(table, difference, files, folder) if report.added or report.removed else []
-        return _commit(table, store, report, reflects, written, difference.touched_files)
+        done = _commit(table, store, report, reflects, written, difference.touched_files)
+        if snapshot is not None:
+            at_hand[table.name] = snapshot.version
+        return done
     finally:
-        engine.forget_difference(table)
+        engine.forget_candidate(table)
 
 
 def _fill(
@@ -139,7 +148,9 @@ def _query(table: Table, store: Store, engine: EmbeddedEngine) -> str:
     return f'SELECT * FROM "{engine.show(table, DataFiles(tuple(paths)), view="rejects")}"'
 
 
-def _changes(table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any]) -> list[Change] | None:
+def _changes(
+    table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], at_hand: Mapping[str, str]
+) -> list[Change] | None:
     """The inputs now and as the table last read them, or None where it has to be computed whole."""
     if snapshot is None or not snapshot.is_ours or table.scope is None:
         return None
@@ -154,5 +165,6 @@ def _changes(table: Table, store: Store, snapshot: Snapshot | None, sources: Map
             if earlier is None:
                 return None
             before = store.files(name, earlier.id)
-        changes.append(Change(BY_NAME[name], store.files(name), before))
+        is_at_hand = name in at_hand and at_hand[name] == seen["inputs"][name]
+        changes.append(Change(BY_NAME[name], store.files(name), before, is_at_hand))
     return changes

@@ -20,6 +20,7 @@ from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, LedgerEntry, list_files
 from stedi.lock import sole_writer
+from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
 from stedi.pipeline.refresh import refresh
@@ -67,7 +68,9 @@ def run(
         with EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
             steps.work(engine, catalog, report, progress)
             if catalog is not None and not dry_run:
-                record(catalog, engine, report)
+                number = record(catalog, engine, report)
+                if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
+                    keep_up(catalog, engine, settings.keep_runs, progress)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -109,11 +112,10 @@ class _Steps:
         full_refresh: bool,
     ) -> None:
         self.store, self.wanted, self.listed, self.again, self.anew = store, wanted, listed, again, full_refresh
-        self.parameters = {
-            "consent_policy": settings.consent.policy,
-            **padded_keys(pseudonym_key(settings, may_make=not isinstance(store, Draft))),
-        }
+        key = pseudonym_key(settings, may_make=not isinstance(store, Draft))
+        self.parameters = query_parameters(settings.consent.policy, key)
         self.held_back: set[str] = set()
+        self.at_hand: dict[str, str] = {}
 
     def work(self, engine: EmbeddedEngine, catalog: Catalog | None, report: RunReport, progress: Progress) -> None:
         """Do every step; what could not be published holds back what depends on it."""
@@ -157,7 +159,12 @@ class _Steps:
         if self.held_back & set(table.inputs):
             snapshot = self.store.snapshot(table.name)
             return TableReport("skipped", snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
-        return refresh(table, self.store, engine, report.run_id, self.parameters, anew=self.anew)
+        return refresh(table, self.store, engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
+
+
+def query_parameters(policy: str, key: bytes) -> dict[str, str | bytes]:
+    """The named parameters of the tables' queries."""
+    return {"consent_policy": policy, **padded_keys(key)}
 
 
 def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:

@@ -1,6 +1,5 @@
 """Compute tables, compare them with what stands there, and write them as Parquet."""
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from stedi.engines.embedded.session import Session
 from stedi.engines.embedded.sql import SQL_TYPES, bound, columns, literal, literals, quoted, rows, rows_with_file
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
+from stedi.own_files import OWN_SUFFIX, own_uuid
 from stedi.table import MILLISECONDS_A_DAY, DataFiles, Dimension, Fact, Scope, Table
 
 # Athena and Spark read files of a few hundred megabytes best.
@@ -25,20 +25,34 @@ _COMPRESSION = dict.fromkeys(("trusted", "curated", "operations"), "zstd, COMPRE
 
 @dataclass(frozen=True)
 class Change:
-    """An input of a table: the files that it consists of, and those when the table last read it."""
+    """An input of a table: the files that it consists of, and those when the table last read it.
+
+    `is_at_hand` says that the rows that came and went since then are those that the engine's
+    last `difference` of the input found.
+    """
 
     table: Table
     now: DataFiles
     before: DataFiles
+    is_at_hand: bool = False
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How a table's candidate rows differ from its current ones; rows in the relations `added` and `removed`."""
+    """How a table's candidate rows differ from its current ones: how many rows, and in which of its files."""
 
     added: int
     removed: int
     touched_files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """What changes reach: how many whole keys, and the span of the single moments of others (None: none)."""
+
+    keys: int
+    first_ms: int | None
+    last_ms: int | None
 
 
 class EmbeddedEngine(Session):
@@ -71,6 +85,10 @@ class EmbeddedEngine(Session):
         finally:
             self.sql(f"DROP VIEW {quoted(name)}")
 
+    def rows_of(self, table: Table, files: DataFiles) -> str:
+        """A query for the rows that some of a table's files hold."""
+        return rows(table, files)
+
     def count(self, table: Table, files: DataFiles) -> int:
         """How many rows some of a table's files hold."""
         return int(self.sql(f"SELECT count(*) FROM ({rows(table, files)})")[0][0])
@@ -79,7 +97,7 @@ class EmbeddedEngine(Session):
         """How many persons the rows of some relations are about, or None where rows name nobody."""
         if table.person is None:
             return None
-        found = " UNION ".join(f"SELECT {table.person} FROM {quoted(relation)}" for relation in relations)
+        found = " UNION ".join(f"SELECT DISTINCT {table.person} FROM {quoted(relation)}" for relation in relations)
         return int(self.sql(f"SELECT count(*) FROM ({found}) AS people (person) WHERE person IS NOT NULL")[0][0])
 
     def query(self, table: Table) -> str:
@@ -97,26 +115,27 @@ class EmbeddedEngine(Session):
 
         Returns the relations of the candidate rows and of the table's current rows in that scope.
         """
-        self._find_scope(scope, changes)
+        reached = self._find_scope(scope, changes)
         for change in changes:
             reach = scope.inputs[change.table.name]
             if isinstance(reach, Fact):
-                source = f"({rows(change.table, change.now)}) AS rows"
-                narrowed = _in_scope(source, reach.key, reach.moment, "k")
-                self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS {narrowed}")
+                # Queries read an input several times; in scope there is little of it.
+                narrowed = f"narrowed_{change.table.name}"
+                source = f"(SELECT {_names(change.table, reach.columns)} FROM ({rows(change.table, change.now)}))"
+                found = _in_scope(reached, source, reach.key, reach.moment, "k")
+                self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(narrowed)} AS {found}")
+                self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS FROM {quoted(narrowed)}")
         candidate = self.compute(table, self.query(table))
         for change in changes:
             self.show(change.table, change.now)
+            self.drop(f"narrowed_{change.table.name}")
         current = f"current_{table.name}"
-        moment = quoted(table.day) if table.day and self.rows("scope_moments") else None
-        source = f"{rows_with_file(files)} AS rows"
-        self.sql(
-            f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS "
-            f"{_in_scope(source, quoted(scope.column), moment, bound(scope.key))}"
-        )
+        moment = quoted(table.day) if table.day else None
+        found = _in_scope(reached, rows_with_file(files), quoted(scope.column), moment, bound(scope.key))
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS {found}")
         return candidate, current
 
-    def _find_scope(self, scope: Scope, changes: Sequence[Change]) -> None:
+    def _find_scope(self, scope: Scope, changes: Sequence[Change]) -> _Reached:
         """Gather the keys, and the single moments of other keys, that changes of the inputs reach."""
         self.sql("CREATE OR REPLACE TEMP TABLE scope_keys (k VARCHAR)")
         self.sql("CREATE OR REPLACE TEMP TABLE scope_moments (k VARCHAR, t BIGINT)")
@@ -134,6 +153,21 @@ class EmbeddedEngine(Session):
             "CREATE OR REPLACE TEMP TABLE scope_moments AS SELECT DISTINCT k, t FROM scope_moments "
             "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)"
         )
+        [(first_ms, last_ms)] = self.sql("SELECT min(t), max(t) FROM scope_moments")
+        return _Reached(self.rows("scope_keys"), first_ms, last_ms)
+
+    def unequal(self, table: Table, one: str, other: str) -> int:
+        """How many rows stand in one of two relations and not in the other; equal rows count as often as they stand."""
+        names = columns(table)
+        digests = self.sql(
+            " UNION ALL ".join(
+                f"SELECT count(*), sum(hash({names})::HUGEINT) FROM {quoted(relation)}" for relation in (one, other)
+            )
+        )
+        if digests[0] == digests[1]:
+            return 0
+        left, right = (f"SELECT {names} FROM {quoted(relation)}" for relation in (one, other))
+        return int(self.sql(f"SELECT count(*) FROM ({_either_way(left, right)})")[0][0])
 
     def read_current(self, table: Table, files: DataFiles) -> str:
         """All rows of a table as it stands, with the file of each; returns the relation's name."""
@@ -142,32 +176,38 @@ class EmbeddedEngine(Session):
         return name
 
     def difference(self, table: Table, candidate: str, current: str) -> Difference:
-        """Compare candidate rows with current ones, row for row; `forget_difference` ends it."""
+        """Compare candidate rows with current ones, row for row.
+
+        The rows that came and went stay at hand, in the relations of `moved_rows`, for the tables
+        that read this one.
+        """
+        added, removed = map(quoted, moved_rows(table))
         names = columns(table)
         now = f"SELECT {names} FROM {quoted(current)}"
         wanted = f"SELECT {names} FROM {quoted(candidate)}"
-        self.sql(f"CREATE OR REPLACE TEMP TABLE added AS {wanted} EXCEPT ALL {now}")
-        self.sql(f"CREATE OR REPLACE TEMP TABLE removed AS {now} EXCEPT ALL {wanted}")
-        removed = self.rows("removed")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {added} AS {wanted} EXCEPT ALL {now}")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {removed} AS {now} EXCEPT ALL {wanted}")
+        went = self.rows(moved_rows(table)[1])
         touched: list[str] = []
-        if removed:
+        if went:
             same = " AND ".join(f"f.{quoted(n)} IS NOT DISTINCT FROM r.{quoted(n)}" for n in table.column_names)
-            found = self.sql(f"SELECT DISTINCT filename FROM {quoted(current)} AS f SEMI JOIN removed AS r ON {same}")
+            found = self.sql(f"SELECT DISTINCT filename FROM {quoted(current)} AS f SEMI JOIN {removed} AS r ON {same}")
             touched = sorted(row[0] for row in found)
-        return Difference(self.rows("added"), removed, tuple(touched))
+        return Difference(self.rows(moved_rows(table)[0]), went, tuple(touched))
 
     def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: Path) -> list[str]:
         """Write the added rows and what stays of the touched files; returns the new files."""
-        query = "SELECT * FROM added"
+        added, removed = map(quoted, moved_rows(table))
+        query = f"SELECT * FROM {added}"
         if difference.touched_files:
             touched = DataFiles(difference.touched_files, files.deletes)
-            query += f" UNION ALL ({rows(table, touched)} EXCEPT ALL SELECT {columns(table)} FROM removed)"
+            query += f" UNION ALL ({rows(table, touched)} EXCEPT ALL SELECT {columns(table)} FROM {removed})"
         return self.write(table, query, folder)
 
-    def forget_difference(self, table: Table) -> None:
-        """Free what `compute`, `compute_scope` and `difference` made."""
+    def forget_candidate(self, table: Table) -> None:
+        """Free what `compute`, `compute_scope` and `read_current` made."""
         self.sql(f"DROP VIEW IF EXISTS {quoted(f'whole_{table.name}')}")
-        for name in ("added", "removed", f"current_{table.name}", f"candidate_{table.name}"):
+        for name in (f"current_{table.name}", f"candidate_{table.name}"):
             self.drop(name)
 
     def split_by_source(self, table: Table, files: DataFiles, sources: Sequence[str]) -> tuple[list[str], str, str]:
@@ -176,12 +216,16 @@ class EmbeddedEngine(Session):
         Returns the files that hold some, a query for these rows, and one for the other rows in
         the same files.
         """
-        gone = f"source_file IN ({literals(sources)})" if sources else "false"
+        gone = _of_sources(sources)
         found = self.sql(f"SELECT DISTINCT filename FROM {rows_with_file(files)} WHERE {gone}") if files and sources else []
         touched = DataFiles(tuple(sorted(row[0] for row in found)), files.deletes)
         whole = rows(table, touched)
         split = [f"SELECT * FROM ({whole}) AS r WHERE {condition}" for condition in (gone, f"NOT {gone}")]
         return list(touched.paths), split[0], split[1]
+
+    def without_sources(self, table: Table, files: DataFiles, sources: Sequence[str]) -> str:
+        """A query for a table's rows that come from other landing files than the named ones."""
+        return f"SELECT * FROM ({rows(table, files)}) AS r WHERE NOT {_of_sources(sources)}"
 
     def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[str]:
         """Write the rows of a query as the table's Parquet files, sorted, one folder a day; returns the files.
@@ -202,14 +246,20 @@ class EmbeddedEngine(Session):
         if table.day:
             values += f", q.{quoted(table.day)} - q.{quoted(table.day)} % {MILLISECONDS_A_DAY} AS day_ms"
             order.insert(0, "day_ms")
-            options += ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}'"
+            options += (
+                ", PARTITION_BY (day_ms), WRITE_PARTITION_COLUMNS false, APPEND, FILENAME_PATTERN '{uuid}" + f"{OWN_SUFFIX}'"
+            )
             target = folder
         else:
             options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
-            target = folder / str(uuid.uuid4())
+            target = folder / str(own_uuid())
         query = f"SELECT {values} FROM ({query}) AS q" + (f" ORDER BY {', '.join(order)}" if order else "")
         written = self.sql(f"COPY ({query}) TO {literal(str(target))} ({options})")
         return [row[0] for row in written if row[1] > 0]
+
+
+def _of_sources(sources: Sequence[str]) -> str:
+    return f"source_file IN ({literals(sources)})" if sources else "false"
 
 
 def _values(table: Table) -> str:
@@ -217,28 +267,48 @@ def _values(table: Table) -> str:
     return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
 
 
-def _in_scope(source: str, key: str, moment: str | None, scope_key: str) -> str:
+def moved_rows(table: Table) -> tuple[str, str]:
+    """The relations of the rows that came and went in the last difference of a table."""
+    return f"added_{table.name}", f"removed_{table.name}"
+
+
+def _in_scope(reached: _Reached, source: str, key: str, moment: str | None, scope_key: str) -> str:
     """SQL for those of some rows whose key, or key and moment, is in scope."""
-    whole = f"SELECT rows.* FROM {source} WHERE {key} IN (SELECT {scope_key} FROM scope_keys)"
-    if moment is None:
-        return whole
-    moments = f"(SELECT {scope_key} AS scope_key, t AS scope_moment FROM scope_moments) AS moments"
-    return (
-        f"{whole} UNION ALL SELECT rows.* FROM {source} "
-        f"SEMI JOIN {moments} ON {key} = moments.scope_key AND {moment} = moments.scope_moment"
-    )
+    parts = []
+    if reached.keys:
+        parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {key} IN (SELECT {scope_key} FROM scope_keys)")
+    if moment is not None and reached.first_ms is not None:
+        # The span lets the reader skip what lies outside it.
+        within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {reached.first_ms} AND {reached.last_ms}"
+        moments = f"(SELECT {scope_key} AS scope_key, t AS scope_moment FROM scope_moments) AS moments"
+        parts.append(
+            f"SELECT rows.* FROM ({within}) AS rows "
+            f"SEMI JOIN {moments} ON {key} = moments.scope_key AND {moment} = moments.scope_moment"
+        )
+    return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
+
+
+def _names(table: Table, names: Sequence[str]) -> str:
+    return ", ".join(quoted(name) for name in names or table.column_names)
 
 
 def _changed_rows(change: Change, names: Sequence[str]) -> str:
     """SQL for the rows of an input that came or went since its table last read it."""
-    shown = ", ".join(quoted(name) for name in names or change.table.column_names)
+    shown = _names(change.table, names)
+    if change.is_at_hand:
+        came, went = (f"SELECT {shown} FROM {quoted(relation)}" for relation in moved_rows(change.table))
+        return _either_way(came, went)
     before, now = change.before, change.now
     # Deletes take rows out of files that stay, so only files under the same deletes hold the same rows.
     kept = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
-    came = DataFiles(tuple(path for path in now.paths if path not in kept), now.deletes)
-    went = DataFiles(tuple(path for path in before.paths if path not in kept), before.deletes)
-    came_rows = f"SELECT {shown} FROM ({rows(change.table, came)}) AS came"
-    if not went:
-        return came_rows
-    went_rows = f"SELECT {shown} FROM ({rows(change.table, went)}) AS went"
-    return f"({came_rows} EXCEPT ALL {went_rows}) UNION ALL ({went_rows} EXCEPT ALL {came_rows})"
+    came_files = DataFiles(tuple(path for path in now.paths if path not in kept), now.deletes)
+    went_files = DataFiles(tuple(path for path in before.paths if path not in kept), before.deletes)
+    came = f"SELECT {shown} FROM ({rows(change.table, came_files)}) AS came"
+    if not went_files:
+        return came
+    return _either_way(came, f"SELECT {shown} FROM ({rows(change.table, went_files)}) AS went")
+
+
+def _either_way(came: str, went: str) -> str:
+    """SQL for the rows that stand in one of two relations more often than in the other."""
+    return f"({came} EXCEPT ALL {went}) UNION ALL ({went} EXCEPT ALL {came})"

@@ -194,8 +194,8 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
     """SQL that holds for a record with nothing to look into.
 
     Every key is known and given once, every value of the right type, or null where it may be
-    absent. A truth value and a number written as 1_000 pass as numbers with the engine, so
-    records with such texts in them are looked into.
+    absent. What the engine takes and JSON or a number's spelling does not allow is looked into:
+    truth values as numbers, numbers written as "1_000" or "+-5", bare NaN, a comma before the end.
     """
     present = " + ".join(f"({quoted(f.name)} IS NOT NULL)::INTEGER" for f in feed.fields)
     # No record has fewer colons than keys. Counting colons costs half of listing keys.
@@ -207,19 +207,24 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
         f"list_has_all({known}, json_keys(json)) AND list_unique(json_keys(json)) = len(json_keys(json)) "
         f"AND len(json_keys(json)) = {present} + len(list_filter(json_type(json, {places}), lambda kind: kind = 'NULL')) END"
     )
-    tests = [keys_are_known, "NOT contains(json, 'true')", "NOT contains(json, 'false')"]
+    ends_in_a_comma = (
+        "CASE WHEN suffix(json, ' }') OR suffix(json, '\t}') THEN suffix(rtrim(left(json, -1), ' \t'), ',') "
+        "ELSE suffix(json, ',}') END"
+    )
+    tests = [keys_are_known, "NOT contains(json, 'true')", "NOT contains(json, 'false')", f"NOT {ends_in_a_comma}"]
     places = literals("$." + key for key, field in zip(keys, feed.fields, strict=True) if field.kind != "text")
     numbers = f"json_extract_string(json, [{places}])"
     tests.append(
-        f"CASE WHEN contains(json, '_') THEN len(list_filter({numbers}, lambda text: contains(text, '_'))) = 0 ELSE true END"
+        "CASE WHEN contains(json, '_') OR contains(json, '+') OR contains(json, '\\') THEN "
+        f"len(list_filter({numbers}, lambda text: contains(text, '_') OR contains(text, '+-'))) = 0 ELSE true END"
     )
-    for field in feed.fields:
+    for key, field in zip(keys, feed.fields, strict=True):
         name = quoted(field.name)
         starts, starts_after_blanks = (
             _STARTS_WITH_A_CHARACTER.replace("?", f"unicode({text})") for text in (name, f"ltrim({name}, ' ')")
         )
         valid = {
-            "text": f"CASE WHEN {starts} THEN true ELSE {starts_after_blanks} END",
+            "text": f"CASE WHEN {starts} THEN true ELSE {starts_after_blanks} END AND {_is_string(key)}",
             "number": f"isfinite({name})",
             "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
         }[field.kind]
@@ -227,6 +232,15 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
     if feed.one_of:
         tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
     return " AND ".join(tests)
+
+
+def _is_string(key: str) -> str:
+    """SQL that holds where a key's value stands in quotes; other values become text differently with each reader.
+
+    A quote inside a string is escaped, so what looks like the key and its value is just that.
+    """
+    usual = " OR ".join(f"contains(json, {literal(start)})" for start in (f'"{key}":"', f'"{key}": "'))
+    return f"CASE WHEN {usual} THEN true ELSE json_type(json, {literal('$.' + key)}) = 'VARCHAR' END"
 
 
 class _Sink:

@@ -1,135 +1,49 @@
-"""The Iceberg catalog: open it, create tables from their declarations, commit files, list files.
-
-The only module that talks to PyIceberg.
-"""
+"""The Iceberg catalog: open it, create tables from their declarations, commit files, list files."""
 
 import datetime
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
-from pyiceberg.table.sorting import SortField, SortOrder
-from pyiceberg.transforms import IdentityTransform, TruncateTransform
-from pyiceberg.types import (
-    BooleanType,
-    DoubleType,
-    IcebergType,
-    IntegerType,
-    LongType,
-    NestedField,
-    StringType,
-    TimestamptzType,
-)
-from sqlalchemy.exc import SQLAlchemyError
+from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
+from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
+from stedi.catalog.snapshot import MARK, Snapshot
+from stedi.catalog.storage import local_path, location, warehouse_errors
 from stedi.errors import CatalogMovedError, WarehouseError
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, Table
+from stedi.own_files import own_uuid
+from stedi.table import DataFiles, Table
 
 NAMESPACE = "stedi"
-# Raised when a warehouse written by this version can't be read by the one before.
-LAYOUT_VERSION = 1
-
-_TYPES: dict[str, IcebergType] = {
-    "string": StringType(),
-    "long": LongType(),
-    "int": IntegerType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "timestamptz": TimestamptzType(),
-}
-
-# Copy-on-write, so that every reader sees plain data files.
-_PROPERTIES = {
-    "format-version": "2",
-    "write.delete.mode": "copy-on-write",
-    "write.update.mode": "copy-on-write",
-    "write.merge.mode": "copy-on-write",
-    "write.parquet.compression-codec": "zstd",
-    # A commit on top of another writer's would rest on rows that we have not seen: the run
-    # looks again and decides anew instead.
-    "commit.retry.num-retries": "0",
-    "commit.manifest-merge.enabled": "true",
-    "commit.manifest.min-count-to-merge": "20",
-}
-_MARK = "stedi.reflects"
+# Raised whenever this version's warehouses and the version's before can't be used by each other.
+LAYOUT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One committed state of a table: what it holds and what it reflects."""
+class DataFileSize:
+    """A data file of a table: its partition, its size, whether another writer deleted rows from it."""
 
-    id: int
-    parent_id: int | None
-    committed_at: datetime.datetime
-    operation: str
-    summary: Mapping[str, str]
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this program made it; Athena and others may write to the tables too."""
-        return _MARK in self.summary
-
-    @property
-    def reflects(self) -> dict[str, Any]:
-        """What the commit recorded about itself: run, policy, input versions, side files."""
-        recorded: dict[str, Any] = json.loads(self.summary.get(_MARK, "{}"))
-        return recorded
-
-    @property
-    def version(self) -> str:
-        """Names the table's rows: commits that leave every row as it was keep their parent's version."""
-        return str(self.reflects.get("version", self.id))
-
-    @property
-    def rows(self) -> int:
-        """How many rows the table holds. Our commits say; others' summaries count records and deletes apart."""
-        counted = int(self.summary.get("total-records", 0)) - int(self.summary.get("total-position-deletes", 0))
-        return int(self.reflects.get("rows", counted))
-
-    @classmethod
-    def of_draft(cls, parent: "Snapshot | None", reflects: Mapping[str, Any], at: datetime.datetime) -> Self:
-        """A snapshot that was never committed; drafts count downwards from zero."""
-        number = parent.id - 1 if parent and parent.id < 0 else -1
-        return cls(number, parent.id if parent else None, at, "draft", {_MARK: json.dumps(reflects)})
+    path: str
+    partition: str
+    bytes: int
+    has_deletes: bool
 
 
-def iceberg_schema(table: Table) -> Schema:
-    """The table's columns as an Iceberg schema; field numbers follow the declaration.
+@dataclass(frozen=True)
+class _Plan:
+    """What a scan of a snapshot reads."""
 
-    Every field is optional: DuckDB writes no required Parquet columns, and a rule checks before
-    each commit that what must be filled is.
-    """
-    fields = (
-        NestedField(number, column.name, _TYPES[column.type], required=False, doc=column.meaning)
-        for number, column in enumerate(table.columns, start=1)
-    )
-    return Schema(*fields)
-
-
-def partition_spec(table: Table) -> PartitionSpec:
-    """One partition a day (UTC) for tables of readings, none for the others."""
-    if table.day is None:
-        return PartitionSpec()
-    source = table.column_names.index(table.day) + 1
-    return PartitionSpec(PartitionField(source, 1000, TruncateTransform(MILLISECONDS_A_DAY), f"{table.day}_day"))
-
-
-def _sort_order(table: Table) -> SortOrder:
-    names = table.column_names
-    return SortOrder(*(SortField(names.index(name) + 1, IdentityTransform()) for name in table.sort))
+    data: tuple[DataFile, ...]
+    deletes: tuple[str, ...]
 
 
 class Catalog:
@@ -152,10 +66,18 @@ class Catalog:
             self._catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
-            found = int(self._catalog.load_namespace_properties(NAMESPACE).get("layout_version", "0"))
+            try:
+                found = int(self._catalog.load_namespace_properties(NAMESPACE).get("layout_version", "0"))
+            except NoSuchNamespaceError:
+                raise WarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
         if found > LAYOUT_VERSION:
             raise WarehouseError(
                 f"warehouse {warehouse} has layout {found}, newer than this program's {LAYOUT_VERSION}; update stedi"
+            )
+        if found < LAYOUT_VERSION:
+            raise WarehouseError(
+                f"warehouse {warehouse} has layout {found}, older than this program's {LAYOUT_VERSION}; "
+                "build another from the landing files with --warehouse"
             )
 
     def __enter__(self) -> Self:
@@ -186,8 +108,8 @@ class Catalog:
                 iceberg_schema(table),
                 location=location(self.warehouse / NAMESPACE / table.name),
                 partition_spec=partition_spec(table),
-                sort_order=_sort_order(table),
-                properties=_PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
+                sort_order=sort_order(table),
+                properties=PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
             )
         return found
 
@@ -211,8 +133,9 @@ class Catalog:
         mark = json.dumps({**reflects, "version": version}, sort_keys=True)
         try:
             with iceberg.transaction() as transaction:
-                update = transaction.update_snapshot(snapshot_properties={_MARK: mark})
+                update = transaction.update_snapshot(snapshot_properties={MARK: mark})
                 with update.overwrite() if gone else update.merge_append() as producer:
+                    producer.commit_uuid = own_uuid()
                     for data_file in gone:
                         producer.delete_data_file(data_file)
                     for path in added:
@@ -239,7 +162,7 @@ class Catalog:
         return next((snapshot for snapshot in self.history(name) if snapshot.version == version), None)
 
     def history(self, name: str) -> Iterator[Snapshot]:
-        """The snapshots of a table, newest first, as far back as they have not expired."""
+        """The snapshots of a table that have not expired, newest first."""
         iceberg = self.find(name)
         current = iceberg.current_snapshot() if iceberg else None
         while iceberg is not None and current is not None:
@@ -247,9 +170,8 @@ class Catalog:
             at = datetime.datetime.fromtimestamp(current.timestamp_ms / 1000, datetime.UTC)
             values = dict(summary.additional_properties) if summary else {}
             operation = summary.operation.value if summary else ""
-            parent = current.parent_snapshot_id
-            yield Snapshot(current.snapshot_id, parent, at, operation, values)
-            current = iceberg.snapshot_by_id(parent) if parent is not None else None
+            yield Snapshot(current.snapshot_id, current.parent_snapshot_id, at, operation, values)
+            current = _before(iceberg, current)
 
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
         """The files that make up a table at a snapshot (the current one by default).
@@ -262,6 +184,20 @@ class Catalog:
             tuple(sorted(local_path(f.file_path) for f in planned.data)),
             tuple(sorted(local_path(path) for path in planned.deletes)),
         )
+
+    def sizes(self, name: str) -> list[DataFileSize]:
+        """The data files that make up a table now, and how large they are."""
+        iceberg = self.find(name)
+        tasks = iceberg.scan().plan_files() if iceberg is not None and iceberg.current_snapshot() else ()
+        return [
+            DataFileSize(
+                local_path(task.file.file_path),
+                str(task.file.partition),
+                task.file.file_size_in_bytes,
+                bool(task.delete_files),
+            )
+            for task in tasks
+        ]
 
     def _plan(self, name: str, snapshot_id: int | None) -> "_Plan":
         iceberg = self.find(name)
@@ -289,7 +225,7 @@ class Catalog:
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         """Write such a file; returns the name to record."""
-        path = self.side_folder(table) / f"{kind}-{uuid.uuid4()}{suffix}"
+        path = self.side_folder(table) / f"{kind}-{own_uuid()}{suffix}"
         with path.open("xb") as file:
             file.write(content)
             file.flush()
@@ -305,30 +241,11 @@ class Catalog:
         return self.warehouse / name
 
 
-def location(path: Path) -> str:
-    """A path as Iceberg writes it. Not percent-encoded: its readers take the text as it stands."""
-    return f"file://{path}"
-
-
-def local_path(location: str) -> str:
-    """A plain path from a location as Iceberg writes it."""
-    return location.removeprefix("file://")
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a scan of a snapshot reads."""
-
-    data: tuple[DataFile, ...]
-    deletes: tuple[str, ...]
-
-
-@contextmanager
-def warehouse_errors(what: str) -> Iterator[None]:
-    """Turn the storage's own errors (no space, read only, damaged) into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        raise WarehouseError(f"{what}: {error.strerror or error}") from error
-    except SQLAlchemyError as error:
-        raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
+def _before(iceberg: IcebergTable, snapshot: IcebergSnapshot) -> IcebergSnapshot | None:
+    """The parent of a snapshot; where that has expired, the newest older one that has not."""
+    if snapshot.parent_snapshot_id is None:
+        return None
+    if parent := iceberg.snapshot_by_id(snapshot.parent_snapshot_id):
+        return parent
+    older = [s for s in iceberg.snapshots() if (s.sequence_number or 0) < (snapshot.sequence_number or 0)]
+    return max(older, key=lambda s: s.sequence_number or 0, default=None)

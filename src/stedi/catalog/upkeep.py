@@ -1,0 +1,77 @@
+"""What keeps a table's folder small: expired snapshots, and files that nothing names any more."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyiceberg.table import Table as IcebergTable
+
+from stedi.catalog.catalog import Catalog
+from stedi.catalog.snapshot import MARK
+from stedi.catalog.storage import local_path
+from stedi.own_files import is_own
+
+
+def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
+    """Forget all snapshots of a table but some (never the current one); returns how many.
+
+    Their files stay until `unnamed_files` finds them.
+    """
+    iceberg = catalog.find(name)
+    if iceberg is None:
+        return 0
+    referenced = {reference.snapshot_id for reference in iceberg.refs().values()}
+    doomed = [s.snapshot_id for s in iceberg.snapshots() if s.snapshot_id not in keep | referenced]
+    if doomed:
+        iceberg.maintenance.expire_snapshots().by_ids(doomed).commit()
+        catalog.look_again(name)
+    return len(doomed)
+
+
+def unnamed_files(catalog: Catalog, name: str) -> list[Path]:
+    """Files in a table's folder that no snapshot, no metadata and no commit names."""
+    iceberg = catalog.find(name)
+    if iceberg is None:
+        return []
+    root = Path(local_path(iceberg.location()))
+    named = set(_named(catalog, iceberg))
+    return sorted(path for path in root.rglob("*") if path.is_file() and path not in named)
+
+
+def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[Path]:
+    yield Path(local_path(iceberg.metadata_location))
+    for entry in iceberg.metadata.metadata_log:
+        yield Path(local_path(entry.metadata_file))
+    for statistics in iceberg.metadata.statistics:
+        yield Path(local_path(statistics.statistics_path))
+    seen: set[str] = set()
+    for snapshot in iceberg.snapshots():
+        yield Path(local_path(snapshot.manifest_list))
+        recorded = json.loads((snapshot.summary.additional_properties if snapshot.summary else {}).get(MARK, "{}"))
+        for side_file in (*recorded.get("rejects", ()), *((recorded["ledger"],) if "ledger" in recorded else ())):
+            yield catalog.side_path(side_file)
+        for manifest in snapshot.manifests(iceberg.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            yield Path(local_path(manifest.manifest_path))
+            for item in manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True):
+                yield Path(local_path(item.data_file.file_path))
+
+
+def made_by_us(path: Path) -> bool:
+    """Whether this program made a file that nothing names: by its name, or by what a table's metadata says last.
+
+    Metadata whose last snapshot is another writer's may be about to be committed.
+    """
+    if is_own(path):
+        return True
+    if not path.name.endswith(".metadata.json"):
+        return False
+    try:
+        metadata = json.loads(path.read_bytes())
+        current = metadata.get("current-snapshot-id")
+        last = next((s for s in metadata.get("snapshots", ()) if s["snapshot-id"] == current), None)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return last is None or MARK in last.get("summary", {})

@@ -1,0 +1,187 @@
+"""Prove that the tables hold what they should: rebuilt, they are the same, and no promise is broken.
+
+The rebuild reads the landing files and the landing tables anew, in a folder that is thrown away.
+The invariants are asked of the tables in their own words, apart from the queries that made them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from stedi.catalog import Catalog, warehouse_errors
+from stedi.config import Settings
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.errors import WarehouseError
+from stedi.history import latest_run
+from stedi.identity import person, pseudonym
+from stedi.landing import FEEDS, quarantine
+from stedi.landing.feed import Feed
+from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
+from stedi.lock import sole_writer
+from stedi.pipeline import pseudonym_key, query_parameters
+from stedi.pipeline.ingest import ledger_of
+from stedi.pipeline.refresh import refresh
+from stedi.pipeline.store import Draft
+from stedi.tables import REFRESHED
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One question to a table: of how many rows it was asked, and how many answered wrong."""
+
+    table: str
+    question: str
+    rows: int
+    wrong: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is nothing wrong."""
+        return self.wrong == 0
+
+
+_LANDING_TABLES = [feed.table.name for feed in FEEDS]
+_RECORDS = f"""
+    SELECT {person("email")} AS person, shareWithResearchAsOfDate IS NOT NULL AS consents,
+        (coalesce(lastUpdateDate, registrationDate), coalesce(registrationDate, lastUpdateDate)) AS moment
+    FROM customer_landing WHERE trim(email) <> ''"""
+# Those whose newest records all consent.
+_CONSENTING = f"""
+    SELECT r.person FROM ({_RECORDS}) AS r
+    JOIN (SELECT person, max(moment) AS newest FROM ({_RECORDS}) AS records GROUP BY person) AS n
+      ON n.person = r.person AND n.newest = r.moment
+    GROUP BY r.person HAVING bool_and(r.consents)"""
+_PSEUDONYM = pseudonym("'customer:' || person")
+_CONSENTING_PSEUDONYMS = f"SELECT {_PSEUDONYM} FROM ({_CONSENTING}) AS consenting"
+_EXPLAINED_PAIRS = f"""
+    SELECT {pseudonym("'customer:' || o.person")} AS customer_pseudonym,
+        {pseudonym("'device:' || o.serialNumber")} AS device_pseudonym,
+        a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
+    FROM device_owner AS o
+    JOIN step_trainer_landing AS s ON s.serialNumber = o.serialNumber
+    JOIN accelerometer_landing AS a ON a.timeStamp = s.sensorReadingTime AND {person('a."user"')} = o.person"""
+
+# Each names a table and gives SQL for the rows that break a promise.
+_INVARIANTS = (
+    *(
+        (name, "rows of people who do not consent", f"SELECT 1 FROM {name} WHERE person NOT IN ({_CONSENTING})")
+        for name in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted")
+    ),
+    (
+        "machine_learning_curated",
+        "rows of people who do not consent",
+        f"SELECT 1 FROM machine_learning_curated WHERE customer_pseudonym NOT IN ({_CONSENTING_PSEUDONYMS})",
+    ),
+    (
+        "machine_learning_curated",
+        "pairs that are not two readings of one person",
+        f"SELECT * FROM machine_learning_curated EXCEPT SELECT * FROM ({_EXPLAINED_PAIRS}) AS explained",
+    ),
+)
+
+
+def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[Finding]:
+    """Compare every table with a full rebuild, every file with its rows, and ask for broken promises.
+
+    Raises:
+        WarehouseError: there is no warehouse, no run has finished in it, or one did not finish.
+        WarehouseBusyError: a run is at work.
+        LandingError: the landing files can't be listed.
+    """
+    with (
+        Catalog(settings.warehouse) as catalog,
+        sole_writer(settings.warehouse),
+        warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
+        TemporaryDirectory(prefix=".verify-", dir=settings.warehouse) as folder,
+        EmbeddedEngine(scratch=Path(folder), memory_limit=settings.memory_limit, threads=settings.threads) as engine,
+    ):
+        run = latest_run(catalog.warehouse)
+        if run is None:
+            raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
+        for table in REFRESHED:
+            snapshot = catalog.snapshot(table.name)
+            if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
+                raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
+        parameters = query_parameters(run.policy, pseudonym_key(settings, may_make=False))
+        engine.set_parameters(parameters)
+        findings: list[Finding] = []
+        for feed in FEEDS:
+            progress(f"reading the files of {feed.name} again")
+            findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
+        draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
+        for table in REFRESHED:
+            progress(f"rebuilding {table.name}")
+            if table.name not in _LANDING_TABLES:
+                refresh(table, draft, engine, "verify", parameters, at_hand={})
+            engine.show(table, draft.files(table.name))
+        for table in (t for t in REFRESHED if t.name not in _LANDING_TABLES):
+            progress(f"comparing {table.name}")
+            actual = engine.show(table, catalog.files(table.name), view=f"actual_{table.name}")
+            question = "rows that a full rebuild does not have, or has besides"
+            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
+        for table in REFRESHED:
+            engine.show(table, catalog.files(table.name))
+        for name, question, broken in _INVARIANTS:
+            progress(f"{name}: {question}")
+            [counted] = engine.select(f"SELECT count(*) AS n FROM ({broken}) AS broken")
+            findings.append(Finding(name, question, engine.rows(name), counted["n"]))
+        return findings
+
+
+def _files(catalog: Catalog, engine: EmbeddedEngine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+    """What every file taken is said to hold, and what every file still there does hold, against the rows."""
+    table, entries = feed.table, ledger_of(catalog, feed.table)
+    engine.show(table, catalog.files(table.name))
+    engine.show(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    taken = pa.table(
+        {
+            "source_file": pa.array(entries, pa.string()),
+            "landed": pa.array([entry.landed for entry in entries.values()], pa.int64()),
+            "quarantined": pa.array([entry.quarantined for entry in entries.values()], pa.int64()),
+        }
+    )
+    with engine.registered("taken", taken):
+        wrong = engine.select(
+            f"""
+            SELECT count(*) AS n FROM taken AS t
+            FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
+            FULL JOIN (
+                SELECT source_file, count(*) AS n FROM quarantine WHERE feed = '{feed.name}' GROUP BY source_file
+            ) AS q USING (source_file)
+            WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
+        )[0]["n"]
+    yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
+    there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
+    with local_copies(there, engine.scratch) as copies:
+        again = engine.ingest(feed, copies)
+        steady = [file.name for file in copies if is_steady(file)]
+    try:
+        names = pa.table({"source_file": pa.array(steady, pa.string())})
+        with engine.registered("steady", names):
+            rows = wrong = 0
+            held = (
+                (table, f"SELECT * FROM {table.name}"),
+                (
+                    quarantine.TABLE,
+                    f"SELECT * FROM quarantine WHERE feed = '{feed.name}'",
+                ),
+            )
+            for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
+                only_steady = "SEMI JOIN steady USING (source_file)"
+                with (
+                    engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
+                    engine.view("found", f"SELECT * FROM {found} {only_steady}"),
+                ):
+                    rows += engine.rows("found")
+                    wrong += engine.unequal(kind, "stands", "found")
+    finally:
+        engine.forget(feed)
+    question = (
+        f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
+    )
+    yield Finding(table.name, question, rows, wrong)

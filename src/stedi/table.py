@@ -64,12 +64,14 @@ class Fact:
 
     `key` and `moment` are SQL over the input's rows; without a moment a change reaches the whole
     key. `columns` are those that the query reads (all when empty). When the table is refreshed the
-    input is read only for the keys and moments that changed.
+    input is read only for the keys and moments that changed. `spelling` names the column that
+    `key` follows from where it has few values, which are then looked up first.
     """
 
     key: str
     moment: str | None = None
     columns: tuple[str, ...] = ()
+    spelling: str | None = None
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ JOIN devices AS d ON d.device_number = s.device_number
     scope=Scope(
         "customer_pseudonym",
         {
-            "step_trainer_trusted": Fact("person", "sensorReadingTime"),
-            "accelerometer_trusted": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z")),
+            "step_trainer_trusted": Fact("person", "sensorReadingTime", spelling="person"),
+            "accelerometer_trusted": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"),
             "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
         key=pseudonym("'customer:' || k"),

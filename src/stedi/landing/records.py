@@ -20,6 +20,8 @@ Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
 
 _CHUNK_BYTES = 1 << 20
+# What is unpacked together with a broken part is lost with it, so little at a time.
+_PACKED_BYTES = 1 << 12
 # Enough for a first record, of whatever feed.
 _FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
@@ -91,8 +93,7 @@ class _Gunzip:
     """The content of a gzip file, up to where it is broken: Python's own reader drops what it read just before."""
 
     def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._packed, self._member = raw, b"", zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self._is_inside = True
+        self._raw, self._packed, self._member = raw, b"", _unpacker()
 
     def read(self, size: int) -> bytes:
         """At most so many bytes; none at the end.
@@ -100,21 +101,25 @@ class _Gunzip:
         Raises:
             zlib.error: the file is broken from here on.
         """
-        while True:
+        while packed := self._packed or self._raw.read(_PACKED_BYTES):
             if self._member.eof:
                 # Files may be joined, and padded with zeros.
-                self._packed = self._member.unused_data.lstrip(b"\0")
-                self._member, self._is_inside = zlib.decompressobj(zlib.MAX_WBITS | 16), False
-            self._packed = self._packed or self._raw.read(_CHUNK_BYTES)
-            if not self._packed:
-                if self._is_inside:
-                    raise zlib.error("the file ends within its content")
-                return b""
-            self._is_inside = True
-            content = self._member.decompress(self._packed, size)
-            self._packed = self._member.unconsumed_tail
+                self._packed = packed.lstrip(b"\0")
+                if self._packed:
+                    self._member = _unpacker()
+                continue
+            content = self._member.decompress(packed, size)
+            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if content:
                 return content
+        content = b"" if self._member.eof else self._member.decompress(b"", size)
+        if not content and not self._member.eof:
+            raise zlib.error("the file ends within its content")
+        return content
+
+
+def _unpacker() -> "zlib._Decompress":
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)  # with the header and the checksum of gzip
 
 
 class _Text:

@@ -84,7 +84,9 @@ FROM readings AS r JOIN spans AS s
     scope=Scope(
         "person",
         {
-            "accelerometer_landing": Fact(person('"user"'), "timeStamp", ("user", "timeStamp", "x", "y", "z")),
+            "accelerometer_landing": Fact(
+                person('"user"'), "timeStamp", ("user", "timeStamp", "x", "y", "z"), spelling="user"
+            ),
             "customer_trusted": Dimension("SELECT person AS k FROM {changed}", ("person", "email")),
             "consent_history": Dimension("SELECT person AS k FROM {changed}"),
         },

@@ -152,7 +152,9 @@ FROM judged
                 "WHERE sensorReadingTime IN (SELECT timeStamp FROM {changed} AS changed)",
                 ("user", "timeStamp"),
             ),
-            "step_trainer_landing": Fact("serialNumber", columns=("serialNumber", "sensorReadingTime")),
+            "step_trainer_landing": Fact(
+                "serialNumber", columns=("serialNumber", "sensorReadingTime"), spelling="serialNumber"
+            ),
         },
     ),
 )

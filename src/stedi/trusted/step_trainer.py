@@ -76,7 +76,10 @@ FROM readings AS r JOIN spans AS s
         "serialNumber",
         {
             "step_trainer_landing": Fact(
-                "serialNumber", "sensorReadingTime", ("sensorReadingTime", "serialNumber", "distanceFromObject")
+                "serialNumber",
+                "sensorReadingTime",
+                ("sensorReadingTime", "serialNumber", "distanceFromObject"),
+                spelling="serialNumber",
             ),
             "device_owner": Dimension("SELECT serialNumber AS k FROM {changed}", ("serialNumber", "person")),
             "customers_curated": Dimension(_DEVICES_OF_CHANGED, ("person",)),

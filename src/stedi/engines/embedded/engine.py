@@ -122,7 +122,7 @@ class EmbeddedEngine(Session):
                 # Queries read an input several times; in scope there is little of it.
                 narrowed = f"narrowed_{change.table.name}"
                 source = f"(SELECT {_names(change.table, reach.columns)} FROM ({rows(change.table, change.now)}))"
-                found = _in_scope(reached, source, reach.key, reach.moment, "k")
+                found = self._in_scope(reached, source, reach.key, reach.moment, reach.spelling)
                 self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(narrowed)} AS {found}")
                 self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS FROM {quoted(narrowed)}")
         candidate = self.compute(table, self.query(table))
@@ -130,8 +130,10 @@ class EmbeddedEngine(Session):
             self.show(change.table, change.now)
             self.drop(f"narrowed_{change.table.name}")
         current = f"current_{table.name}"
-        moment = quoted(table.day) if table.day else None
-        found = _in_scope(reached, rows_with_file(files), quoted(scope.column), moment, bound(scope.key))
+        if scope.key != "k":
+            self._respell_scope(bound(scope.key))
+        moment, spelling = (quoted(table.day), scope.column) if table.day else (None, None)
+        found = self._in_scope(reached, rows_with_file(files), quoted(scope.column), moment, spelling)
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS {found}")
         return candidate, current
 
@@ -156,6 +158,40 @@ class EmbeddedEngine(Session):
         [(first_ms, last_ms)] = self.sql("SELECT min(t), max(t) FROM scope_moments")
         return _Reached(self.rows("scope_keys"), first_ms, last_ms)
 
+    def _respell_scope(self, key: str) -> None:
+        """Let the scope name keys as the table does; each key is worked out once, however many moments it has."""
+        self.sql(
+            f"CREATE OR REPLACE TEMP TABLE scope_spellings AS SELECT k, {key} AS spelled "
+            "FROM (SELECT k FROM scope_keys UNION SELECT k FROM scope_moments) AS keys"
+        )
+        for relation, more in (("scope_keys", ""), ("scope_moments", ", t")):
+            self.sql(
+                f"CREATE OR REPLACE TEMP TABLE {relation} AS "
+                f"SELECT spelled AS k{more} FROM {relation} JOIN scope_spellings USING (k)"
+            )
+
+    def _in_scope(self, reached: _Reached, source: str, key: str, moment: str | None, spelling: str | None) -> str:
+        """SQL for those of some rows whose key, or key and moment, is in scope; to be run before the next is asked for."""
+        parts = []
+        if reached.keys:
+            wanted = f"{key} IN (SELECT k FROM scope_keys)"
+            if spelling is not None:
+                # The reader skips rows for values that it knows, not for expressions.
+                self.sql(
+                    "CREATE OR REPLACE TEMP TABLE scope_values AS "
+                    f"SELECT DISTINCT {quoted(spelling)} AS v FROM {source} AS rows WHERE {wanted}"
+                )
+                wanted = f"{quoted(spelling)} IN (SELECT v FROM scope_values)"
+            parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {wanted}")
+        if moment is not None and reached.first_ms is not None:
+            # The span lets the reader skip what lies outside it.
+            within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {reached.first_ms} AND {reached.last_ms}"
+            parts.append(
+                f"SELECT rows.* FROM ({within}) AS rows "
+                f"SEMI JOIN scope_moments ON {key} = scope_moments.k AND {moment} = scope_moments.t"
+            )
+        return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
+
     def unequal(self, table: Table, one: str, other: str) -> int:
         """How many rows stand in one of two relations and not in the other; equal rows count as often as they stand."""
         names = columns(table)
@@ -166,8 +202,8 @@ class EmbeddedEngine(Session):
         )
         if digests[0] == digests[1]:
             return 0
-        left, right = (f"SELECT {names} FROM {quoted(relation)}" for relation in (one, other))
-        return int(self.sql(f"SELECT count(*) FROM ({_either_way(left, right)})")[0][0])
+        balance = _balance(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
+        return int(self.sql(f"SELECT sum(abs(n))::BIGINT FROM ({balance})")[0][0])
 
     def read_current(self, table: Table, files: DataFiles) -> str:
         """All rows of a table as it stands, with the file of each; returns the relation's name."""
@@ -183,10 +219,12 @@ class EmbeddedEngine(Session):
         """
         added, removed = map(quoted, moved_rows(table))
         names = columns(table)
-        now = f"SELECT {names} FROM {quoted(current)}"
-        wanted = f"SELECT {names} FROM {quoted(candidate)}"
-        self.sql(f"CREATE OR REPLACE TEMP TABLE {added} AS {wanted} EXCEPT ALL {now}")
-        self.sql(f"CREATE OR REPLACE TEMP TABLE {removed} AS {now} EXCEPT ALL {wanted}")
+        balance = _balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE balance AS {balance}")
+        for relation, times in ((added, "n"), (removed, "-n")):
+            repeated = f"SELECT {names}, unnest(range({times})) FROM balance WHERE {times} > 0"
+            self.sql(f"CREATE OR REPLACE TEMP TABLE {relation} AS SELECT {names} FROM ({repeated}) AS repeated")
+        self.drop("balance")
         went = self.rows(moved_rows(table)[1])
         touched: list[str] = []
         if went:
@@ -272,22 +310,6 @@ def moved_rows(table: Table) -> tuple[str, str]:
     return f"added_{table.name}", f"removed_{table.name}"
 
 
-def _in_scope(reached: _Reached, source: str, key: str, moment: str | None, scope_key: str) -> str:
-    """SQL for those of some rows whose key, or key and moment, is in scope."""
-    parts = []
-    if reached.keys:
-        parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {key} IN (SELECT {scope_key} FROM scope_keys)")
-    if moment is not None and reached.first_ms is not None:
-        # The span lets the reader skip what lies outside it.
-        within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {reached.first_ms} AND {reached.last_ms}"
-        moments = f"(SELECT {scope_key} AS scope_key, t AS scope_moment FROM scope_moments) AS moments"
-        parts.append(
-            f"SELECT rows.* FROM ({within}) AS rows "
-            f"SEMI JOIN {moments} ON {key} = moments.scope_key AND {moment} = moments.scope_moment"
-        )
-    return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
-
-
 def _names(table: Table, names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names or table.column_names)
 
@@ -296,19 +318,23 @@ def _changed_rows(change: Change, names: Sequence[str]) -> str:
     """SQL for the rows of an input that came or went since its table last read it."""
     shown = _names(change.table, names)
     if change.is_at_hand:
-        came, went = (f"SELECT {shown} FROM {quoted(relation)}" for relation in moved_rows(change.table))
-        return _either_way(came, went)
+        came, went = (f"SELECT * FROM {quoted(relation)}" for relation in moved_rows(change.table))
+        return f"SELECT {shown} FROM ({_balance(shown, came, went)})"
     before, now = change.before, change.now
     # Deletes take rows out of files that stay, so only files under the same deletes hold the same rows.
     kept = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
     came_files = DataFiles(tuple(path for path in now.paths if path not in kept), now.deletes)
     went_files = DataFiles(tuple(path for path in before.paths if path not in kept), before.deletes)
-    came = f"SELECT {shown} FROM ({rows(change.table, came_files)}) AS came"
+    came = rows(change.table, came_files)
     if not went_files:
-        return came
-    return _either_way(came, f"SELECT {shown} FROM ({rows(change.table, went_files)}) AS went")
+        return f"SELECT {shown} FROM ({came}) AS came"
+    return f"SELECT {shown} FROM ({_balance(shown, came, rows(change.table, went_files))})"
 
 
-def _either_way(came: str, went: str) -> str:
-    """SQL for the rows that stand in one of two relations more often than in the other."""
-    return f"({came} EXCEPT ALL {went}) UNION ALL ({went} EXCEPT ALL {came})"
+def _balance(names: str, one: str, other: str) -> str:
+    """SQL for the rows that stand in one of two queries more often than in the other, and `n`, how much more.
+
+    One pass over both, where EXCEPT ALL in both directions takes four times as long.
+    """
+    both = f"SELECT {names}, 1 AS n FROM ({one}) AS one UNION ALL SELECT {names}, -1 AS n FROM ({other}) AS other"
+    return f"SELECT {names}, sum(n)::BIGINT AS n FROM ({both}) AS both_queries GROUP BY {names} HAVING sum(n) <> 0"

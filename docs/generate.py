@@ -1,12 +1,21 @@
-"""Write the generated pages: the data dictionary, from the tables' declarations."""
+"""Write the generated pages: the picture of the flow, the data dictionary, the commands, the settings."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from flow_picture import picture
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typer.main import get_command
+
+from stedi.cli import app
+from stedi.config import Settings
 from stedi.quality import checks
 from stedi.table import Table
 from stedi.tables import ALL
 
-PAGE = Path(__file__).with_name("tables.md")
+ROOT = Path(__file__).parents[1]
 
 
 def _cell(text: str) -> str:
@@ -39,7 +48,7 @@ def _section(table: Table) -> str:
 
 
 def data_dictionary() -> str:
-    """The whole page."""
+    """Every table, from its declaration."""
     head = (
         "# Tables\n\n"
         "Written by `make docs` from the declarations in `src/stedi/`; do not edit by hand.\n"
@@ -49,5 +58,68 @@ def data_dictionary() -> str:
     return head + "\n".join(_section(table) for table in ALL)
 
 
+def _parameters(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        shown = (
+            " / ".join(parameter.opts)
+            if parameter.param_type_name == "option"
+            else parameter.metavar or parameter.name.upper()
+        )
+        yield f"| `{_cell(shown)}` | {_cell(parameter.help or '')} |"
+
+
+def commands() -> str:
+    """Every command, from its help."""
+    program: Any = get_command(app)
+    parts = [
+        "# Commands\n\nWritten by `make docs` from the program's help; do not edit by hand.\n",
+        "## Options of every command\n\nGiven before the command: `stedi --json run`.\n",
+        "\n".join(("| option | |", "|---|---|", *_parameters(program))) + "\n",
+    ]
+    for name, command in sorted(program.commands.items()):
+        rows = list(_parameters(command))
+        parts.append(f"## stedi {name}\n\n{(command.help or '').strip()}\n")
+        if rows:
+            parts.append("\n".join(("| | |", "|---|---|", *rows)) + "\n")
+    return "\n".join(parts)
+
+
+def example_settings() -> str:
+    """Every setting with its default, commented out where it has none."""
+    top = [line for name, field in Settings.model_fields.items() for line in _setting(name, field)]
+    sections = [
+        line
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.default, BaseModel)
+        for line in ("", f"[{name}]", *(li for n, f in type(field.default).model_fields.items() for li in _setting(n, f)))
+    ]
+    head = [
+        "# Every setting of STEDI with its default: copy to stedi.toml.",
+        "# Written by `make docs`; do not edit by hand.",
+        "",
+    ]
+    return "\n".join((*head, *top, *sections)) + "\n"
+
+
+def _setting(name: str, field: FieldInfo) -> Iterator[str]:
+    if isinstance(field.default, BaseModel):
+        return
+    yield f"# {field.description}"
+    yield f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
+
+
+def _toml(value: Any) -> str:
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+PAGES = {
+    "docs/flow.svg": picture,
+    "docs/tables.md": data_dictionary,
+    "docs/commands.md": commands,
+    "stedi.example.toml": example_settings,
+}
+
+
 if __name__ == "__main__":
-    PAGE.write_text(data_dictionary(), encoding="utf-8")
+    for page, text in PAGES.items():
+        (ROOT / page).write_text(text(), encoding="utf-8")

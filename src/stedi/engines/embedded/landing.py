@@ -215,7 +215,7 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
     places = literals("$." + key for key, field in zip(keys, feed.fields, strict=True) if field.kind != "text")
     numbers = f"json_extract_string(json, [{places}])"
     tests.append(
-        "CASE WHEN contains(json, '_') OR contains(json, '+') OR contains(json, '\\') THEN "
+        "CASE WHEN contains(json, '_') OR contains(json, '+-') OR contains(json, '\\') THEN "
         f"len(list_filter({numbers}, lambda text: contains(text, '_') OR contains(text, '+-'))) = 0 ELSE true END"
     )
     for key, field in zip(keys, feed.fields, strict=True):

@@ -1,0 +1,264 @@
+"""Whatever arrives in whatever order, and however often runs die: the tables equal a full rebuild.
+
+Hypothesis makes up sequences of what can happen to a lake. A model remembers the content last
+taken of every landing file; a fresh lake that gets just these files has to hold the same rows.
+`STEDI_STATEFUL_EXAMPLES=500` tries more sequences than the default, and others each time.
+"""
+
+import gzip
+import json
+import os
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from stedi.config import Settings
+from stedi.maintain import maintain
+from stedi.pipeline import RunReport
+from stedi.table import with_ancestors
+from stedi.tables import BY_NAME
+from tests.compare import DERIVED, NAMES, Died, commits, contents, done, found_wrong, opened, rule_counts, tree
+from tests.conftest import Lake, Record, customer, distance, reading
+
+DAY = 86_400_000
+# Few of everything, so that things coincide. Readings lie before, between and after the moments
+# at which customers change, and on three days.
+MOMENTS = (10, 20, 30, 31, 40, DAY - 1, DAY, DAY + 20, 2 * DAY + 5)
+CHANGED = (5, 20, 31, DAY, DAY + 10, 2 * DAY)
+SERIALS = ("s1", "s2", "s3", "s4")
+FEEDS = ("customer", "accelerometer", "step_trainer")
+
+moments = st.sampled_from(MOMENTS)
+serials = st.sampled_from(SERIALS)
+people = st.sampled_from("abcdef")
+addresses = st.builds(str.format, st.sampled_from(["{}@x", "{}@x", "{}@X", " {}@x "]), people)
+customers = st.builds(
+    customer,
+    addresses | st.none(),
+    st.sampled_from(CHANGED),
+    shares=st.sampled_from((None, 1, *CHANGED)),
+    serial=serials | st.none(),
+    registrationDate=st.sampled_from((None, 1, 2)),
+    birthDay=st.sampled_from((None, "1990-01-01", "0967-01-01")),
+)
+readings = st.builds(reading, addresses, moments, st.sampled_from((0.0, 1.0)))
+distances = st.builds(distance, serials, moments, st.sampled_from((100, 200, -1)))
+RECORDS = {"customer": customers, "accelerometer": readings, "step_trainer": distances}
+LAYOUTS = ("lines", "crlf", "together", "array", "commas", "gzip", "mark", "cut off", "broken", "none")
+layouts = st.sampled_from(("lines",) * 6 + LAYOUTS)
+numbers = st.integers(0, 99)
+
+
+def laid_out(records: Sequence[Record], layout: str) -> bytes:
+    """Records as one of many systems writes them."""
+    texts = [json.dumps(record) for record in records]
+    lines = "\n".join(texts)
+    return {
+        "lines": lambda: lines.encode(),
+        "crlf": lambda: "\r\n".join(texts).encode(),
+        "together": lambda: "".join(texts).encode(),
+        "array": lambda: f"[{', '.join(texts)}]".encode(),
+        "commas": lambda: ",\n".join([*texts, ""]).encode(),
+        "gzip": lambda: gzip.compress(lines.encode(), mtime=0),
+        "mark": lambda: lines.encode("utf-8-sig"),
+        "cut off": lambda: lines[:-3].encode(),
+        "broken": lambda: f'{{}}\nno json\n{lines}\n{{"email": [1], "user": 5, "serialNumber": "s1"}}'.encode(),
+        "none": lambda: b"",
+    }[layout]()
+
+
+class LakeMachine(RuleBasedStateMachine):
+    """A lake, and a model of the landing files: what is there, and what was last taken of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = TemporaryDirectory()
+        self.folder = Path(self._folder.name)
+        self.lake = Lake(self.folder)
+        self.lake.settings = self.lake.settings.model_copy(update={"maintain_every": 3, "keep_runs": 2})
+        self.there: dict[str, bytes] = {}
+        self.taken: dict[str, bytes] = {}
+        self.numbers = count()
+
+    def teardown(self) -> None:
+        try:
+            # Not after a failure, which this would hide.
+            if sys.exception() is None:
+                self.run_and_check()
+                self.compare_with_fresh_lake(NAMES)
+        finally:
+            self._folder.cleanup()
+
+    # What happens to landing files.
+
+    def _put(self, name: str, content: bytes) -> None:
+        self.lake.land(name, content)
+        self.there[name] = content
+
+    def _pick(self, number: int) -> str:
+        return sorted(self.there)[number % len(self.there)]
+
+    @rule(data=st.data(), feed=st.sampled_from(FEEDS), layout=layouts)
+    def land_a_file(self, data: st.DataObject, feed: str, layout: str) -> None:
+        records: list[Record] = data.draw(st.lists(RECORDS[feed], min_size=1, max_size=4))
+        self._put(f"{feed}/{next(self.numbers)}.json", laid_out(records, layout))
+
+    @rule(person=people, serial=serials, at=st.sets(moments, min_size=3, max_size=5))
+    def walk(self, person: str, serial: str, at: set[int]) -> None:
+        """Readings of a phone and a device that coincide: evidence of who owns the device."""
+        number = next(self.numbers)
+        self._put(f"accelerometer/{number}.json", laid_out([reading(f"{person}@x", t) for t in sorted(at)], "lines"))
+        self._put(f"step_trainer/{number}.json", laid_out([distance(serial, t) for t in sorted(at)], "lines"))
+
+    @rule(person=people, at=st.sampled_from(CHANGED), shares=st.sampled_from((None, 1, 20)), serial=serials)
+    def consent_changes(self, person: str, at: int, shares: int | None, serial: str) -> None:
+        self._put(
+            f"customer/{next(self.numbers)}.json",
+            laid_out([customer(f"{person}@x", at, shares=shares, serial=serial)], "lines"),
+        )
+
+    @rule(person=people)
+    def newest_records_disagree(self, person: str) -> None:
+        both = [customer(f"{person}@x", CHANGED[-1], shares=shares) for shares in (None, 20)]
+        self._put(f"customer/{next(self.numbers)}.json", laid_out(both, "lines"))
+
+    @precondition(lambda self: self.there)
+    @rule(data=st.data(), number=numbers, layout=layouts)
+    def change_a_file(self, data: st.DataObject, number: int, layout: str) -> None:
+        name = self._pick(number)
+        records: list[Record] = data.draw(st.lists(RECORDS[name.partition("/")[0]], max_size=3))
+        self._put(name, laid_out(records, layout))
+
+    @precondition(lambda self: self.there)
+    @rule(number=numbers)
+    def delete_a_file(self, number: int) -> None:
+        name = self._pick(number)
+        (self.lake.landing / name).unlink()
+        del self.there[name]
+
+    @precondition(lambda self: self.there)
+    @rule(number=numbers)
+    def deliver_a_file_again(self, number: int) -> None:
+        name = self._pick(number)
+        self._put(f"{name.partition('/')[0]}/{next(self.numbers)}.json", self.there[name])
+
+    # What the program does.
+
+    def _run(self, die_at: int = 0, after: bool = False, **options: Any) -> RunReport | None:
+        """One run, dead or alive; the model learns of what was taken."""
+        report = None
+        with commits(die_at=die_at, after=after) as committed:
+            try:
+                report = self.lake.run(**options)
+            except Died:
+                pass
+        for feed in FEEDS:
+            if f"{feed}_landing" in committed:
+                self.taken |= {name: content for name, content in self.there.items() if name.startswith(f"{feed}/")}
+        return report
+
+    def run_and_check(self, **options: Any) -> RunReport:
+        report = self._run(**options)
+        assert report is not None
+        assert not report.failed
+        assert {name: self.taken[name] for name in self.there} == self.there
+        assert found_wrong(self.lake) == []
+        return report
+
+    @rule()
+    def run(self) -> None:
+        self.run_and_check()
+
+    @rule(name=st.sampled_from(DERIVED))
+    def run_selected(self, name: str) -> None:
+        """Only the selected tables are up to date then."""
+        assert self._run(select=[name]) is not None
+        selected = with_ancestors([name], BY_NAME) & set(DERIVED)
+        assert [finding for finding in found_wrong(self.lake) if finding.table in selected] == []
+
+    @rule()
+    def plan_and_run(self) -> None:
+        before = tree(self.folder)
+        plan = self.lake.run(dry_run=True)
+        assert tree(self.folder) == before
+        report = self.run_and_check()
+        assert done(plan) == done(report)
+        assert (plan.files, plan.quarantined) == (report.files, report.quarantined)
+        assert plan.outside_consent == report.outside_consent
+        assert plan.rules == report.rules
+
+    @rule()
+    def switch_policy(self) -> None:
+        other = "reading" if self.lake.settings.consent.policy == "customer" else "customer"
+        changed = Settings.model_validate(self.lake.settings.model_dump() | {"consent": {"policy": other}})
+        self.lake.settings = changed
+        self.run_and_check()
+
+    @rule()
+    def refresh_everything(self) -> None:
+        self.run_and_check(full_refresh=True)
+
+    @rule()
+    def read_all_files_again(self) -> None:
+        self.run_and_check(reingest=True)
+
+    @precondition(lambda self: (self.lake.settings.warehouse / "runs").exists())
+    @rule(number=st.integers(1, 16), after=st.booleans())
+    def a_run_dies(self, number: int, after: bool) -> None:
+        """Readers see nothing of it."""
+        before = contents(self.lake)
+        if self._run(die_at=number, after=after) is None:
+            assert contents(self.lake) == before
+
+    @precondition(lambda self: (self.lake.settings.warehouse / "runs").exists())
+    @rule(number=st.integers(0, 6), after=st.booleans())
+    def upkeep(self, number: int, after: bool) -> None:
+        """It may die as well; readers see nothing of it."""
+        before = contents(self.lake)
+        with commits(die_at=number, after=after):
+            try:
+                maintain(self.lake.settings)
+            except Died:
+                pass
+        assert contents(self.lake) == before
+
+    @precondition(lambda self: (self.lake.settings.warehouse / "runs").exists())
+    @rule(name=st.sampled_from([name for name in DERIVED if name != "quarantine"]), before=moments)
+    def another_writer_deletes_rows(self, name: str, before: int) -> None:
+        times = {"accelerometer_trusted": "timeStamp", "machine_learning_curated": "timeStamp"}
+        times |= {"step_trainer_trusted": "sensorReadingTime", "consent_history": "consented_from_ms"}
+        people_or_devices = "serialNumber < 's3'" if name == "device_owner" else "person < 'c@x'"
+        with opened(self.lake, name) as table:
+            table.delete(f"{times[name]} < {before}" if name in times else people_or_devices)
+        self.run_and_check()
+
+    def compare_with_fresh_lake(self, tables: Sequence[str]) -> None:
+        folder = self.folder / "fresh"
+        folder.mkdir()
+        fresh = Lake(folder, policy=self.lake.settings.consent.policy)
+        for name, content in self.taken.items():
+            fresh.land(name, content)
+        fresh.run()
+        assert contents(self.lake, tables) == contents(fresh, tables)
+        assert rule_counts(self.lake, tables) == rule_counts(fresh, tables)
+
+
+EXAMPLES = os.environ.get("STEDI_STATEFUL_EXAMPLES")
+TestLakeMachine = LakeMachine.TestCase
+TestLakeMachine.settings = settings(
+    max_examples=int(EXAMPLES or 15),
+    stateful_step_count=25 if EXAMPLES else 12,
+    derandomize=EXAMPLES is None,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestLakeMachine = pytest.mark.filterwarnings("ignore:Delete operation did not match any records")(TestLakeMachine)

@@ -49,10 +49,10 @@ FEED = Feed(
         ),
         # No one alive was born before 1900; the public landing set has birthdays from 967.
         Rule(
-            "plausible_birthday",
+            "birthday_plausible",
             "warn",
-            "a date of birth lies between 1900 and the record's own time",
-            where="birthDay IS NOT NULL AND birthDay < '1900-01-01'",
+            "nobody alive was born before 1900",
+            where="birthDay < '1900-01-01'",
         ),
     ),
 )

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stedi.engines.embedded.landing import Ingested, LandingReader
+from stedi.engines.embedded.scope import Change, Reach, balance, moved_rows, names_of
 from stedi.engines.embedded.session import Session
 from stedi.engines.embedded.sql import SQL_TYPES, bound, columns, literal, literals, quoted, rows, rows_with_file
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
 from stedi.own_files import OWN_SUFFIX, own_uuid
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, Dimension, Fact, Scope, Table
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Fact, Scope, Table
 
 # Athena and Spark read files of a few hundred megabytes best.
 _TARGET_FILE = "256MB"
@@ -24,35 +25,12 @@ _COMPRESSION = dict.fromkeys(("trusted", "curated", "operations"), "zstd, COMPRE
 
 
 @dataclass(frozen=True)
-class Change:
-    """An input of a table: the files that it consists of, and those when the table last read it.
-
-    `is_at_hand` says that the rows that came and went since then are those that the engine's
-    last `difference` of the input found.
-    """
-
-    table: Table
-    now: DataFiles
-    before: DataFiles
-    is_at_hand: bool = False
-
-
-@dataclass(frozen=True)
 class Difference:
     """How a table's candidate rows differ from its current ones: how many rows, and in which of its files."""
 
     added: int
     removed: int
     touched_files: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Reached:
-    """What changes reach: how many whole keys, and the span of the single moments of others (None: none)."""
-
-    keys: int
-    first_ms: int | None
-    last_ms: int | None
 
 
 class EmbeddedEngine(Session):
@@ -115,14 +93,15 @@ class EmbeddedEngine(Session):
 
         Returns the relations of the candidate rows and of the table's current rows in that scope.
         """
-        reached = self._find_scope(scope, changes)
+        within = Reach(self)
+        within.find(scope, changes)
         for change in changes:
             reach = scope.inputs[change.table.name]
             if isinstance(reach, Fact):
                 # Queries read an input several times; in scope there is little of it.
                 narrowed = f"narrowed_{change.table.name}"
-                source = f"(SELECT {_names(change.table, reach.columns)} FROM ({rows(change.table, change.now)}))"
-                found = self._in_scope(reached, source, reach.key, reach.moment, reach.spelling)
+                source = f"(SELECT {names_of(change.table, reach.columns)} FROM ({rows(change.table, change.now)}))"
+                found = within.rows_within(source, reach.key, reach.moment, reach.spelling)
                 self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(narrowed)} AS {found}")
                 self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS FROM {quoted(narrowed)}")
         candidate = self.compute(table, self.query(table))
@@ -131,66 +110,11 @@ class EmbeddedEngine(Session):
             self.drop(f"narrowed_{change.table.name}")
         current = f"current_{table.name}"
         if scope.key != "k":
-            self._respell_scope(bound(scope.key))
+            within.respell(bound(scope.key))
         moment, spelling = (quoted(table.day), scope.column) if table.day else (None, None)
-        found = self._in_scope(reached, rows_with_file(files), quoted(scope.column), moment, spelling)
+        found = within.rows_within(rows_with_file(files), quoted(scope.column), moment, spelling)
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(current)} AS {found}")
         return candidate, current
-
-    def _find_scope(self, scope: Scope, changes: Sequence[Change]) -> _Reached:
-        """Gather the keys, and the single moments of other keys, that changes of the inputs reach."""
-        self.sql("CREATE OR REPLACE TEMP TABLE scope_keys (k VARCHAR)")
-        self.sql("CREATE OR REPLACE TEMP TABLE scope_moments (k VARCHAR, t BIGINT)")
-        for change in changes:
-            reach = scope.inputs[change.table.name]
-            changed = f"({_changed_rows(change, reach.columns)})"
-            if isinstance(reach, Dimension):
-                self.sql(f"INSERT INTO scope_keys {reach.keys.replace('{changed}', changed)}")
-            elif reach.moment is None:
-                self.sql(f"INSERT INTO scope_keys SELECT {reach.key} FROM {changed} AS changed")
-            else:
-                self.sql(f"INSERT INTO scope_moments SELECT {reach.key}, {reach.moment} FROM {changed} AS changed")
-        self.sql("CREATE OR REPLACE TEMP TABLE scope_keys AS SELECT DISTINCT k FROM scope_keys WHERE k IS NOT NULL")
-        self.sql(
-            "CREATE OR REPLACE TEMP TABLE scope_moments AS SELECT DISTINCT k, t FROM scope_moments "
-            "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)"
-        )
-        [(first_ms, last_ms)] = self.sql("SELECT min(t), max(t) FROM scope_moments")
-        return _Reached(self.rows("scope_keys"), first_ms, last_ms)
-
-    def _respell_scope(self, key: str) -> None:
-        """Let the scope name keys as the table does; each key is worked out once, however many moments it has."""
-        self.sql(
-            f"CREATE OR REPLACE TEMP TABLE scope_spellings AS SELECT k, {key} AS spelled "
-            "FROM (SELECT k FROM scope_keys UNION SELECT k FROM scope_moments) AS keys"
-        )
-        for relation, more in (("scope_keys", ""), ("scope_moments", ", t")):
-            self.sql(
-                f"CREATE OR REPLACE TEMP TABLE {relation} AS "
-                f"SELECT spelled AS k{more} FROM {relation} JOIN scope_spellings USING (k)"
-            )
-
-    def _in_scope(self, reached: _Reached, source: str, key: str, moment: str | None, spelling: str | None) -> str:
-        """SQL for those of some rows whose key, or key and moment, is in scope; to be run before the next is asked for."""
-        parts = []
-        if reached.keys:
-            wanted = f"{key} IN (SELECT k FROM scope_keys)"
-            if spelling is not None:
-                # The reader skips rows for values that it knows, not for expressions.
-                self.sql(
-                    "CREATE OR REPLACE TEMP TABLE scope_values AS "
-                    f"SELECT DISTINCT {quoted(spelling)} AS v FROM {source} AS rows WHERE {wanted}"
-                )
-                wanted = f"{quoted(spelling)} IN (SELECT v FROM scope_values)"
-            parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {wanted}")
-        if moment is not None and reached.first_ms is not None:
-            # The span lets the reader skip what lies outside it.
-            within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {reached.first_ms} AND {reached.last_ms}"
-            parts.append(
-                f"SELECT rows.* FROM ({within}) AS rows "
-                f"SEMI JOIN scope_moments ON {key} = scope_moments.k AND {moment} = scope_moments.t"
-            )
-        return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
 
     def unequal(self, table: Table, one: str, other: str) -> int:
         """How many rows stand in one of two relations and not in the other; equal rows count as often as they stand."""
@@ -202,8 +126,8 @@ class EmbeddedEngine(Session):
         )
         if digests[0] == digests[1]:
             return 0
-        balance = _balance(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
-        return int(self.sql(f"SELECT sum(abs(n))::BIGINT FROM ({balance})")[0][0])
+        uneven = balance(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
+        return int(self.sql(f"SELECT coalesce(sum(abs(n)), 0)::BIGINT FROM ({uneven})")[0][0])
 
     def read_current(self, table: Table, files: DataFiles) -> str:
         """All rows of a table as it stands, with the file of each; returns the relation's name."""
@@ -219,12 +143,12 @@ class EmbeddedEngine(Session):
         """
         added, removed = map(quoted, moved_rows(table))
         names = columns(table)
-        balance = _balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}")
-        self.sql(f"CREATE OR REPLACE TEMP TABLE balance AS {balance}")
+        uneven = balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}")
+        self.sql(f"CREATE OR REPLACE TEMP TABLE uneven AS {uneven}")
         for relation, times in ((added, "n"), (removed, "-n")):
-            repeated = f"SELECT {names}, unnest(range({times})) FROM balance WHERE {times} > 0"
+            repeated = f"SELECT {names}, unnest(range({times})) FROM uneven WHERE {times} > 0"
             self.sql(f"CREATE OR REPLACE TEMP TABLE {relation} AS SELECT {names} FROM ({repeated}) AS repeated")
-        self.drop("balance")
+        self.drop("uneven")
         went = self.rows(moved_rows(table)[1])
         touched: list[str] = []
         if went:
@@ -303,38 +227,3 @@ def _of_sources(sources: Sequence[str]) -> str:
 def _values(table: Table) -> str:
     """The table's columns out of a query `q`, in the declared types."""
     return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
-
-
-def moved_rows(table: Table) -> tuple[str, str]:
-    """The relations of the rows that came and went in the last difference of a table."""
-    return f"added_{table.name}", f"removed_{table.name}"
-
-
-def _names(table: Table, names: Sequence[str]) -> str:
-    return ", ".join(quoted(name) for name in names or table.column_names)
-
-
-def _changed_rows(change: Change, names: Sequence[str]) -> str:
-    """SQL for the rows of an input that came or went since its table last read it."""
-    shown = _names(change.table, names)
-    if change.is_at_hand:
-        came, went = (f"SELECT * FROM {quoted(relation)}" for relation in moved_rows(change.table))
-        return f"SELECT {shown} FROM ({_balance(shown, came, went)})"
-    before, now = change.before, change.now
-    # Deletes take rows out of files that stay, so only files under the same deletes hold the same rows.
-    kept = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
-    came_files = DataFiles(tuple(path for path in now.paths if path not in kept), now.deletes)
-    went_files = DataFiles(tuple(path for path in before.paths if path not in kept), before.deletes)
-    came = rows(change.table, came_files)
-    if not went_files:
-        return f"SELECT {shown} FROM ({came}) AS came"
-    return f"SELECT {shown} FROM ({_balance(shown, came, rows(change.table, went_files))})"
-
-
-def _balance(names: str, one: str, other: str) -> str:
-    """SQL for the rows that stand in one of two queries more often than in the other, and `n`, how much more.
-
-    One pass over both, where EXCEPT ALL in both directions takes four times as long.
-    """
-    both = f"SELECT {names}, 1 AS n FROM ({one}) AS one UNION ALL SELECT {names}, -1 AS n FROM ({other}) AS other"
-    return f"SELECT {names}, sum(n)::BIGINT AS n FROM ({both}) AS both_queries GROUP BY {names} HAVING sum(n) <> 0"

@@ -17,8 +17,8 @@ setup: .venv/.installed  ## create .venv and install the program with its tests
 demo: setup  ## simulate landing files, run the pipeline and show the tables
 	$(STEDI) demo
 
-test: check  ## lint, types and tests
-	.venv/bin/python -m pytest
+test: check  ## lint, types and tests, as many at a time as there are cores
+	.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
 check: setup  ## lint, format and strict types
 	.venv/bin/ruff check .
@@ -28,8 +28,9 @@ check: setup  ## lint, format and strict types
 docs: setup  ## write the generated pages again
 	.venv/bin/python docs/generate.py
 
-bench: setup  ## time a run against a hand-written DuckDB script
+bench: setup  ## time a run against a hand-written DuckDB script, and 1% new data against a full run
 	.venv/bin/python bench/compare.py
+	.venv/bin/python bench/incremental.py
 
 # A fixed key keeps the pictures the same from one making to the next.
 screenshots: export STEDI_PSEUDONYM_KEY = screenshots

@@ -1,20 +1,26 @@
 """What tests compare lakes by: rows as a reader gets them, rule counts, files, and a writer that is not us."""
 
 import hashlib
-import json
+import shutil
+import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table as IcebergTable
 
 from stedi.catalog import Catalog, Snapshot
+from stedi.catalog.snapshot import MARK
+from stedi.engines.embedded import Change, EmbeddedEngine
 from stedi.pipeline import RunReport
-from stedi.table import Table
-from stedi.tables import REFRESHED
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table
+from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import Finding, verify
 from tests.conftest import Lake
 
@@ -70,11 +76,72 @@ def tree(folder: Path) -> dict[str, str]:
 @contextmanager
 def opened(lake: Lake, name: str) -> Iterator[IcebergTable]:
     """A table as another program opens it."""
-    catalog = SqlCatalog("other", uri=f"sqlite:///{lake.settings.warehouse.resolve() / 'catalog.db'}")
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.settings.warehouse.resolve() / 'catalog.db'}")
     try:
         yield catalog.load_table(("stedi", name))
     finally:
         catalog.close()
+
+
+def as_another(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table], *, keeps_mark: bool = False) -> None:
+    """Change a table's rows as another writer does, in new files; with our mark, it passes for us."""
+    with opened(lake, name) as table:
+        rows, folder = change(table.scan().to_arrow()), Path(table.location().removeprefix("file://")) / "data"
+        current = table.current_snapshot()
+        assert current is not None
+        assert current.summary is not None
+        mark = {MARK: current.summary.additional_properties[MARK]} if keeps_mark else {}
+        with table.transaction() as transaction:
+            producer = transaction.update_snapshot(snapshot_properties=mark).overwrite()
+            for task in table.scan().plan_files():
+                producer.delete_data_file(task.file)
+            for part in _by_day(BY_NAME[name], rows):
+                path = folder / f"{uuid.uuid4()}.parquet"
+                pq.write_table(part.cast(table.schema().as_arrow()), path)
+                producer.append_data_file(parquet_file_to_data_file(table.io, table.metadata, f"file://{path}"))
+            producer.commit()
+
+
+def _by_day(table: Table, rows: pa.Table) -> list[pa.Table]:
+    if table.day is None:
+        return [rows] if len(rows) else []
+    days = [moment // MILLISECONDS_A_DAY for moment in rows[table.day].to_pylist()]
+    return [rows.filter(pa.array([each == day for each in days])) for day in sorted(set(days))]
+
+
+class Kept:
+    """A lake that many tests of a module begin with; each may do to it what it likes, but for changing its files."""
+
+    def __init__(self, lake: Lake, folder: Path) -> None:
+        self.lake, self._copy = lake, folder / "copy"
+        self._settings, self._files = lake.settings, set(lake.landing.rglob("*"))
+        shutil.copytree(lake.settings.warehouse, self._copy)
+
+    def put_back(self) -> None:
+        """Make the lake what it was."""
+        self.lake.settings = self._settings
+        for path in set(self.lake.landing.rglob("*")) - self._files:
+            path.unlink()
+        shutil.rmtree(self.lake.settings.warehouse)
+        shutil.copytree(self._copy, self.lake.settings.warehouse)
+
+
+@contextmanager
+def narrowed() -> Iterator[dict[str, int]]:
+    """Collect the tables of which only a part is computed, and how many candidate rows that part has."""
+    found: dict[str, int] = {}
+    real = EmbeddedEngine.compute_scope
+
+    def compute_scope(
+        self: EmbeddedEngine, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]
+    ) -> tuple[str, str]:
+        candidate, current = real(self, table, scope, files, changes)
+        found[table.name] = self.rows(candidate)
+        return candidate, current
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbeddedEngine, "compute_scope", compute_scope)
+        yield found
 
 
 class Died(BaseException):
@@ -107,10 +174,3 @@ def commits(*, die_at: int = 0, after: bool = False) -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Catalog, "commit", commit)
         yield committed
-
-
-def record_of(lake: Lake) -> dict[str, object]:
-    """The record of the newest finished run."""
-    path = max((lake.settings.warehouse / "runs").glob("[0-9]*.json"))
-    recorded: dict[str, object] = json.loads(path.read_text())
-    return recorded

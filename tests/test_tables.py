@@ -134,6 +134,6 @@ def test_readings_pair_only_within_one_person_and_under_pseudonyms(lake: Lake) -
 def test_rules_hold_counts_and_no_personal_data(lake: Lake) -> None:
     lake.land("customer/a.json", [customer("secret@x", 10, shares=10, birthDay="0967-01-01")])
     report = lake.run()
-    [found] = [r for r in report.rules if (r.table, r.rule) == ("customer_landing", "plausible_birthday")]
+    [found] = [r for r in report.rules if (r.table, r.rule) == ("customer_landing", "birthday_plausible")]
     assert (found.checked, found.failed, found.passed) == (1, 1, False)
     assert "secret" not in repr(report)

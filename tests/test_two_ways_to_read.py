@@ -22,35 +22,27 @@ def in_quotes(text: str) -> str:
     return f'"{text}"'
 
 
-BARE = (
-    "0 -0 -0.0 5 -5 1.5 1e3 1E+3 1e-3 0.1 1500000000000.0 1.5e12 253402300799999 253402300800000 9007199254740993 "
-    "18446744073709551616 123456789012345678901234567890 1e400 -1e400 1e-400 4.9e-324 1.7976931348623157e308 1e16 1e22 1e-7"
-).split()
-# Some are no JSON, though the engine's reader takes them.
-NOT_VALUES = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "nan",
-    "inf",
-    "01",
-    "+5",
-    "1.",
-    ".5",
-    "0x1F",
-    "1_0",
-    "True",
-    '"\t"',
-    '"\\ud800"',
+BARE = """
+0 -0 -0.0 5 -5 1.5 1e3 1E+3 1e-3 0.1 1500000000000.0 1.5e12 253402300799999 253402300800000 9007199254740993 1e16 1e22 1e-7
+18446744073709551616 123456789012345678901234567890 1e400 -1e400 1e-400 4.9e-324 1.7976931348623157e308
+""".split()  # noqa: SIM905
+# No JSON, though the engine's reader takes some of them.
+NOT_VALUES = r"""NaN Infinity -Infinity nan inf 01 +5 1. .5 0x1F 1_0 True "\t" "\ud800" """.split()  # noqa: SIM905
+SPELLINGS = [
+    *r"""
+1_0 +5 1. .5 5e3 0x1F NaN inf -inf +-5 -+5 --5 1_000.5 1e5_0 00012 5f 0b1 1e 1,5 _5 5_ 5__0 - . +.5 1e+5 1e+-5 true null
+1\u005f0 \u0035 \u002b-5 \u002b\u002d5 1\/2 \t7\n \u00a05 5\u00a0 \u000b5 \u001c5 \u20035 5\u0000 ١ ５ 1500000000000
+""".split(),  # noqa: SIM905
+    *(" 5 ", "1 2", "- 5", "+ 5"),
 ]
-SPELLINGS = (
-    "1_0 +5 1. .5 5e3 0x1F NaN inf -inf +-5 -+5 --5 1_000.5 1e5_0 00012 5f 0b1 1e 1,5 _5 5_ 5__0 - . +.5 1e+5 1e+-5 true null "
-    "1\\u005f0 \\u0035 \\u002b-5 \\u002b\\u002d5 1\\/2 \\t7\\n \\u00a05 5\\u00a0 \\u000b5 \\u001c5 \\u20035 5\\u0000 ١ ５ 1500000000000"
-).split() + [" 5 ", "1 2", "- 5", "+ 5"]
-TEXTS = (
-    'a@x A@X true false null { } [ {} [1] a,} : x:y a_b a+b \\u0000 a\\u0000b \\ud83d\\ude00 😀 e\\u0301 a\\nb a\\r\\nb a\\"b '
-    'a\\\\b \\"user\\":\\"b \\u00a0 \\u2003x \\u3000 \\u200b \\ufeffx \\u007f \\u0085 \\u1680x a\\u2028b ᚠ 日本 zz ~'
-).split() + ["", " ", "   ", " a@x ", " {a", 'a\\" : \\"b', "a" * 20_000]
+TEXTS = [
+    *r"""
+a@x A@X N n I i Nan nan inf 5 -5 5. +4912345 1e5 true false null { } [ {} [1] a,} : x:y a_b a+b \u0000 a\u0000b 😀
+\ud83d\ude00
+e\u0301 a\nb a\r\nb a\"b a\\b \"user\":\"b \u00a0 \u2003x \u3000 \u200b \ufeffx \u007f \u0085 \u1680x a\u2028b ᚠ 日本 zz ~
+""".split(),  # noqa: SIM905
+    *("", " ", "   ", " a@x ", " 5", " {a", 'a\\" : \\"b', "a" * 20_000),
+]
 SHAPES = ["null", "true", "false", "[]", "{}", "[1,2]", '{"a":1}', '[{"a":[true,1e400]}]', '{"user":"q"}']
 NUMBER_LIKE = st.from_regex(r"[ \t]?[+-]{0,2}[0-9_]{0,3}\.?[0-9_]{0,3}(e[+-]?[0-9_]{0,2})?[ \t]?", fullmatch=True)
 VALUES = st.one_of(

@@ -4,6 +4,7 @@ The system drops the lock when the process ends, however it ends, so nothing can
 """
 
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,3 +30,11 @@ def sole_writer(warehouse: Path) -> Iterator[None]:
         except BlockingIOError:
             raise WarehouseBusyError(f"another run is working on {warehouse}; wait for it to end, then run again") from None
         yield
+
+
+def fresh_scratch(warehouse: Path) -> Path:
+    """An empty folder for what is not kept; the caller holds the warehouse, so what lies there is a dead process's."""
+    scratch = warehouse / ".scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    return scratch

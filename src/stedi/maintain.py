@@ -3,7 +3,6 @@
 Every step is one commit or one removal, so it can die anywhere and be run again.
 """
 
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,11 +10,12 @@ from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.catalog.catalog import DataFileSize
-from stedi.catalog.upkeep import expire, made_by_us, unnamed_files
+from stedi.catalog.upkeep import expire, unnamed_files
 from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.history import drop_runs, latest_run, read_runs, update_latest_run
-from stedi.lock import sole_writer
+from stedi.lock import fresh_scratch, sole_writer
+from stedi.own_files import is_own
 from stedi.table import DataFiles, Table
 from stedi.tables import ALL
 
@@ -60,9 +60,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
         Catalog(settings.warehouse) as catalog,
     ):
-        scratch = catalog.warehouse / ".scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        scratch = fresh_scratch(catalog.warehouse)
         with EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
             return keep_up(catalog, engine, settings.keep_runs, progress)
 
@@ -125,7 +123,7 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
     now = time.time()
     for path in unnamed_files(catalog, table.name):
         status = path.stat()
-        if not made_by_us(path) and now - status.st_mtime < _GRACE_SECONDS:
+        if not is_own(path) and now - status.st_mtime < _GRACE_SECONDS:
             continue
         path.unlink()
         done.files_removed += 1

@@ -20,7 +20,7 @@ from stedi.identity import person, pseudonym
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
-from stedi.lock import sole_writer
+from stedi.lock import fresh_scratch, sole_writer
 from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.ingest import ledger_of
 from stedi.pipeline.refresh import refresh
@@ -97,7 +97,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         Catalog(settings.warehouse) as catalog,
         sole_writer(settings.warehouse),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
-        TemporaryDirectory(prefix=".verify-", dir=settings.warehouse) as folder,
+        TemporaryDirectory(dir=fresh_scratch(settings.warehouse)) as folder,
         EmbeddedEngine(scratch=Path(folder), memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
         run = latest_run(catalog.warehouse)

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
@@ -18,6 +17,7 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import MARK, Snapshot
+from stedi.catalog.sqlite import SqliteCatalog
 from stedi.catalog.storage import local_path, location, warehouse_errors
 from stedi.errors import CatalogMovedError, WarehouseError
 from stedi.own_files import own_uuid
@@ -63,7 +63,7 @@ class Catalog:
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self.warehouse.mkdir(parents=True, exist_ok=True)
             self._seen: dict[str, IcebergTable] = {}
-            self._catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
+            self._catalog = SqliteCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
             try:
@@ -103,7 +103,8 @@ class Catalog:
         """The table, made from its declaration when it is new."""
         found = self.find(table.name)
         if found is None:
-            found = self._seen[table.name] = self._catalog.create_table(
+            # By way of a transaction, whose metadata file is named as those of all commits are.
+            made = self._catalog.create_table_transaction(
                 (NAMESPACE, table.name),
                 iceberg_schema(table),
                 location=location(self.warehouse / NAMESPACE / table.name),
@@ -111,6 +112,8 @@ class Catalog:
                 sort_order=sort_order(table),
                 properties=PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
             )
+            made.commit_transaction()
+            found = self._seen[table.name] = self._catalog.load_table((NAMESPACE, table.name))
         return found
 
     def commit(

@@ -9,7 +9,6 @@ from pyiceberg.table import Table as IcebergTable
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import MARK
 from stedi.catalog.storage import local_path
-from stedi.own_files import is_own
 
 
 def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
@@ -57,21 +56,3 @@ def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[Path]:
             yield Path(local_path(manifest.manifest_path))
             for item in manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True):
                 yield Path(local_path(item.data_file.file_path))
-
-
-def made_by_us(path: Path) -> bool:
-    """Whether this program made a file that nothing names: by its name, or by what a table's metadata says last.
-
-    Metadata whose last snapshot is another writer's may be about to be committed.
-    """
-    if is_own(path):
-        return True
-    if not path.name.endswith(".metadata.json"):
-        return False
-    try:
-        metadata = json.loads(path.read_bytes())
-        current = metadata.get("current-snapshot-id")
-        last = next((s for s in metadata.get("snapshots", ()) if s["snapshot-id"] == current), None)
-    except (ValueError, KeyError, TypeError):
-        return False
-    return last is None or MARK in last.get("summary", {})

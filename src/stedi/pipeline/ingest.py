@@ -41,9 +41,9 @@ def ingest(
     mark = store.latest_mark(table.name)
     entries = ledger_of(store, table)
     plan = plan_files(listed, entries, again)
-    if not plan.to_read and mark is not None:
-        current = store.snapshot(table.name)
-        assert current is not None
+    current = store.snapshot(table.name)
+    is_foreign = current is not None and not current.is_ours
+    if not plan.to_read and mark is not None and current is not None and not is_foreign:
         return TableReport("up to date", current.rows, snapshot_id=current.id), plan
     with local_copies(plan.to_read, engine.scratch) as copies:
         taken = engine.ingest(feed, copies)
@@ -59,12 +59,15 @@ def ingest(
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
         touched, gone, kept = engine.split_by_source(table, files, replaced)
-        before = engine.count(table, files) if files.deletes else (mark.rows if mark else 0)
+        before, recorded = (mark.rows, mark.reflects["rules"]) if mark else (0, {})
+        if is_foreign:
+            # Another writer's commit says nothing of rules, and little of rows.
+            stands = check(table, engine.show(table, files), engine.select)
+            before, recorded = engine.count(table, files), {result.rule: result.failed for result in stands}
         found = check(table, taken.landed, engine.select)
-        report = TableReport("refreshed", before, reason=_reason(plan, len(copies) - len(steady)))
+        report = TableReport("refreshed", before, reason=_reason(plan, len(copies) - len(steady), is_foreign))
         with engine.view("gone", gone):
             removed = engine.rows("gone")
-            recorded = mark.reflects["rules"] if mark else {}
             report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))
         if report.breaks_a_rule:
             report.status = "failed"
@@ -97,6 +100,7 @@ def _rejects(table: Table, store: Store, engine: EmbeddedEngine, quarantined: st
     return [store.side_name(Path(path)) for path in (*(p for p in before.paths if p not in touched), *written)]
 
 
-def _reason(plan: FilePlan, unsteady: int) -> str:
+def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:
     parts = [(len(plan.new), "new"), (len(plan.changed), "changed or to be read again"), (unsteady, "still being written")]
-    return ", ".join(f"{number} file{'s' * (number != 1)} {what}" for number, what in parts if number) or "first run"
+    reasons = [f"{number} file{'s' * (number != 1)} {what}" for number, what in parts if number]
+    return ", ".join([*reasons, *(["another writer changed it"] if is_foreign else [])]) or "first run"

@@ -14,6 +14,7 @@ from stedi.operations.rule_result import TABLE
 from stedi.pipeline.report import RunReport
 from stedi.quality import RuleResult, recorded_results
 from stedi.query import query
+from stedi.table import DataFiles
 from stedi.tables import REFRESHED
 
 
@@ -30,12 +31,19 @@ def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> int |
         report.run_id = last.run_id
         return None
     results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
-    files = catalog.data_folder(TABLE)
-    with engine.registered("results", _as_rows(report, next_number(catalog.warehouse), results)):
-        written = engine.write(TABLE, "SELECT * FROM results", files)
-    before_rows = snapshot.rows if (snapshot := catalog.snapshot(TABLE.name)) else 0
-    reflects = {"run_id": report.run_id, "rows": before_rows + len(results)}
-    snapshots[TABLE.name] = catalog.commit(TABLE, written, (), reflects, version=report.run_id).id
+    number, current, replaced = next_number(catalog.warehouse), catalog.snapshot(TABLE.name), DataFiles()
+    rows = len(results) + (current.rows if current else 0)
+    with engine.registered("results", _as_rows(report, number, results)):
+        wanted = "SELECT * FROM results"
+        if current and current.id != before.get(TABLE.name):
+            # A run may have died after it committed its results, under the number that is this run's now.
+            replaced = catalog.files(TABLE.name)
+            kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
+            wanted += f" UNION ALL {kept}"
+            rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
+        written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))
+    reflects = {"run_id": report.run_id, "rows": rows}
+    snapshots[TABLE.name] = catalog.commit(TABLE, written, replaced.paths, reflects, version=report.run_id).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots))
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from stedi.identity import padded_keys
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, LedgerEntry, list_files
-from stedi.lock import sole_writer
+from stedi.lock import fresh_scratch, sole_writer
 from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
@@ -84,11 +83,7 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None,
             warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
             Catalog(settings.warehouse, create=True) as catalog,
         ):
-            # What a killed run left there; nobody else works here now.
-            scratch = catalog.warehouse / ".scratch"
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir()
-            yield catalog, catalog, scratch
+            yield catalog, catalog, fresh_scratch(catalog.warehouse)
         return
     with TemporaryDirectory(prefix="stedi-plan-") as folder:
         if (settings.warehouse / "catalog.db").exists():

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -52,27 +52,50 @@ OF_EACH_KIND = ("customer_landing", "quarantine", "accelerometer_trusted", "devi
 
 
 class Steps:
-    """Counts what its process does to the warehouse's files, and kills it before the n-th such step."""
+    """Follows what its process does to the warehouse's files, and kills it before the first new step.
 
-    def __init__(self, warehouse: Path, log: Path, die_before: int, tables: Sequence[str]) -> None:
-        self._warehouse, self._die_before, self._tables = warehouse, die_before, tables
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        self._count, self._table = 0, ""
+    A step is known by what is done to which table, the last lasting step before it, and the
+    others since. Where these are the same, so is what a death leaves.
+    """
+
+    def __init__(self, warehouse: Path, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
+        self._warehouse, self._tables, self._known, self._died_before = warehouse, tables, known, died_before
+        self._table, self._lasting = "", "start"
+        self._since: list[str] = []
         self._lock = threading.RLock()
 
     def step(self, what: str, place: object = None) -> None:
         with self._lock:
-            if not self._is_counted(place):
-                return
-            self._count += 1
-            self._write(what)
-            if self._count == self._die_before:
+            if self._is_new(what, place):
                 die()
 
-    def _write(self, what: str) -> None:
-        os.write(self._log, f"{what} {self._table}\n".encode())
+    def step_within(self, what: str, place: object, work: Callable[[], Any]) -> Any:
+        """A step that takes a while and dies in the midst of it."""
+        with self._lock:
+            is_last = self._is_new(what, place)
+            if is_last:
+                threading.Timer(0.002, die).start()
+        done = work()
+        if is_last:
+            die()
+        return done
 
-    def _is_counted(self, place: object) -> bool:
+    def _is_new(self, what: str, place: object) -> bool:
+        if not self._is_watched(place):
+            return False
+        done = f"{what} {self._table}"
+        # Sorted, because PyIceberg writes a commit's manifests at the same time.
+        step = f"{done}, after {self._lasting} and {sorted(self._since)}"
+        if step not in self._known:
+            self._died_before.write_text(step)
+            return True
+        if what in LASTING:
+            self._lasting, self._since = done, []
+        else:
+            self._since.append(done)
+        return False
+
+    def _is_watched(self, place: object) -> bool:
         """Whether a file is of the warehouse, and of a table that is watched; what has no place belongs to the last."""
         if place is not None:
             path = Path(os.fsdecode(str(place).removeprefix("file://")))
@@ -84,20 +107,6 @@ class Steps:
                 return False
             self._table = parts[1] if parts[:1] == ("stedi",) and len(parts) > 1 else ""
         return not self._table or self._table in self._tables
-
-    def step_within(self, what: str, place: object, work: Callable[[], Any]) -> Any:
-        """A step that takes a while and dies in the midst of it."""
-        with self._lock:
-            is_last = self._is_counted(place) and self._count + 1 == self._die_before
-            if not is_last:
-                self.step(what, place)
-            else:
-                self._write(what)
-                threading.Timer(0.002, die).start()
-        done = work()
-        if is_last:
-            die()
-        return done
 
     def watch(self) -> None:
         sys.addaudithook(self._audit)
@@ -170,17 +179,17 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _child(settings: Settings, work: str, log: Path | None, die_before: int, tables: Sequence[str]) -> None:
-    if log is not None:
-        Steps(settings.warehouse, log, die_before, tables).watch()
+def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None:
+    if steps is not None:
+        Steps(settings.warehouse, *steps).watch()
     WORK[work](settings)
 
 
 # In the test
 
 
-def start(lake: Lake, work: str, log: Path | None = None, die_before: int = 0, tables: Sequence[str] = ()) -> Any:
-    process: ForkServerProcess = PROCESSES.Process(target=_child, args=(lake.settings, work, log, die_before, tables))
+def start(lake: Lake, work: str, steps: tuple[Sequence[str], Container[str], Path] | None = None) -> Any:
+    process: ForkServerProcess = PROCESSES.Process(target=_child, args=(lake.settings, work, steps))
     process.start()
     return process
 
@@ -195,17 +204,14 @@ def was_killed(process: Any) -> bool:
 
 
 def deaths(lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
-    """Begin work again and again, and kill it one step further each time, until it is done; says before which step."""
-    log, die_before, known = lake.settings.warehouse.parent / "steps", 1, set()
-    while was_killed(start(lake, work, log, die_before, tables)):
-        *done, last = log.read_text().splitlines()
-        yield last
-        lasting = [number for number, step in enumerate(done, start=1) if step.startswith(LASTING)]
-        since = (*done[max(lasting, default=0) :], last)
-        # From a new state, the first step is the one before which this process died. Where each
-        # process does the same again, it dies one step further.
-        die_before = 2 if lasting and since not in known else die_before + 1
-        known.add(since)
+    """Begin work again and again, and kill it each time before a step at which none died yet, until it is done."""
+    died_before = lake.settings.warehouse.parent / "died-before"
+    known: set[str] = set()
+    while was_killed(start(lake, work, (tables, known, died_before))):
+        step = died_before.read_text()
+        assert step not in known
+        known.add(step)
+        yield step
 
 
 def seen(lake: Lake) -> list[tuple[Any, ...]] | str:
@@ -264,7 +270,7 @@ def assert_made_good(lake: Lake, twin: Lake) -> None:
 
 
 def found_by_rules(lake: Lake) -> list[tuple[Any, ...]]:
-    return [(r.table, r.rule, r.failed) for r in latest_results(lake.settings)]
+    return sorted((r.table, r.rule, r.failed) for r in latest_results(lake.settings))
 
 
 def rows_of_one_run(lake: Lake, twin: Lake) -> dict[str, list[tuple[object, ...]]]:
@@ -332,7 +338,7 @@ def test_a_run_with_upkeep_killed_between_each_pair_of_steps_is_made_good_by_the
     lake.run()
     lake.settings = lake.settings.model_copy(update={"maintain_every": 1, "keep_runs": 1})
     land_more(lake)
-    died = list(deaths(lake, "run", ("accelerometer_landing", "accelerometer_trusted")))
+    died = list(deaths(lake, "run", OF_EACH_KIND))
     print(len(died), died)
     assert len(died) >= 50
     assert_made_good(lake, twin)

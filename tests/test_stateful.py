@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,18 +62,19 @@ def laid_out(records: Sequence[Record], layout: str) -> bytes:
     """Records as one of many systems writes them."""
     texts = [json.dumps(record) for record in records]
     lines = "\n".join(texts)
-    return {
-        "lines": lambda: lines.encode(),
-        "crlf": lambda: "\r\n".join(texts).encode(),
-        "together": lambda: "".join(texts).encode(),
-        "array": lambda: f"[{', '.join(texts)}]".encode(),
-        "commas": lambda: ",\n".join([*texts, ""]).encode(),
-        "gzip": lambda: gzip.compress(lines.encode(), mtime=0),
-        "mark": lambda: lines.encode("utf-8-sig"),
-        "cut off": lambda: lines[:-3].encode(),
-        "broken": lambda: f'{{}}\nno json\n{lines}\n{{"email": [1], "user": 5, "serialNumber": "s1"}}'.encode(),
-        "none": lambda: b"",
-    }[layout]()
+    written: dict[str, bytes] = {
+        "lines": lines.encode(),
+        "crlf": "\r\n".join(texts).encode(),
+        "together": "".join(texts).encode(),
+        "array": f"[{', '.join(texts)}]".encode(),
+        "commas": ",\n".join([*texts, ""]).encode(),
+        "gzip": gzip.compress(lines.encode(), mtime=0),
+        "mark": lines.encode("utf-8-sig"),
+        "cut off": lines[:-3].encode(),
+        "broken": f'{{}}\nno json\n{lines}\n{{"email": [1], "user": 5, "serialNumber": "s1"}}'.encode(),
+        "none": b"",
+    }
+    return written[layout]
 
 
 class LakeMachine(RuleBasedStateMachine):
@@ -155,11 +157,8 @@ class LakeMachine(RuleBasedStateMachine):
     def _run(self, die_at: int = 0, after: bool = False, **options: Any) -> RunReport | None:
         """One run, dead or alive; the model learns of what was taken."""
         report = None
-        with commits(die_at=die_at, after=after) as committed:
-            try:
-                report = self.lake.run(**options)
-            except Died:
-                pass
+        with commits(die_at=die_at, after=after) as committed, suppress(Died):
+            report = self.lake.run(**options)
         for feed in FEEDS:
             if f"{feed}_landing" in committed:
                 self.taken |= {name: content for name, content in self.there.items() if name.startswith(f"{feed}/")}
@@ -223,11 +222,8 @@ class LakeMachine(RuleBasedStateMachine):
     def upkeep(self, number: int, after: bool) -> None:
         """It may die as well; readers see nothing of it."""
         before = contents(self.lake)
-        with commits(die_at=number, after=after):
-            try:
-                maintain(self.lake.settings)
-            except Died:
-                pass
+        with commits(die_at=number, after=after), suppress(Died):
+            maintain(self.lake.settings)
         assert contents(self.lake) == before
 
     @precondition(lambda self: (self.lake.settings.warehouse / "runs").exists())

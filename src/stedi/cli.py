@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 _error_console = Console(stderr=True)
 _PIPE_WIDTH = 200
+# A terminal is for looking; a million rows are for a file.
+_MOST_ROWS_SHOWN = 1_000
 
 
 class Options:
@@ -192,28 +194,27 @@ def query(
     svg: Svg = None,
 ) -> None:
     """Run SQL on the tables of the newest finished run; it can only read."""
+    from stedi import query_output
     from stedi.query import query as ask
 
+    if output is Format.parquet and sys.stdout.isatty():
+        raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
     result = ask(_options.settings, sql, as_of=as_of)
-    rows = result.rows() if output is not Format.parquet else []
     if output is Format.csv:
-        import csv
-
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(result.columns)
-        writer.writerows(rows)
+        query_output.write_csv(result, sys.stdout)
     elif output is Format.parquet:
-        import pyarrow.parquet as pq
-
-        if sys.stdout.isatty():
-            raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
-        pq.write_table(result.table, sys.stdout.buffer)
+        query_output.write_parquet(result, sys.stdout.buffer)
     elif output is Format.json and not _options.as_json:
-        report.print_json([dict(zip(result.columns, row, strict=True)) for row in rows])
+        query_output.write_json(result, sys.stdout)
+    elif _options.as_json and svg is None:
+        query_output.write_columns_and_rows(result, sys.stdout)
     else:
-        numbers = [f.name for f in result.table.schema if str(f.type) in ("int64", "double", "int32")]
-        grids = [report.grid("", result.columns, rows, numbers=numbers)]
-        _show(grids, {"columns": result.columns, "rows": rows}, svg, "stedi query")
+        rows = result.rows(_MOST_ROWS_SHOWN + 1)
+        numbers = [f.name for f in result.schema if str(f.type) in ("int64", "double", "int32")]
+        grids = [report.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
+        _show(grids, {"columns": result.columns, "rows": rows[:_MOST_ROWS_SHOWN]}, svg, "stedi query")
+        if len(rows) > _MOST_ROWS_SHOWN:
+            _error_console.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
 
 
 @app.command()
@@ -341,13 +342,17 @@ def quarantine(
 
 @app.command()
 def ddl(
-    name: TableName,
+    name: Annotated[str | None, typer.Argument(metavar="TABLE", help="name of a table; all tables when absent")] = None,
     location: Annotated[str, typer.Option(help="where the data lies on S3")] = "s3://YOUR-BUCKET",
 ) -> None:
-    """Print a table's DDL for Athena."""
+    """Print DDL for Athena: of a table, or of the databases and all tables."""
+    from stedi.ddl import databases_ddl
     from stedi.ddl import ddl as text
 
-    made = text(_table(name), location)
+    if name is None:
+        made = "\n".join((databases_ddl(), *(text(table, location) for table in ALL)))
+    else:
+        made = text(_table(name), location)
     if _options.as_json:
         report.print_json({"table": name, "ddl": made})
     else:

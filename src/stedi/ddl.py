@@ -1,9 +1,13 @@
-"""Athena DDL of the tables: external JSON tables over the raw files, Iceberg tables for the rest."""
+"""Athena DDL of the tables: external JSON tables over the raw files, Iceberg tables for what runs make of them.
+
+Both go by the same name, so the raw ones stand in a database of their own.
+"""
 
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
 from stedi.table import MILLISECONDS_A_DAY, Table
 
+DATABASE, RAW_DATABASE = "stedi", "stedi_raw"
 _ATHENA_TYPES = {
     "string": "string",
     "long": "bigint",
@@ -19,6 +23,11 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def databases_ddl() -> str:
+    """The databases that the tables stand in."""
+    return "".join(f"CREATE DATABASE IF NOT EXISTS `{name}`;\n" for name in (RAW_DATABASE, DATABASE))
+
+
 def raw_ddl(feed: Feed, location: str) -> str:
     """An external JSON table over a feed's raw files as they land.
 
@@ -26,10 +35,11 @@ def raw_ddl(feed: Feed, location: str) -> str:
     """
     columns = ",\n".join(f"  `{f.name.lower()}` {_RAW_TYPES[f.kind]} COMMENT {_text(f.meaning)}" for f in feed.fields)
     return (
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS `stedi`.`{feed.name}_raw` (\n{columns}\n)\n"
+        f"-- the raw files of the {feed.name} feed\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{RAW_DATABASE}`.`{feed.table.name}` (\n{columns}\n)\n"
         "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         "WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')\n"
-        f"LOCATION {_text(f'{location}/landing/{feed.name}/')}\n"
+        f"LOCATION {_text(f'{location}/landing/{feed.folders[0]}/')}\n"
         "TBLPROPERTIES ('classification' = 'json');\n"
     )
 
@@ -39,8 +49,9 @@ def iceberg_ddl(table: Table, location: str) -> str:
     columns = ",\n".join(f"  `{c.name.lower()}` {_ATHENA_TYPES[c.type]} COMMENT {_text(c.meaning)}" for c in table.columns)
     partition = f"PARTITIONED BY (truncate({MILLISECONDS_A_DAY}, `{table.day.lower()}`))\n" if table.day else ""
     return (
-        f"CREATE TABLE IF NOT EXISTS `stedi`.`{table.name}` (\n{columns}\n)\n"
-        f"COMMENT {_text(table.meaning)}\n{partition}"
+        f"-- {table.meaning}\n"
+        f"CREATE TABLE IF NOT EXISTS `{DATABASE}`.`{table.name}` (\n{columns}\n)\n"
+        f"{partition}"
         f"LOCATION {_text(f'{location}/lakehouse/stedi/{table.name}/')}\n"
         "TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');\n"
     )

@@ -1,7 +1,7 @@
 """The user's own SQL over the tables: it can read them, nothing else, and write nothing."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -11,21 +11,44 @@ from stedi.engines.embedded.sql import literals, quoted, rows
 from stedi.errors import QueryError
 from stedi.table import DataFiles, Table
 
+_BATCH_ROWS = 50_000
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
 class QueryResult:
-    """Columns and rows of a query, all read."""
+    """Columns and rows of a query; rows can be read once, and are read as they are needed."""
 
-    table: pa.Table
+    def __init__(self, connection: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation) -> None:
+        self._connection = connection
+        self._reader: pa.RecordBatchReader = relation.to_arrow_reader(_BATCH_ROWS)
+        self.schema: pa.Schema = self._reader.schema
 
     @property
     def columns(self) -> list[str]:
-        return list(self.table.column_names)
+        """Names of the columns, in order; a name may stand twice."""
+        return list(self.schema.names)
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        return list(zip(*(column.to_pylist() for column in self.table.columns), strict=True))
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in batches of Arrow.
+
+        Raises:
+            QueryError: the query fails on the way.
+        """
+        try:
+            yield from self._reader
+        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+            raise QueryError(f"the query failed: {_without_values(error)}") from error
+        finally:
+            self._connection.close()
+
+    def rows(self, most: int | None = None) -> list[tuple[Any, ...]]:
+        """All rows, or the first ones."""
+        found: list[tuple[Any, ...]] = []
+        for batch in self.batches():
+            found += zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            if most is not None and len(found) >= most:
+                return found[:most]
+        return found
 
 
 class QuerySession:
@@ -52,12 +75,10 @@ class QuerySession:
             self._connection.execute(f"SET allowed_paths = [{literals(self._files)}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
-            relation = self._connection.sql(sql)
-            return QueryResult(relation.to_arrow_table())
+            return QueryResult(self._connection, self._connection.sql(sql))
         except (duckdb.Error, RuntimeError) as error:
-            raise QueryError(f"the query failed: {_without_values(error)}") from error
-        finally:
             self._connection.close()
+            raise QueryError(f"the query failed: {_without_values(error)}") from error
 
     def _refuse_writing(self, sql: str) -> None:
         try:

@@ -13,6 +13,8 @@ import shutil
 import signal
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -45,14 +47,14 @@ PROCESSES.set_forkserver_preload(_MODULES)
 # After one of these steps the next process starts from another state, and from others not.
 LASTING = ("commit", "sql CREATE", "os.rename", "os.remove", "os.rmdir", "delete")
 # One table of each way in which tables are refreshed, and the rules' results.
-OF_EACH_KIND = ("customer_landing", "quarantine", "accelerometer_trusted", "device_owner", "rule_result")
+OF_EACH_KIND = ("customer_landing", "accelerometer_trusted", "device_owner", "rule_result")
 
 
 # In the child
 
 
 class Steps:
-    """Follows what its process does to the warehouse's files, and kills it before the first new step.
+    """Follows what its process does to the warehouse's files, and kills it before the first step that is not known.
 
     A step is known by what is done to which table, the last lasting step before it, and the
     others since. Where these are the same, so is what a death leaves.
@@ -66,13 +68,13 @@ class Steps:
 
     def step(self, what: str, place: object = None) -> None:
         with self._lock:
-            if self._is_new(what, place):
+            if self.is_new(what, place):
                 die()
 
     def step_within(self, what: str, place: object, work: Callable[[], Any]) -> Any:
         """A step that takes a while and dies in the midst of it."""
         with self._lock:
-            is_last = self._is_new(what, place)
+            is_last = self.is_new(what, place)
             if is_last:
                 threading.Timer(0.002, die).start()
         done = work()
@@ -80,8 +82,8 @@ class Steps:
             die()
         return done
 
-    def _is_new(self, what: str, place: object) -> bool:
-        if not self._is_watched(place):
+    def is_new(self, what: str, place: object) -> bool:
+        if not self.is_watched(place):
             return False
         done = f"{what} {self._table}"
         # Sorted, because PyIceberg writes a commit's manifests at the same time.
@@ -95,10 +97,10 @@ class Steps:
             self._since.append(done)
         return False
 
-    def _is_watched(self, place: object) -> bool:
+    def is_watched(self, place: object) -> bool:
         """Whether a file is of the warehouse, and of a table that is watched; what has no place belongs to the last."""
         if place is not None:
-            path = Path(os.fsdecode(str(place).removeprefix("file://")))
+            path = Path(str(place).removeprefix("file://"))
             if not path.is_relative_to(self._warehouse):
                 return False
             parts = path.relative_to(self._warehouse).parts
@@ -144,10 +146,9 @@ class Steps:
         event.listen(Engine, "commit", lambda _: self.step("commit"))
 
     def _audit(self, what: str, arguments: tuple[Any, ...]) -> None:
-        if what in ("os.rename", "os.remove", "os.rmdir"):
-            self.step(what, arguments[0])
-        elif what == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and isinstance(arguments[0], str | bytes | Path):
-            self.step(what, arguments[0])
+        writes = what == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if what in ("os.rename", "os.remove", "os.rmdir") or writes:
+            self.step(what, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else arguments[0])
 
 
 class Torn:
@@ -182,7 +183,12 @@ def die() -> None:
 def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None:
     if steps is not None:
         Steps(settings.warehouse, *steps).watch()
-    WORK[work](settings)
+    try:
+        WORK[work](settings)
+    except WarehouseError as error:
+        # What `verify` says of a warehouse in which a run died.
+        if "did not finish" not in str(error):
+            raise
 
 
 # In the test
@@ -310,12 +316,21 @@ def land_more(lake: Lake) -> None:
     lake.land("step_trainer/2.json", [distance("s3", 100), {"serialNumber": "s1"}])
 
 
+def views(lake: Lake, died: Iterator[str]) -> tuple[int, list[Any]]:
+    """How many deaths there were, and what readers saw after some of them."""
+    deaths, views = 0, []
+    for deaths, _ in enumerate(died, start=1):
+        if deaths % 4 == 1:
+            views.append(seen(lake))
+    return deaths, views
+
+
 def test_a_first_run_killed_between_each_pair_of_steps_is_made_good_by_the_next(lake: Lake, twin: Lake) -> None:
     lake.settings = lake.settings.model_copy(update={"pseudonym_key": None})
     land_first(lake)
-    died = list(deaths(lake, "run"))
-    print(len(died), died)
-    assert len(died) >= 50
+    died, read = views(lake, deaths(lake, "run"))
+    assert died >= 70
+    assert all(isinstance(view, str) and view.startswith("no ") for view in read[:-1])
     assert_made_good(lake, twin)
 
 
@@ -324,12 +339,10 @@ def test_a_run_of_changes_killed_between_each_pair_of_steps_is_made_good_by_the_
     lake.run()
     land_more(lake)
     before = seen(lake)
-    views = [(step, seen(lake)) for step in deaths(lake, "run")]
-    print(len(views))
-    assert len(views) >= 50
-    after = seen(lake)
-    assert [view for _, view in views[:-1]] == [before] * (len(views) - 1)
-    assert after != before
+    died, read = views(lake, deaths(lake, "run"))
+    assert died >= 60
+    assert read[:-1] == [before] * (len(read) - 1)
+    assert seen(lake) != before
     assert_made_good(lake, twin)
 
 
@@ -338,9 +351,8 @@ def test_a_run_with_upkeep_killed_between_each_pair_of_steps_is_made_good_by_the
     lake.run()
     lake.settings = lake.settings.model_copy(update={"maintain_every": 1, "keep_runs": 1})
     land_more(lake)
-    died = list(deaths(lake, "run", OF_EACH_KIND))
-    print(len(died), died)
-    assert len(died) >= 50
+    died, _ = views(lake, deaths(lake, "run", ("accelerometer_landing", "accelerometer_trusted")))
+    assert died >= 30
     assert_made_good(lake, twin)
 
 
@@ -351,7 +363,50 @@ def test_upkeep_killed_between_each_pair_of_steps_changes_nothing_that_is_read(l
     land_more(lake)
     lake.run()
     before = seen(lake)
-    views = [(step, seen(lake)) for step in deaths(lake, "maintain")]
-    print(len(views), [s for s, _ in views])
-    assert {str(view) for _, view in views} == {str(before)}
+    died, read = views(lake, deaths(lake, "maintain"))
+    assert died >= 60
+    assert read == [before] * len(read)
     assert_made_good(lake, twin)
+
+
+def test_work_killed_at_random_moments_is_made_good_by_the_next_run(lake: Lake, twin: Lake) -> None:
+    chance = random.Random(5)
+    lake.settings = lake.settings.model_copy(update={"maintain_every": 2, "keep_runs": 2})
+    land_first(lake)
+    begun = time.monotonic()
+    assert not was_killed(start(lake, "run"))
+    usual_seconds = time.monotonic() - begun
+    died = 0
+    for number in range(10):
+        person = chance.choice(["a@x", "b@x", "c@x"])
+        readings = [reading(person, chance.randrange(2 * DAY), x=chance.random()) for _ in range(5)]
+        lake.land(f"accelerometer/{chance.randrange(6)}.json", [*readings, {"user": person}])
+        shares = chance.choice([None, 20 + number])
+        lake.land(f"customer/c{number}.json", [customer(person, 20 + number, shares=shares, serial="s1")])
+        for _ in range(6):
+            process = start(lake, chance.choice(["run", "run", "run", "maintain", "verify"]))
+            process.join(chance.uniform(0, usual_seconds))
+            process.kill()
+            died += was_killed(process)
+        lake.run()
+        assert wrong(lake) == []
+    assert died >= 30
+    assert_made_good(lake, twin)
+
+
+def test_a_file_that_another_writer_may_be_about_to_commit_stays_for_a_day(lake: Lake) -> None:
+    land_first(lake)
+    lake.run()
+    folder = lake.settings.warehouse / "stedi" / "customer_landing" / "metadata"
+    newest = max(folder.glob("*.metadata.json"))
+    written, torn = (folder / f"0009{number}-{uuid.uuid4()}.metadata.json" for number in range(2))
+    written.write_bytes(newest.read_bytes())
+    torn.write_bytes(newest.read_bytes()[:500])
+    maintain(lake.settings)
+    assert written.exists()
+    assert torn.exists()
+    two_days_ago = time.time() - 2 * 86_400
+    for path in (written, torn):
+        os.utime(path, (two_days_ago, two_days_ago))
+    maintain(lake.settings)
+    assert files(lake.settings.warehouse) == named_files(lake.settings.warehouse)

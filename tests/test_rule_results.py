@@ -82,7 +82,7 @@ def test_results_hold_no_personal_data(tmp_path: Path, lake: Lake) -> None:
         "SELECT person, serialNumber, max(sensorReadingTime) FROM step_trainer_trusted GROUP BY ALL ORDER BY ALL LIMIT 1"
     )
     nobody = customer(None, at, customerName="Somebody Else", phone="555-0199", serial="serial-y")
-    aged = customer(person.upper(), 9 * at, shares=at, birthDay="0967-01-01", serial="serial-x")
+    aged = customer(person.upper(), 9 * at, shares=at, birthDay="0967-01-01", serial="serial-x", customerName="Somebody")
     write(folder / "customer/x.json", [nobody, aged])
     write(folder / "accelerometer/x.json", [reading(person, at, x=1e6), reading(person, at, x=2e6)])
     write(folder / "step_trainer/x.json", [distance(serial, at, 1e6), distance(serial, at, 2e6), distance("serial-y", 1)])
@@ -154,6 +154,8 @@ def any_record(feed: str, chance: random.Random) -> Record:
 def test_counts_stay_what_a_whole_recomputation_finds_through_any_small_steps(new_lake: Callable[..., Lake]) -> None:
     chance = random.Random(3)
     steps = new_lake("steps")
+    steps.land("customer/sure.json", [customer("a@x", 200, shares=150, serial="s")])
+    steps.land("accelerometer/sure.json", [reading("a@x", 100)])
     seen: set[str] = set()
     for number in range(7):
         for _ in range(chance.randrange(1, 4)):

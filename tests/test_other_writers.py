@@ -40,7 +40,7 @@ def delete_as_athena_does(lake: Lake, name: str, condition: str) -> int:
             file = task.file
             rows = pq.read_table(file.file_path.removeprefix("file://"))
             rows = rows.append_column("row number", pa.array(range(len(rows))))
-            found = duckdb.sql(f'SELECT "row number" FROM rows WHERE {condition} ORDER BY 1').fetchall()
+            found = duckdb.execute(f'SELECT "row number" FROM rows WHERE {condition} ORDER BY 1').fetchall()
             doomed += [{"file_path": file.file_path, "pos": number} for (number,) in found]
             partition, spec_id = file.partition, file.spec_id
         path = Path(table.location().removeprefix("file://")) / "data" / f"{uuid.uuid4()}-delete.parquet"
@@ -65,7 +65,7 @@ def delete_by_rewriting(lake: Lake, name: str, condition: str) -> None:
         with opened(lake, name) as table:
             table.delete(condition)
     else:
-        as_another(lake, name, lambda rows: duckdb.sql(f"FROM rows WHERE NOT ({condition})").to_arrow_table())
+        as_another(lake, name, lambda rows: duckdb.execute(f"FROM rows WHERE NOT ({condition})").to_arrow_table())
 
 
 def at_another_time(rows: pa.Table, time: int) -> pa.Table:

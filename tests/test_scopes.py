@@ -1,7 +1,8 @@
 """What a change reaches is computed again, and nothing else: cases that are easy to get wrong, one by one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 import pytest
@@ -19,7 +20,7 @@ SCOPED = {table.name for table in REFRESHED if table.scope is not None}
 NewLake = Callable[..., Lake]
 
 
-def both(person: str, serial: str, times: Iterable[int]) -> dict[str, list[Record]]:
+def both(person: str, serial: str, times: Iterable[int]) -> Mapping[str, Sequence[Record]]:
     """Readings of a person's phone and of a device at the same moments."""
     times = list(times)
     return {
@@ -28,7 +29,7 @@ def both(person: str, serial: str, times: Iterable[int]) -> dict[str, list[Recor
     }
 
 
-def happens(lake: Lake, files: dict[str, list[Record]], *, gone: Sequence[str] = ()) -> RunReport:
+def happens(lake: Lake, files: Mapping[str, Sequence[Record]], *, gone: Sequence[str] = ()) -> RunReport:
     """Files arrive, change and vanish; then comes a run, after which nothing is found wrong."""
     for name, records in files.items():
         lake.land(name, records)
@@ -119,7 +120,7 @@ def owners(lake: Lake) -> dict[str, tuple[str | None, str]]:
     }
 
 
-def people_of(lake: Lake, table: str, column: str = "person") -> dict[str, int]:
+def people_of(lake: Lake, table: str, column: str = "person") -> dict[Any, int]:
     return dict(lake.rows(f"SELECT {column}, count(*) FROM {table} GROUP BY ALL"))
 
 
@@ -290,7 +291,7 @@ def test_one_of_two_devices_moves_away(lake: Lake, new_lake: NewLake) -> None:
 def test_people_who_swap_devices_in_one_run_swap_their_rows(lake: Lake, new_lake: NewLake) -> None:
     two_people(lake)
     before = people_of(lake, "machine_learning_curated", "device_pseudonym")
-    happens(lake, both("b", "s-a", range(500, 530)) | both("a", "s-b", range(600, 630)))
+    happens(lake, {**both("b", "s-a", range(500, 530)), **both("a", "s-b", range(600, 630))})
     assert owners(lake) == {"s-a": ("b@x", "inferred"), "s-b": ("a@x", "inferred")}
     assert people_of(lake, "step_trainer_trusted") == {"a@x": 40, "b@x": 40}
     assert people_of(lake, "machine_learning_curated", "device_pseudonym") == dict.fromkeys(before, 30)

@@ -8,6 +8,7 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,12 @@ def update_latest_run(warehouse: Path, snapshots: dict[str, int]) -> None:
 
 def read_runs(warehouse: Path) -> list[RunRecord]:
     """All finished runs, oldest first, in the order in which they finished."""
-    return [_read(path) for path in _records(warehouse)]
+    runs = []
+    for path in _records(warehouse):
+        # Upkeep may forget one meanwhile.
+        with suppress(FileNotFoundError):
+            runs.append(_read(path))
+    return runs
 
 
 def latest_run(warehouse: Path) -> RunRecord | None:

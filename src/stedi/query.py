@@ -1,10 +1,10 @@
 """Any SQL over every table, read-only, on the tables of one finished run."""
 
-from stedi.catalog import Catalog
+from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines.embedded import QueryResult, QuerySession
 from stedi.errors import WarehouseError
-from stedi.history import read_runs, run_as_of
+from stedi.history import RunRecord, latest_run, read_runs, run_as_of
 from stedi.table import DataFiles
 from stedi.tables import ALL
 
@@ -17,12 +17,25 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
         UsageError: `as_of` names no finished run and no time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
-    with Catalog(settings.warehouse) as catalog:
-        record = run_as_of(read_runs(catalog.warehouse), as_of)
-        if record is None:
-            raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
-        session = QuerySession()
+    while True:
+        with Catalog(settings.warehouse) as catalog:
+            record = run_as_of(read_runs(catalog.warehouse), as_of)
+            if record is None:
+                raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
+            try:
+                session = _session(catalog, record)
+                break
+            except WarehouseError:
+                # Upkeep after a newer run may have removed what this one left; then that run is read.
+                if as_of is not None or latest_run(catalog.warehouse) == record:
+                    raise
+    return session.run(sql)
+
+
+def _session(catalog: Catalog, record: RunRecord) -> QuerySession:
+    session = QuerySession()
+    with warehouse_errors(f"warehouse {catalog.warehouse} can't be read"):
         for table in ALL:
             snapshot_id = record.snapshots.get(table.name)
             session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else DataFiles())
-    return session.run(sql)
+    return session

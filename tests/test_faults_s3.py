@@ -1,15 +1,19 @@
 """A store of landing files that fails or is slow in the midst of a run: the run says so, and the next makes good."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stedi.errors import LandingError
+from stedi.landing import s3
 from tests.conftest import Lake
-from tests.test_kill import land_first, twin
-from tests.test_landing_s3 import BUCKET, Store, aws, server
+from tests.test_kill import assert_made_good, land_first, land_more, seen, twin
+from tests.test_landing_s3 import BUCKET, Store, Trouble, aws, server, store, trouble
 
-__all__ = ["aws", "server", "twin"]
+__all__ = ["aws", "server", "store", "trouble", "twin"]
 
 
 class RemoteLake(Lake):
@@ -54,7 +58,7 @@ def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_g
         return answer
 
     trouble(fail)
-    for number in range(0, 40, 2):
+    for number in range(0, 40, 3):
         requests_left = number
         try:
             remote.run()

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from stedi.engines.embedded import QueryResult
+from stedi.engines.embedded import QueryResult, values
 
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 
@@ -32,25 +32,23 @@ def write_csv(result: QueryResult, out: IO[str]) -> None:
 def write_json(result: QueryResult, out: IO[str]) -> None:
     """One array with an object a row."""
     out.write("[")
-    _write_all(out, (dict(zip(result.columns, row, strict=True)) for batch in result.batches() for row in _rows(batch)))
+    _write_all(out, (dict(zip(result.columns, row, strict=True)) for batch in result.batches() for row in values(batch)))
     out.write("]\n")
 
 
 def write_columns_and_rows(result: QueryResult, out: IO[str]) -> None:
     """One object: the names of the columns, and an array a row; repeated names are kept apart by their place."""
     out.write(f'{{"columns": {_json(result.columns)}, "rows": [')
-    _write_all(out, (row for batch in result.batches() for row in _rows(batch)))
+    _write_all(out, (row for batch in result.batches() for row in values(batch)))
     out.write("]}\n")
 
 
 def write_parquet(result: QueryResult, out: IO[bytes]) -> None:
-    """A Parquet file; intervals, which it does not know, become text."""
-    fields = _distinct(result.schema)
-    schema = pa.schema([field.with_type(pa.string()) if pa.types.is_interval(field.type) else field for field in fields])
+    """A Parquet file."""
+    schema = pa.schema(_distinct(result.schema))
     with pq.ParquetWriter(out, schema) as writer:
         for batch in result.batches():
-            columns = [_flat(column) if pa.types.is_interval(column.type) else column for column in batch.columns]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
+            writer.write_batch(pa.record_batch(batch.columns, schema=schema))
 
 
 def _distinct(schema: pa.Schema) -> Iterator[pa.Field]:
@@ -64,10 +62,6 @@ def _distinct(schema: pa.Schema) -> Iterator[pa.Field]:
         yield field.with_name(name)
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
 def _write_all(out: IO[str], values: Iterator[Any]) -> None:
     for number, value in enumerate(values):
         out.write((",\n" if number else "") + _json(value))
@@ -76,7 +70,7 @@ def _write_all(out: IO[str], values: Iterator[Any]) -> None:
 def _flat(column: pa.Array) -> pa.Array:
     """A column as CSV can hold it."""
     kind = column.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_interval(kind):
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         return pa.array([_cell(value) for value in column.to_pylist()], pa.string())
     return column
 

@@ -1,26 +1,28 @@
 """The user's own SQL over the tables: it can read them, nothing else, and write nothing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.sql import literals, quoted, rows
+from stedi.engines.embedded.sql import literal, literals, quoted, rows
 from stedi.errors import QueryError
 from stedi.table import DataFiles, Table
 
 _BATCH_ROWS = 50_000
+_LOST_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 
 
 class QueryResult:
     """Columns and rows of a query; rows can be read once, and are read as they are needed."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation) -> None:
-        self._connection = connection
-        self._reader: pa.RecordBatchReader = relation.to_arrow_reader(_BATCH_ROWS)
+    def __init__(self, relation: duckdb.DuckDBPyRelation, close: Callable[[], None]) -> None:
+        self._close = close
+        self._reader: pa.RecordBatchReader = _as_arrow_has_it(relation).to_arrow_reader(_BATCH_ROWS)
         self.schema: pa.Schema = self._reader.schema
 
     @property
@@ -36,19 +38,40 @@ class QueryResult:
         """
         try:
             yield from self._reader
-        except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+        # Arrow hands the engine's own errors on as OSError.
+        except (duckdb.Error, pa.ArrowException, RuntimeError, OSError) as error:
             raise QueryError(f"the query failed: {_without_values(error)}") from error
         finally:
-            self._connection.close()
+            self._close()
 
     def rows(self, most: int | None = None) -> list[tuple[Any, ...]]:
         """All rows, or the first ones."""
         found: list[tuple[Any, ...]] = []
         for batch in self.batches():
-            found += zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            found += values(batch)
             if most is not None and len(found) >= most:
                 return found[:most]
         return found
+
+
+def values(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    """The rows of a batch as Python's values; moments that Python has none for (infinity, the year 10000) as text."""
+    columns = []
+    for column in batch.columns:
+        try:
+            columns.append(column.to_pylist())
+        except (OverflowError, ValueError):
+            columns.append(column.cast(pa.string()).to_pylist())
+    return zip(*columns, strict=True)
+
+
+def _as_arrow_has_it(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """A query's columns, those as text of whose types Arrow or Python would make something else."""
+    shown = [
+        f"{f'#{n}::VARCHAR' if _LOST_IN_ARROW.search(str(kind)) else f'#{n}'} AS {quoted(name)}"
+        for n, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True), start=1)
+    ]
+    return relation.project(", ".join(shown))
 
 
 class QuerySession:
@@ -56,7 +79,13 @@ class QuerySession:
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(":memory:")
+        # Left to itself the engine would spill to the folder that the user is in.
+        self._spill = TemporaryDirectory(prefix="stedi-query-")
         self._files: list[str] = []
+
+    def close(self) -> None:
+        self._connection.close()
+        self._spill.cleanup()
 
     def add_table(self, table: Table, files: DataFiles) -> None:
         """Make a table's data files readable under its name."""
@@ -69,16 +98,20 @@ class QuerySession:
         Raises:
             QueryError: it is not a query, is more than one, or fails.
         """
-        self._refuse_writing(sql)
         try:
+            self._refuse_writing(sql)
             self._connection.execute("SET TimeZone = 'UTC'").fetchall()
+            self._connection.execute(f"SET temp_directory = {literal(self._spill.name)}").fetchall()
             self._connection.execute(f"SET allowed_paths = [{literals(self._files)}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
-            return QueryResult(self._connection, self._connection.sql(sql))
+            return QueryResult(self._connection.sql(sql), self.close)
         except (duckdb.Error, RuntimeError) as error:
-            self._connection.close()
+            self.close()
             raise QueryError(f"the query failed: {_without_values(error)}") from error
+        except QueryError:
+            self.close()
+            raise
 
     def _refuse_writing(self, sql: str) -> None:
         try:
@@ -89,14 +122,16 @@ class QuerySession:
             raise QueryError(f"the query can't be parsed: {' '.join(str(error).split())}") from error
         if len(statements) != 1:
             raise QueryError(f"give one SQL query; these are {len(statements)}")
-        if statements[0].type != duckdb.StatementType.SELECT:
-            kind = str(statements[0].type).rpartition(".")[2]
+        kind = str(statements[0].type).rpartition(".")[2]
+        if kind == "MULTI":
+            raise QueryError("PIVOT would first look up its columns; name them: PIVOT … ON column IN (…)")
+        if kind != "SELECT":
             raise QueryError(f"queries only read, and this is {kind}; start with SELECT, FROM, WITH or DESCRIBE")
 
 
 def _without_values(error: Exception) -> str:
     """The engine's message on one line; where it quotes values of the data, without them."""
     text = " ".join(str(error).split())
-    if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException | duckdb.OutOfRangeException):
+    if text.startswith(("Conversion Error", "Invalid Input Error", "Out of Range Error")):
         return re.sub(r"'[^']*'|\"[^\"]*\"", "…", text.partition(" LINE 1:")[0])
     return text

@@ -268,9 +268,9 @@ def assert_made_good(lake: Lake, twin: Lake) -> None:
     assert lake.rows("SELECT count(*) - count(DISTINCT (run_number, table_name, rule)) FROM rule_result") == [(0,)]
     assert found_by_rules(lake) == found_by_rules(twin)
     maintain(lake.settings)
-    assert files(lake.settings.warehouse) - {lake.settings.warehouse / "pseudonym.key"} == named_files(
-        lake.settings.warehouse
-    )
+    warehouse = lake.settings.warehouse
+    assert files(warehouse) - {warehouse / "pseudonym.key"} == named_files(warehouse)
+    assert [path for path in (warehouse / "stedi").glob("*/*/**/*") if path.is_dir() and not any(path.iterdir())] == []
     assert wrong(lake) == []
     assert everything(lake) == expected
 

@@ -101,8 +101,8 @@ class LakeMachine(RuleBasedStateMachine):
             for person, shares in zip("abc", (5, 5, None), strict=True)
         ]
         self._put("customer/first.json", laid_out(people, "lines"))
-        for person, serial in zip("abc", SERIALS, strict=True):
-            self.walk(person, serial, set(MOMENTS[:5]))
+        for number, (person, serial) in enumerate(zip("abc", SERIALS, strict=True)):
+            self.walk(person, serial, set(MOMENTS[number::3]))
         self.run_and_check()
 
     def teardown(self) -> None:
@@ -194,9 +194,9 @@ class LakeMachine(RuleBasedStateMachine):
         assert found_wrong(self.lake) == []
         return report
 
-    @rule()
-    def run(self) -> None:
-        self.run_and_check()
+    @rule(options=st.sampled_from(({}, {}, {}, {"full_refresh": True}, {"reingest": True})))
+    def run(self, options: dict[str, bool]) -> None:
+        self.run_and_check(**options)
 
     @rule(name=st.sampled_from(DERIVED))
     def run_selected(self, name: str) -> None:
@@ -223,14 +223,6 @@ class LakeMachine(RuleBasedStateMachine):
     def switch_policy(self) -> None:
         self._set_policy("reading" if self.lake.settings.consent.policy == "customer" else "customer")
         self.run_and_check()
-
-    @rule()
-    def refresh_everything(self) -> None:
-        self.run_and_check(full_refresh=True)
-
-    @rule()
-    def read_all_files_again(self) -> None:
-        self.run_and_check(reingest=True)
 
     @rule(number=st.integers(1, 16), after=st.booleans())
     def a_run_dies(self, number: int, after: bool) -> None:
@@ -270,8 +262,8 @@ class LakeMachine(RuleBasedStateMachine):
 EXAMPLES = os.environ.get("STEDI_STATEFUL_EXAMPLES")
 TestLakeMachine = LakeMachine.TestCase
 TestLakeMachine.settings = settings(
-    max_examples=int(EXAMPLES or 15),
-    stateful_step_count=25 if EXAMPLES else 12,
+    max_examples=int(EXAMPLES or 10),
+    stateful_step_count=30 if EXAMPLES else 12,
     derandomize=EXAMPLES is None,
     database=None,
     # Sequences are short enough to read; making them shorter takes minutes.

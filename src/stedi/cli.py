@@ -1,10 +1,13 @@
 """The command line: arguments, one call into the library, a report."""
 
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +15,12 @@ from rich.table import Table as Grid
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
-from stedi.errors import RuleError, StediError, UsageError, WarehouseError
+from stedi.errors import RuleError, StediError, UsageError, WarehouseError, no_such
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
+
+if TYPE_CHECKING:
+    from stedi.engines.embedded import QueryResult
 
 app = typer.Typer(
     help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
@@ -55,6 +61,12 @@ TableName = Annotated[str, typer.Argument(metavar="TABLE", help="name of a table
 Svg = Annotated[Path | None, typer.Option("--svg", help="also write what the terminal shows as a picture")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _globals(
     landing: Annotated[str | None, typer.Option(help="folder with one folder a feed [default: ./landing]")] = None,
@@ -62,6 +74,9 @@ def _globals(
     config: Annotated[Path | None, typer.Option(help="settings file [default: ./stedi.toml]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="show where an error came from")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the program's version")
+    ] = False,
 ) -> None:
     _options.as_json = as_json
     _options.trace = trace
@@ -74,24 +89,40 @@ def _settings(**more: object) -> Settings:
     return load_settings(_file_options["config"], options | more)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     # A file or a pipe has no width; narrow columns would cut names in two there.
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """Write to standard output; where its reader left, as `head` does, the rest goes nowhere."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
     if svg is not None:
         report.write_picture(grids, svg, title)
-    if _options.as_json:
-        report.print_json(as_json)
-        return
-    for each in grids:
-        _console().print(each)
+    with _output():
+        if _options.as_json:
+            report.print_json(as_json)
+            return
+        for each in grids:
+            _console().print(each)
 
 
 def _table(name: str) -> Table:
     if name not in BY_NAME:
-        raise UsageError(f"no table is called {name!r}; the tables are {', '.join(BY_NAME)}")
+        raise no_such("table", name, BY_NAME)
     return BY_NAME[name]
 
 
@@ -200,21 +231,26 @@ def query(
     if output is Format.parquet and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
     result = ask(_options.settings, sql, as_of=as_of)
-    if output is Format.csv:
-        query_output.write_csv(result, sys.stdout)
-    elif output is Format.parquet:
-        query_output.write_parquet(result, sys.stdout.buffer)
-    elif output is Format.json and not _options.as_json:
-        query_output.write_json(result, sys.stdout)
-    elif _options.as_json and svg is None:
-        query_output.write_columns_and_rows(result, sys.stdout)
-    else:
-        rows = result.rows(_MOST_ROWS_SHOWN + 1)
-        numbers = [f.name for f in result.schema if str(f.type) in ("int64", "double", "int32")]
-        grids = [report.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
-        _show(grids, {"columns": result.columns, "rows": rows[:_MOST_ROWS_SHOWN]}, svg, "stedi query")
-        if len(rows) > _MOST_ROWS_SHOWN:
-            _error_console.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
+    with _output():
+        if output is Format.csv:
+            query_output.write_csv(result, sys.stdout)
+        elif output is Format.parquet:
+            query_output.write_parquet(result, sys.stdout.buffer)
+        elif output is Format.json and not _options.as_json:
+            query_output.write_json(result, sys.stdout)
+        elif _options.as_json and svg is None:
+            query_output.write_columns_and_rows(result, sys.stdout)
+        else:
+            _show_first_rows(result, svg)
+
+
+def _show_first_rows(result: "QueryResult", svg: Path | None) -> None:
+    rows = result.rows(_MOST_ROWS_SHOWN + 1)
+    numbers = [f.name for f in result.schema if str(f.type) in ("int64", "double", "int32")]
+    grids = [report.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
+    _show(grids, {"columns": result.columns, "rows": rows[:_MOST_ROWS_SHOWN]}, svg, "stedi query")
+    if len(rows) > _MOST_ROWS_SHOWN:
+        _error_console.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
 
 
 @app.command()
@@ -248,6 +284,7 @@ def show(name: TableName, svg: Svg = None) -> None:
 
     table = _table(name)
     sample = ask(_options.settings, f'SELECT * FROM "{table.name}" LIMIT 8')
+    rows = sample.rows()
     columns = [(c.name, c.type, c.personal, c.meaning) for c in table.columns]
     rules = [(r.name, r.level, r.meaning) for r in table.rules]
     used_by = [t.name for t in ALL if table.name in t.inputs]
@@ -262,7 +299,7 @@ def show(name: TableName, svg: Svg = None) -> None:
         report.grid(f"{table.name}: {table.meaning}", ("", " "), facts),
         report.grid("columns", ("column", "type", "personal", "meaning"), columns),
         *([report.grid("rules", ("rule", "level", "meaning"), rules)] if rules else []),
-        report.grid("sample", sample.columns, sample.rows()),
+        report.grid("sample", sample.columns, rows),
     ]
     described = {
         "table": table.name,
@@ -274,7 +311,7 @@ def show(name: TableName, svg: Svg = None) -> None:
         "feeds": used_by,
         "columns": [dict(zip(("name", "type", "personal", "meaning"), c, strict=True)) for c in columns],
         "rules": [dict(zip(("name", "level", "meaning"), r, strict=True)) for r in rules],
-        "sample": [dict(zip(sample.columns, row, strict=True)) for row in sample.rows()],
+        "sample": [dict(zip(sample.columns, row, strict=True)) for row in rows],
     }
     _show(grids, described, svg, f"stedi show {table.name}")
 
@@ -325,7 +362,7 @@ def quarantine(
 
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
-        raise UsageError(f"no feed is called {feed!r}; the feeds are {', '.join(names)}")
+        raise no_such("feed", feed, names)
     if replay:
         with _error_console.status("replaying") as status:
             pipeline.run(_options.settings, replay=[feed] if feed else names, progress=status.update)
@@ -336,7 +373,11 @@ def quarantine(
         f"FROM quarantine {where} GROUP BY ALL ORDER BY ALL",
     )
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows()]
-    grids = [report.grid("quarantine", found.columns, found.rows(), numbers=("records", "first_position"))]
+    grids = [
+        report.grid(
+            "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
+        )
+    ]
     _show(grids, {"quarantined": rows})
 
 
@@ -354,9 +395,10 @@ def ddl(
     else:
         made = text(_table(name), location)
     if _options.as_json:
-        report.print_json({"table": name, "ddl": made})
+        _show([], {"table": name, "ddl": made})
     else:
-        print(made, end="")
+        with _output():
+            print(made, end="")
 
 
 @app.command()
@@ -369,11 +411,14 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
     from stedi.simulate import simulate as write
 
     marker = folder / ".stedi-demo"
-    if folder.exists() and any(folder.iterdir()) and not marker.exists():
-        raise UsageError(f"folder {folder} holds something else; name another for the demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    marker.touch()
+    try:
+        if folder.exists() and any(folder.iterdir()) and not marker.exists():
+            raise UsageError(f"folder {folder} holds something else; name another for the demo")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        marker.touch()
+    except OSError as error:
+        raise UsageError(f"folder {folder} can't be written ({error.strerror}); name another for the demo") from error
     settings = _settings(landing=str(folder / "landing"), warehouse=folder / "lakehouse")
     with _error_console.status("simulating") as status:
         write(folder / "landing", customers=300, days=3, seed=1, progress=status.update)
@@ -404,10 +449,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader of a pipe left, as `head` does.
-        sys.stderr.close()
-        raise SystemExit(0) from None
     except Exception as error:
         if _options.trace:
             raise

@@ -1,13 +1,17 @@
 """Settings: file < environment < command line; unknown keys are refused."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stedi.errors import UsageError
+
+# Iceberg's readers take a location for a URL, in which these end a path or are something else.
+_NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
 
 Policy = Literal["customer", "reading"]
 
@@ -39,6 +43,13 @@ class Settings(BaseSettings):
     maintain_every: int = Field(default=20, ge=0, description="after how many runs one does the upkeep too; 0: never")
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
     threads: int | None = Field(default=None, ge=1, description="the embedded engine's threads")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _can_be_addressed(cls, warehouse: Path) -> Path:
+        if found := _NOT_IN_A_LOCATION.search(str(warehouse.resolve())):
+            raise ValueError(f"its full path holds {found[0]!r}, which readers of Iceberg tables can't find; choose another")
+        return warehouse
 
     @classmethod
     def settings_customise_sources(

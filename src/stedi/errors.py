@@ -10,6 +10,9 @@ StediError                 one line for the user, exit code 1
 └── RuleError              error-level rules failed, so tables were not published
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class StediError(Exception):
     """What failed, where, for how many rows, and what to do next, in one line."""
@@ -45,3 +48,11 @@ class QueryError(StediError):
 
 class RuleError(StediError):
     """An error-level rule failed; the table keeps its last good snapshot."""
+
+
+def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that nothing has, with the nearest names that something has, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the {kind}s are {', '.join(names)}"
+    return UsageError(f"no {kind} is called {name!r}; {hint}")

@@ -128,9 +128,10 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
         path.unlink()
         done.files_removed += 1
         done.bytes_removed += status.st_size
-    for folder in sorted(catalog.data_folder(table).rglob("*"), reverse=True) if catalog.find(table.name) else ():
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    for root in (catalog.data_folder(table), catalog.side_folder(table)) if catalog.find(table.name) else ():
+        for folder in sorted(root.rglob("*"), reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _merge(catalog: Catalog, engine: EmbeddedEngine, table: Table, done: TableUpkeep) -> None:

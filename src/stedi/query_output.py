@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from stedi.engines.embedded import QueryResult, values
+from stedi.errors import QueryError
 
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 
@@ -32,21 +33,29 @@ def write_csv(result: QueryResult, out: IO[str]) -> None:
 def write_json(result: QueryResult, out: IO[str]) -> None:
     """One array with an object a row."""
     out.write("[")
-    _write_all(out, (dict(zip(result.columns, row, strict=True)) for batch in result.batches() for row in values(batch)))
+    _write_all(out, (dict(zip(result.columns, row, strict=True)) for batch in result.batches() for row in _rows(batch)))
     out.write("]\n")
 
 
 def write_columns_and_rows(result: QueryResult, out: IO[str]) -> None:
     """One object: the names of the columns, and an array a row; repeated names are kept apart by their place."""
     out.write(f'{{"columns": {_json(result.columns)}, "rows": [')
-    _write_all(out, (row for batch in result.batches() for row in values(batch)))
+    _write_all(out, (row for batch in result.batches() for row in _rows(batch)))
     out.write("]}\n")
 
 
 def write_parquet(result: QueryResult, out: IO[bytes]) -> None:
-    """A Parquet file."""
+    """A Parquet file.
+
+    Raises:
+        QueryError: Parquet has no such type.
+    """
     schema = pa.schema(_distinct(result.schema))
-    with pq.ParquetWriter(out, schema) as writer:
+    try:
+        writer = pq.ParquetWriter(out, schema)
+    except pa.ArrowNotImplementedError as error:
+        raise QueryError(f"the result can't be Parquet: {error}") from error
+    with writer:
         for batch in result.batches():
             writer.write_batch(pa.record_batch(batch.columns, schema=schema))
 
@@ -62,6 +71,10 @@ def _distinct(schema: pa.Schema) -> Iterator[pa.Field]:
         yield field.with_name(name)
 
 
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    return zip(*map(values, batch.columns), strict=True)
+
+
 def _write_all(out: IO[str], values: Iterator[Any]) -> None:
     for number, value in enumerate(values):
         out.write((",\n" if number else "") + _json(value))
@@ -71,7 +84,7 @@ def _flat(column: pa.Array) -> pa.Array:
     """A column as CSV can hold it."""
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        return pa.array([_cell(value) for value in column.to_pylist()], pa.string())
+        return pa.array([_cell(value) for value in values(column)], pa.string())
     return column
 
 

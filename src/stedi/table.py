@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stedi.errors import UsageError
+from stedi.errors import no_such
 
 ColumnType = Literal["string", "long", "int", "double", "boolean", "timestamptz"]
 Level = Literal["error", "warn"]
@@ -185,7 +185,7 @@ def with_ancestors(names: Iterable[str], tables: Mapping[str, Table]) -> set[str
     while stack:
         name = stack.pop()
         if name not in tables:
-            raise UsageError(f"no table is called {name!r}; the tables are {', '.join(tables)}")
+            raise no_such("table", name, tables)
         if name not in wanted:
             wanted.add(name)
             stack.extend(tables[name].inputs)

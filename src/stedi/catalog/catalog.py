@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
@@ -63,7 +64,9 @@ class Catalog:
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self.warehouse.mkdir(parents=True, exist_ok=True)
             self._seen: dict[str, IcebergTable] = {}
-            self._catalog = SqliteCatalog("stedi", uri=f"sqlite:///{database}", warehouse=location(self.warehouse))
+            self._catalog = SqliteCatalog(
+                "stedi", uri=f"sqlite:///{quote(str(database))}", warehouse=location(self.warehouse)
+            )
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
             try:

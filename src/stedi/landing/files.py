@@ -128,7 +128,8 @@ def _list_folder(root: Path, feed: Feed) -> list[LandingFile]:
     except OSError as error:
         refuse(error)
     if not is_there:
-        raise LandingError(f"landing folder {root} does not exist; give its place with --landing")
+        what = "is no folder" if root.exists() else "does not exist"
+        raise LandingError(f"landing folder {root} {what}; give its place with --landing")
     found: list[LandingFile] = []
     for folder in feed.folders:
         for directory, _, names in os.walk(root / folder, onerror=refuse_unless_gone):

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.sql import literal, literals, quoted, rows
+from stedi.engines.embedded.sql import literal, literals, plain, quoted, rows
 from stedi.errors import QueryError
 from stedi.table import DataFiles, Table
 
@@ -48,21 +48,26 @@ class QueryResult:
         """All rows, or the first ones."""
         found: list[tuple[Any, ...]] = []
         for batch in self.batches():
-            found += values(batch)
+            found += zip(*map(values, batch.columns), strict=True)
             if most is not None and len(found) >= most:
                 return found[:most]
         return found
 
 
-def values(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    """The rows of a batch as Python's values; moments that Python has none for (infinity, the year 10000) as text."""
-    columns = []
-    for column in batch.columns:
+def values(column: pa.Array) -> list[Any]:
+    """A column as Python's values; moments that Python has none for (infinity, the year 10000) as text.
+
+    Raises:
+        QueryError: such moments stand inside lists or structures.
+    """
+    try:
+        found: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
         try:
-            columns.append(column.to_pylist())
-        except (OverflowError, ValueError):
-            columns.append(column.cast(pa.string()).to_pylist())
-    return zip(*columns, strict=True)
+            found = column.cast(pa.string()).to_pylist()
+        except pa.ArrowNotImplementedError:
+            raise QueryError(f"a value of type {column.type} lies outside all years; cast it to VARCHAR") from None
+    return found
 
 
 def _as_arrow_has_it(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -81,7 +86,7 @@ class QuerySession:
         self._connection = duckdb.connect(":memory:")
         # Left to itself the engine would spill to the folder that the user is in.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
-        self._files: list[str] = []
+        self._files: set[str] = set()
 
     def close(self) -> None:
         self._connection.close()
@@ -90,7 +95,8 @@ class QuerySession:
     def add_table(self, table: Table, files: DataFiles) -> None:
         """Make a table's data files readable under its name."""
         self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {rows(table, files)}").fetchall()
-        self._files += (*files.paths, *files.deletes)
+        # The engine looks up both the path as we spell it and the file that it finds there.
+        self._files |= {spelled for path in (*files.paths, *files.deletes) for spelled in (path, plain(path))}
 
     def run(self, sql: str) -> QueryResult:
         """Run one statement.
@@ -102,7 +108,8 @@ class QuerySession:
             self._refuse_writing(sql)
             self._connection.execute("SET TimeZone = 'UTC'").fetchall()
             self._connection.execute(f"SET temp_directory = {literal(self._spill.name)}").fetchall()
-            self._connection.execute(f"SET allowed_paths = [{literals(self._files)}]").fetchall()
+            self._connection.execute("SET python_enable_replacements = false").fetchall()
+            self._connection.execute(f"SET allowed_paths = [{literals(sorted(self._files))}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
             return QueryResult(self._connection.sql(sql), self.close)

@@ -32,9 +32,14 @@ def literals(values: Iterable[str]) -> str:
     return ", ".join(map(literal, values))
 
 
+def plain(path: str) -> str:
+    """A file path in which the characters of patterns stand for themselves."""
+    return _PATTERN.sub(_ITSELF, path)
+
+
 def paths(files: Iterable[str]) -> str:
-    """A SQL list of file paths in which the characters of patterns stand for themselves."""
-    return f"[{literals(_PATTERN.sub(_ITSELF, path) for path in files)}]"
+    """A SQL list of file paths, spelled so."""
+    return f"[{literals(map(plain, files))}]"
 
 
 def bound(query: str) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Lake
+from stedi import __version__
+from tests.compare import Died, commits
+from tests.conftest import Lake, customer, reading
 from tests.test_pipeline import small
 
 
@@ -19,7 +21,7 @@ def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def folder(lake: Lake, tmp_path: Path) -> Path:
     small(lake)
-    assert stedi(tmp_path, "run").returncode == 0
+    lake.run()
     return tmp_path
 
 
@@ -76,6 +78,103 @@ def test_queries_cannot_write_or_read_other_files(folder: Path, sql: str) -> Non
     assert not (folder / "stolen.csv").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["query", "FROM range(1000000)", "--format", "csv"],
+        ["query", "FROM range(1000000)", "--format", "json"],
+        ["query", "FROM range(1000000)", "--format", "parquet"],
+        ["query", "FROM range(1000000)"],
+        ["--json", "tables"],
+        ["ddl"],
+    ],
+)
+def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str]) -> None:
+    program = Path(sys.executable).with_name("stedi")
+    with subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        said = running.stderr.read().decode()
+    assert running.returncode == 0
+    assert not said or said.startswith("only the first 1,000 rows")
+
+
+def test_what_is_in_quarantine_and_in_the_sample_is_shown(folder: Path) -> None:
+    (folder / "landing/accelerometer/bad.json").write_text('{"user": "a@x"}\n')
+    assert stedi(folder, "run").returncode == 0
+    assert "timeStamp_missing" in stedi(folder, "quarantine").stdout
+    assert json.loads(stedi(folder, "--json", "quarantine").stdout)["quarantined"][0]["records"] == 1
+    assert "a@x" in stedi(folder, "show", "customer_trusted").stdout
+    assert len(json.loads(stedi(folder, "--json", "show", "customer_trusted").stdout)["sample"]) == 2
+
+
+def test_a_whole_run_works_below_any_folder_that_can_be_addressed(tmp_path: Path) -> None:
+    lake_folder = tmp_path / 'it\'s "q" *[x] %20 %s $HOME {b} & ; ünï 日本 day_ms=5'
+    lake_folder.mkdir()
+    lake = Lake(lake_folder)
+    small(lake)
+    lake.run()
+    lake.land("accelerometer/2.json", [reading("a@x", 500)])
+    lake.land("customer/2.json", [customer("b@x", 20)])
+    assert stedi(lake_folder, "run").returncode == 0
+    sql = "SELECT count(*) AS n FROM accelerometer_trusted"
+    elsewhere = stedi(tmp_path, "--warehouse", str(lake_folder / "lakehouse"), "query", sql, "--format", "csv")
+    assert elsewhere.stdout == "n\n11\n"
+    assert list(tmp_path.iterdir()) == [lake_folder]
+    assert {path.name for path in lake_folder.iterdir()} == {"landing", "lakehouse"}
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a\\b", "a\nb"])
+def test_a_folder_that_readers_of_iceberg_cannot_find_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    lake_folder = tmp_path / name
+    (lake_folder / "landing").mkdir(parents=True)
+    done = stedi(lake_folder, "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("stedi: setting 'warehouse': ")
+    assert [path.name for path in lake_folder.iterdir()] == ["landing"]
+
+
+def test_the_landing_folder_may_have_any_name_and_be_given_from_elsewhere(lake: Lake, tmp_path: Path) -> None:
+    small(lake)
+    lake.landing.rename(tmp_path / "land ?*[x] #1 %20 é")
+    (tmp_path / "elsewhere").mkdir()
+    done = stedi(tmp_path / "elsewhere", "--landing", "../land ?*[x] #1 %20 é", "--warehouse", "../w", "run")
+    assert done.returncode == 0
+    found = stedi(tmp_path, "--warehouse", "w", "query", "SELECT count(*) AS n FROM customer_landing", "--format", "csv")
+    assert found.stdout == "n\n2\n"
+
+
+def test_data_cannot_steer_a_terminal(folder: Path) -> None:
+    shown = stedi(folder, "query", "SELECT chr(27) || '[31mred' || chr(7) AS t").stdout
+    assert "\\x1b[31mred\\x07" in shown
+    assert "\x1b" not in shown
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert stedi(tmp_path, "--version").stdout == stedi(tmp_path, "version").stdout == f"{__version__}\n"
+
+
+def test_where_no_run_finished_a_look_says_so(lake: Lake, tmp_path: Path) -> None:
+    small(lake)
+    with commits(die_at=2), pytest.raises(Died):
+        lake.run()
+    for look in (["show", "customer_trusted"], ["query", "SELECT 1"], ["quality"], ["quarantine"]):
+        done = stedi(tmp_path, *look)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "no run has finished in lakehouse; start one with `stedi run`" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["file", "file/demo"])
+def test_a_demo_where_nothing_can_be_written_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    done = stedi(tmp_path, "demo", place)
+    assert done.returncode == 2
+    assert f"folder {place} can't be written" in done.stderr
+
+
 def test_pictures_are_written(folder: Path) -> None:
     assert stedi(folder, "show", "customer_trusted", "--svg", "a.svg").returncode == 0
     assert "customer_trusted" in (folder / "a.svg").read_text()
@@ -85,7 +184,11 @@ def test_pictures_are_written(folder: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["rnu"], 2, "No such command"),
-        (["show", "customer_trused"], 2, "no table is called 'customer_trused'"),
+        (["show", "customer_trused"], 2, "no table is called 'customer_trused'; did you mean customer_trusted"),
+        (["show", "xyz"], 2, "no table is called 'xyz'; the tables are customer_landing, "),
+        (["run", "--select", "device_owners"], 2, "no table is called 'device_owners'; did you mean device_owner"),
+        (["ddl", "quarantin"], 2, "did you mean quarantine?"),
+        (["--landing", "landing/customer/1.json", "run"], 1, "landing folder landing/customer/1.json is no folder"),
         (["--landing", "nowhere", "run"], 1, "landing folder nowhere does not exist"),
         (["--warehouse", "nowhere", "tables"], 1, "no warehouse at nowhere"),
         (["query", "SELECT * FROM nothing"], 1, "nothing"),
@@ -93,6 +196,7 @@ def test_pictures_are_written(folder: Path) -> None:
         (["--config", "none.toml", "tables"], 2, "none.toml does not exist"),
         (["simulate", "landing"], 2, "is not empty"),
         (["quarantine", "--feed", "shoes"], 2, "no feed is called 'shoes'"),
+        (["quarantine", "--feed", "costumer"], 2, "did you mean customer?"),
     ],
 )
 def test_errors_are_one_clear_line(folder: Path, arguments: list[str], code: int, message: str) -> None:

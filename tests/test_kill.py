@@ -329,7 +329,7 @@ def test_a_first_run_killed_between_each_pair_of_steps_is_made_good_by_the_next(
     lake.settings = lake.settings.model_copy(update={"pseudonym_key": None})
     land_first(lake)
     died, read = views(lake, deaths(lake, "run"))
-    assert died >= 70
+    assert died >= 75
     assert all(isinstance(view, str) and view.startswith("no ") for view in read[:-1])
     assert_made_good(lake, twin)
 
@@ -340,7 +340,7 @@ def test_a_run_of_changes_killed_between_each_pair_of_steps_is_made_good_by_the_
     land_more(lake)
     before = seen(lake)
     died, read = views(lake, deaths(lake, "run"))
-    assert died >= 60
+    assert died >= 55
     assert read[:-1] == [before] * (len(read) - 1)
     assert seen(lake) != before
     assert_made_good(lake, twin)
@@ -364,7 +364,7 @@ def test_upkeep_killed_between_each_pair_of_steps_changes_nothing_that_is_read(l
     lake.run()
     before = seen(lake)
     died, read = views(lake, deaths(lake, "maintain"))
-    assert died >= 60
+    assert died >= 75
     assert read == [before] * len(read)
     assert_made_good(lake, twin)
 
@@ -376,21 +376,20 @@ def test_work_killed_at_random_moments_is_made_good_by_the_next_run(lake: Lake, 
     begun = time.monotonic()
     assert not was_killed(start(lake, "run"))
     usual_seconds = time.monotonic() - begun
-    died = 0
-    for number in range(10):
+    for number in range(9):
         person = chance.choice(["a@x", "b@x", "c@x"])
         readings = [reading(person, chance.randrange(2 * DAY), x=chance.random()) for _ in range(5)]
         lake.land(f"accelerometer/{chance.randrange(6)}.json", [*readings, {"user": person}])
         shares = chance.choice([None, 20 + number])
         lake.land(f"customer/c{number}.json", [customer(person, 20 + number, shares=shares, serial="s1")])
-        for _ in range(6):
+        died = 0
+        while died < 4:
             process = start(lake, chance.choice(["run", "run", "run", "maintain", "verify"]))
-            process.join(chance.uniform(0, usual_seconds))
+            process.join(chance.uniform(0, usual_seconds / 2))
             process.kill()
             died += was_killed(process)
         lake.run()
         assert wrong(lake) == []
-    assert died >= 30
     assert_made_good(lake, twin)
 
 

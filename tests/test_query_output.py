@@ -28,11 +28,17 @@ ODD = (
 )
 
 
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """One lake for all: nothing here changes it."""
+    made = Lake(tmp_path_factory.mktemp("lake"))
+    small(made)
+    made.run()
+    return made
+
+
 @pytest.fixture
 def ask(lake: Lake) -> Any:
-    small(lake)
-    lake.run()
-
     def run(sql: str) -> QueryResult:
         return query(lake.settings, sql)
 
@@ -59,6 +65,42 @@ def test_columns_and_rows_keep_repeated_names_apart(ask: Any) -> None:
     out = io.StringIO()
     query_output.write_columns_and_rows(ask("SELECT 1 AS a, 2 AS a UNION ALL SELECT 3, 4 ORDER BY ALL"), out)
     assert json.loads(out.getvalue()) == {"columns": ["a", "a"], "rows": [[1, 2], [3, 4]]}
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+        ("'1010'::BIT", "1010"),
+        ("INTERVAL '1 month 2 days'", "1 month 2 days"),
+        ("union_value(k := 5)", "5"),
+        ("TIMETZ '10:00:00+02'", "10:00:00+02"),
+        ("'{\"a\":NaN}'::JSON", '{"a":NaN}'),
+    ],
+)
+def test_what_arrow_has_no_type_for_comes_as_the_engine_writes_it(ask: Any, sql: str, text: str) -> None:
+    assert ask(f"SELECT {sql}").rows() == [(text,)]
+    out = io.BytesIO()
+    query_output.write_parquet(ask(f"SELECT {sql} AS v"), out)
+    assert pq.read_table(out).column("v").to_pylist() == [text]
+
+
+@pytest.mark.parametrize("moment", ["TIMESTAMPTZ 'infinity'", "DATE '-infinity'", "TIMESTAMP '294246-01-01'"])
+def test_moments_beyond_pythons_years_are_shown(ask: Any, moment: str) -> None:
+    [(found,)] = ask(f"SELECT {moment}").rows()
+    assert isinstance(found, str)
+    for write in (query_output.write_csv, query_output.write_json):
+        out = io.StringIO()
+        write(ask(f"SELECT {moment} AS v"), out)
+        assert out.getvalue().strip()
+    with pytest.raises(QueryError, match="cast it to VARCHAR"):
+        ask(f"SELECT [{moment}]").rows()
+
+
+def test_an_error_after_many_rows_is_said(ask: Any) -> None:
+    with pytest.raises(QueryError, match="Conversion Error") as caught:
+        ask("SELECT (CASE WHEN i = 999999 THEN 'a@x' ELSE i::VARCHAR END)::BIGINT FROM range(1000000) AS r(i)").rows()
+    assert "a@x" not in str(caught.value)
 
 
 def test_parquet_can_be_read_again(ask: Any) -> None:
@@ -100,6 +142,38 @@ def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> 
         "SELECT * FROM read_csv('/etc/hosts')",
         "SELECT * FROM glob('/*')",
         "SELECT getenv('HOME')",
+        "SELECT * FROM duckdb_secrets()",
+        "SELECT * FROM read_text('pseudonym.key')",
+        "FROM read_blob('/etc/hosts')",
+        "FROM '/etc/hosts'",
+        "SELECT * FROM sniff_csv('/etc/hosts')",
+        "SELECT * FROM query('FROM read_text(''/etc/hosts'')')",
+        "SELECT * FROM query_table('/etc/hosts')",
+        "SELECT * FROM sqlite_scan('catalog.db', 'iceberg_tables')",
+        "SELECT * FROM read_csv('https://example.org/x.csv')",
+        "SELECT * FROM enable_logging()",
+        "SELECT * FROM enable_profiling()",
+        "FROM sql",
+        "COPY customer_trusted TO 'stolen.csv'",
+        "-- a\nCOPY (SELECT 1) TO 'stolen.csv' /* b */",
+        "/* a */ EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'",
+        "EXPLAIN /* a */ ANALYZE COPY (SELECT 1) TO 'stolen.csv'",
+        "EXPLAIN ANALYZE EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''stolen.csv''')",
+        "ATTACH ':memory:' AS other",
+        "CREATE OR REPLACE VIEW customer_trusted AS SELECT 1",
+        "CREATE SECRET s (TYPE s3)",
+        "INSERT INTO customer_trusted SELECT * FROM customer_trusted",
+        "DROP VIEW customer_trusted",
+        "SET threads = 1",
+        "RESET allowed_paths",
+        "SET VARIABLE x = 1",
+        "PREPARE p AS SELECT 1",
+        "CALL duckdb_settings()",
+        "BEGIN",
+        "PIVOT customer_trusted ON email USING count(*)",
+        "-- nothing",
+        ";;",
         "INSTALL httpfs",
         "LOAD httpfs",
         "PRAGMA database_list",
@@ -110,9 +184,45 @@ def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> 
         "WITH gone AS (DELETE FROM customer_trusted RETURNING *) SELECT * FROM gone",
     ],
 )
-def test_nothing_outside_the_tables_can_be_reached(ask: Any, sql: str) -> None:
+def test_nothing_outside_the_tables_can_be_reached(
+    ask: Any, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     with pytest.raises(QueryError):
         ask(sql).rows()
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "/* a */ SELECT 1 -- b",
+        "SELECT 1;",
+        ";SELECT 1",
+        "-- a\nVALUES (1)",
+        "FROM range(1, 2)",
+        "WITH x AS (SELECT 1) FROM x",
+    ],
+)
+def test_comments_and_semicolons_around_a_query_are_no_trouble(ask: Any, sql: str) -> None:
+    assert ask(sql).rows() == [(1,)]
+
+
+def test_a_query_spills_to_a_folder_of_its_own_that_goes_with_it(
+    ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    [(folder,)] = ask("SELECT current_setting('temp_directory')").rows()
+    assert Path(folder).parent == temporary
+    with pytest.raises(QueryError):
+        ask("COPY (SELECT 1) TO 'stolen.csv'")
+    with pytest.raises(QueryError):
+        ask("SELECT * FROM nothing")
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_landing_table_has_a_raw_table_of_its_name_in_another_database() -> None:
@@ -128,8 +238,9 @@ def test_a_landing_table_has_a_raw_table_of_its_name_in_another_database() -> No
 def test_ddl_has_every_column_with_its_meaning_and_the_partition(table: Any) -> None:
     text = ddl(table)
     for column in table.columns:
-        meaning = column.meaning.replace("'", "''")
+        meaning = column.meaning.replace("'", "\\'")
         assert f"`{column.name.lower()}` " in text
         assert f"COMMENT '{meaning}'" in text
+    assert all(len(column.meaning.encode()) <= 255 for column in table.columns), "longer than Glue takes"
     assert ("PARTITIONED BY (truncate(86400000, " in text) == bool(table.day)
     assert "'table_type' = 'ICEBERG'" in text

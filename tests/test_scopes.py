@@ -159,6 +159,15 @@ def test_an_address_that_is_spelled_otherwise_moves_nobody_and_respells_the_read
     assert is_like_new(lake, new_lake)
 
 
+@pytest.mark.parametrize("address", ["a@x\r\n", "\tA@X", " \N{NO-BREAK SPACE}a@x\n\N{EM SPACE}"])
+def test_white_space_around_an_address_keeps_nobody_from_withdrawing(lake: Lake, address: str) -> None:
+    two_people(lake)
+    happens(lake, {"customer/2.json": [customer(address, 20, serial="s-a")]})
+    for table in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"):
+        assert set(people_of(lake, table)) == {"b@x"}
+    assert owners(lake)["s-a"] == ("a@x", "confirmed")
+
+
 @pytest.mark.parametrize(("policy", "kept"), [("customer", 10), ("reading", 4)])
 def test_who_consents_late_gets_the_readings_that_came_before(new_lake: NewLake, policy: str, kept: int) -> None:
     lake = new_lake("lake", policy=policy)
@@ -205,6 +214,28 @@ def test_a_reading_in_two_files_stays_until_both_have_lost_it(lake: Lake) -> Non
     report = happens(lake, {"accelerometer/again.json": [reading("a@x", 999)]})
     assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (1, 1)
     assert report.tables["machine_learning_curated"].removed == 1
+
+
+@pytest.mark.parametrize("ahead", ["accelerometer_trusted", "step_trainer_trusted", "customers_curated"])
+def test_a_table_that_an_earlier_run_moved_on_alone_is_read_from_where_its_reader_stopped(
+    lake: Lake, new_lake: NewLake, ahead: str
+) -> None:
+    two_people(lake)
+    more: dict[str, tuple[str, Callable[[int], Record]]] = {
+        "accelerometer_trusted": ("accelerometer", lambda at: reading("a@x", at, x=9.0)),
+        "step_trainer_trusted": ("step_trainer", lambda at: distance("s-a", at, 9.0)),
+        # Whoever withdrew in the first of two runs has to go in the second as well.
+        "customers_curated": ("customer", lambda at: customer("a@x" if at == 104 else "b@x", at)),
+    }
+    feed, record = more[ahead]
+    lake.land(f"{feed}/2.json", [record(104)])
+    lake.run(select=[ahead])
+    with narrowed() as computed:
+        report = happens(lake, {f"{feed}/3.json": [record(105)]})
+    assert "machine_learning_curated" in computed
+    moved = report.tables["machine_learning_curated"]
+    assert (moved.added, moved.removed) == ((0, 20) if feed == "customer" else (2, 0))
+    assert is_like_new(lake, new_lake)
 
 
 def test_a_customer_whose_last_reading_goes_loses_the_device_rows_as_well(lake: Lake, new_lake: NewLake) -> None:

@@ -20,7 +20,8 @@ _RAW_TYPES = {"text": "string", "milliseconds": "bigint", "number": "double"}
 
 
 def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    """A text as Athena's DDL has it, which comes from Hive: queries double a quote, DDL does not."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def databases_ddl() -> str:

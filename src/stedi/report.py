@@ -1,6 +1,7 @@
 """Results as people and programs read them: tables on a terminal, pictures, JSON."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from stedi.verify import Finding
 
 _PICTURE_WIDTH = 150
+# Data may hold what moves the cursor or changes colours.
+_STEERS_A_TERMINAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Grid:
@@ -37,7 +40,8 @@ def _cell(value: object) -> Text:
         return Text("")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    return Text(f"{value:,}" if isinstance(value, int) and abs(value) < 10**12 else str(value))
+    text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**12 else str(value)
+    return Text(_STEERS_A_TERMINAL.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
 def run_grids(report: "RunReport") -> list[Grid]:

@@ -19,7 +19,7 @@ from stedi.catalog import Catalog, Snapshot
 from stedi.catalog.snapshot import MARK
 from stedi.engines.embedded import Change, EmbeddedEngine
 from stedi.pipeline import RunReport
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table, WrittenFile
 from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import Finding, verify
 from tests.conftest import Lake
@@ -157,7 +157,7 @@ def commits(*, die_at: int = 0, after: bool = False) -> Iterator[list[str]]:
     def commit(
         self: Catalog,
         table: Table,
-        added: Sequence[str],
+        added: Sequence[WrittenFile],
         removed: Sequence[str],
         reflects: Mapping[str, object],
         *,

@@ -22,17 +22,17 @@ from typing import Any
 
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from stedi.catalog.local_files import LocalFile, LocalFileIO
 from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.errors import WarehouseError
 from stedi.maintain import maintain
 from stedi.pipeline import run
-from stedi.pipeline.record import latest_results
-from stedi.table import Table
+from stedi.rule_results import latest_results
+from stedi.table import Table, WrittenFile
 from stedi.tables import ALL
 from stedi.verify import verify
 from tests.conftest import Lake, customer, distance, reading
@@ -112,7 +112,7 @@ class Steps:
 
     def watch(self) -> None:
         sys.addaudithook(self._audit)
-        fsync, delete, create, write = os.fsync, PyArrowFileIO.delete, PyArrowFile.create, EmbeddedEngine.write
+        fsync, delete, create, write = os.fsync, LocalFileIO.delete, LocalFile.create, EmbeddedEngine.write
 
         def syncing(descriptor: int) -> None:
             self.step("fsync")
@@ -126,9 +126,11 @@ class Steps:
             self.step("create", file.location)
             return Torn(create(file, overwrite), lambda: self.step("write half", file.location))
 
-        def writing(engine: Any, table: Table, query: str, folder: Path, **more: Any) -> list[str]:
+        def writing(engine: Any, table: Table, query: str, folder: Path, **more: Any) -> list[WrittenFile]:
             self.step("write", folder)
-            done: list[str] = self.step_within("writing", folder, lambda: write(engine, table, query, folder, **more))
+            done: list[WrittenFile] = self.step_within(
+                "writing", folder, lambda: write(engine, table, query, folder, **more)
+            )
             return done
 
         def executing(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -137,8 +139,8 @@ class Steps:
 
         for owner, name, replacement in (
             (os, "fsync", syncing),
-            (PyArrowFileIO, "delete", deleting),
-            (PyArrowFile, "create", creating),
+            (LocalFileIO, "delete", deleting),
+            (LocalFile, "create", creating),
             (EmbeddedEngine, "write", writing),
         ):
             setattr(owner, name, replacement)

@@ -12,7 +12,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from stedi.catalog import Catalog, Snapshot
 from stedi.errors import CatalogMovedError
-from stedi.table import Table
+from stedi.table import Table, WrittenFile
 from stedi.tables import BY_NAME
 from tests.compare import as_another, contents, found_wrong, marks, opened, rule_counts
 from tests.conftest import Lake, customer, distance, reading
@@ -205,7 +205,7 @@ class Interference:
         def commit(
             catalog: Catalog,
             target: Table,
-            added: Sequence[str],
+            added: Sequence[WrittenFile],
             removed: Sequence[str],
             reflects: Mapping[str, object],
             *,

@@ -13,7 +13,7 @@ import pytest
 
 from stedi import query_output
 from stedi.ddl import databases_ddl, ddl
-from stedi.engines.embedded import QueryResult
+from stedi.engines.embedded.query import QueryResult
 from stedi.errors import QueryError
 from stedi.query import query
 from stedi.tables import ALL, BY_NAME

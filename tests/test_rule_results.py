@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stedi.pipeline.record import latest_results
 from stedi.quality import RuleResult
 from stedi.report import rule_json, run_json
+from stedi.rule_results import latest_results
 from stedi.simulate import simulate
 from tests.compare import rule_counts
 from tests.conftest import Lake, Record, customer, distance, reading

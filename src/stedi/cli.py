@@ -20,7 +20,7 @@ from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
 if TYPE_CHECKING:
-    from stedi.engines.embedded import QueryResult
+    from stedi.engines.embedded.query import QueryResult
 
 app = typer.Typer(
     help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
@@ -344,7 +344,7 @@ def history(name: TableName) -> None:
 @app.command()
 def quality() -> None:
     """Show what the rules found when each table was last refreshed."""
-    from stedi.pipeline.record import latest_results
+    from stedi.rule_results import latest_results
 
     results = latest_results(_options.settings)
     _show([report.rules_grid(results)], {"rules": [report.rule_json(r) for r in results]})

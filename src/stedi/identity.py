@@ -12,7 +12,15 @@ _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace(
 
 def person(email: str) -> str:
     """SQL for the identity behind an e-mail address: addresses match trimmed and case-folded."""
-    return f"lower(trim({email}, '{_WHITE_SPACE}'))"
+    # Naming what to take off costs 13 times as much as taking off spaces, and few need it.
+    ends = " AND ".join(f"{end}(trim({email}), 1) BETWEEN '!' AND '~'" for end in ("left", "right"))
+    return f"lower(CASE WHEN {ends} THEN trim({email}) ELSE trim({email}, '{_WHITE_SPACE}') END)"
+
+
+def names_somebody(email: str) -> str:
+    """SQL condition: an e-mail address is neither absent nor blank."""
+    # What starts with a visible character needs no trimming, which filters would work out for every row.
+    return f"CASE WHEN {email} BETWEEN '!' AND '~' THEN true ELSE {person(email)} <> '' END"
 
 
 def pseudonym(value: str) -> str:

@@ -2,7 +2,7 @@
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
-from stedi.engines.embedded import QueryResult, QuerySession
+from stedi.engines.embedded.query import QueryResult, QuerySession
 from stedi.errors import WarehouseError
 from stedi.history import RunRecord, latest_run, read_runs, run_as_of
 from stedi.table import DataFiles

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from stedi.engines.embedded import QueryResult, values
+from stedi.engines.embedded.query import QueryResult, values
 from stedi.errors import QueryError
 
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")

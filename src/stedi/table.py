@@ -12,6 +12,7 @@ from stedi.errors import no_such
 
 ColumnType = Literal["string", "long", "int", "double", "boolean", "timestamptz"]
 Level = Literal["error", "warn"]
+Value = str | int | float | bool
 
 MILLISECONDS_A_DAY = 86_400_000
 
@@ -115,6 +116,32 @@ class DataFiles:
 
     def __bool__(self) -> bool:
         return bool(self.paths)
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """What one column of a file holds: bytes on disk, values, nulls, NaNs (doubles only), bounds where known.
+
+    Moments are microseconds since the epoch.
+    """
+
+    bytes: int
+    values: int
+    nulls: int
+    nans: int | None
+    lowest: Value | None
+    highest: Value | None
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A Parquet file that an engine wrote for a table, and what it holds; `day_ms` is its partition's day."""
+
+    path: str
+    rows: int
+    bytes: int
+    columns: Mapping[str, ColumnStatistics]
+    day_ms: int | None = None
 
 
 @dataclass(frozen=True)

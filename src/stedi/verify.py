@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pyarrow as pa
-
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
-from stedi.identity import person, pseudonym
+from stedi.identity import names_somebody, person, pseudonym
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
@@ -49,7 +47,7 @@ _LANDING_TABLES = [feed.table.name for feed in FEEDS]
 _RECORDS = f"""
     SELECT {person("email")} AS person, shareWithResearchAsOfDate IS NOT NULL AS consents,
         (coalesce(lastUpdateDate, registrationDate), coalesce(registrationDate, lastUpdateDate)) AS moment
-    FROM customer_landing WHERE trim(email) <> ''"""
+    FROM customer_landing WHERE {names_somebody("email")}"""
 # Those whose newest records all consent.
 _CONSENTING = f"""
     SELECT r.person FROM ({_RECORDS}) AS r
@@ -138,47 +136,46 @@ def _files(catalog: Catalog, engine: EmbeddedEngine, feed: Feed, listed: Sequenc
     table, entries = feed.table, ledger_of(catalog, feed.table)
     engine.show(table, catalog.files(table.name))
     engine.show(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
-    taken = pa.table(
-        {
-            "source_file": pa.array(entries, pa.string()),
-            "landed": pa.array([entry.landed for entry in entries.values()], pa.int64()),
-            "quarantined": pa.array([entry.quarantined for entry in entries.values()], pa.int64()),
-        }
+    engine.hold(
+        "taken",
+        [
+            ("source_file", "string", list(entries)),
+            ("landed", "long", [entry.landed for entry in entries.values()]),
+            ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
+        ],
     )
-    with engine.registered("taken", taken):
-        wrong = engine.select(
-            f"""
-            SELECT count(*) AS n FROM taken AS t
-            FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
-            FULL JOIN (
-                SELECT source_file, count(*) AS n FROM quarantine WHERE feed = '{feed.name}' GROUP BY source_file
-            ) AS q USING (source_file)
-            WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-        )[0]["n"]
+    wrong = engine.select(
+        f"""
+        SELECT count(*) AS n FROM taken AS t
+        FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
+        FULL JOIN (
+            SELECT source_file, count(*) AS n FROM quarantine WHERE feed = '{feed.name}' GROUP BY source_file
+        ) AS q USING (source_file)
+        WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
+    )[0]["n"]
     yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
     there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
     with local_copies(there, engine.scratch) as copies:
         again = engine.ingest(feed, copies)
         steady = [file.name for file in copies if is_steady(file)]
     try:
-        names = pa.table({"source_file": pa.array(steady, pa.string())})
-        with engine.registered("steady", names):
-            rows = wrong = 0
-            held = (
-                (table, f"SELECT * FROM {table.name}"),
-                (
-                    quarantine.TABLE,
-                    f"SELECT * FROM quarantine WHERE feed = '{feed.name}'",
-                ),
-            )
-            for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
-                only_steady = "SEMI JOIN steady USING (source_file)"
-                with (
-                    engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
-                    engine.view("found", f"SELECT * FROM {found} {only_steady}"),
-                ):
-                    rows += engine.rows("found")
-                    wrong += engine.unequal(kind, "stands", "found")
+        engine.hold("steady", [("source_file", "string", steady)])
+        rows = wrong = 0
+        held = (
+            (table, f"SELECT * FROM {table.name}"),
+            (
+                quarantine.TABLE,
+                f"SELECT * FROM quarantine WHERE feed = '{feed.name}'",
+            ),
+        )
+        for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
+            only_steady = "SEMI JOIN steady USING (source_file)"
+            with (
+                engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
+                engine.view("found", f"SELECT * FROM {found} {only_steady}"),
+            ):
+                rows += engine.rows("found")
+                wrong += engine.unequal(kind, "stands", "found")
     finally:
         engine.forget(feed)
     question = (

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,20 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
-from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.io import PY_IO_IMPL
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
+from stedi.catalog.data_file import as_data_file
+from stedi.catalog.local_files import LocalFileIO, make_lasting
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import MARK, Snapshot
 from stedi.catalog.sqlite import SqliteCatalog
 from stedi.catalog.storage import local_path, location, warehouse_errors
 from stedi.errors import CatalogMovedError, WarehouseError
 from stedi.own_files import own_uuid
-from stedi.table import DataFiles, Table
+from stedi.table import DataFiles, Table, WrittenFile
 
 NAMESPACE = "stedi"
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
@@ -65,7 +66,10 @@ class Catalog:
             self.warehouse.mkdir(parents=True, exist_ok=True)
             self._seen: dict[str, IcebergTable] = {}
             self._catalog = SqliteCatalog(
-                "stedi", uri=f"sqlite:///{quote(str(database))}", warehouse=location(self.warehouse)
+                "stedi",
+                uri=f"sqlite:///{quote(str(database))}",
+                warehouse=location(self.warehouse),
+                **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},
             )
             if create:
                 self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
@@ -120,7 +124,13 @@ class Catalog:
         return found
 
     def commit(
-        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+        self,
+        table: Table,
+        added: Sequence[WrittenFile],
+        removed: Sequence[str],
+        reflects: Mapping[str, Any],
+        *,
+        version: str,
     ) -> Snapshot:
         """Remove and add data files in one atomic commit that also records what it reflects.
 
@@ -144,10 +154,9 @@ class Catalog:
                     producer.commit_uuid = own_uuid()
                     for data_file in gone:
                         producer.delete_data_file(data_file)
-                    for path in added:
-                        producer.append_data_file(
-                            parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(Path(path)))
-                        )
+                    for written in added:
+                        make_lasting(Path(written.path))
+                        producer.append_data_file(as_data_file(written, iceberg.metadata))
         except (CommitFailedException, ValidationException):
             self.look_again(table.name)
             raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None
@@ -232,14 +241,12 @@ class Catalog:
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         """Write such a file; returns the name to record."""
         path = self.side_folder(table) / f"{kind}-{own_uuid()}{suffix}"
-        with path.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        return self.side_name(path)
+        path.write_bytes(content)
+        return self.keep_side_file(path)
 
-    def side_name(self, path: Path) -> str:
-        """The name under which a commit records such a file: its path in the warehouse."""
+    def keep_side_file(self, path: Path) -> str:
+        """Put such a file on the disk; returns the name under which a commit records it, its path in the warehouse."""
+        make_lasting(path)
         return path.relative_to(self.warehouse).as_posix()
 
     def side_path(self, name: str) -> Path:

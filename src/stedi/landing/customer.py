@@ -1,5 +1,6 @@
 """Customer records as received from the website and the fulfilment system: a change feed."""
 
+from stedi.identity import names_somebody
 from stedi.landing.feed import Feed, Field
 from stedi.table import Rule
 
@@ -45,7 +46,7 @@ FEED = Feed(
             "has_email",
             "warn",
             "a record without an e-mail address belongs to nobody that we can name",
-            where="email IS NULL OR trim(email) = ''",
+            where=f"email IS NULL OR NOT ({names_somebody('email')})",
         ),
         # No one alive was born before 1900; the public landing set has birthdays from 967.
         Rule(

@@ -97,7 +97,8 @@ def _rejects(table: Table, store: Store, engine: EmbeddedEngine, quarantined: st
         touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
-    return [store.side_name(Path(path)) for path in (*(p for p in before.paths if p not in touched), *written)]
+    stay = (path for path in before.paths if path not in touched)
+    return [store.keep_side_file(Path(path)) for path in (*stay, *(file.path for file in written))]
 
 
 def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:

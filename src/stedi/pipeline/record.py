@@ -1,20 +1,17 @@
 """Record a finished run: what its rules found, then, in one step, the run itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
 from stedi.catalog import Catalog
-from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.history import RunRecord, latest_run, next_number, write_run
 from stedi.operations.rule_result import TABLE
 from stedi.pipeline.report import RunReport
 from stedi.quality import RuleResult, recorded_results
-from stedi.query import query
-from stedi.table import DataFiles
+from stedi.table import ColumnType, DataFiles
 from stedi.tables import REFRESHED
 
 
@@ -33,15 +30,15 @@ def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> int |
     results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
     number, current, replaced = next_number(catalog.warehouse), catalog.snapshot(TABLE.name), DataFiles()
     rows = len(results) + (current.rows if current else 0)
-    with engine.registered("results", _as_rows(report, number, results)):
-        wanted = "SELECT * FROM results"
-        if current and current.id != before.get(TABLE.name):
-            # A run may have died after it committed its results, under the number that is this run's now.
-            replaced = catalog.files(TABLE.name)
-            kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
-            wanted += f" UNION ALL {kept}"
-            rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
-        written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))
+    engine.hold("results", _columns(report, number, results))
+    wanted = "SELECT * FROM results"
+    if current and current.id != before.get(TABLE.name):
+        # A run may have died after it committed its results, under the number that is this run's now.
+        replaced = catalog.files(TABLE.name)
+        kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
+        wanted += f" UNION ALL {kept}"
+        rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
+    written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))
     reflects = {"run_id": report.run_id, "rows": rows}
     snapshots[TABLE.name] = catalog.commit(TABLE, written, replaced.paths, reflects, version=report.run_id).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -59,48 +56,24 @@ def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str,
     return found
 
 
-def _as_rows(report: RunReport, number: int, results: Sequence[RuleResult]) -> pa.Table:
-    now = datetime.now(UTC)
-    return pa.Table.from_pylist(
-        [
-            {
-                "run_id": report.run_id,
-                "run_number": number,
-                "checked_at": now,
-                "policy": report.policy,
-                "table_name": result.table,
-                "rule": result.rule,
-                "level": result.level,
-                "meaning": result.meaning,
-                "checked_rows": result.checked,
-                "broken_rows": result.failed,
-                "examples": json.dumps(result.examples, default=str) if result.examples else None,
-            }
-            for result in results
-        ],
-        schema=pa.schema(
-            [
-                pa.field(c.name, {"long": pa.int64(), "timestamptz": pa.timestamp("us", "UTC")}.get(c.type, pa.string()))
-                for c in TABLE.columns
-            ]
-        ),
-    )
-
-
-def latest_results(settings: Settings) -> list[RuleResult]:
-    """What the rules found when each table was last checked, tables in the order of a run.
-
-    Raises:
-        WarehouseError: there is no warehouse, or no run has finished in it.
-    """
-    found = query(
-        settings,
-        "SELECT table_name, rule, level, meaning, checked_rows, broken_rows, examples FROM rule_result "
-        "QUALIFY run_number = max(run_number) OVER (PARTITION BY table_name)",
-    )
-    results = [
-        RuleResult(table, rule, level, meaning, checked, failed, tuple(json.loads(examples)) if examples else ())
-        for table, rule, level, meaning, checked, failed, examples in found.rows()
+def _columns(
+    report: RunReport, number: int, results: Sequence[RuleResult]
+) -> Iterator[tuple[str, ColumnType, list[object]]]:
+    now = time.time_ns() // 1000
+    rows = [
+        {
+            "run_id": report.run_id,
+            "run_number": number,
+            "checked_at": now,
+            "policy": report.policy,
+            "table_name": result.table,
+            "rule": result.rule,
+            "level": result.level,
+            "meaning": result.meaning,
+            "checked_rows": result.checked,
+            "broken_rows": result.failed,
+            "examples": json.dumps(result.examples, default=str) if result.examples else None,
+        }
+        for result in results
     ]
-    order = [table.name for table in REFRESHED]
-    return sorted(results, key=lambda result: order.index(result.table))
+    return ((column.name, column.type, [row[column.name] for row in rows]) for column in TABLE.columns)

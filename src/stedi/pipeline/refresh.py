@@ -12,7 +12,7 @@ from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
 from stedi.pipeline.store import Store
 from stedi.quality import check, moved_on
-from stedi.table import DataFiles, Table
+from stedi.table import DataFiles, Table, WrittenFile
 from stedi.tables import BY_NAME
 
 
@@ -115,12 +115,12 @@ def _fill(
     """Write a whole table straight to its files, and publish them only when the rules hold."""
     query = _query(table, store, engine)
     written = engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
-    draft = engine.show(table, DataFiles(tuple(written)), view=f"draft_{table.name}")
+    draft = engine.show(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:
         report.status = "failed"
-        for path in written:
-            Path(path).unlink()
+        for file in written:
+            Path(file.path).unlink()
         return report
     report.added, report.removed = engine.rows(draft), report.rows
     report.rows = report.added
@@ -133,7 +133,7 @@ def _commit(
     store: Store,
     report: TableReport,
     reflects: dict[str, Any],
-    written: list[str],
+    written: list[WrittenFile],
     removed: tuple[str, ...],
 ) -> TableReport:
     reflects |= {"rows": report.rows, "rules": {result.rule: result.failed for result in report.results}}

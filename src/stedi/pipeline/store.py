@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stedi.catalog import Catalog, Snapshot
-from stedi.table import DataFiles, Table
+from stedi.table import DataFiles, Table, WrittenFile
 
 
 class Store(Protocol):
@@ -21,9 +21,15 @@ class Store(Protocol):
     def side_path(self, name: str) -> Path: ...
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str: ...
     def side_folder(self, table: Table) -> Path: ...
-    def side_name(self, path: Path) -> str: ...
+    def keep_side_file(self, path: Path) -> str: ...
     def commit(
-        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+        self,
+        table: Table,
+        added: Sequence[WrittenFile],
+        removed: Sequence[str],
+        reflects: Mapping[str, Any],
+        *,
+        version: str,
     ) -> Snapshot: ...
 
 
@@ -76,12 +82,12 @@ class Draft:
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         path = self.side_folder(table) / f"{kind}-{uuid.uuid4()}{suffix}"
         path.write_bytes(content)
-        return self.side_name(path)
+        return self.keep_side_file(path)
 
-    def side_name(self, path: Path) -> str:
+    def keep_side_file(self, path: Path) -> str:
         inside = path.is_relative_to(self._folder)
         assert inside or self._catalog is not None
-        return str(path) if inside or self._catalog is None else self._catalog.side_name(path)
+        return str(path) if inside or self._catalog is None else self._catalog.keep_side_file(path)
 
     def side_path(self, name: str) -> Path:
         drafted = Path(name)
@@ -90,13 +96,21 @@ class Draft:
         return self._catalog.side_path(name)
 
     def commit(
-        self, table: Table, added: Sequence[str], removed: Sequence[str], reflects: Mapping[str, Any], *, version: str
+        self,
+        table: Table,
+        added: Sequence[WrittenFile],
+        removed: Sequence[str],
+        reflects: Mapping[str, Any],
+        *,
+        version: str,
     ) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
         gone = set(removed)
         if before is not None and not added and not removed:
             version = before.version
-        self._files[table.name] = DataFiles((*(p for p in files.paths if p not in gone), *added), files.deletes)
+        self._files[table.name] = DataFiles(
+            (*(p for p in files.paths if p not in gone), *(written.path for written in added)), files.deletes
+        )
         drafted = Snapshot.of_draft(before, {**reflects, "version": version}, datetime.now(UTC))
         self._snapshots[table.name] = drafted
         return drafted

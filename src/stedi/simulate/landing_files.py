@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stedi.engines.embedded import JsonWriter
+from stedi.engines.embedded.json_lines import JsonWriter
 from stedi.errors import LandingError, UsageError
 from stedi.simulate.consent import DAY_MS
 from stedi.simulate.defects import spoil

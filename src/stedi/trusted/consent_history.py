@@ -2,7 +2,7 @@
 
 from stedi.identity import person
 from stedi.table import Column, Fact, Rule, Scope, Table
-from stedi.trusted.consent import CHANGES
+from stedi.trusted.consent import CHANGES, records
 
 TABLE = Table(
     name="consent_history",
@@ -31,7 +31,8 @@ TABLE = Table(
     # none), never before that last withdrawal, and closes with the next non-consenting one.
     person="person",
     query=f"""
-WITH changes AS ({CHANGES}),
+WITH records AS ({records("shareWithResearchAsOfDate")}),
+changes AS ({CHANGES}),
 turns AS (
     SELECT *,
         lag(consents) OVER sequence AS consented_before,

@@ -3,7 +3,7 @@
 from stedi.identity import person
 from stedi.landing.customer import FEED
 from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
-from stedi.trusted.consent import CHANGES
+from stedi.trusted.consent import CHANGES, records
 
 _FIELDS = tuple(field.name for field in FEED.fields)
 
@@ -28,24 +28,23 @@ TABLE = Table(
     # must not depend on which file came first, so it goes by their content.
     person="person",
     query=f"""
-WITH changes AS ({CHANGES}),
+WITH records AS ({records(*_FIELDS)}),
+changes AS ({CHANGES}),
 newest AS (
     SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC, registered_at DESC) AS age
     FROM changes
 ),
 candidates AS (
-    SELECT n.person, {", ".join(f"l.{f}" for f in _FIELDS)},
+    SELECT n.person, {", ".join(f"r.{f}" for f in _FIELDS)},
         row_number() OVER (PARTITION BY n.person ORDER BY {
         ", ".join(
-            f"l.{f} DESC NULLS LAST"
+            f"r.{f} DESC NULLS LAST"
             for f in ("shareWithResearchAsOfDate", *(f for f in _FIELDS if f != "shareWithResearchAsOfDate"))
         )
     }) AS choice
     FROM newest AS n
-    JOIN customer_landing AS l
-      ON {person("l.email")} = n.person
-     AND coalesce(l.lastUpdateDate, l.registrationDate) = n.changed_at
-     AND coalesce(l.registrationDate, l.lastUpdateDate) = n.registered_at
+    JOIN records AS r
+      ON r.person = n.person AND r.changed_at = n.changed_at AND r.registered_at = n.registered_at
     WHERE n.age = 1 AND n.consents
 )
 SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1

@@ -1,17 +1,16 @@
 """One DuckDB session: how it is set up, and its errors in our words."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
-import pyarrow as pa
 
-from stedi.engines.embedded.sql import bound, literal, quoted
+from stedi.engines.embedded.sql import SQL_TYPES, bound, literal, quoted
 from stedi.errors import WarehouseError
+from stedi.table import ColumnType
 
 
 class Session:
@@ -74,14 +73,18 @@ class Session:
         for name, value in values.items():
             self.sql(f"SET VARIABLE {quoted(name)} = $1", [value])
 
-    @contextmanager
-    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
-        """Make an Arrow table readable under a name for a while."""
-        self.connection.register(name, table)
-        try:
-            yield
-        finally:
-            self.connection.unregister(name)
+    def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
+        """Make a temporary table out of values: for each column its name, its type and one value a row.
+
+        Moments are microseconds since the epoch.
+        """
+        lists, values = [], []
+        for number, (name, kind, column) in enumerate(columns, start=1):
+            is_moment = kind == "timestamptz"
+            listed = f"unnest(${number}::{SQL_TYPES['long' if is_moment else kind]}[])"
+            lists.append(f"{f'make_timestamptz({listed})' if is_moment else listed} AS {quoted(name)}")
+            values.append(list(column))
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
 
     def drop(self, relation: str) -> None:
         self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")

@@ -45,9 +45,10 @@ class Refusals(Steps):
     has_begun = False
 
     def step(self, what: str, place: object = None) -> None:
-        if (self.has_begun and self.is_watched(place)) or self.is_new(what, place):
-            self.has_begun = True
-            refuse(what)
+        with self._lock:
+            if (self.has_begun and self.is_watched(place)) or self.is_new(what, place):
+                self.has_begun = True
+                refuse(what)
 
     def step_within(self, what: str, place: object, work: Callable[[], Any]) -> Any:
         self.step(what, place)

@@ -123,7 +123,6 @@ class Steps:
             delete(io, place)
 
         def creating(file: Any, overwrite: bool = False) -> Any:
-            self.step("create", file.location)
             return Torn(create(file, overwrite), lambda: self.step("write half", file.location))
 
         def writing(engine: Any, table: Table, query: str, folder: Path, **more: Any) -> list[WrittenFile]:

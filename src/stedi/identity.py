@@ -12,9 +12,9 @@ _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace(
 
 def person(email: str) -> str:
     """SQL for the identity behind an e-mail address: addresses match trimmed and case-folded."""
-    # Naming what to take off costs 13 times as much as taking off spaces, and few need it.
-    ends = " AND ".join(f"{end}(trim({email}), 1) BETWEEN '!' AND '~'" for end in ("left", "right"))
-    return f"lower(CASE WHEN {ends} THEN trim({email}) ELSE trim({email}, '{_WHITE_SPACE}') END)"
+    # Naming what to take off costs ten times as much as looking at both ends, and few need it.
+    visible = f"{email} BETWEEN '!' AND '~' AND right({email}, 1) BETWEEN '!' AND '~'"
+    return f"lower(CASE WHEN {visible} THEN {email} ELSE trim({email}, '{_WHITE_SPACE}') END)"
 
 
 def names_somebody(email: str) -> str:

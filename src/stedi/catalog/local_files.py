@@ -55,10 +55,12 @@ class LastingFile(BufferedWriter):
     """A file that is on the disk once it is closed."""
 
     def close(self) -> None:
-        if not self.closed:
-            self.flush()
-            os.fsync(self.fileno())
-        super().close()
+        try:
+            if not self.closed:
+                self.flush()
+                os.fsync(self.fileno())
+        finally:
+            super().close()
 
 
 def make_lasting(path: Path) -> None:

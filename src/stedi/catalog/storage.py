@@ -1,5 +1,6 @@
 """Paths as Iceberg writes them, and the storage's own errors in our words."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stedi.errors import WarehouseError
 
+_LOCAL = re.compile("^file:/+")
+
 
 def location(path: Path) -> str:
     """A path as Iceberg writes it. Not percent-encoded: its readers take the text as it stands."""
@@ -15,8 +18,8 @@ def location(path: Path) -> str:
 
 
 def local_path(location: str) -> str:
-    """A plain path from a location as Iceberg writes it."""
-    return location.removeprefix("file://")
+    """A plain path from a location as Iceberg writes it; in Java it puts one slash where others put three."""
+    return _LOCAL.sub("/", location)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from stedi.trusted import accelerometer, consent_history, customer, device_owner, step_trainer
 
 TABLES = (
-    consent_history.TABLE,
+    # The customers' records that it finds serve the history too.
     customer.TABLE,
+    consent_history.TABLE,
     accelerometer.TABLE,
     device_owner.TABLE,
     step_trainer.TABLE,

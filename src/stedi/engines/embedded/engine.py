@@ -1,6 +1,6 @@
 """Compute tables, compare them with what stands there, and write them as Parquet."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,9 @@ class Difference:
 
 class EmbeddedEngine(Session):
     """Refreshes tables in one DuckDB session."""
+
+    # What the rows in scope that are still at hand were taken from, and how, by input.
+    _narrowed: Mapping[str, tuple[Fact, Change]] = {}
 
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
         """Read landing files into relations of landed and quarantined rows; end with `forget`."""
@@ -98,19 +101,27 @@ class EmbeddedEngine(Session):
         """
         within = Reach(self)
         within.find(scope, changes)
+        at_hand, self._narrowed = self._narrowed, {}
         for change in changes:
             reach = scope.inputs[change.table.name]
             if isinstance(reach, Fact):
                 # Queries read an input several times; in scope there is little of it.
-                narrowed = f"narrowed_{change.table.name}"
-                source = f"(SELECT {names_of(change.table, reach.columns)} FROM ({rows(change.table, change.now)}))"
-                found = within.rows_within(source, reach.key, reach.moment, reach.spelling)
-                self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(narrowed)} AS {found}")
-                self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS FROM {quoted(narrowed)}")
+                narrowed, shown = f"narrowed_{change.table.name}", names_of(change.table, reach.columns)
+                if not _serves(at_hand.get(change.table.name), reach, change):
+                    source = f"(SELECT {shown} FROM ({rows(change.table, change.now)}))"
+                    found = within.rows_within(source, reach.key, reach.moment, reach.spelling)
+                    self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(narrowed)} AS {found}")
+                self.sql(
+                    f"CREATE OR REPLACE TEMP VIEW {quoted(change.table.name)} AS SELECT {shown} FROM {quoted(narrowed)}"
+                )
+                if len(scope.inputs) == 1:
+                    # Only its own changes reach such an input, whichever table reads it next.
+                    self._narrowed = {change.table.name: (reach, change)}
         candidate = self.compute(table, self.query(table))
         for change in changes:
             self.show(change.table, change.now)
-            self.drop(f"narrowed_{change.table.name}")
+            if change.table.name not in self._narrowed:
+                self.drop(f"narrowed_{change.table.name}")
         current = f"current_{table.name}"
         if scope.key != "k":
             within.respell(bound(scope.key))
@@ -220,6 +231,14 @@ class EmbeddedEngine(Session):
             target = folder / str(own_uuid())
         query = f"SELECT {values} FROM ({query}) AS q" + (f" ORDER BY {', '.join(order)}" if order else "")
         return written_files(table, self.sql(f"COPY ({query}) TO {literal(str(target))} ({options})"))
+
+
+def _serves(narrowed: tuple[Fact, Change] | None, reach: Fact, change: Change) -> bool:
+    """Whether rows that were narrowed for one table are those that another asks for."""
+    if narrowed is None:
+        return False
+    found, of = narrowed
+    return of == change and (found.key, found.moment) == (reach.key, reach.moment) and {*found.columns} >= {*reach.columns}
 
 
 def _of_sources(sources: Sequence[str]) -> str:

@@ -70,10 +70,12 @@ class Reach:
         if self._keys:
             wanted = f"{key} IN (SELECT k FROM scope_keys)"
             if spelling is not None:
-                # The reader skips rows for values that it knows, not for expressions.
+                # The reader skips rows for values that it knows, not for expressions, which are worked
+                # out once for each value.
                 self._session.sql(
                     "CREATE OR REPLACE TEMP TABLE scope_values AS "
-                    f"SELECT DISTINCT {quoted(spelling)} AS v FROM {source} AS rows WHERE {wanted}"
+                    f"WITH spelled AS MATERIALIZED (SELECT DISTINCT {quoted(spelling)} FROM {source} AS rows) "
+                    f"SELECT {quoted(spelling)} AS v FROM spelled WHERE {wanted}"
                 )
                 wanted = f"{quoted(spelling)} IN (SELECT v FROM scope_values)"
             parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {wanted}")

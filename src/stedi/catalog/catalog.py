@@ -21,6 +21,7 @@ from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sor
 from stedi.catalog.snapshot import MARK, Snapshot
 from stedi.catalog.sqlite import SqliteCatalog
 from stedi.catalog.storage import local_path, location, warehouse_errors
+from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError, WarehouseError
 from stedi.own_files import own_uuid
 from stedi.table import DataFiles, Table, WrittenFile
@@ -65,6 +66,8 @@ class Catalog:
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self.warehouse.mkdir(parents=True, exist_ok=True)
             self._seen: dict[str, IcebergTable] = {}
+            # A snapshot never changes, so what it reads is looked up once.
+            self._plans: dict[int, _Plan] = {}
             self._catalog = SqliteCatalog(
                 "stedi",
                 uri=f"sqlite:///{quote(str(database))}",
@@ -97,9 +100,15 @@ class Catalog:
         """The table as this catalog last saw it, or None where it has not been made yet."""
         if name not in self._seen:
             try:
-                self._seen[name] = self._catalog.load_table((NAMESPACE, name))
+                found = self._catalog.load_table((NAMESPACE, name))
             except NoSuchTableError:
                 return None
+            if not Path(local_path(found.location())).is_relative_to(self.warehouse):
+                raise WarehouseError(
+                    f"warehouse {self.warehouse} was made elsewhere, at {Path(local_path(found.location())).parents[1]}, "
+                    "and its tables name their files by that place; move it back, or build it anew from the landing files"
+                )
+            self._seen[name] = found
         return self._seen[name]
 
     def look_again(self, name: str) -> None:
@@ -148,7 +157,7 @@ class Catalog:
             version = before.version
         mark = json.dumps({**reflects, "version": version}, sort_keys=True)
         try:
-            with iceberg.transaction() as transaction:
+            with CommitTransaction(iceberg) as transaction:
                 update = transaction.update_snapshot(snapshot_properties={MARK: mark})
                 with update.overwrite() if gone else update.merge_append() as producer:
                     producer.commit_uuid = own_uuid()
@@ -218,13 +227,17 @@ class Catalog:
         iceberg = self.find(name)
         if iceberg is None or iceberg.current_snapshot() is None:
             return _Plan((), ())
-        if snapshot_id is not None and iceberg.snapshot_by_id(snapshot_id) is None:
+        snapshot_id = snapshot_id or iceberg.metadata.current_snapshot_id
+        assert snapshot_id is not None
+        if iceberg.snapshot_by_id(snapshot_id) is None:
             raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
-        tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
-        return _Plan(
-            tuple(task.file for task in tasks),
-            tuple({delete.file_path for task in tasks for delete in task.delete_files}),
-        )
+        if snapshot_id not in self._plans:
+            tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+            self._plans[snapshot_id] = _Plan(
+                tuple(task.file for task in tasks),
+                tuple({delete.file_path for task in tasks for delete in task.delete_files}),
+            )
+        return self._plans[snapshot_id]
 
     def data_folder(self, table: Table) -> Path:
         """Where the table's data files go."""

@@ -137,6 +137,14 @@ def test_a_folder_that_readers_of_iceberg_cannot_find_is_refused_before_anything
     assert [path.name for path in lake_folder.iterdir()] == ["landing"]
 
 
+def test_a_warehouse_that_was_moved_is_told_apart_from_a_broken_one(folder: Path) -> None:
+    (folder / "lakehouse").rename(folder / "elsewhere")
+    for command in (["run"], ["tables"], ["query", "SELECT 1"]):
+        done = stedi(folder, "--warehouse", "elsewhere", *command)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"elsewhere was made elsewhere, at {folder / 'lakehouse'}" in done.stderr
+
+
 def test_the_landing_folder_may_have_any_name_and_be_given_from_elsewhere(lake: Lake, tmp_path: Path) -> None:
     small(lake)
     lake.landing.rename(tmp_path / "land ?*[x] #1 %20 é")

@@ -75,11 +75,13 @@ class Catalog:
                 **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},
             )
             if create:
-                self._catalog.create_namespace_if_not_exists(NAMESPACE, {"layout_version": str(LAYOUT_VERSION)})
+                place = {"layout_version": str(LAYOUT_VERSION), "location": location(self.warehouse)}
+                self._catalog.create_namespace_if_not_exists(NAMESPACE, place)
             try:
-                found = int(self._catalog.load_namespace_properties(NAMESPACE).get("layout_version", "0"))
+                properties = self._catalog.load_namespace_properties(NAMESPACE)
             except NoSuchNamespaceError:
                 raise WarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
+        found = int(properties.get("layout_version", "0"))
         if found > LAYOUT_VERSION:
             raise WarehouseError(
                 f"warehouse {warehouse} has layout {found}, newer than this program's {LAYOUT_VERSION}; update stedi"
@@ -88,6 +90,11 @@ class Catalog:
             raise WarehouseError(
                 f"warehouse {warehouse} has layout {found}, older than this program's {LAYOUT_VERSION}; "
                 "build another from the landing files with --warehouse"
+            )
+        if (made_at := local_path(properties.get("location", str(self.warehouse)))) != str(self.warehouse):
+            raise WarehouseError(
+                f"warehouse {warehouse} was made elsewhere, at {made_at}, and its tables name their files by that place; "
+                "move it back, or build another from the landing files"
             )
 
     def __enter__(self) -> Self:
@@ -100,15 +107,9 @@ class Catalog:
         """The table as this catalog last saw it, or None where it has not been made yet."""
         if name not in self._seen:
             try:
-                found = self._catalog.load_table((NAMESPACE, name))
+                self._seen[name] = self._catalog.load_table((NAMESPACE, name))
             except NoSuchTableError:
                 return None
-            if not Path(local_path(found.location())).is_relative_to(self.warehouse):
-                raise WarehouseError(
-                    f"warehouse {self.warehouse} was made elsewhere, at {Path(local_path(found.location())).parents[1]}, "
-                    "and its tables name their files by that place; move it back, or build it anew from the landing files"
-                )
-            self._seen[name] = found
         return self._seen[name]
 
     def look_again(self, name: str) -> None:

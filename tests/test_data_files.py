@@ -1,0 +1,103 @@
+"""What the catalog is told of a file is what the file holds."""
+
+from pathlib import Path
+
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.manifest import DataFile
+
+from stedi.catalog import Catalog
+from stedi.catalog.data_file import as_data_file
+from stedi.catalog.storage import local_path, location
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.landing import FEEDS
+from stedi.table import Table
+from stedi.tables import BY_NAME
+from tests.conftest import Lake
+
+CUSTOMER = next(feed.table for feed in FEEDS if feed.name == "customer")
+READINGS = BY_NAME["accelerometer_trusted"]
+LATEST_DAY_MS = 20_000 * 86_400_000
+
+
+def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, DataFile]]:
+    """Files written for a table: as we describe them, and as PyIceberg does after reading them."""
+    with Catalog(lake.settings.warehouse, create=True) as catalog, EmbeddedEngine(scratch=lake.landing) as engine:
+        iceberg = catalog.ensure(table)
+        written = engine.write(table, query, catalog.data_folder(table))
+        return [
+            (
+                as_data_file(file, iceberg.metadata),
+                parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(Path(file.path))),
+            )
+            for file in written
+        ]
+
+
+def rows(table: Table, **values: str) -> str:
+    """A query for one row of a table; columns that are not given are empty."""
+    return "SELECT " + ", ".join(f'{values.get(c.name, "NULL")} AS "{c.name}"' for c in table.columns)
+
+
+def assert_alike(ours: DataFile, theirs: DataFile) -> None:
+    assert local_path(ours.file_path) == local_path(theirs.file_path)
+    assert (ours.record_count, ours.file_size_in_bytes) == (theirs.record_count, theirs.file_size_in_bytes)
+    assert ours.partition == theirs.partition
+    assert ours.value_counts == theirs.value_counts
+    assert ours.null_value_counts == theirs.null_value_counts
+    assert ours.column_sizes.keys() == theirs.column_sizes.keys()
+
+
+def test_texts_moments_and_empty_columns_are_described_as_by_reading_the_file(lake: Lake) -> None:
+    texts = ["'b'", "'a very long name of somebody'", "'ü' || chr(10) || '''\"'", "''", "repeat('z', 40)"]
+    query = " UNION ALL ".join(
+        rows(
+            CUSTOMER,
+            customerName=text,
+            registrationDate=str(number - 2),
+            source_position=str(2**62 + number),
+            arrived_at=f"TIMESTAMPTZ '2026-01-01 10:00:00.{number}00001+00'",
+        )
+        for number, text in enumerate(texts)
+    )
+    [(ours, theirs)] = described(lake, CUSTOMER, query)
+    assert_alike(ours, theirs)
+    assert ours.lower_bounds == theirs.lower_bounds
+    assert ours.upper_bounds == theirs.upper_bounds
+
+
+def test_each_day_is_a_file_whose_numbers_are_described_as_by_reading_it(lake: Lake) -> None:
+    numbers = ["1.5", "-2e300", "5e-324", "0.1"]
+    query = " UNION ALL ".join(
+        rows(READINGS, user="'u'", person="'p'", timeStamp=str(LATEST_DAY_MS - day * 86_400_000 + 5), x=x, y="7", z=x)
+        for day in range(3)
+        for x in numbers
+    )
+    files = described(lake, READINGS, query)
+    assert len(files) == 3
+    for ours, theirs in files:
+        assert_alike(ours, theirs)
+        assert ours.lower_bounds == theirs.lower_bounds
+        assert ours.upper_bounds == theirs.upper_bounds
+
+
+def test_bounds_hold_for_both_zeros_and_leave_out_what_is_no_number(lake: Lake) -> None:
+    query = " UNION ALL ".join(
+        rows(READINGS, user="'u'", person="'p'", timeStamp="5", x=x, y="'NaN'::DOUBLE", z="1") for x in ("0.0", "0.0")
+    )
+    [(ours, _)] = described(lake, READINGS, query)
+    x, y = (READINGS.column_names.index(name) + 1 for name in "xy")
+    assert (ours.lower_bounds[x], ours.upper_bounds[x]) == (b"\0" * 7 + b"\x80", b"\0" * 8)
+    assert y not in ours.lower_bounds
+    assert ours.nan_value_counts[y] == 2
+
+
+def test_locations_of_other_writers_lead_to_the_same_file() -> None:
+    assert local_path("file:///a/b c") == local_path("file:/a/b c") == local_path("/a/b c") == "/a/b c"
+
+
+def test_a_text_that_is_cut_stays_a_bound(lake: Lake) -> None:
+    query = " UNION ALL ".join(
+        rows(CUSTOMER, customerName=text, source_position="1") for text in ("repeat('a', 30)", "repeat('b', 30)")
+    )
+    [(ours, _)] = described(lake, CUSTOMER, query)
+    assert (ours.lower_bounds[1], ours.upper_bounds[1]) == (b"a" * 16, b"b" * 15 + b"c")

@@ -17,7 +17,8 @@ from pyiceberg.table import Table as IcebergTable
 
 from stedi.catalog import Catalog, Snapshot
 from stedi.catalog.snapshot import MARK
-from stedi.engines.embedded import Change, EmbeddedEngine
+from stedi.engines import Change
+from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
 from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table, WrittenFile
 from stedi.tables import BY_NAME, REFRESHED

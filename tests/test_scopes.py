@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from stedi.config import Settings
-from stedi.engines.embedded import Change, EmbeddedEngine
+from stedi.engines import Change
+from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
 from stedi.table import DataFiles, Fact, Scope, Table
 from stedi.tables import REFRESHED

@@ -54,6 +54,11 @@ class PolicyName(StrEnum):
     reading = "reading"
 
 
+class EngineName(StrEnum):
+    embedded = "embedded"
+    spark = "spark"
+
+
 _options = Options()
 _file_options: dict[str, Any] = {}
 
@@ -135,11 +140,12 @@ def run(
         bool, typer.Option("--full-refresh", help="write every derived table anew from the landing tables")
     ] = False,
     reingest: Annotated[bool, typer.Option("--reingest", help="read all landing files anew")] = False,
+    engine: Annotated[EngineName | None, typer.Option(help="what computes")] = None,
 ) -> None:
     """Ingest what is new and bring every table up to date."""
     from stedi import pipeline
 
-    settings = _settings(policy=policy.value if policy else None)
+    settings = _settings(policy=policy.value if policy else None, engine=engine.value if engine else None)
     with _error_console.status("starting") as status:
         done = pipeline.run(
             settings,

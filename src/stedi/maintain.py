@@ -12,11 +12,12 @@ from stedi.catalog import Catalog, warehouse_errors
 from stedi.catalog.catalog import DataFileSize
 from stedi.catalog.upkeep import expire, unnamed_files
 from stedi.config import Settings
+from stedi.engines import Engine
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.history import drop_runs, latest_run, read_runs, update_latest_run
 from stedi.lock import fresh_scratch, sole_writer
 from stedi.own_files import is_own
-from stedi.table import DataFiles, Table
+from stedi.table import Table
 from stedi.tables import ALL
 
 # Merging a file four times smaller than what readers like best costs little and helps them.
@@ -65,7 +66,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
             return keep_up(catalog, engine, settings.keep_runs, progress)
 
 
-def keep_up(catalog: Catalog, engine: EmbeddedEngine, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
+def keep_up(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
     """Do all upkeep; the caller holds the warehouse for writing.
 
     Files that merging replaces stay for the readers of the moment, until the next upkeep.
@@ -134,7 +135,7 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
                 folder.rmdir()
 
 
-def _merge(catalog: Catalog, engine: EmbeddedEngine, table: Table, done: TableUpkeep) -> None:
+def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) -> None:
     """Rewrite the small files of each partition as one, and files from which other writers deleted rows."""
     current = catalog.snapshot(table.name)
     files = catalog.files(table.name)
@@ -145,7 +146,7 @@ def _merge(catalog: Catalog, engine: EmbeddedEngine, table: Table, done: TableUp
     chosen = to_merge(catalog.sizes(table.name))
     if not chosen:
         return
-    query = f"SELECT * FROM ({engine.rows_of(table, DataFiles(chosen, files.deletes))})"
+    query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
     written = engine.write(table, query, catalog.data_folder(table))
     reflects = {key: value for key, value in current.reflects.items() if key != "version"}
     catalog.commit(table, written, chosen, reflects, version=current.version)

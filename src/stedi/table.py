@@ -5,7 +5,7 @@ dictionary and the order of a run.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from stedi.errors import no_such
@@ -108,14 +108,21 @@ class Scope:
 class DataFiles:
     """The files that make up a table: paths of Parquet files, and of position-delete files.
 
-    We write no delete files; Athena and other engines do, and they take rows away.
+    We write no delete files; Athena and other engines do, and they take rows away. Files of a
+    catalog know the snapshot that names them, and whether they are only a part of what it names.
     """
 
     paths: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    snapshot_id: int | None = None
+    is_part: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.paths)
+
+    def part(self, paths: Iterable[str]) -> "DataFiles":
+        """Some of these files, under the same deletes."""
+        return replace(self, paths=tuple(paths), is_part=True)
 
 
 @dataclass(frozen=True)

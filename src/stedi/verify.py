@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
+from stedi.engines import Engine
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
@@ -131,7 +132,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         return findings
 
 
-def _files(catalog: Catalog, engine: EmbeddedEngine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """What every file taken is said to hold, and what every file still there does hold, against the rows."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
     engine.show(table, catalog.files(table.name))

@@ -47,6 +47,7 @@ class _Plan:
 
     data: tuple[DataFile, ...]
     deletes: tuple[str, ...]
+    snapshot_id: int | None = None
 
 
 class Catalog:
@@ -208,6 +209,7 @@ class Catalog:
         return DataFiles(
             tuple(sorted(local_path(f.file_path) for f in planned.data)),
             tuple(sorted(local_path(path) for path in planned.deletes)),
+            planned.snapshot_id,
         )
 
     def sizes(self, name: str) -> list[DataFileSize]:
@@ -237,6 +239,7 @@ class Catalog:
             self._plans[snapshot_id] = _Plan(
                 tuple(task.file for task in tasks),
                 tuple({delete.file_path for task in tasks for delete in task.delete_files}),
+                snapshot_id,
             )
         return self._plans[snapshot_id]
 

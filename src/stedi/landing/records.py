@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
+from stedi.landing.files import LandingFile
 
 Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
@@ -183,6 +184,26 @@ def _next(text: str, at: int) -> tuple[Found, int]:
         end = stop.end() if stop else len(text)
         return Found(text[at:end].rstrip().rstrip(","), reason=_why_unreadable(error)), end
     return Found(text[at:end], pairs=pairs), end
+
+
+def row_of(
+    feed: Feed, file: LandingFile, position: int, text: str, pairs: Pairs | None, reason: str | None
+) -> tuple[bool, tuple[object, ...]]:
+    """Type one record of a file: whether it lands or is quarantined, and its row of either table.
+
+    Without pairs the text is read first; what has a reason is quarantined for it. Moments are
+    microseconds since the epoch.
+    """
+    arrived_at = file.modified_ns // 1000
+    if reason is None:
+        try:
+            values, extra = interpret(text, feed) if pairs is None else typed(pairs, feed)
+        except InvalidRecordError as error:
+            reason = str(error)
+        else:
+            return True, (*values.values(), extra, file.name, position, arrived_at)
+    raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return False, (feed.name, file.name, position, raw, reason, arrived_at)
 
 
 def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:

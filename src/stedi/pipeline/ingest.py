@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines import Engine
 from stedi.landing import ledger, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import FilePlan, LandingFile, LedgerEntry, is_steady, local_copies, plan_files
@@ -32,7 +32,7 @@ def ingest(
     feed: Feed,
     listed: Sequence[LandingFile],
     store: Store,
-    engine: EmbeddedEngine,
+    engine: Engine,
     run_id: str,
     again: Callable[[LedgerEntry], bool],
 ) -> tuple[TableReport, FilePlan]:
@@ -89,7 +89,7 @@ def ingest(
         engine.forget(feed)
 
 
-def _rejects(table: Table, store: Store, engine: EmbeddedEngine, quarantined: str, replaced: Sequence[str]) -> list[str]:
+def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> list[str]:
     """The feed's quarantined rows as files that the landing commit names, so that both move together."""
     before = reject_files(store, table)
     touched, _, kept = engine.split_by_source(quarantine.TABLE, before, replaced)

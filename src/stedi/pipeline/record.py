@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from stedi.catalog import Catalog
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines import Engine
 from stedi.history import RunRecord, latest_run, next_number, write_run
 from stedi.operations.rule_result import TABLE
 from stedi.pipeline.report import RunReport
@@ -15,7 +15,7 @@ from stedi.table import ColumnType, DataFiles
 from stedi.tables import REFRESHED
 
 
-def record(catalog: Catalog, engine: EmbeddedEngine, report: RunReport) -> int | None:
+def record(catalog: Catalog, engine: Engine, report: RunReport) -> int | None:
     """Publish the run, unless nothing changed since the last one; returns its number.
 
     The run's record is written last, so a reader who goes by it sees the tables of one finished

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Snapshot
-from stedi.engines.embedded import Change, EmbeddedEngine, moved_rows
+from stedi.engines import Change, Engine, moved_rows
 from stedi.landing import FEEDS, quarantine
 from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
@@ -51,7 +51,7 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
 def refresh(
     table: Table,
     store: Store,
-    engine: EmbeddedEngine,
+    engine: Engine,
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
@@ -110,7 +110,7 @@ def refresh(
 
 
 def _fill(
-    table: Table, store: Store, engine: EmbeddedEngine, report: TableReport, reflects: dict[str, Any], files: DataFiles
+    table: Table, store: Store, engine: Engine, report: TableReport, reflects: dict[str, Any], files: DataFiles
 ) -> TableReport:
     """Write a whole table straight to its files, and publish them only when the rules hold."""
     query = _query(table, store, engine)
@@ -141,7 +141,7 @@ def _commit(
     return report
 
 
-def _query(table: Table, store: Store, engine: EmbeddedEngine) -> str:
+def _query(table: Table, store: Store, engine: Engine) -> str:
     if table is not quarantine.TABLE:
         return engine.query(table)
     paths = [path for feed in FEEDS for path in reject_files(store, feed.table).paths]

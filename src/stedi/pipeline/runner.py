@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines import Engine
+from stedi.engines.start import start_engine
 from stedi.errors import CatalogMovedError
 from stedi.history import new_run_id
 from stedi.identity import padded_keys
@@ -64,7 +65,7 @@ def run(
     with _opened(settings, dry_run) as (catalog, store, scratch):
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.consent.policy, dry_run)
-        with EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+        with start_engine(settings, scratch) as engine:
             steps.work(engine, catalog, report, progress)
             if catalog is not None and not dry_run:
                 number = record(catalog, engine, report)
@@ -112,7 +113,7 @@ class _Steps:
         self.held_back: set[str] = set()
         self.at_hand: dict[str, str] = {}
 
-    def work(self, engine: EmbeddedEngine, catalog: Catalog | None, report: RunReport, progress: Progress) -> None:
+    def work(self, engine: Engine, catalog: Catalog | None, report: RunReport, progress: Progress) -> None:
         """Do every step; what could not be published holds back what depends on it."""
         engine.set_parameters(self.parameters)
         for table in (t for t in REFRESHED if t.name in self.wanted):
@@ -135,7 +136,7 @@ class _Steps:
             if outside is not None:
                 report.outside_consent[table.name] = outside
 
-    def _with_retries(self, table: Table, engine: EmbeddedEngine, catalog: Catalog | None, report: RunReport) -> TableReport:
+    def _with_retries(self, table: Table, engine: Engine, catalog: Catalog | None, report: RunReport) -> TableReport:
         """Do a table's step; where another writer came between, look again and decide anew."""
         for attempt in range(1, _TRIES + 1):
             try:
@@ -146,7 +147,7 @@ class _Steps:
                 time.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _step(self, table: Table, engine: EmbeddedEngine, report: RunReport) -> TableReport:
+    def _step(self, table: Table, engine: Engine, report: RunReport) -> TableReport:
         if feed := _FEED_OF.get(table.name):
             done, plan = ingest(feed, self.listed[feed.name], self.store, engine, report.run_id, self.again(feed))
             report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}

@@ -7,7 +7,7 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.sql import literal, quoted
+from stedi.engines.sql import literal, quoted
 
 
 class JsonWriter:

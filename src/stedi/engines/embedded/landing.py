@@ -6,8 +6,7 @@ same: the fast path takes only records about which there can be no doubt.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,11 +14,13 @@ from typing import Any, Self
 import duckdb
 
 from stedi.engines.embedded.session import Session
-from stedi.engines.embedded.sql import SQL_TYPES, literal, literals, paths, quoted
+from stedi.engines.embedded.sql import paths
+from stedi.engines.engine import Ingested
+from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import InvalidRecordError, interpret, read_records, spelled_keys, typed
+from stedi.landing.records import read_records, row_of, spelled_keys
 from stedi.table import Column
 
 _JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
@@ -33,15 +34,6 @@ _STARTS_WITH_A_CHARACTER = "(? BETWEEN 33 AND 122 AND ? <> 91 OR ? BETWEEN 161 A
 # Letters but those of NaN and Infinity, and the sign that JSON does not know. Not IN with a list:
 # the engine would join with that, and rows would lose the order of their file.
 _STARTS_LIKE_NO_NUMBER = "(? = 43 OR ? BETWEEN 65 AND 122 AND ? <> 73 AND ? <> 78 AND ? <> 91 AND ? <> 105 AND ? <> 110)"
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What was taken from landing files: two relations, and (landed, quarantined) by file name."""
-
-    landed: str
-    quarantined: str
-    counts: Mapping[str, tuple[int, int]]
 
 
 class LandingReader:
@@ -170,7 +162,7 @@ class LandingReader:
             "CREATE OR REPLACE TEMP TABLE unusual AS SELECT file_number, s.rowid - f.first_row + 1 AS position, s.doubtful "
             "FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.doubtful IS NOT NULL"
         )
-        for start in range(0, self._session.rows("unusual"), _SLOW_BATCH):
+        for start in range(0, self._session.sql("SELECT count(*) FROM unusual")[0][0], _SLOW_BATCH):
             page = f"SELECT * FROM unusual WHERE rowid >= {start} AND rowid < {start + _SLOW_BATCH}"
             for number, position, raw in self._session.sql(page):
                 sink.put(files[number], position, raw, None, None)
@@ -298,19 +290,8 @@ class _Sink:
         reason: str | None,
     ) -> None:
         """Type one record and keep it: landed, or quarantined with the reason."""
-        arrived_at = file.modified_ns // 1000
-        relation, row = self._quarantined, None
-        if reason is None:
-            try:
-                values, extra = interpret(text, self._feed) if pairs is None else typed(pairs, self._feed)
-            except InvalidRecordError as error:
-                reason = str(error)
-            else:
-                relation = self._landed
-                row = (*values.values(), extra, file.name, position, arrived_at)
-        if row is None:
-            raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            row = (self._feed.name, file.name, position, raw, reason, arrived_at)
+        is_landed, row = row_of(self._feed, file, position, text, pairs, reason)
+        relation = self._landed if is_landed else self._quarantined
         self._rows[relation].append(row)
         if len(self._rows[relation]) >= _SLOW_BATCH:
             self._flush(relation)

@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.sql import literal, literals, plain, quoted, rows
+from stedi.engines.embedded.sql import plain, rows
+from stedi.engines.sql import literal, literals, quoted
 from stedi.errors import QueryError
 from stedi.table import DataFiles, Table
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import duckdb
 
-from stedi.engines.embedded.sql import SQL_TYPES, bound, literal, quoted
+from stedi.engines.embedded.sql import bound
+from stedi.engines.sql import SQL_TYPES, literal, quoted
 from stedi.errors import WarehouseError
 from stedi.table import ColumnType
 
@@ -87,11 +88,8 @@ class Session:
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
 
     def drop(self, relation: str) -> None:
+        """Free a temporary table, where there is one."""
         self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
-
-    def rows(self, relation: str) -> int:
-        """How many rows a relation has."""
-        return int(self.sql(f"SELECT count(*) FROM {quoted(relation)}")[0][0])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,35 +1,13 @@
-"""SQL text for DuckDB. Names, values and paths are hostile, so they are spelled here and nowhere else."""
+"""SQL text for DuckDB alone. Paths are hostile too, so they are spelled here and nowhere else."""
 
 import re
 from collections.abc import Iterable
 
+from stedi.engines.sql import SQL_TYPES, columns, literals, quoted
 from stedi.table import DataFiles, Table
 
-SQL_TYPES = {
-    "string": "VARCHAR",
-    "long": "BIGINT",
-    "int": "INTEGER",
-    "double": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMPTZ",
-}
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
 _PARAMETER = re.compile(r"\$([a-z_]+)")
-
-
-def quoted(name: str) -> str:
-    """A SQL identifier, safe whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """A SQL string, safe whatever it holds."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def literals(values: Iterable[str]) -> str:
-    """A SQL list of strings without its brackets."""
-    return ", ".join(map(literal, values))
 
 
 def plain(path: str) -> str:
@@ -45,11 +23,6 @@ def paths(files: Iterable[str]) -> str:
 def bound(query: str) -> str:
     """A query whose `$name` parameters read the session's variables."""
     return _PARAMETER.sub(r"getvariable('\1')", query)
-
-
-def columns(table: Table) -> str:
-    """The table's columns, in order."""
-    return ", ".join(quoted(column.name) for column in table.columns)
 
 
 def rows_with_file(files: DataFiles) -> str:

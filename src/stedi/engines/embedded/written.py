@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stedi.engines.embedded.sql import quoted
+from stedi.engines.sql import quoted
 from stedi.table import ColumnStatistics, ColumnType, Table, Value, WrittenFile
 
 _EPOCH = datetime.fromtimestamp(0, UTC)

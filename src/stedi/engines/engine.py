@@ -1,0 +1,301 @@
+"""What every engine does alike: compute tables, compare them with what stands there, and tell what changed.
+
+An engine runs SQL in the project's dialect over named relations. How it runs it, and how it reads
+and writes files, is its own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from stedi.engines.scope import Change, Reach, moved_rows
+from stedi.engines.sql import SQL_TYPES, balance, columns, literals, names_of, quoted
+from stedi.landing.feed import Feed
+from stedi.landing.files import LandingFile
+from stedi.table import ColumnType, DataFiles, Fact, Scope, Table, WrittenFile
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was taken from landing files: two relations, and (landed, quarantined) by file name."""
+
+    landed: str
+    quarantined: str
+    counts: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a table's candidate rows differ from its current ones: how many rows, and in which of its files."""
+
+    added: int
+    removed: int
+    touched_files: tuple[str, ...]
+
+
+class Engine(ABC):
+    """Refreshes tables; `scratch` is a folder for what is not kept."""
+
+    scratch: Path
+    # What the rows in scope that are still at hand were taken from, and how, by input.
+    _narrowed: Mapping[str, tuple[Fact, Change]] = {}
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    # How an engine runs SQL
+
+    @abstractmethod
+    def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
+        """Give queries their `$name` parameters; values never become part of a query's text."""
+
+    @abstractmethod
+    def bound(self, query: str) -> str:
+        """A query whose `$name` parameters this engine finds when it runs it as a part of another."""
+
+    @abstractmethod
+    def select(self, sql: str) -> list[dict[str, Any]]:
+        """Run a query with its parameters; returns rows by column name."""
+
+    @abstractmethod
+    def keep(self, relation: str, query: str) -> None:
+        """Make a relation of a query's rows as they are now, in place of one of that name."""
+
+    @abstractmethod
+    def name(self, relation: str, query: str) -> None:
+        """Give a query a name, in place of another of that name."""
+
+    @abstractmethod
+    def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
+        """Make a relation out of values: for each column its name, its type and one value a row.
+
+        Moments are microseconds since the epoch.
+        """
+
+    @abstractmethod
+    def drop(self, relation: str) -> None:
+        """Free what `keep` or `hold` made, where there is any."""
+
+    @abstractmethod
+    def unname(self, relation: str) -> None:
+        """Take a query's name away, where it has one."""
+
+    @abstractmethod
+    def digest(self, names: str) -> str:
+        """SQL for an aggregate of some columns that hardly two different lots of rows share, whatever their order."""
+
+    @abstractmethod
+    def repeated(self, names: str, source: str, times: str) -> str:
+        """SQL for columns of a source, each row as many times as an expression says."""
+
+    # How an engine reads and writes
+
+    @abstractmethod
+    def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
+        """Read landing files into relations of landed and quarantined rows; end with `forget`."""
+
+    @abstractmethod
+    def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
+        """Drop what `ingest` took from some of its files."""
+
+    @abstractmethod
+    def forget(self, feed: Feed) -> None:
+        """Free what `ingest` made."""
+
+    @abstractmethod
+    def rows_of(self, table: Table, files: DataFiles) -> str:
+        """A query for the rows that some of a table's files hold; for none, an empty one of the right columns."""
+
+    @abstractmethod
+    def rows_with_file(self, table: Table, files: DataFiles) -> str:
+        """SQL source of the rows of some files (at least one) and, as `filename`, of the file that each lies in."""
+
+    @abstractmethod
+    def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
+        """Write the rows of a query as the table's Parquet files, sorted, one folder a day; returns the files.
+
+        Landing rows need no sorting: they come in the order of their files. Field numbers are
+        written into the files, so that no reader depends on column names.
+
+        Args:
+            table: whose rows these are.
+            query: a SQL query for the table's columns, and those of `sort_by`.
+            folder: where the files go.
+            sort_by: what to sort by instead of the table's `sort`.
+        """
+
+    # What all do alike
+
+    def rows(self, relation: str) -> int:
+        """How many rows a relation has."""
+        return int(self.select(f"SELECT count(*) AS n FROM {quoted(relation)}")[0]["n"])
+
+    def show(self, table: Table, files: DataFiles, view: str | None = None) -> str:
+        """Make a table's files readable under its name, or under another; returns the name."""
+        name = view or table.name
+        self.name(name, self.rows_of(table, files))
+        return name
+
+    @contextmanager
+    def view(self, name: str, query: str) -> Iterator[None]:
+        """Make a query readable under a name for a while."""
+        self.name(name, query)
+        try:
+            yield
+        finally:
+            self.unname(name)
+
+    def count(self, table: Table, files: DataFiles) -> int:
+        """How many rows some of a table's files hold."""
+        return int(self.select(f"SELECT count(*) AS n FROM ({self.rows_of(table, files)}) AS rows")[0]["n"])
+
+    def people(self, table: Table, relations: Sequence[str]) -> int | None:
+        """How many persons the rows of some relations are about, or None where rows name nobody."""
+        if table.person is None:
+            return None
+        found = " UNION ".join(f"SELECT DISTINCT {table.person} AS person FROM {quoted(relation)}" for relation in relations)
+        return int(self.select(f"SELECT count(*) AS n FROM ({found}) AS people WHERE person IS NOT NULL")[0]["n"])
+
+    def query(self, table: Table) -> str:
+        """A table's query as this engine runs it."""
+        return self.bound(table.query)
+
+    def compute(self, table: Table, query: str) -> str:
+        """Run a table's query; returns the relation that holds the candidate rows."""
+        name = f"candidate_{table.name}"
+        self.keep(name, f"SELECT {values(table)} FROM ({query}) AS q")
+        return name
+
+    def compute_scope(self, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]) -> tuple[str, str]:
+        """Compute only what changes of the inputs reach.
+
+        Returns the relations of the candidate rows and of the table's current rows in that scope.
+        """
+        within = Reach(self)
+        within.find(scope, changes)
+        at_hand, self._narrowed = self._narrowed, {}
+        for change in changes:
+            reach = scope.inputs[change.table.name]
+            if isinstance(reach, Fact):
+                # Queries read an input several times; in scope there is little of it.
+                narrowed, shown = f"narrowed_{change.table.name}", names_of(change.table, reach.columns)
+                if not _serves(at_hand.get(change.table.name), reach, change):
+                    source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
+                    self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling))
+                self.name(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
+                if len(scope.inputs) == 1:
+                    # Only its own changes reach such an input, whichever table reads it next.
+                    self._narrowed = {change.table.name: (reach, change)}
+        candidate = self.compute(table, self.query(table))
+        for change in changes:
+            self.show(change.table, change.now)
+            if change.table.name not in self._narrowed:
+                self.drop(f"narrowed_{change.table.name}")
+        current = f"current_{table.name}"
+        if scope.key != "k":
+            within.respell(self.bound(scope.key))
+        moment, spelling = (quoted(table.day), scope.column) if table.day else (None, None)
+        self.keep(current, within.rows_within(self.rows_with_file(table, files), quoted(scope.column), moment, spelling))
+        return candidate, current
+
+    def unequal(self, table: Table, one: str, other: str) -> int:
+        """How many rows stand in one of two relations and not in the other; equal rows count as often as they stand."""
+        names = columns(table)
+        digest = self.digest(names)
+        first, second = (
+            self.select(f"SELECT count(*) AS n, {digest} AS digest FROM {quoted(relation)}")[0] for relation in (one, other)
+        )
+        if first == second:
+            return 0
+        uneven = balance(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
+        return int(self.select(f"SELECT coalesce(sum(abs(n)), 0)::BIGINT AS n FROM ({uneven}) AS uneven")[0]["n"])
+
+    def read_current(self, table: Table, files: DataFiles) -> str:
+        """All rows of a table as it stands, with the file of each; returns the relation's name."""
+        name = f"whole_{table.name}"
+        self.name(name, f"SELECT * FROM {self.rows_with_file(table, files)}")
+        return name
+
+    def difference(self, table: Table, candidate: str, current: str) -> Difference:
+        """Compare candidate rows with current ones, row for row.
+
+        The rows that came and went stay at hand, in the relations of `moved_rows`, for the tables
+        that read this one.
+        """
+        added, removed = moved_rows(table)
+        names = columns(table)
+        self.keep("uneven", balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}"))
+        for relation, times in ((added, "n"), (removed, "-n")):
+            self.keep(relation, self.repeated(names, f"uneven WHERE {times} > 0", times))
+        self.drop("uneven")
+        went = self.rows(removed)
+        touched: list[str] = []
+        if went:
+            same = " AND ".join(f"f.{quoted(n)} IS NOT DISTINCT FROM r.{quoted(n)}" for n in table.column_names)
+            found = self.select(
+                f"SELECT DISTINCT filename FROM {quoted(current)} AS f SEMI JOIN {quoted(removed)} AS r ON {same}"
+            )
+            touched = sorted(row["filename"] for row in found)
+        return Difference(self.rows(added), went, tuple(touched))
+
+    def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: Path) -> list[WrittenFile]:
+        """Write the added rows and what stays of the touched files; returns the new files."""
+        added, removed = map(quoted, moved_rows(table))
+        query = f"SELECT * FROM {added}"
+        if difference.touched_files:
+            touched = self.rows_of(table, files.part(difference.touched_files))
+            query += f" UNION ALL ({touched} EXCEPT ALL SELECT {columns(table)} FROM {removed})"
+        return self.write(table, query, folder)
+
+    def forget_candidate(self, table: Table) -> None:
+        """Free what `compute`, `compute_scope` and `read_current` made."""
+        self.unname(f"whole_{table.name}")
+        for name in (f"current_{table.name}", f"candidate_{table.name}"):
+            self.drop(name)
+
+    def split_by_source(self, table: Table, files: DataFiles, sources: Sequence[str]) -> tuple[list[str], str, str]:
+        """Where rows of the named landing files lie in a table.
+
+        Returns the files that hold some, a query for these rows, and one for the other rows in
+        the same files.
+        """
+        gone = _of_sources(sources)
+        found = (
+            self.select(f"SELECT DISTINCT filename FROM {self.rows_with_file(table, files)} AS rows WHERE {gone}")
+            if files and sources
+            else []
+        )
+        touched = files.part(sorted(row["filename"] for row in found))
+        whole = self.rows_of(table, touched)
+        split = [f"SELECT * FROM ({whole}) AS r WHERE {condition}" for condition in (gone, f"NOT {gone}")]
+        return list(touched.paths), split[0], split[1]
+
+    def without_sources(self, table: Table, files: DataFiles, sources: Sequence[str]) -> str:
+        """A query for a table's rows that come from other landing files than the named ones."""
+        return f"SELECT * FROM ({self.rows_of(table, files)}) AS r WHERE NOT {_of_sources(sources)}"
+
+
+def values(table: Table) -> str:
+    """The table's columns out of a query `q`, in the declared types."""
+    return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+
+
+def _serves(narrowed: tuple[Fact, Change] | None, reach: Fact, change: Change) -> bool:
+    """Whether rows that were narrowed for one table are those that another asks for."""
+    if narrowed is None:
+        return False
+    found, of = narrowed
+    return of == change and (found.key, found.moment) == (reach.key, reach.moment) and {*found.columns} >= {*reach.columns}
+
+
+def _of_sources(sources: Sequence[str]) -> str:
+    return f"source_file IN ({literals(sources)})" if sources else "false"

@@ -1,0 +1,42 @@
+"""The project's column types as Spark has them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from stedi.table import Column, ColumnType
+
+SPARK_TYPES: dict[ColumnType, DataType] = {
+    "string": StringType(),
+    "long": LongType(),
+    "int": IntegerType(),
+    "double": DoubleType(),
+    "boolean": BooleanType(),
+    "timestamptz": TimestampType(),
+}
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def spark_schema(columns: Iterable[Column]) -> StructType:
+    """A table's columns, all of which may be empty."""
+    return StructType([StructField(column.name, SPARK_TYPES[column.type]) for column in columns])
+
+
+def spark_value(kind: ColumnType, value: object) -> object:
+    """A value as Spark takes it; moments come as microseconds since the epoch."""
+    if kind == "timestamptz" and isinstance(value, int):
+        return _EPOCH + timedelta(microseconds=value)
+    if kind == "double" and isinstance(value, int):
+        return float(value)
+    return value

@@ -1,0 +1,25 @@
+"""Start the engine that the settings ask for."""
+
+from pathlib import Path
+
+from stedi.config import Settings
+from stedi.engines.engine import Engine
+from stedi.errors import UsageError
+
+
+def start_engine(settings: Settings, scratch: Path) -> Engine:
+    """The engine, which works below a folder for what is not kept.
+
+    Raises:
+        UsageError: the engine is not installed.
+        WarehouseError: it does not start.
+    """
+    if settings.engine == "spark":
+        try:
+            from stedi.engines.spark import SparkEngine
+        except ImportError as error:
+            raise UsageError(f"the Spark engine is not installed ({error.name}): pip install 'stedi[spark]'") from None
+        return SparkEngine(warehouse=settings.warehouse, scratch=scratch)
+    from stedi.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

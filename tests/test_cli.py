@@ -1,8 +1,10 @@
 """Commands as a user types them: output, exit codes, wording of errors."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,21 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
         said = running.stderr.read().decode()
     assert running.returncode == 0
     assert not said or said.startswith("only the first 1,000 rows")
+
+
+@pytest.mark.parametrize("seconds", [0.8, 1.2])
+def test_ctrl_c_is_said_in_a_line(tmp_path: Path, seconds: float) -> None:
+    assert stedi(tmp_path, "simulate", "landing", "--customers", "60", "--days", "2", "--seed", "1").returncode == 0
+    program = Path(sys.executable).with_name("stedi")
+    with subprocess.Popen([program, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        time.sleep(seconds)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate()[1].decode()
+    # On a quick machine it may have been done before.
+    assert (running.returncode, said.count("interrupted; the tables are as they were")) in ((130, 1), (0, 0))
+    assert "Traceback" not in said
+    assert stedi(tmp_path, "run").returncode == 0
+    assert stedi(tmp_path, "verify").returncode == 0
 
 
 def test_what_is_in_quarantine_and_in_the_sample_is_shown(folder: Path) -> None:

@@ -45,6 +45,39 @@ def test_every_layout_gives_the_same_rows(lake: Lake, name: str) -> None:
     assert report.quarantined["accelerometer"] == 0
 
 
+@pytest.mark.parametrize(
+    "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":7,"x":1,"y":1,"z":1}']
+)
+def test_a_folder_named_like_a_column_says_nothing(lake: Lake, folder: str) -> None:
+    lake.land(f"accelerometer/{folder}/a.json", PLAIN)
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows(LANDED) == EXPECTED
+    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [(f"accelerometer/{folder}/a.json",)]
+
+
+@pytest.mark.parametrize("byte", [b"x", b"{", b"\0", b"\x7f", b"5"])
+def test_a_file_of_one_byte_is_a_broken_record(lake: Lake, byte: bytes) -> None:
+    lake.land("accelerometer/a.json", byte)
+    assert lake.run().quarantined["accelerometer"] == 1
+
+
+def test_a_packed_file_whose_checksum_is_wrong_is_not_trusted(lake: Lake) -> None:
+    packed = bytearray(gzip.compress(PLAIN, 0))
+    packed[packed.find(b"0.25")] = ord("7")
+    lake.land("accelerometer/a.json.gz", bytes(packed))
+    lake.run()
+    assert "broken_gzip" in [reason for (reason,) in lake.rows("SELECT reason FROM quarantine")]
+
+
+@pytest.mark.parametrize("blanks", ["", " ", "\t", "\r", "\r ", " \r"])
+@pytest.mark.parametrize("layout", ["{}\n", "[{}]\n"])
+def test_a_comma_before_the_end_is_not_json(lake: Lake, blanks: str, layout: str) -> None:
+    record = LINES[0][:-1].decode() + f",{blanks}}}"
+    lake.land("accelerometer/a.json", layout.replace("{}", record).encode())
+    lake.run()
+    assert lake.rows("SELECT reason FROM quarantine") == [("not_json",)]
+
+
 def test_an_empty_file_and_an_empty_folder_give_no_rows(lake: Lake) -> None:
     lake.land("accelerometer/empty.json", b"")
     lake.land("accelerometer/blank.json", b" \n\n")

@@ -125,6 +125,18 @@ def people_of(lake: Lake, table: str, column: str = "person") -> dict[Any, int]:
     return dict(lake.rows(f"SELECT {column}, count(*) FROM {table} GROUP BY ALL"))
 
 
+@pytest.mark.parametrize(("first", "later"), [("νικος@x", "ΝΙΚΟΣ@X"), ("straße@x", "STRASSE@X"), ("é@x", "É@X")])
+def test_capitals_keep_nobody_from_withdrawing(lake: Lake, first: str, later: str) -> None:
+    lake.land("customer/1.json", [customer(first, 10, shares=10)])
+    lake.land("accelerometer/1.json", [reading(first, 100), reading(later, 110)])
+    lake.run()
+    assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(2,)]
+    lake.land("customer/2.json", [customer(later, 20)])
+    lake.run()
+    assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(0,)]
+    assert found_wrong(lake) == []
+
+
 @pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_a_device_moves_to_another_person_while_the_first_withdraws(new_lake: NewLake, policy: str) -> None:
     lake = new_lake("lake", policy=policy)

@@ -151,7 +151,7 @@ def test_what_spark_can_not_do_is_said_in_a_line_that_holds_no_data(new_lake: Ca
 
 
 def test_persons_are_the_same_whatever_letters_they_write_themselves_with(session: SparkSession) -> None:
-    addresses = ["A@X ", "\tb@x\r\n", "\u3000c@x\u00a0", "İ@X", "ΣΑΣ@X", "ß@x", "Ǆ@x", "\ua7cb@x", "  ", "e\u0301@X"]
+    addresses = ["A@X ", "\tb@x\r\n", "\u3000c@x\u00a0", "İ@X", "ΣΑΣ@X", "ς@X", "ß@x", "Straße@x", "Ǆ@x", "\ua7cb@x", " "]
     sql = f"SELECT a, {person('a')} AS p FROM addresses"
     session.createDataFrame([(a,) for a in addresses], ["a"]).createOrReplaceTempView("addresses")
     ours = duckdb.execute(f"{sql.replace('addresses', '(SELECT unnest($1) AS a)')}", [addresses]).fetchall()

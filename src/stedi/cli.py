@@ -443,6 +443,10 @@ def version() -> None:
     print(__version__)
 
 
+# What shells give for a program that Ctrl-C ended, and what typer turns it into.
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the program; deliberate errors become one line and an exit code."""
     try:
@@ -452,9 +456,11 @@ def main() -> None:
             traceback.print_exc()
         print(f"stedi: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
         print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(_INTERRUPTED) from None
     except Exception as error:
         if _options.trace:
             raise

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     @field_validator("warehouse")
     @classmethod
     def _can_be_addressed(cls, warehouse: Path) -> Path:
+        try:
+            str(warehouse).encode()
+        except UnicodeEncodeError:
+            raise ValueError("its path is no UTF-8, which Iceberg tables can't name; choose another") from None
         if found := _NOT_IN_A_LOCATION.search(str(warehouse.resolve())):
             raise ValueError(f"its full path holds {found[0]!r}, which readers of Iceberg tables can't find; choose another")
         return warehouse

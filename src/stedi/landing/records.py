@@ -5,6 +5,7 @@ array, spread over lines, cut off at the end); `interpret` types their fields.
 """
 
 import codecs
+import gzip
 import json
 import math
 import re
@@ -84,6 +85,20 @@ def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
         first = None
     spelled = {key.lower(): key for key, _ in (first.pairs if first and first.pairs else ())}
     return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a packed file unpacks to its end with the right checksums; what is not packed is whole."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return True
+    try:
+        with gzip.open(path) as unpacked:
+            while unpacked.read(_CHUNK_BYTES):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 class _Bytes(Protocol):

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import duckdb
 
-from stedi.engines.embedded.session import Session
+from stedi.engines.embedded.session import Session, interruptible
 from stedi.engines.embedded.sql import paths
 from stedi.engines.engine import Ingested
 from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import read_records, row_of, spelled_keys
+from stedi.landing.records import is_whole, read_records, row_of, spelled_keys
 from stedi.table import Column
 
 _JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
@@ -100,12 +100,14 @@ class LandingReader:
         columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in self._feed.fields)
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE stage (file_number INTEGER, {columns}, doubtful VARCHAR)")
         groups: dict[tuple[str, ...], list[LandingFile]] = defaultdict(list)
-        unspeakable = [file for file in files if not _is_utf8(file.path)]
-        for file in (file for file in files if file not in unspeakable):
-            groups[spelled_keys(Path(file.path), self._feed)].append(file)
-        numbered = [*(file for group in groups.values() for file in group), *unspeakable]
-        # The engine can't open a file whose name is no UTF-8; record by record it can be read.
-        irregular = set(range(len(numbered) - len(unspeakable), len(numbered)))
+        unfit: list[LandingFile] = []
+        for file in files:
+            if _is_for_the_engine(Path(file.path)):
+                groups[spelled_keys(Path(file.path), self._feed)].append(file)
+            else:
+                unfit.append(file)
+        numbered = [*(file for group in groups.values() for file in group), *unfit]
+        irregular = set(range(len(numbered) - len(unfit), len(numbered)))
         first = 0
         for keys, group in groups.items():
             if not self._stage(keys, group, first):
@@ -130,11 +132,13 @@ class LandingReader:
             f"CASE WHEN {_clean(self._feed, keys)} THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
             f"FROM (SELECT file_number, json, {values} FROM ("
             f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
-            f"FROM read_ndjson_objects({paths(file.path for file in files)}, ignore_errors=true, "
+            # Folders may be called json=x, which is not where the record's text is to come from.
+            f"FROM read_ndjson_objects({paths(file.path for file in files)}, ignore_errors=true, hive_partitioning=false, "
             f"maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named"
         )
         try:
-            self._session.connection.execute(f"INSERT INTO stage {query}").fetchall()
+            with interruptible():
+                self._session.connection.execute(f"INSERT INTO stage {query}").fetchall()
         except (duckdb.InvalidInputException, duckdb.IOException):
             return False
         return True
@@ -169,12 +173,17 @@ class LandingReader:
         self._session.drop("unusual")
 
 
-def _is_utf8(path: str) -> bool:
+def _is_for_the_engine(path: Path) -> bool:
+    """Whether the engine takes a file for what it is; it can't be told otherwise afterwards.
+
+    It opens no file whose name is no UTF-8, sees nothing in a file of one byte, and does not
+    look at the checksums of packed files.
+    """
     try:
-        path.encode()
+        str(path).encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return path.stat().st_size != 1 and is_whole(path)
 
 
 def _clean(feed: Feed, keys: Sequence[str]) -> str:
@@ -210,10 +219,7 @@ def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:
     has_room_for_more = f"json LIKE {literal('%' + ',%' * len(keys))}"
     known = f"[{literals(keys)}]"
     places = f"[{literals('$.' + key for key in keys)}]"
-    ends_in_a_comma = (
-        "CASE WHEN suffix(json, ' }') OR suffix(json, '\t}') THEN suffix(rtrim(left(json, -1), ' \t'), ',') "
-        "ELSE suffix(json, ',}') END"
-    )
+    ends_in_a_comma = "suffix(rtrim(left(json, -1), ' \t\r'), ',')"
     # The engine works out every side of AND and OR, but of CASE only what is needed.
     return (
         f"CASE WHEN {' AND '.join(is_present)} AND NOT {has_room_for_more} THEN true "

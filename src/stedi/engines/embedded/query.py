@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from stedi.engines.embedded.session import interruptible
 from stedi.engines.embedded.sql import plain, rows
 from stedi.engines.sql import literal, literals, quoted
 from stedi.errors import QueryError
@@ -38,7 +39,8 @@ class QueryResult:
             QueryError: the query fails on the way.
         """
         try:
-            yield from self._reader
+            with interruptible():
+                yield from self._reader
         # Arrow hands the engine's own errors on as OSError.
         except (duckdb.Error, pa.ArrowException, RuntimeError, OSError) as error:
             raise QueryError(f"the query failed: {_without_values(error)}") from error
@@ -113,7 +115,8 @@ class QuerySession:
             self._connection.execute(f"SET allowed_paths = [{literals(sorted(self._files))}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
-            return QueryResult(self._connection.sql(sql), self.close)
+            with interruptible():
+                return QueryResult(self._connection.sql(sql), self.close)
         except (duckdb.Error, RuntimeError) as error:
             self.close()
             raise QueryError(f"the query failed: {_without_values(error)}") from error

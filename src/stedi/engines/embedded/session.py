@@ -1,7 +1,8 @@
 """One DuckDB session: how it is set up, and its errors in our words."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -50,7 +51,8 @@ class Session:
             WarehouseError: memory or disk ran out, the disk refused, or a setting is not valid.
         """
         try:
-            return self.connection.execute(sql, parameters).fetchall()
+            with interruptible():
+                return self.connection.execute(sql, parameters).fetchall()
         except duckdb.OutOfMemoryException as error:
             raise WarehouseError(
                 "the embedded engine ran out of memory or of disk for spilling; "
@@ -90,6 +92,17 @@ class Session:
     def drop(self, relation: str) -> None:
         """Free a temporary table, where there is one."""
         self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be what it is everywhere: the engine reports it as an error of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _first_line(error: Exception) -> str:

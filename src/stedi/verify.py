@@ -96,7 +96,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         Catalog(settings.warehouse) as catalog,
         sole_writer(settings.warehouse),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
-        TemporaryDirectory(dir=fresh_scratch(settings.warehouse)) as folder,
+        TemporaryDirectory(dir=fresh_scratch(catalog.warehouse)) as folder,
         EmbeddedEngine(scratch=Path(folder), memory_limit=settings.memory_limit, threads=settings.threads) as engine,
     ):
         run = latest_run(catalog.warehouse)

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table as IcebergTable
 
-from stedi.catalog import Catalog, Snapshot
+from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.catalog.snapshot import MARK
 from stedi.engines import Change
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table, WrittenFile
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table
 from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import Finding, verify
 from tests.conftest import Lake
@@ -155,18 +155,10 @@ def commits(*, die_at: int = 0, after: bool = False) -> Iterator[list[str]]:
     committed: list[str] = []
     real = Catalog.commit
 
-    def commit(
-        self: Catalog,
-        table: Table,
-        added: Sequence[WrittenFile],
-        removed: Sequence[str],
-        reflects: Mapping[str, object],
-        *,
-        version: str,
-    ) -> Snapshot:
+    def commit(self: Catalog, table: Table, commit: Commit) -> Snapshot:
         if len(committed) + 1 == die_at and not after:
             raise Died
-        snapshot = real(self, table, added, removed, reflects, version=version)
+        snapshot = real(self, table, commit)
         committed.append(table.name)
         if len(committed) == die_at:
             raise Died

@@ -208,7 +208,11 @@ def test_pictures_are_written(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["rnu"], 2, "No such command"),
+        (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'?"),
+        (["run", "--policy", "all"], 2, "'all' is not one of 'customer', 'reading'"),
+        (["run", "--engine", "sparc"], 2, "'sparc' is not one of 'embedded', 'spark'"),
+        (["run", "--nope"], 2, "No such option: --nope"),
+        (["show"], 2, "Missing argument 'TABLE'"),
         (["show", "customer_trused"], 2, "no table is called 'customer_trused'; did you mean customer_trusted"),
         (["show", "xyz"], 2, "no table is called 'xyz'; the tables are customer_landing, "),
         (["run", "--select", "device_owners"], 2, "no table is called 'device_owners'; did you mean device_owner"),
@@ -226,7 +230,7 @@ def test_pictures_are_written(folder: Path) -> None:
 )
 def test_errors_are_one_clear_line(folder: Path, arguments: list[str], code: int, message: str) -> None:
     done = stedi(folder, *arguments)
-    assert done.returncode == code
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -21,8 +21,7 @@ from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.history import RunRecord, read_runs
 from tests.conftest import Lake, customer, reading
-from tests.test_disk_faults import on, small_disk, small_disk_free
-from tests.test_kill import (
+from tests.killing import (
     PROCESSES,
     WORK,
     Steps,
@@ -32,6 +31,7 @@ from tests.test_kill import (
     seen,
     twin,
 )
+from tests.test_disk_faults import on, small_disk, small_disk_free
 
 __all__ = ["small_disk", "twin"]
 

@@ -10,7 +10,7 @@ import pytest
 from stedi.errors import LandingError
 from stedi.landing import s3
 from tests.conftest import Lake
-from tests.test_kill import assert_made_good, land_first, land_more, seen, twin
+from tests.killing import assert_made_good, land_first, land_more, seen, twin
 from tests.test_landing_s3 import BUCKET, Store, Trouble, aws, server, store, trouble
 
 __all__ = ["aws", "server", "store", "trouble", "twin"]

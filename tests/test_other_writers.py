@@ -1,7 +1,7 @@
 """Athena, Spark or a notebook write to the tables too: deletes are honoured, and nobody's commit is overlooked."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
-from stedi.catalog import Catalog, Snapshot
+from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.errors import CatalogMovedError
-from stedi.table import Table, WrittenFile
+from stedi.table import Table
 from stedi.tables import BY_NAME
 from tests.compare import as_another, contents, found_wrong, marks, opened, rule_counts
 from tests.conftest import Lake, customer, distance, reading
@@ -202,19 +202,11 @@ class Interference:
         self.left = times
         real = Catalog.commit
 
-        def commit(
-            catalog: Catalog,
-            target: Table,
-            added: Sequence[WrittenFile],
-            removed: Sequence[str],
-            reflects: Mapping[str, object],
-            *,
-            version: str,
-        ) -> Snapshot:
+        def commit(catalog: Catalog, target: Table, commit: Commit) -> Snapshot:
             if target.name == table and self.left:
                 self.left -= 1
                 change()
-            return real(catalog, target, added, removed, reflects, version=version)
+            return real(catalog, target, commit)
 
         monkeypatch.setattr(Catalog, "commit", commit)
         monkeypatch.setattr("stedi.pipeline.runner.time.sleep", lambda _: None)

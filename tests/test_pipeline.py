@@ -16,7 +16,7 @@ from stedi.pipeline import run
 from stedi.quality import RuleResult, Select, check
 from stedi.simulate import simulate
 from stedi.table import Rule, Table
-from stedi.tables import REFRESHED
+from tests.compare import contents
 from tests.conftest import Lake, customer, distance, reading
 
 PUBLIC_COUNTS = {
@@ -38,15 +38,6 @@ PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
     "step_trainer_trusted": 11_297,
     "machine_learning_curated": 32_025,
 }
-
-
-def everything(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables but for when files arrived."""
-    found = {}
-    for table in REFRESHED:
-        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name != "arrived_at")
-        found[table.name] = sorted(lake.rows(f"SELECT {columns} FROM {table.name}"), key=repr)
-    return found
 
 
 @pytest.mark.parametrize("policy", ["customer", "reading"])
@@ -77,7 +68,7 @@ def test_a_second_run_with_nothing_new_commits_nothing(lake: Lake) -> None:
 def test_withdrawn_consent_empties_everything_downstream(lake: Lake) -> None:
     small(lake)
     lake.run()
-    before = everything(lake)
+    before = contents(lake)
     lake.land("customer/2.json", [customer("a@x", 20, serial="s1")])
     report = lake.run()
     for table in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"):
@@ -86,7 +77,7 @@ def test_withdrawn_consent_empties_everything_downstream(lake: Lake) -> None:
     assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (0, 10)
     lake.land("customer/3.json", [customer("a@x", 30, shares=30, serial="s1")])
     lake.run()
-    assert everything(lake)["machine_learning_curated"] == before["machine_learning_curated"]
+    assert contents(lake)["machine_learning_curated"] == before["machine_learning_curated"]
 
 
 def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: Lake) -> None:
@@ -115,8 +106,8 @@ def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Call
             small_steps.run()
     small_steps.run()
     at_once.run()
-    found = everything(small_steps)
-    assert found == everything(at_once)
+    found = contents(small_steps)
+    assert found == contents(at_once)
     assert all(found[name] for name in found)
 
 
@@ -142,7 +133,7 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
 ) -> None:
     small(lake)
     lake.run()
-    before = everything(lake)
+    before = contents(lake)
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
     monkeypatch.setattr("stedi.quality.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
@@ -152,7 +143,7 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     assert [r.rule for r in report.failed] == ["never_true"]
     assert report.tables["accelerometer_trusted"].status == "failed"
     assert report.tables["machine_learning_curated"].status == "skipped"
-    after = everything(lake)
+    after = contents(lake)
     assert after["accelerometer_trusted"] == before["accelerometer_trusted"]
     assert after["customer_trusted"] != before["customer_trusted"]
 

@@ -3,7 +3,6 @@
 import gzip
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import duckdb
 import pytest
@@ -13,9 +12,10 @@ from stedi.engines.spark.dialect import translated
 from stedi.engines.spark.session import start
 from stedi.errors import WarehouseError
 from stedi.identity import person
-from stedi.tables import ALL
-from stedi.verify import verify
+from stedi.maintain import maintain
+from tests.compare import contents, found_wrong
 from tests.conftest import Lake, customer, distance, reading
+from tests.killing import found_by_rules
 
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java", allow_module_level=True)
@@ -41,19 +41,6 @@ def on(lake: Lake, engine: str) -> Lake:
     return lake
 
 
-def contents(lake: Lake) -> dict[str, list[Any]]:
-    """Every table's rows but when files arrived and who ran."""
-    found = {}
-    for table in ALL:
-        names = ", ".join(f'"{c.name}"' for c in table.columns if c.name not in ("arrived_at", "run_id", "checked_at"))
-        found[table.name] = sorted(lake.rows(f"SELECT {names} FROM {table.name}"), key=repr)
-    return found
-
-
-def wrong(lake: Lake) -> list[Any]:
-    return [finding for finding in verify(lake.settings) if not finding.holds]
-
-
 def land_first(lake: Lake) -> None:
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s1")])
     lake.land("customer/2.json", [customer(" C@x\t", 10, shares=10, serial="s3")])
@@ -77,7 +64,8 @@ def test_tables_are_the_same_on_both_engines(new_lake: Callable[..., Lake], poli
             land(lake)
             lake.run()
         assert contents(theirs) == contents(ours)
-    assert wrong(theirs) == []
+        assert found_by_rules(theirs) == found_by_rules(ours)
+    assert found_wrong(theirs) == []
 
 
 def test_either_engine_goes_on_where_the_other_stopped(new_lake: Callable[..., Lake]) -> None:
@@ -91,10 +79,24 @@ def test_either_engine_goes_on_where_the_other_stopped(new_lake: Callable[..., L
     lake.land("accelerometer/3.json", [reading("b@x", 1000)])
     report = on(lake, "embedded").run()
     assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (1, 0)
-    assert wrong(lake) == []
+    assert found_wrong(lake) == []
     before = lake.rows("SELECT max(run_number) FROM rule_result")
     assert {table.status for table in on(lake, "spark").run().tables.values()} == {"up to date"}
     assert lake.rows("SELECT max(run_number) FROM rule_result") == before
+
+
+def test_upkeep_on_spark_merges_files_and_changes_no_row(new_lake: Callable[..., Lake]) -> None:
+    lake = new_lake("kept-up")
+    land_first(lake)
+    lake.run()
+    for number in range(2):
+        lake.land(f"accelerometer/late-{number}.json", [reading("a@x", 500 + number)])
+        lake.run()
+    before = contents(lake)
+    done = maintain(on(lake, "spark").settings).tables["accelerometer_trusted"]
+    assert (done.merged, done.files_before, done.files_after) == (3, 3, 1)
+    assert contents(lake) == before
+    assert found_wrong(lake) == []
 
 
 def test_a_plan_on_spark_is_what_the_run_then_does_and_writes_nothing(new_lake: Callable[..., Lake]) -> None:

@@ -15,7 +15,7 @@ from stedi.landing import ledger
 from stedi.landing.files import LedgerEntry
 from stedi.lock import sole_writer
 from stedi.simulate import simulate
-from stedi.table import Table
+from stedi.tables import BY_NAME
 from stedi.verify import verify
 from tests.compare import DERIVED, REBUILT, Died, Kept, as_another, commits, contents, found_wrong, marks, opened, tree
 from tests.conftest import Lake, customer, distance, reading
@@ -211,16 +211,13 @@ def test_a_pair_of_two_people_is_found(furnished: Lake) -> None:
 def test_a_query_that_breaks_a_promise_is_found_though_a_rebuild_repeats_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, name: str, rightly: str, wrongly: str, question: str, count: int
 ) -> None:
-    right = EmbeddedEngine.query
+    bound, query = EmbeddedEngine.bound, BY_NAME[name].query
+    assert rightly in query
 
-    def query(self: EmbeddedEngine, table: Table) -> str:
-        sql = right(self, table)
-        if table.name != name:
-            return sql
-        assert rightly in sql
-        return sql.replace(rightly, wrongly)
+    def wrongly_bound(self: EmbeddedEngine, sql: str) -> str:
+        return bound(self, sql.replace(rightly, wrongly) if sql == query else sql)
 
-    monkeypatch.setattr(EmbeddedEngine, "query", query)
+    monkeypatch.setattr(EmbeddedEngine, "bound", wrongly_bound)
     furnish(lake)
     found = wrong(lake)
     assert found[name, question] == count

@@ -14,6 +14,7 @@ from stedi.errors import UsageError
 _NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
 
 Policy = Literal["customer", "reading"]
+EngineName = Literal["embedded", "spark"]
 
 
 class Consent(BaseModel):
@@ -39,7 +40,7 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(
         default=None, description="secret that keys the pseudonyms; made on the first run when absent"
     )
-    engine: Literal["embedded", "spark"] = Field(default="embedded", description="what computes: embedded or spark")
+    engine: EngineName = Field(default="embedded", description="what computes: embedded or spark")
     keep_runs: int = Field(default=30, ge=1, description="how many finished runs can still be read with --as-of")
     maintain_every: int = Field(default=20, ge=0, description="after how many runs one does the upkeep too; 0: never")
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")

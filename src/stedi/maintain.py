@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stedi.catalog import Catalog, warehouse_errors
+from stedi.catalog import Catalog, Commit, warehouse_errors
 from stedi.catalog.catalog import DataFileSize
 from stedi.catalog.upkeep import expire, unnamed_files
 from stedi.config import Settings
 from stedi.engines import Engine
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines.start import start_engine
 from stedi.history import drop_runs, latest_run, read_runs, update_latest_run
 from stedi.lock import fresh_scratch, sole_writer
 from stedi.own_files import is_own
@@ -62,7 +62,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         Catalog(settings.warehouse) as catalog,
     ):
         scratch = fresh_scratch(catalog.warehouse)
-        with EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads) as engine:
+        with start_engine(settings, scratch) as engine:
             return keep_up(catalog, engine, settings.keep_runs, progress)
 
 
@@ -149,7 +149,7 @@ def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) ->
     query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
     written = engine.write(table, query, catalog.data_folder(table))
     reflects = {key: value for key, value in current.reflects.items() if key != "version"}
-    catalog.commit(table, written, chosen, reflects, version=current.version)
+    catalog.commit(table, Commit(written, chosen, reflects, current.version))
     done.merged = len(chosen)
     done.files_after = done.files_before - len(chosen) + len(written)
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines.start import start_embedded
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
 from stedi.identity import names_somebody, person, pseudonym
@@ -97,7 +97,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         sole_writer(settings.warehouse),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
         TemporaryDirectory(dir=fresh_scratch(catalog.warehouse)) as folder,
-        EmbeddedEngine(scratch=Path(folder), memory_limit=settings.memory_limit, threads=settings.threads) as engine,
+        start_embedded(settings, Path(folder)) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:

@@ -1,7 +1,7 @@
 """The Iceberg catalog of a warehouse. The only folder that talks to PyIceberg."""
 
 from stedi.catalog.catalog import Catalog
-from stedi.catalog.snapshot import Snapshot
+from stedi.catalog.snapshot import Commit, Snapshot
 from stedi.catalog.storage import warehouse_errors
 
-__all__ = ["Catalog", "Snapshot", "warehouse_errors"]
+__all__ = ["Catalog", "Commit", "Snapshot", "warehouse_errors"]

@@ -2,11 +2,11 @@
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
@@ -18,15 +18,14 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 from stedi.catalog.data_file import as_data_file
 from stedi.catalog.local_files import LocalFileIO, make_lasting
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
-from stedi.catalog.snapshot import MARK, Snapshot
+from stedi.catalog.snapshot import MARK, Commit, Snapshot
 from stedi.catalog.sqlite import SqliteCatalog
-from stedi.catalog.storage import local_path, location, warehouse_errors
+from stedi.catalog.storage import DATA, METADATA, NAMESPACE, local_path, location, table_folder, warehouse_errors
 from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError, WarehouseError
 from stedi.own_files import own_uuid
-from stedi.table import DataFiles, Table, WrittenFile
+from stedi.table import DataFiles, Table
 
-NAMESPACE = "stedi"
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
 LAYOUT_VERSION = 2
 
@@ -125,7 +124,7 @@ class Catalog:
             made = self._catalog.create_table_transaction(
                 (NAMESPACE, table.name),
                 iceberg_schema(table),
-                location=location(self.warehouse / NAMESPACE / table.name),
+                location=location(table_folder(self.warehouse, table.name)),
                 partition_spec=partition_spec(table),
                 sort_order=sort_order(table),
                 properties=PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
@@ -134,30 +133,16 @@ class Catalog:
             found = self._seen[table.name] = self._catalog.load_table((NAMESPACE, table.name))
         return found
 
-    def commit(
-        self,
-        table: Table,
-        added: Sequence[WrittenFile],
-        removed: Sequence[str],
-        reflects: Mapping[str, Any],
-        *,
-        version: str,
-    ) -> Snapshot:
+    def commit(self, table: Table, commit: Commit) -> Snapshot:
         """Remove and add data files in one atomic commit that also records what it reflects.
-
-        `version` names the table's rows from now on; where no file comes or goes the rows keep
-        the name they have.
 
         Raises:
             CatalogMovedError: somebody else committed to the table meanwhile.
         """
         iceberg = self.ensure(table)
-        before = self.snapshot(table.name)
-        doomed = set(removed)
+        doomed = set(commit.removed)
         gone = [f for f in self._plan(table.name, None).data if local_path(f.file_path) in doomed] if doomed else []
-        if before is not None and not added and not gone:
-            version = before.version
-        mark = json.dumps({**reflects, "version": version}, sort_keys=True)
+        mark = json.dumps(commit.recorded(self.snapshot(table.name)), sort_keys=True)
         try:
             with CommitTransaction(iceberg) as transaction:
                 update = transaction.update_snapshot(snapshot_properties={MARK: mark})
@@ -165,7 +150,7 @@ class Catalog:
                     producer.commit_uuid = own_uuid()
                     for data_file in gone:
                         producer.delete_data_file(data_file)
-                    for written in added:
+                    for written in commit.added:
                         make_lasting(Path(written.path))
                         producer.append_data_file(as_data_file(written, iceberg.metadata))
         except (CommitFailedException, ValidationException):
@@ -245,13 +230,15 @@ class Catalog:
 
     def data_folder(self, table: Table) -> Path:
         """Where the table's data files go."""
-        folder = Path(local_path(self.ensure(table).location())) / "data"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self._folder(table, DATA)
 
     def side_folder(self, table: Table) -> Path:
         """Where files go that a commit of the table will name in what it reflects."""
-        folder = Path(local_path(self.ensure(table).location())) / "metadata"
+        return self._folder(table, METADATA)
+
+    def _folder(self, table: Table, kind: str) -> Path:
+        self.ensure(table)
+        folder = table_folder(self.warehouse, table.name) / kind
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

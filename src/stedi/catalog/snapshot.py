@@ -2,11 +2,31 @@
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from stedi.table import WrittenFile
+
 MARK = "stedi.reflects"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Files that come and go together (`removed` are paths), and what the table reflects from then on.
+
+    `version` names the rows from then on; where no file comes or goes they keep the name they have.
+    """
+
+    added: Sequence[WrittenFile]
+    removed: Sequence[str]
+    reflects: Mapping[str, Any]
+    version: str
+
+    def recorded(self, before: "Snapshot | None") -> dict[str, Any]:
+        """What the table's next snapshot records, after the one before."""
+        keeps_rows = before is not None and not self.added and not self.removed
+        return {**self.reflects, "version": before.version if before and keeps_rows else self.version}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stedi.errors import WarehouseError
 
+NAMESPACE = "stedi"
+DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
 
 
@@ -20,6 +22,11 @@ def location(path: Path) -> str:
 def local_path(location: str) -> str:
     """A plain path from a location as Iceberg writes it; in Java it puts one slash where others put three."""
     return _LOCAL.sub("/", location)
+
+
+def table_folder(warehouse: Path, name: str) -> Path:
+    """Where a table's files lie in a warehouse: data files in one folder, metadata in another."""
+    return warehouse / NAMESPACE / name
 
 
 @contextmanager

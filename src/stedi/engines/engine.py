@@ -165,10 +165,6 @@ class Engine(ABC):
         found = " UNION ".join(f"SELECT DISTINCT {table.person} AS person FROM {quoted(relation)}" for relation in relations)
         return int(self.select(f"SELECT count(*) AS n FROM ({found}) AS people WHERE person IS NOT NULL")[0]["n"])
 
-    def query(self, table: Table) -> str:
-        """A table's query as this engine runs it."""
-        return self.bound(table.query)
-
     def compute(self, table: Table, query: str) -> str:
         """Run a table's query; returns the relation that holds the candidate rows."""
         name = f"candidate_{table.name}"
@@ -195,7 +191,7 @@ class Engine(ABC):
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
                     self._narrowed = {change.table.name: (reach, change)}
-        candidate = self.compute(table, self.query(table))
+        candidate = self.compute(table, self.bound(table.query))
         for change in changes:
             self.show(change.table, change.now)
             if change.table.name not in self._narrowed:
@@ -268,7 +264,7 @@ class Engine(ABC):
         Returns the files that hold some, a query for these rows, and one for the other rows in
         the same files.
         """
-        gone = _of_sources(sources)
+        gone = of_sources(sources)
         found = (
             self.select(f"SELECT DISTINCT filename FROM {self.rows_with_file(table, files)} AS rows WHERE {gone}")
             if files and sources
@@ -281,7 +277,7 @@ class Engine(ABC):
 
     def without_sources(self, table: Table, files: DataFiles, sources: Sequence[str]) -> str:
         """A query for a table's rows that come from other landing files than the named ones."""
-        return f"SELECT * FROM ({self.rows_of(table, files)}) AS r WHERE NOT {_of_sources(sources)}"
+        return f"SELECT * FROM ({self.rows_of(table, files)}) AS r WHERE NOT {of_sources(sources)}"
 
 
 def values(table: Table) -> str:
@@ -297,5 +293,6 @@ def _serves(narrowed: tuple[Fact, Change] | None, reach: Fact, change: Change) -
     return of == change and (found.key, found.moment) == (reach.key, reach.moment) and {*found.columns} >= {*reach.columns}
 
 
-def _of_sources(sources: Sequence[str]) -> str:
+def of_sources(sources: Sequence[str]) -> str:
+    """SQL condition for rows that come from one of some landing files."""
     return f"source_file IN ({literals(sources)})" if sources else "false"

@@ -37,6 +37,12 @@ def columns(table: Table) -> str:
     return ", ".join(quoted(column.name) for column in table.columns)
 
 
+def no_rows(table: Table) -> str:
+    """An empty query of the table's columns."""
+    nulls = ", ".join(f"NULL::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return f"SELECT {nulls} WHERE false"
+
+
 def names_of(table: Table, names: Sequence[str]) -> str:
     """Some of the table's columns, all where none is named."""
     return ", ".join(quoted(name) for name in names or table.column_names)

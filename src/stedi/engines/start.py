@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stedi.config import Settings
+from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.engine import Engine
 from stedi.errors import UsageError
 
@@ -14,12 +15,19 @@ def start_engine(settings: Settings, scratch: Path) -> Engine:
         UsageError: the engine is not installed.
         WarehouseError: it does not start.
     """
-    if settings.engine == "spark":
-        try:
-            from stedi.engines.spark import SparkEngine
-        except ImportError as error:
-            raise UsageError(f"the Spark engine is not installed ({error.name}): pip install 'stedi[spark]'") from None
-        return SparkEngine(warehouse=settings.warehouse, scratch=scratch)
-    from stedi.engines.embedded import EmbeddedEngine
+    if settings.engine == "embedded":
+        return start_embedded(settings, scratch)
+    try:
+        from stedi.engines.spark import SparkEngine
+    except ImportError as error:
+        raise UsageError(f"the Spark engine is not installed ({error.name}): pip install 'stedi[spark]'") from None
+    return SparkEngine(warehouse=settings.warehouse, scratch=scratch)
 
+
+def start_embedded(settings: Settings, scratch: Path) -> EmbeddedEngine:
+    """The embedded engine, whatever computes the tables.
+
+    Raises:
+        WarehouseError: it refuses a setting.
+    """
     return EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

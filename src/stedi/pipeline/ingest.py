@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stedi.catalog import Commit
 from stedi.engines import Engine
 from stedi.landing import ledger, quarantine
 from stedi.landing.feed import Feed
@@ -24,8 +25,12 @@ def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
 
 def reject_files(store: Store, table: Table) -> DataFiles:
     """The Parquet files that hold a feed's quarantined records."""
+    return DataFiles(tuple(str(store.side_path(name)) for name in _rejects_named(store, table)))
+
+
+def _rejects_named(store: Store, table: Table) -> list[str]:
     mark = store.latest_mark(table.name)
-    return DataFiles(tuple(str(store.side_path(name)) for name in (mark.reflects["rejects"] if mark else ())))
+    return list(mark.reflects["rejects"]) if mark else []
 
 
 def ingest(
@@ -83,7 +88,7 @@ def ingest(
             "ledger": store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
             "rejects": _rejects(table, store, engine, taken.quarantined, replaced),
         }
-        report.snapshot_id = store.commit(table, written, touched, reflects, version=run_id).id
+        report.snapshot_id = store.commit(table, Commit(written, touched, reflects, run_id)).id
         return report, plan
     finally:
         engine.forget(feed)
@@ -97,8 +102,8 @@ def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, repla
         touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
-    stay = (path for path in before.paths if path not in touched)
-    return [store.keep_side_file(Path(path)) for path in (*stay, *(file.path for file in written))]
+    stay = [name for name in _rejects_named(store, table) if str(store.side_path(name)) not in touched]
+    return [*stay, *(store.keep_side_file(Path(file.path)) for file in written)]
 
 
 def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:

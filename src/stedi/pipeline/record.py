@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from stedi.catalog import Catalog
+from stedi.catalog import Catalog, Commit
 from stedi.engines import Engine
 from stedi.history import RunRecord, latest_run, next_number, write_run
 from stedi.operations.rule_result import TABLE
@@ -40,7 +40,7 @@ def record(catalog: Catalog, engine: Engine, report: RunReport) -> int | None:
         rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
     written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))
     reflects = {"run_id": report.run_id, "rows": rows}
-    snapshots[TABLE.name] = catalog.commit(TABLE, written, replaced.paths, reflects, version=report.run_id).id
+    snapshots[TABLE.name] = catalog.commit(TABLE, Commit(written, replaced.paths, reflects, report.run_id)).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stedi.catalog import Snapshot
+from stedi.catalog import Commit, Snapshot
 from stedi.engines import Change, Engine, moved_rows
 from stedi.landing import FEEDS, quarantine
 from stedi.pipeline.ingest import reject_files
@@ -137,13 +137,13 @@ def _commit(
     removed: tuple[str, ...],
 ) -> TableReport:
     reflects |= {"rows": report.rows, "rules": {result.rule: result.failed for result in report.results}}
-    report.snapshot_id = store.commit(table, written, removed, reflects, version=reflects["run_id"]).id
+    report.snapshot_id = store.commit(table, Commit(written, removed, reflects, reflects["run_id"])).id
     return report
 
 
 def _query(table: Table, store: Store, engine: Engine) -> str:
     if table is not quarantine.TABLE:
-        return engine.query(table)
+        return engine.bound(table.query)
     paths = [path for feed in FEEDS for path in reject_files(store, feed.table).paths]
     return f'SELECT * FROM "{engine.show(table, DataFiles(tuple(paths)), view="rejects")}"'
 

@@ -1,13 +1,13 @@
 """Where a run finds and puts tables: the catalog itself, or a draft on top of it that is thrown away."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from stedi.catalog import Catalog, Snapshot
-from stedi.table import DataFiles, Table, WrittenFile
+from stedi.catalog import Catalog, Commit, Snapshot
+from stedi.table import DataFiles, Table
 
 
 class Store(Protocol):
@@ -22,15 +22,7 @@ class Store(Protocol):
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str: ...
     def side_folder(self, table: Table) -> Path: ...
     def keep_side_file(self, path: Path) -> str: ...
-    def commit(
-        self,
-        table: Table,
-        added: Sequence[WrittenFile],
-        removed: Sequence[str],
-        reflects: Mapping[str, Any],
-        *,
-        version: str,
-    ) -> Snapshot: ...
+    def commit(self, table: Table, commit: Commit) -> Snapshot: ...
 
 
 class Draft:
@@ -85,9 +77,7 @@ class Draft:
         return self.keep_side_file(path)
 
     def keep_side_file(self, path: Path) -> str:
-        inside = path.is_relative_to(self._folder)
-        assert inside or self._catalog is not None
-        return str(path) if inside or self._catalog is None else self._catalog.keep_side_file(path)
+        return str(path)
 
     def side_path(self, name: str) -> Path:
         drafted = Path(name)
@@ -95,22 +85,10 @@ class Draft:
             return drafted
         return self._catalog.side_path(name)
 
-    def commit(
-        self,
-        table: Table,
-        added: Sequence[WrittenFile],
-        removed: Sequence[str],
-        reflects: Mapping[str, Any],
-        *,
-        version: str,
-    ) -> Snapshot:
+    def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
-        gone = set(removed)
-        if before is not None and not added and not removed:
-            version = before.version
-        self._files[table.name] = DataFiles(
-            (*(p for p in files.paths if p not in gone), *(written.path for written in added)), files.deletes
-        )
-        drafted = Snapshot.of_draft(before, {**reflects, "version": version}, datetime.now(UTC))
+        gone, added = set(commit.removed), (written.path for written in commit.added)
+        self._files[table.name] = DataFiles((*(p for p in files.paths if p not in gone), *added), files.deletes)
+        drafted = Snapshot.of_draft(before, commit.recorded(before), datetime.now(UTC))
         self._snapshots[table.name] = drafted
         return drafted

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from stedi.engines.sql import SQL_TYPES, columns, literals, quoted
+from stedi.engines.sql import columns, literals, no_rows
 from stedi.table import DataFiles, Table
 
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
@@ -46,8 +46,7 @@ def rows_with_file(files: DataFiles) -> str:
 
 def rows(table: Table, files: DataFiles) -> str:
     """SQL query for a table's rows; an empty relation of the right columns where there are no files."""
-    if files.paths:
-        source = rows_with_file(files) if files.deletes else f"read_parquet({paths(files.paths)}, hive_partitioning=false)"
-        return f"SELECT {columns(table)} FROM {source}"
-    nulls = ", ".join(f"NULL::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
-    return f"SELECT {nulls} WHERE false"
+    if not files:
+        return no_rows(table)
+    source = rows_with_file(files) if files.deletes else f"read_parquet({paths(files.paths)}, hive_partitioning=false)"
+    return f"SELECT {columns(table)} FROM {source}"

@@ -12,16 +12,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from stedi.engines.engine import Engine, Ingested, values
+from stedi.catalog.storage import DATA, table_folder
+from stedi.engines.engine import Engine, Ingested, of_sources, values
 from stedi.engines.spark.dialect import translated
-from stedi.engines.spark.landing import kept, staged
+from stedi.engines.spark.landing import staged
 from stedi.engines.spark.session import spark_errors, start
 from stedi.engines.spark.staging import stage, table_name
 from stedi.engines.spark.types import SPARK_TYPES, spark_schema, spark_value
-from stedi.engines.sql import SQL_TYPES, columns, quoted
+from stedi.engines.sql import columns, no_rows, quoted
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
-from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.own_files import own_uuid
 from stedi.table import MILLISECONDS_A_DAY, ColumnType, DataFiles, Table, WrittenFile
 
@@ -41,7 +41,7 @@ class SparkEngine(Engine):
         self._session = start(self._warehouse)
         self._parameters: dict[str, str | bytes] = {}
         self._kept: set[str] = set()
-        self._files: dict[str, list[LandingFile]] = {}
+        self._named_files: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -97,64 +97,55 @@ class SparkEngine(Engine):
         return f"sum(CAST(xxhash64({names}) AS DECIMAL(38, 0)))"
 
     def repeated(self, names: str, source: str, times: str) -> str:
-        # Hardly a row differs by more than one; numbers for all that do come from the rows themselves.
         return f"SELECT {names} FROM (SELECT {names}, explode(sequence(1, {times})) AS copy FROM {source}) AS repeated"
 
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
-        self._files[feed.name] = list(files)
-        landed, quarantined = staged(self._session, feed, files)
-        self._keep(f"staged_landed_{feed.name}", landed)
-        self._keep(f"staged_quarantined_{feed.name}", quarantined)
-        taken = self._show_staged(feed, range(len(files)))
+        with spark_errors(), staged(self._session, feed, files) as (landed, quarantined):
+            self._keep(f"staged_landed_{feed.name}", landed)
+            self._keep(f"staged_quarantined_{feed.name}", quarantined)
+        self.leave_out(feed, ())
         counts = {file.name: [0, 0] for file in files}
-        for place, relation in enumerate((taken.landed, taken.quarantined)):
+        for place, relation in enumerate((f"landed_{feed.name}", f"quarantined_{feed.name}")):
             for row in self.select(f"SELECT source_file, count(*) AS n FROM {quoted(relation)} GROUP BY source_file"):
                 counts[row["source_file"]][place] = row["n"]
-        return Ingested(taken.landed, taken.quarantined, {name: (n, m) for name, (n, m) in counts.items()})
+        taken = {name: (landed_rows, quarantined_rows) for name, (landed_rows, quarantined_rows) in counts.items()}
+        return Ingested(f"landed_{feed.name}", f"quarantined_{feed.name}", taken)
 
     def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
-        gone = {file.name for file in files}
-        self._show_staged(feed, [n for n, file in enumerate(self._files[feed.name]) if file.name not in gone])
-
-    def _show_staged(self, feed: Feed, numbers: Iterable[int]) -> Ingested:
-        chosen, shown = list(numbers), []
-        for kind, table in (("landed", feed.table), ("quarantined", QUARANTINE)):
-            source = f"SELECT {columns(table)} FROM {quoted(f'staged_{kind}_{feed.name}')}"
-            self.name(f"{kind}_{feed.name}", f"{source} WHERE {kept(chosen) if chosen else 'false'}")
-            shown.append(f"{kind}_{feed.name}")
-        return Ingested(shown[0], shown[1], {})
+        gone = of_sources([file.name for file in files])
+        for kind in ("landed", "quarantined"):
+            self.name(f"{kind}_{feed.name}", f"SELECT * FROM staged_{kind}_{feed.name} WHERE NOT {gone}")
 
     def forget(self, feed: Feed) -> None:
-        self._files.pop(feed.name, None)
         for kind in ("landed", "quarantined"):
             self.unname(f"{kind}_{feed.name}")
             self.drop(f"staged_{kind}_{feed.name}")
 
     def rows_of(self, table: Table, files: DataFiles) -> str:
-        if files:
-            return f"SELECT {columns(table)} FROM {self.rows_with_file(table, files)}"
-        nulls = ", ".join(f"NULL::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
-        return f"SELECT {nulls} WHERE false"
+        return f"SELECT {columns(table)} FROM {self.rows_with_file(table, files)}" if files else no_rows(table)
 
     def rows_with_file(self, table: Table, files: DataFiles) -> str:
         name = f"files_{sha256(repr((table.name, files)).encode()).hexdigest()[:16]}"
-        with spark_errors():
-            if files.snapshot_id is not None:
-                at = self._session.read.option("versionAsOf", files.snapshot_id).table(table_name(table))
-                frame = at.withColumn("filename", F.regexp_replace("_file", "^file:/+", "/"))
-                if files.is_part:
-                    frame = frame.where(F.col("filename").isin(*files.paths))
-            else:
-                plain = self._session.read.schema(spark_schema(table.columns)).parquet(*map(_plain, files.paths))
-                path = F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))")
-                frame = plain.withColumn("filename", F.regexp_replace(path, "^file:/+", "/"))
-            frame.createOrReplaceTempView(name)
+        if name not in self._named_files:
+            self._named_files.add(name)
+            with spark_errors():
+                self._read(table, files).createOrReplaceTempView(name)
         return quoted(name)
+
+    def _read(self, table: Table, files: DataFiles) -> DataFrame:
+        """The rows of some files, and which they lie in: by the snapshot that names them, else as plain files."""
+        if files.snapshot_id is None:
+            plain = self._session.read.schema(spark_schema(table.columns)).parquet(*map(_plain, files.paths))
+            location = F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))")
+            return plain.withColumn("filename", F.regexp_replace(location, "^file:/+", "/"))
+        at = self._session.read.option("versionAsOf", files.snapshot_id).table(table_name(table))
+        frame = at.withColumn("filename", F.regexp_replace("_file", "^file:/+", "/"))
+        return frame.where(F.col("filename").isin(*files.paths)) if files.is_part else frame
 
     def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         rows = self._frame(f"SELECT {values(table)} FROM ({query}) AS q")
         with spark_errors():
-            if folder == self._warehouse / "stedi" / table.name / "data":
+            if folder == table_folder(self._warehouse, table.name) / DATA:
                 return stage(self._session, table, rows)
             return self._write_plain(table, rows, folder / str(own_uuid()))
 

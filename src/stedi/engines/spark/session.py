@@ -18,7 +18,7 @@ CATALOG = "stedi"
 
 
 def start(warehouse: Path) -> SparkSession:
-    """A session in the running Spark, or in a new one; what Spark's own configuration sets stands above what is set here.
+    """A session in the running Spark, or in a new one as Spark's own configuration says, but for what is set here.
 
     Raises:
         WarehouseError: there is no Java, or the jars can't be had.
@@ -43,6 +43,7 @@ def start(warehouse: Path) -> SparkSession:
         # A session of its own: another run of this process may be at another warehouse.
         session = builder.getOrCreate().newSession()
         _add_catalog(session, warehouse)
+        _fit(session)
     except PySparkRuntimeError as error:
         raise WarehouseError(
             f"Spark does not start; it needs Java 17 or 21 and the jars {', '.join(JARS)}, "
@@ -67,6 +68,13 @@ def spark_errors() -> Iterator[None]:
         while cause.getCause() is not None:
             cause = cause.getCause()
         raise WarehouseError(f"Spark failed: {cause.getClass().getName()}") from error
+
+
+def _fit(session: SparkSession) -> None:
+    """On one machine shuffle into as many parts as have cores; Spark's 200 are for a cluster, and take their time each."""
+    context = session.sparkContext
+    if (context.master or "").startswith("local") and not context.getConf().contains("spark.sql.shuffle.partitions"):
+        session.conf.set("spark.sql.shuffle.partitions", context.defaultParallelism)
 
 
 def _add_catalog(session: SparkSession, warehouse: Path) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 from py4j.java_gateway import JavaMember
 from pyspark.sql import DataFrame, SparkSession
 
+from stedi.catalog.storage import NAMESPACE, local_path
 from stedi.engines.spark.session import CATALOG
 from stedi.table import ColumnStatistics, Table, Value, WrittenFile
-
-NAMESPACE = "stedi"
 
 
 def table_name(table: Table) -> str:
@@ -28,8 +27,8 @@ def stage(session: SparkSession, table: Table, rows: DataFrame) -> list[WrittenF
     written_to = iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, table_name(table))
     group, coordinator = str(uuid.uuid4()), iceberg.spark.FileRewriteCoordinator.get()
     # By address: there is another `get`, with an argument, that Python's side takes it for.
-    client = session.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
-    names: Any = JavaMember("get", None, "z:org.apache.iceberg.spark.SparkTableCache", client)()
+    gateway: Any = session.sparkContext._gateway
+    names: Any = JavaMember("get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client)()
     names.add(group, written_to)
     try:
         rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
@@ -76,9 +75,4 @@ def _written(jvm: Any, table: Table, schema: Any, file: Any) -> WrittenFile:
     }
     any_class = jvm.java.lang.Class.forName("java.lang.Object")
     day_ms = int(file.partition().get(0, any_class)) if table.day else None
-    return WrittenFile(plain_path(file.location()), int(file.recordCount()), int(file.fileSizeInBytes()), columns, day_ms)
-
-
-def plain_path(location: str) -> str:
-    """A local path out of a location as Iceberg in Java writes it."""
-    return "/" + location.removeprefix("file:").lstrip("/")
+    return WrittenFile(local_path(file.location()), int(file.recordCount()), int(file.fileSizeInBytes()), columns, day_ms)

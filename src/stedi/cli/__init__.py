@@ -1,0 +1,41 @@
+"""The command line: arguments, one call into the library, a report."""
+
+import sys
+import traceback
+
+from typer.exceptions import TyperException
+
+# Importing them gives the program its commands, in the order in which help lists them.
+from stedi.cli import work, look  # isort: skip
+from stedi.cli.program import OPTIONS, app
+from stedi.errors import StediError
+
+# What shells give for a program that Ctrl-C ended, and what typer makes of it.
+_INTERRUPTED = 130
+
+__all__ = ["app", "look", "main", "work"]
+
+
+def main() -> None:
+    """Run the program; what went wrong becomes one line and an exit code: 2 for wrong usage, else 1."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:
+        code = _fail(f"{error.format_message()} (see `stedi --help`)", error.exit_code)
+    except StediError as error:
+        if OPTIONS.trace:
+            traceback.print_exc()
+        code = _fail(str(error), error.exit_code)
+    except Exception as error:
+        if OPTIONS.trace:
+            raise
+        # Its text may quote data, so only its kind is named.
+        code = _fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
+    if code == _INTERRUPTED:
+        _fail("interrupted; the tables are as they were, or whole: run again to go on", code)
+    raise SystemExit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"stedi: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,219 @@
+"""Commands that only look: at tables, at what was found in them, at what was refused."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stedi import __version__, report
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
+from stedi.errors import UsageError, no_such
+from stedi.table import Table
+from stedi.tables import ALL, BY_NAME
+
+if TYPE_CHECKING:
+    from stedi.engines.embedded.query import QueryResult
+
+# A terminal is for looking; a million rows are for a file.
+_MOST_ROWS_SHOWN = 1_000
+
+Format = Literal["table", "csv", "json", "parquet"]
+TableName = Annotated[str, typer.Argument(metavar="TABLE", help="name of a table")]
+Svg = Annotated[Path | None, typer.Option("--svg", help="also write what the terminal shows as a picture")]
+
+
+def table_called(name: str) -> Table:
+    if name not in BY_NAME:
+        raise no_such("table", name, BY_NAME)
+    return BY_NAME[name]
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="one DuckDB SQL query over the tables by name")],
+    form: Annotated[Format, typer.Option("--format", help="how to print the rows")] = "table",
+    as_of: Annotated[str | None, typer.Option(help="a finished run, or a time (ISO 8601)")] = None,
+    svg: Svg = None,
+) -> None:
+    """Run SQL on the tables of the newest finished run; it can only read."""
+    from stedi import query_output
+    from stedi.query import query as ask
+
+    if form == "parquet" and sys.stdout.isatty():
+        raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
+    result = ask(OPTIONS.settings, sql, as_of=as_of)
+    with output():
+        if form == "csv":
+            query_output.write_csv(result, sys.stdout)
+        elif form == "parquet":
+            query_output.write_parquet(result, sys.stdout.buffer)
+        elif form == "json" and not OPTIONS.as_json:
+            query_output.write_json(result, sys.stdout)
+        elif OPTIONS.as_json and svg is None:
+            query_output.write_columns_and_rows(result, sys.stdout)
+        else:
+            _show_first_rows(result, svg)
+
+
+def _show_first_rows(result: "QueryResult", svg: Path | None) -> None:
+    rows = result.rows(_MOST_ROWS_SHOWN + 1)
+    numbers = [f.name for f in result.schema if str(f.type) in ("int64", "double", "int32")]
+    grids = [report.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
+    show_grids(grids, {"columns": result.columns, "rows": rows[:_MOST_ROWS_SHOWN]}, svg, "stedi query")
+    if len(rows) > _MOST_ROWS_SHOWN:
+        ERROR_CONSOLE.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
+
+
+@app.command()
+def tables() -> None:
+    """List the tables: zone, grain, rows."""
+    from stedi.catalog import Catalog
+
+    with Catalog(OPTIONS.settings.warehouse) as catalog:
+        snapshots = {table.name: catalog.snapshot(table.name) for table in ALL}
+    found = []
+    for table in ALL:
+        snapshot = snapshots[table.name]
+        rows = snapshot.rows if snapshot else None
+        found.append(
+            {
+                "table": table.name,
+                "zone": table.zone,
+                "grain": table.grain,
+                "rows": rows,
+                "meaning": table.meaning,
+            }
+        )
+    grids = [report.grid("tables", tuple(found[0]), (tuple(row.values()) for row in found), numbers=("rows",))]
+    show_grids(grids, {"tables": found})
+
+
+@app.command()
+def show(name: TableName, svg: Svg = None) -> None:
+    """Show a table: its columns, grain, key, rules, lineage and a few rows."""
+    from stedi.query import query as ask
+
+    table = table_called(name)
+    sample = ask(OPTIONS.settings, f'SELECT * FROM "{table.name}" LIMIT 8')
+    rows = sample.rows()
+    columns = [(c.name, c.type, c.personal, c.meaning) for c in table.columns]
+    rules = [(r.name, r.level, r.meaning) for r in table.rules]
+    used_by = [t.name for t in ALL if table.name in t.inputs]
+    facts = [
+        ("zone", table.zone),
+        ("one row is", table.grain),
+        ("key", ", ".join(table.key)),
+        ("built from", ", ".join(table.origins)),
+        ("feeds", ", ".join(used_by) or "nothing"),
+    ]
+    grids = [
+        report.grid(f"{table.name}: {table.meaning}", ("", " "), facts),
+        report.grid("columns", ("column", "type", "personal", "meaning"), columns),
+        *([report.grid("rules", ("rule", "level", "meaning"), rules)] if rules else []),
+        report.grid("sample", sample.columns, rows),
+    ]
+    described = {
+        "table": table.name,
+        "meaning": table.meaning,
+        "zone": table.zone,
+        "grain": table.grain,
+        "key": table.key,
+        "inputs": table.inputs,
+        "feeds": used_by,
+        "columns": [dict(zip(("name", "type", "personal", "meaning"), c, strict=True)) for c in columns],
+        "rules": [dict(zip(("name", "level", "meaning"), r, strict=True)) for r in rules],
+        "sample": [dict(zip(sample.columns, row, strict=True)) for row in rows],
+    }
+    show_grids(grids, described, svg, f"stedi show {table.name}")
+
+
+@app.command()
+def history(name: TableName) -> None:
+    """List a table's commits, newest first."""
+    from stedi.catalog import Catalog
+
+    table = table_called(name)
+    with Catalog(OPTIONS.settings.warehouse) as catalog:
+        commits = list(catalog.history(table.name))
+    rows = [
+        {
+            "committed_at": s.committed_at.isoformat(timespec="seconds"),
+            "run_id": s.reflects.get("run_id"),
+            "snapshot_id": str(s.id),
+            "operation": s.operation,
+            "rows": s.rows,
+        }
+        for s in commits
+    ]
+    columns = ("committed_at", "run_id", "snapshot_id", "operation", "rows")
+    show_grids(
+        [report.grid(f"history of {name}", columns, (tuple(r.values()) for r in rows))],
+        {"table": name, "commits": rows},
+    )
+
+
+@app.command()
+def quality() -> None:
+    """Show what the rules found when each table was last refreshed."""
+    from stedi.rule_results import latest_results
+
+    results = latest_results(OPTIONS.settings)
+    show_grids([report.rules_grid(results)], {"rules": [report.rule_json(r) for r in results]})
+
+
+@app.command()
+def quarantine(
+    feed: Annotated[str | None, typer.Option(help="only this feed: customer, accelerometer or step_trainer")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
+) -> None:
+    """Count what was quarantined, by feed, file and reason."""
+    from stedi import pipeline
+    from stedi.landing import FEEDS
+    from stedi.query import query as ask
+
+    names = [f.name for f in FEEDS]
+    if feed is not None and feed not in names:
+        raise no_such("feed", feed, names)
+    if replay:
+        with ERROR_CONSOLE.status("replaying") as status:
+            pipeline.run(OPTIONS.settings, replay=[feed] if feed else names, progress=status.update)
+    where = f"WHERE feed = '{feed}'" if feed else ""
+    found = ask(
+        OPTIONS.settings,
+        f"SELECT feed, source_file, reason, count(*) AS records, min(source_position) AS first_position "
+        f"FROM quarantine {where} GROUP BY ALL ORDER BY ALL",
+    )
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows()]
+    grids = [
+        report.grid(
+            "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
+        )
+    ]
+    show_grids(grids, {"quarantined": rows})
+
+
+@app.command()
+def ddl(
+    name: Annotated[str | None, typer.Argument(metavar="TABLE", help="name of a table; all tables when absent")] = None,
+    location: Annotated[str, typer.Option(help="where the data lies on S3")] = "s3://YOUR-BUCKET",
+) -> None:
+    """Print DDL for Athena: of a table, or of the databases and all tables."""
+    from stedi.ddl import databases_ddl
+    from stedi.ddl import ddl as text
+
+    if name is None:
+        made = "\n".join((databases_ddl(), *(text(table, location) for table in ALL)))
+    else:
+        made = text(table_called(name), location)
+    if OPTIONS.as_json:
+        show_grids([], {"table": name, "ddl": made})
+    else:
+        with output():
+            print(made, end="")
+
+
+@app.command()
+def version() -> None:
+    """Print the program's version."""
+    print(__version__)

@@ -1,0 +1,97 @@
+"""What all commands share: the global options, and how results are shown."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from stedi import __version__, report
+from stedi.config import Settings, load_settings
+
+app = typer.Typer(
+    help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ERROR_CONSOLE = Console(stderr=True)
+_PIPE_WIDTH = 200
+
+
+class Options:
+    """The global options of one call."""
+
+    settings: Settings
+    as_json: bool = False
+    trace: bool = False
+
+
+OPTIONS = Options()
+_GIVEN: dict[str, Any] = {}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    landing: Annotated[str | None, typer.Option(help="folder with one folder a feed [default: ./landing]")] = None,
+    warehouse: Annotated[Path | None, typer.Option(help="folder of the tables [default: ./lakehouse]")] = None,
+    config: Annotated[Path | None, typer.Option(help="settings file [default: ./stedi.toml]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="show where an error came from")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the program's version")
+    ] = False,
+) -> None:
+    OPTIONS.as_json = as_json
+    OPTIONS.trace = trace
+    _GIVEN.update(config=config, landing=landing, warehouse=warehouse)
+    OPTIONS.settings = settings_with()
+
+
+def settings_with(**more: object) -> Settings:
+    """The settings of this call, with more options of a command (those that are None were not given)."""
+    options = {key: value for key, value in _GIVEN.items() if key != "config"}
+    return load_settings(_GIVEN["config"], options | more)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def _console() -> Console:
+    # A file or a pipe has no width; narrow columns would cut names in two there.
+    return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """Write to standard output; where its reader left, as `head` does, the rest goes nowhere."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_grids(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
+    """Print results as tables or, where asked for, as JSON; `svg` gets a picture of the tables too."""
+    if svg is not None:
+        report.write_picture(grids, svg, title)
+    with output():
+        if OPTIONS.as_json:
+            report.print_json(as_json)
+            return
+        for each in grids:
+            _console().print(each)

@@ -1,0 +1,133 @@
+"""Commands that write: landing files, tables, or the files behind them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stedi import report
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, settings_with, show_grids
+from stedi.config import EngineName, Policy
+from stedi.errors import RuleError, UsageError, WarehouseError
+
+
+@app.command()
+def run(
+    policy: Annotated[Policy | None, typer.Option(help="how far consent reaches")] = None,
+    select: Annotated[list[str] | None, typer.Option(help="only this table and what it is built from")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done, write nothing")] = False,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="write every derived table anew from the landing tables")
+    ] = False,
+    reingest: Annotated[bool, typer.Option("--reingest", help="read all landing files anew")] = False,
+    engine: Annotated[EngineName | None, typer.Option(help="what computes")] = None,
+) -> None:
+    """Ingest what is new and bring every table up to date."""
+    from stedi import pipeline
+
+    settings = settings_with(policy=policy, engine=engine)
+    with ERROR_CONSOLE.status("starting") as status:
+        done = pipeline.run(
+            settings,
+            select=select or (),
+            dry_run=dry_run,
+            full_refresh=full_refresh,
+            reingest=reingest,
+            progress=status.update,
+        )
+    show_grids(report.run_grids(done), report.run_json(done))
+    if done.failed:
+        first = done.failed[0]
+        raise RuleError(
+            f"{len(done.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for {first.failed:,} rows; "
+            "the tables concerned keep their last good state; see `stedi quality`"
+        )
+
+
+@app.command()
+def verify() -> None:
+    """Compare every table with a full rebuild and with its promises; exit code 1 on a difference."""
+    from stedi.verify import verify as compare
+
+    with ERROR_CONSOLE.status("verifying") as status:
+        findings = compare(OPTIONS.settings, progress=status.update)
+    show_grids([report.findings_grid(findings)], {"findings": [report.finding_json(finding) for finding in findings]})
+    wrong = [finding for finding in findings if not finding.holds]
+    if wrong:
+        raise WarehouseError(
+            f"{len(wrong)} of {len(findings)} checks failed, first {wrong[0].table} for {wrong[0].wrong:,} rows "
+            f"({wrong[0].question}); `stedi run --full-refresh` rebuilds the tables"
+        )
+
+
+@app.command()
+def maintain() -> None:
+    """Merge small files, forget old runs, and remove the files that nothing names any more."""
+    from stedi.maintain import maintain as keep_up
+
+    with ERROR_CONSOLE.status("maintaining") as status:
+        done = keep_up(OPTIONS.settings, progress=status.update)
+    show_grids([report.upkeep_grid(done)], report.upkeep_json(done))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="folder to write, new or empty")],
+    customers: Annotated[int, typer.Option(help="how many people")] = 300,
+    days: Annotated[int, typer.Option(help="how many days are recorded")] = 3,
+    seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1,
+    readings: Annotated[int | None, typer.Option(help="about how many accelerometer readings")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="leave out what is wrong with the files' format")] = False,
+) -> None:
+    """Write landing files with all the defects of the real feeds, and the truth behind them."""
+    from stedi.simulate import simulate as write
+
+    with ERROR_CONSOLE.status("simulating") as status:
+        made = write(
+            out,
+            customers=customers,
+            days=days,
+            seed=seed,
+            readings=readings,
+            clean=clean,
+            progress=status.update,
+        )
+    counts = {
+        "customer": made.customers,
+        "accelerometer": made.accelerometer,
+        "step_trainer": made.step_trainer,
+    }
+    show_grids(
+        [report.grid(f"simulated in {out}", ("feed", "records"), counts.items(), numbers=("records",))],
+        counts,
+    )
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Path("demo")) -> None:
+    """Simulate, run and show, in a folder of its own."""
+    import shutil
+
+    from stedi import pipeline
+    from stedi.query import query as ask
+    from stedi.simulate import simulate as write
+
+    marker = folder / ".stedi-demo"
+    try:
+        if folder.exists() and any(folder.iterdir()) and not marker.exists():
+            raise UsageError(f"folder {folder} holds something else; name another for the demo")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        marker.touch()
+    except OSError as error:
+        raise UsageError(f"folder {folder} can't be written ({error.strerror}); name another for the demo") from error
+    settings = settings_with(landing=str(folder / "landing"), warehouse=folder / "lakehouse")
+    with ERROR_CONSOLE.status("simulating") as status:
+        write(folder / "landing", customers=300, days=3, seed=1, progress=status.update)
+        done = pipeline.run(settings, progress=status.update)
+    sample = ask(settings, "SELECT * FROM machine_learning_curated LIMIT 5")
+    grids = [*report.run_grids(done), report.grid("machine_learning_curated", sample.columns, sample.rows())]
+    show_grids(grids, report.run_json(done))
+    ERROR_CONSOLE.print(
+        f'Next: stedi --warehouse {settings.warehouse} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"'
+    )

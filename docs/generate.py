@@ -73,7 +73,7 @@ def commands() -> str:
     program: Any = get_command(app)
     parts = [
         "# Commands\n\nWritten by `make docs` from the program's help; do not edit by hand.\n",
-        "## Options of every command\n\nGiven before the command: `stedi --json run`.\n",
+        "## Options of every command\n\nGiven before the command or behind it: `stedi run --json`.\n",
         "\n".join(("| option | |", "|---|---|", *_parameters(program))) + "\n",
     ]
     for name, command in sorted(program.commands.items()):

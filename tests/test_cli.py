@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stedi import __version__
+from stedi.tables import ALL
 from tests.compare import Died, commits
 from tests.conftest import Lake, customer, reading
 from tests.test_pipeline import small
@@ -213,6 +214,8 @@ def test_pictures_are_written(folder: Path) -> None:
         (["run", "--engine", "sparc"], 2, "'sparc' is not one of 'embedded', 'spark'"),
         (["run", "--nope"], 2, "No such option: --nope"),
         (["show"], 2, "Missing argument 'TABLE'"),
+        (["tables", "--warehouse"], 2, "Option '--warehouse' requires an argument"),
+        (["tables", "--landing", "x", "--warehouse", "nowhere"], 1, "no warehouse at nowhere"),
         (["show", "customer_trused"], 2, "no table is called 'customer_trused'; did you mean customer_trusted"),
         (["show", "xyz"], 2, "no table is called 'xyz'; the tables are customer_landing, "),
         (["run", "--select", "device_owners"], 2, "no table is called 'device_owners'; did you mean device_owner"),
@@ -233,6 +236,25 @@ def test_errors_are_one_clear_line(folder: Path, arguments: list[str], code: int
     assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json", "--warehouse", "lakehouse", "tables"],
+        ["tables", "--json", "--warehouse", "lakehouse"],
+        ["--warehouse=lakehouse", "tables", "--json"],
+        ["tables", "--warehouse=lakehouse", "--json"],
+    ],
+)
+def test_global_options_may_stand_before_the_command_and_behind_it(folder: Path, arguments: list[str]) -> None:
+    assert len(json.loads(stedi(folder, *arguments).stdout)["tables"]) == len(ALL)
+
+
+def test_behind_two_dashes_nothing_is_an_option(folder: Path) -> None:
+    (folder / "lakehouse").rename(folder / "--json")
+    done = stedi(folder, "demo", "--", "--json")
+    assert (done.returncode, "folder --json holds something else" in done.stderr) == (2, True)
 
 
 def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Path) -> None:

@@ -10,11 +10,44 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
+from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
 
+
+class GlobalOptionsAnywhere(TyperGroup):
+    """Commands whose global options may also stand behind the command, where people put them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, global options first wherever they stand; after `--` nothing is an option."""
+        takes_value = {
+            name: not option.is_flag
+            for option in self.params
+            if isinstance(option, TyperOption) and not option.is_eager
+            for name in option.opts
+        }
+        ahead: list[str] = []
+        behind: list[str] = []
+        rest = iter(args)
+        for argument in rest:
+            name, _, value = argument.partition("=")
+            if argument == "--":
+                behind += [argument, *rest]
+            elif name not in takes_value:
+                behind.append(argument)
+            elif value or not takes_value[name]:
+                ahead.append(argument)
+            elif (following := next(rest, None)) is not None:
+                ahead.append(f"{name}={following}")
+            else:
+                # Only what needs a value that is not there: for the message.
+                behind = [argument]
+        return super().parse_args(ctx, ahead + behind)
+
+
 app = typer.Typer(
+    cls=GlobalOptionsAnywhere,
     help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
     no_args_is_help=True,
     add_completion=False,

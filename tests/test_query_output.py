@@ -118,11 +118,23 @@ def test_no_rows_are_no_trouble(ask: Any, write: Any) -> None:
     assert out.getvalue()
 
 
-def test_an_error_on_the_way_names_no_value(ask: Any) -> None:
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "email::INTEGER",
+        "('o''brien and ' || email)::INTEGER",
+        "strptime(email, '%Y')",
+        "timezone(email, now()::TIMESTAMP)",
+        "json_extract(email, '$.a')",
+        "regexp_matches('a', '[' || email)",
+    ],
+)
+def test_an_error_on_the_way_names_no_value(ask: Any, expression: str) -> None:
     with pytest.raises(QueryError) as caught:
-        ask("SELECT email::INTEGER FROM customer_trusted").rows()
+        ask(f"SELECT {expression} FROM customer_trusted").rows()
     assert "a@x" not in str(caught.value)
-    assert "Conversion" in str(caught.value)
+    assert "brien" not in str(caught.value)
+    assert "Error: " in str(caught.value)
 
 
 def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> None:

@@ -16,6 +16,11 @@ from stedi.table import DataFiles, Table
 
 _BATCH_ROWS = 50_000
 _LOST_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
+# What is wrong with the query itself is told in the query's own words.
+_BEFORE_IT_RUNS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
+_SAID_BEFORE_IT_RUNS = ("Parser Error", "Binder Error", "Catalog Error", "Permission Error")
+# From the first quotation mark to the last: a value may hold some itself.
+_QUOTED = re.compile(r"'.*'|\".*\"|(?<=\bvalue )\S+")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 
 
@@ -141,8 +146,15 @@ class QuerySession:
 
 
 def _without_values(error: Exception) -> str:
-    """The engine's message on one line; where it quotes values of the data, without them."""
+    """The engine's message on one line; where it may quote values of the data, without them."""
     text = " ".join(str(error).split())
-    if text.startswith(("Conversion Error", "Invalid Input Error", "Out of Range Error")):
-        return re.sub(r"'[^']*'|\"[^\"]*\"", "…", text.partition(" LINE 1:")[0])
-    return text
+    if isinstance(error, _BEFORE_IT_RUNS) or text.startswith(_SAID_BEFORE_IT_RUNS):
+        return text
+    told = _QUOTED.sub("…", text.partition(" LINE 1:")[0])
+    if " ^ " in told:
+        # The engine points into a value, which stands there once more, without quotation marks.
+        told = f"{told.rpartition('…')[0]}…"
+    # So does what follows a second colon.
+    kind, _, told = told.partition(": ")
+    what, _, details = told.partition(": ")
+    return f"{kind}: {what}{': …' if details else ''}"

@@ -20,7 +20,7 @@ _LOST_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME
 _BEFORE_IT_RUNS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
 _SAID_BEFORE_IT_RUNS = ("Parser Error", "Binder Error", "Catalog Error", "Permission Error")
 # From the first quotation mark to the last: a value may hold some itself.
-_QUOTED = re.compile(r"'.*'|\".*\"|(?<=\bvalue )\S+")
+_QUOTED = re.compile(r"'.*'|\".*\"|(?<=\bwith value )\S+")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 
 

@@ -1,5 +1,6 @@
-"""Write the generated pages: the picture of the flow, the data dictionary, the commands, the settings."""
+"""Write the generated pages: the picture of the flow, the data dictionary, the commands, the settings, the house."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,29 @@ def _toml(value: Any) -> str:
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
+def house() -> str:
+    """Every module under its folder, by what it says of itself."""
+    source = ROOT / "src/stedi"
+    parts = [
+        "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. Each part uses only parts\n"
+        "below it, and each library has one place: `tests/test_imports.py` has the layers.\n"
+    ]
+    for folder in sorted({module.parent for module in source.rglob("*.py")}):
+        modules = sorted(module for module in folder.glob("*.py") if module.name != "__init__.py")
+        name = folder.relative_to(source.parent).as_posix()
+        parts.append(f"## {name}/\n\n{_says(folder / '__init__.py')}\n")
+        if modules:
+            rows = (f"| `{module.name}` | {_cell(_says(module))} |" for module in modules)
+            parts.append("\n".join(("| module | |", "|---|---|", *rows)) + "\n")
+    return "\n".join(parts)
+
+
+def _says(module: Path) -> str:
+    return (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n")[0]
+
+
 PAGES = {
+    "docs/house.md": house,
     "docs/flow.svg": picture,
     "docs/tables.md": data_dictionary,
     "docs/commands.md": commands,

@@ -1,7 +1,8 @@
 """Write the generated pages: the picture of the flow, the data dictionary, the commands, the settings, the house."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
+from stedi.aws.questions import QUESTIONS, Question
 from stedi.cli import app
 from stedi.config import Settings
+from stedi.ddl import databases_ddl, ddl
 from stedi.quality import checks
 from stedi.table import Table
 from stedi.tables import ALL
@@ -69,6 +72,14 @@ def _parameters(command: Any) -> Iterator[str]:
         yield f"| `{_cell(shown)}` | {_cell(parameter.help or '')} |"
 
 
+def every_command(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, command) of all commands, those of a group under the group's name too."""
+    for name, command in group.commands.items():
+        yield f"{prefix}{name}", command
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{prefix}{name} ")
+
+
 def commands() -> str:
     """Every command, from its help."""
     program: Any = get_command(app)
@@ -77,7 +88,7 @@ def commands() -> str:
         "## Options of every command\n\nGiven before the command or behind it: `stedi run --json`.\n",
         "\n".join(("| option | |", "|---|---|", *_parameters(program))) + "\n",
     ]
-    for name, command in sorted(program.commands.items()):
+    for name, command in sorted(every_command(program)):
         rows = list(_parameters(command))
         parts.append(f"## stedi {name}\n\n{(command.help or '').strip()}\n")
         if rows:
@@ -117,8 +128,8 @@ def house() -> str:
     """Every module under its folder, by what it says of itself."""
     source = ROOT / "src/stedi"
     parts = [
-        "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. Each part uses only parts\n"
-        "below it, and each library has one place: `tests/test_imports.py` has the layers.\n"
+        "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. "
+        "Each part uses only parts\nbelow it, and each library has one place: `tests/test_imports.py` has the layers.\n"
     ]
     for folder in sorted({module.parent for module in source.rglob("*.py")}):
         modules = sorted(module for module in folder.glob("*.py") if module.name != "__init__.py")
@@ -134,12 +145,20 @@ def _says(module: Path) -> str:
     return (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n")[0]
 
 
-PAGES = {
+def question(asked: Question) -> str:
+    """A named query of Athena, as a file of its own."""
+    return f"-- {asked.meaning}\n{asked.athena};\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
     "docs/house.md": house,
     "docs/flow.svg": picture,
     "docs/tables.md": data_dictionary,
     "docs/commands.md": commands,
     "stedi.example.toml": example_settings,
+    "deploy/ddl/databases.sql": databases_ddl,
+    **{f"deploy/ddl/{table.name}.sql": partial(ddl, table) for table in ALL},
+    **{f"deploy/queries/{asked.name}.sql": partial(question, asked) for asked in QUESTIONS},
 }
 
 

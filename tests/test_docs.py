@@ -39,10 +39,9 @@ def test_the_example_settings_are_the_defaults() -> None:
 
 
 def test_every_command_and_option_has_help() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    for command in commands.values():
-        assert command.help
-        assert all(getattr(parameter, "help", "") for parameter in command.params), command.name
+    for name, command in GENERATOR.every_command(get_command(app)):
+        assert command.help, name
+        assert all(getattr(parameter, "help", "") for parameter in command.params), name
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -12,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stedi import query_output
-from stedi.ddl import databases_ddl, ddl
 from stedi.engines.embedded.query import QueryResult
 from stedi.errors import QueryError
 from stedi.query import query
-from stedi.tables import ALL, BY_NAME
 from tests.conftest import Lake
 from tests.test_pipeline import small
 
@@ -235,24 +233,3 @@ def test_a_query_spills_to_a_folder_of_its_own_that_goes_with_it(
     with pytest.raises(QueryError):
         ask("SELECT * FROM nothing")
     assert list(temporary.iterdir()) == []
-
-
-def test_a_landing_table_has_a_raw_table_of_its_name_in_another_database() -> None:
-    text = ddl(BY_NAME["customer_landing"], "s3://bucket")
-    assert "CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`customer_landing` (" in text
-    assert "CREATE TABLE IF NOT EXISTS `stedi`.`customer_landing` (" in text
-    assert "LOCATION 's3://bucket/landing/customer/'" in text
-    assert "`sharewithresearchasofdate` bigint" in text
-    assert all(f"`{database}`" in databases_ddl() for database in ("stedi", "stedi_raw"))
-
-
-@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
-def test_ddl_has_every_column_with_its_meaning_and_the_partition(table: Any) -> None:
-    text = ddl(table)
-    for column in table.columns:
-        meaning = column.meaning.replace("'", "\\'")
-        assert f"`{column.name.lower()}` " in text
-        assert f"COMMENT '{meaning}'" in text
-    assert all(len(column.meaning.encode()) <= 255 for column in table.columns), "longer than Glue takes"
-    assert ("PARTITIONED BY (truncate(86400000, " in text) == bool(table.day)
-    assert "'table_type' = 'ICEBERG'" in text

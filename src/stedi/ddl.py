@@ -7,7 +7,9 @@ from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
 from stedi.table import MILLISECONDS_A_DAY, Table
 
-DATABASE, RAW_DATABASE = "stedi", "stedi_raw"
+DATABASE = "stedi"
+# Where the files lie, for a reader to fill in.
+LANDING, WAREHOUSE = "s3://YOUR-LANDING-BUCKET", "s3://YOUR-LAKEHOUSE-BUCKET/lakehouse"
 _ATHENA_TYPES = {
     "string": "string",
     "long": "bigint",
@@ -24,12 +26,17 @@ def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def databases_ddl() -> str:
+def raw_database(database: str) -> str:
+    """The database of the raw files' tables, beside that of the Iceberg tables."""
+    return f"{database}_raw"
+
+
+def databases_ddl(database: str = DATABASE) -> str:
     """The databases that the tables stand in."""
-    return "".join(f"CREATE DATABASE IF NOT EXISTS `{name}`;\n" for name in (RAW_DATABASE, DATABASE))
+    return "".join(f"CREATE DATABASE IF NOT EXISTS `{name}`;\n" for name in (raw_database(database), database))
 
 
-def raw_ddl(feed: Feed, location: str) -> str:
+def raw_ddl(feed: Feed, landing: str, database: str) -> str:
     """An external JSON table over a feed's raw files as they land.
 
     Athena folds column names to lower case, and its JSON reader matches keys in any case.
@@ -37,29 +44,32 @@ def raw_ddl(feed: Feed, location: str) -> str:
     columns = ",\n".join(f"  `{f.name.lower()}` {_RAW_TYPES[f.kind]} COMMENT {_text(f.meaning)}" for f in feed.fields)
     return (
         f"-- the raw files of the {feed.name} feed\n"
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{RAW_DATABASE}`.`{feed.table.name}` (\n{columns}\n)\n"
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS `{raw_database(database)}`.`{feed.table.name}` (\n{columns}\n)\n"
         "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         "WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')\n"
-        f"LOCATION {_text(f'{location}/landing/{feed.folders[0]}/')}\n"
+        f"LOCATION {_text(f'{landing}/{feed.folders[0]}/')}\n"
         "TBLPROPERTIES ('classification' = 'json');\n"
     )
 
 
-def iceberg_ddl(table: Table, location: str) -> str:
+def iceberg_ddl(table: Table, warehouse: str, database: str) -> str:
     """The table as an Iceberg table."""
     columns = ",\n".join(f"  `{c.name.lower()}` {_ATHENA_TYPES[c.type]} COMMENT {_text(c.meaning)}" for c in table.columns)
     partition = f"PARTITIONED BY (truncate({MILLISECONDS_A_DAY}, `{table.day.lower()}`))\n" if table.day else ""
     return (
         f"-- {table.meaning}\n"
-        f"CREATE TABLE IF NOT EXISTS `{DATABASE}`.`{table.name}` (\n{columns}\n)\n"
+        f"CREATE TABLE IF NOT EXISTS `{database}`.`{table.name}` (\n{columns}\n)\n"
         f"{partition}"
-        f"LOCATION {_text(f'{location}/lakehouse/stedi/{table.name}/')}\n"
+        f"LOCATION {_text(f'{warehouse}/{database}/{table.name}/')}\n"
         "TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');\n"
     )
 
 
-def ddl(table: Table, location: str = "s3://YOUR-BUCKET") -> str:
-    """Athena DDL of a table; a landing table's comes with the external table over its raw files."""
+def ddl(table: Table, landing: str = LANDING, warehouse: str = WAREHOUSE, database: str = DATABASE) -> str:
+    """Athena DDL of a table; a landing table's comes with the external table over its raw files.
+
+    `landing` and `warehouse` are S3 prefixes as the settings have them.
+    """
     feed = next((f for f in FEEDS if f.table.name == table.name), None)
-    raw = raw_ddl(feed, location) + "\n" if feed else ""
-    return raw + iceberg_ddl(table, location)
+    raw = raw_ddl(feed, landing.rstrip("/"), database) + "\n" if feed else ""
+    return raw + iceberg_ddl(table, warehouse.rstrip("/"), database)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stedi import __version__, report
+from stedi import ddl as ddl_text
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
 from stedi.errors import UsageError, no_such
 from stedi.table import Table
@@ -196,16 +197,15 @@ def quarantine(
 @app.command()
 def ddl(
     name: Annotated[str | None, typer.Argument(metavar="TABLE", help="name of a table; all tables when absent")] = None,
-    location: Annotated[str, typer.Option(help="where the data lies on S3")] = "s3://YOUR-BUCKET",
+    landing_at: Annotated[str, typer.Option(help="S3 prefix of the landing files")] = ddl_text.LANDING,
+    warehouse_at: Annotated[str, typer.Option(help="S3 prefix of the warehouse")] = ddl_text.WAREHOUSE,
+    database: Annotated[str, typer.Option(help="Glue database of the tables")] = ddl_text.DATABASE,
 ) -> None:
     """Print DDL for Athena: of a table, or of the databases and all tables."""
-    from stedi.ddl import databases_ddl
-    from stedi.ddl import ddl as text
-
+    wanted = ALL if name is None else (table_called(name),)
+    made = "\n".join(ddl_text.ddl(table, landing_at, warehouse_at, database) for table in wanted)
     if name is None:
-        made = "\n".join((databases_ddl(), *(text(table, location) for table in ALL)))
-    else:
-        made = text(table_called(name), location)
+        made = f"{ddl_text.databases_ddl(database)}\n{made}"
     if OPTIONS.as_json:
         show_grids([], {"table": name, "ddl": made})
     else:

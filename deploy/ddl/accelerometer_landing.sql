@@ -1,0 +1,27 @@
+-- the raw files of the accelerometer feed
+CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`accelerometer_landing` (
+  `user` string COMMENT 'e-mail address of the customer',
+  `timestamp` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
+  `x` double COMMENT 'acceleration along the phone\'s x axis',
+  `y` double COMMENT 'acceleration along the phone\'s y axis',
+  `z` double COMMENT 'acceleration along the phone\'s z axis'
+)
+ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
+WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')
+LOCATION 's3://YOUR-LANDING-BUCKET/accelerometer/'
+TBLPROPERTIES ('classification' = 'json');
+
+-- accelerometer readings as received from the phone app, of all customers
+CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_landing` (
+  `user` string COMMENT 'e-mail address of the customer',
+  `timestamp` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
+  `x` double COMMENT 'acceleration along the phone\'s x axis',
+  `y` double COMMENT 'acceleration along the phone\'s y axis',
+  `z` double COMMENT 'acceleration along the phone\'s z axis',
+  `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
+  `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
+  `source_position` bigint COMMENT 'number of the record in its file, from 1',
+  `arrived_at` timestamp COMMENT 'when the file was last written'
+)
+LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/accelerometer_landing/'
+TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

@@ -1,0 +1,12 @@
+-- distinct accelerometer readings of the customers in customer_trusted
+CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_trusted` (
+  `user` string COMMENT 'e-mail address as the customer\'s latest record spells it',
+  `timestamp` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
+  `x` double COMMENT 'acceleration along the phone\'s x axis',
+  `y` double COMMENT 'acceleration along the phone\'s y axis',
+  `z` double COMMENT 'acceleration along the phone\'s z axis',
+  `person` string COMMENT 'the e-mail address trimmed and case-folded: who this is'
+)
+PARTITIONED BY (truncate(86400000, `timestamp`))
+LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/accelerometer_trusted/'
+TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

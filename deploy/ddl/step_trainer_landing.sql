@@ -1,0 +1,23 @@
+-- the raw files of the step_trainer feed
+CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`step_trainer_landing` (
+  `sensorreadingtime` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
+  `serialnumber` string COMMENT 'serial number that the device reports, which is right',
+  `distancefromobject` double COMMENT 'distance of the object in front of the sensor'
+)
+ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
+WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')
+LOCATION 's3://YOUR-LANDING-BUCKET/step_trainer/'
+TBLPROPERTIES ('classification' = 'json');
+
+-- distance readings as received from the step trainers, of all devices
+CREATE TABLE IF NOT EXISTS `stedi`.`step_trainer_landing` (
+  `sensorreadingtime` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
+  `serialnumber` string COMMENT 'serial number that the device reports, which is right',
+  `distancefromobject` double COMMENT 'distance of the object in front of the sensor',
+  `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
+  `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
+  `source_position` bigint COMMENT 'number of the record in its file, from 1',
+  `arrived_at` timestamp COMMENT 'when the file was last written'
+)
+LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/step_trainer_landing/'
+TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

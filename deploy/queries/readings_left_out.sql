@@ -1,0 +1,25 @@
+-- accelerometer readings received, distinct, and kept because their customer consents
+SELECT
+  (
+    SELECT
+      COUNT(*)
+    FROM "accelerometer_landing"
+  ) AS "received",
+  (
+    SELECT
+      COUNT(*)
+    FROM (
+      SELECT DISTINCT
+        "user",
+        "timestamp",
+        "x",
+        "y",
+        "z"
+      FROM "accelerometer_landing"
+    ) AS "readings"
+  ) AS "apart",
+  (
+    SELECT
+      COUNT(*)
+    FROM "accelerometer_trusted"
+  ) AS "kept";

@@ -77,7 +77,7 @@ def tree(folder: Path) -> dict[str, str]:
 @contextmanager
 def opened(lake: Lake, name: str) -> Iterator[IcebergTable]:
     """A table as another program opens it."""
-    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.settings.warehouse.resolve() / 'catalog.db'}")
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse.resolve() / 'catalog.db'}")
     try:
         yield catalog.load_table(("stedi", name))
     finally:
@@ -116,15 +116,15 @@ class Kept:
     def __init__(self, lake: Lake, folder: Path) -> None:
         self.lake, self._copy = lake, folder / "copy"
         self._settings, self._files = lake.settings, set(lake.landing.rglob("*"))
-        shutil.copytree(lake.settings.warehouse, self._copy)
+        shutil.copytree(lake.warehouse, self._copy)
 
     def put_back(self) -> None:
         """Make the lake what it was."""
         self.lake.settings = self._settings
         for path in set(self.lake.landing.rglob("*")) - self._files:
             path.unlink()
-        shutil.rmtree(self.lake.settings.warehouse)
-        shutil.copytree(self._copy, self.lake.settings.warehouse)
+        shutil.rmtree(self.lake.warehouse)
+        shutil.copytree(self._copy, self.lake.warehouse)
 
 
 @contextmanager

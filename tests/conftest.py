@@ -30,6 +30,11 @@ class Lake:
             }
         )
 
+    @property
+    def warehouse(self) -> Path:
+        """The folder of the tables."""
+        return Path(str(self.settings.warehouse))
+
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Put a landing file in place; records are written one a line."""
         path = self.landing / name

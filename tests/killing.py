@@ -52,8 +52,8 @@ class Steps:
     others since. Where these are the same, so is what a death leaves.
     """
 
-    def __init__(self, warehouse: Path, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
-        self._warehouse, self._tables, self._known, self._died_before = warehouse, tables, known, died_before
+    def __init__(self, warehouse: str, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
+        self._warehouse, self._tables, self._known, self._died_before = Path(warehouse), tables, known, died_before
         self._table, self._lasting = "", "start"
         self._since: list[str] = []
         self._lock = threading.RLock()
@@ -117,7 +117,7 @@ class Steps:
         def creating(file: Any, overwrite: bool = False) -> Any:
             return Torn(create(file, overwrite), lambda: self.step("write half", file.location))
 
-        def writing(engine: Any, table: Table, query: str, folder: Path, **more: Any) -> list[WrittenFile]:
+        def writing(engine: Any, table: Table, query: str, folder: str, **more: Any) -> list[WrittenFile]:
             self.step("write", folder)
             done: list[WrittenFile] = self.step_within(
                 "writing", folder, lambda: write(engine, table, query, folder, **more)
@@ -175,7 +175,7 @@ def die() -> None:
 
 def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None:
     if steps is not None:
-        Steps(settings.warehouse, *steps).watch()
+        Steps(settings.warehouse.path(""), *steps).watch()
     try:
         WORK[work](settings)
     except WarehouseError as error:
@@ -204,7 +204,7 @@ def was_killed(process: Any) -> bool:
 
 def deaths(lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
     """Begin work again and again, and kill it each time before a step at which none died yet, until it is done."""
-    died_before = lake.settings.warehouse.parent / "died-before"
+    died_before = lake.warehouse.parent / "died-before"
     known: set[str] = set()
     while was_killed(start(lake, work, (tables, known, died_before))):
         step = died_before.read_text()
@@ -257,7 +257,7 @@ def assert_made_good(lake: Lake, twin: Lake) -> None:
     assert lake.rows("SELECT count(*) - count(DISTINCT (run_number, table_name, rule)) FROM rule_result") == [(0,)]
     assert found_by_rules(lake) == found_by_rules(twin)
     maintain(lake.settings)
-    warehouse = lake.settings.warehouse
+    warehouse = lake.warehouse
     assert files(warehouse) - {warehouse / "pseudonym.key"} == named_files(warehouse)
     assert [path for path in (warehouse / "stedi").glob("*/*/**/*") if path.is_dir() and not any(path.iterdir())] == []
     assert found_wrong(lake) == []
@@ -271,11 +271,11 @@ def found_by_rules(lake: Lake) -> list[tuple[Any, ...]]:
 def rows_of_one_run(lake: Lake, twin: Lake) -> dict[str, list[str]]:
     """The tables of another lake that saw the same files at once and never died."""
     shutil.copytree(lake.landing, twin.landing, dirs_exist_ok=True)
-    key = lake.settings.warehouse / "pseudonym.key"
+    key = lake.warehouse / "pseudonym.key"
     if key.exists():
         twin.settings = twin.settings.model_copy(update={"pseudonym_key": None})
-        twin.settings.warehouse.mkdir()
-        shutil.copy(key, twin.settings.warehouse)
+        twin.warehouse.mkdir()
+        shutil.copy(key, twin.warehouse)
     twin.run()
     return contents(twin)
 

@@ -257,9 +257,14 @@ def test_behind_two_dashes_nothing_is_an_option(folder: Path) -> None:
     assert (done.returncode, "folder --json holds something else" in done.stderr) == (2, True)
 
 
-def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Path) -> None:
+def test_unknown_settings_are_refused_and_the_order_of_sources_holds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "stedi.toml").write_text("warehuose = 'x'\n")
     assert "warehuose" in stedi(folder, "tables").stderr
     (folder / "stedi.toml").write_text("warehouse = 'nowhere'\n")
     assert stedi(folder, "tables").returncode == 1
     assert stedi(folder, "--warehouse", "lakehouse", "tables").returncode == 0
+    monkeypatch.setenv("STEDI_WAREHOUSE", "lakehouse")
+    assert stedi(folder, "tables").returncode == 0
+    assert "no warehouse at elsewhere" in stedi(folder, "--warehouse", "elsewhere", "tables").stderr

@@ -1,13 +1,12 @@
 """What the catalog is told of a file is what the file holds."""
 
-from pathlib import Path
 
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
 
 from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
-from stedi.catalog.storage import local_path, location
+from stedi.catalog.storage import location, plain_path
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing import FEEDS
 from stedi.table import Table
@@ -27,7 +26,7 @@ def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, Data
         return [
             (
                 as_data_file(file, iceberg.metadata),
-                parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(Path(file.path))),
+                parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(file.path)),
             )
             for file in written
         ]
@@ -39,7 +38,7 @@ def rows(table: Table, **values: str) -> str:
 
 
 def assert_alike(ours: DataFile, theirs: DataFile) -> None:
-    assert local_path(ours.file_path) == local_path(theirs.file_path)
+    assert plain_path(ours.file_path) == plain_path(theirs.file_path)
     assert (ours.record_count, ours.file_size_in_bytes) == (theirs.record_count, theirs.file_size_in_bytes)
     assert ours.partition == theirs.partition
     assert ours.value_counts == theirs.value_counts
@@ -92,7 +91,7 @@ def test_bounds_hold_for_both_zeros_and_leave_out_what_is_no_number(lake: Lake) 
 
 
 def test_locations_of_other_writers_lead_to_the_same_file() -> None:
-    assert local_path("file:///a/b c") == local_path("file:/a/b c") == local_path("/a/b c") == "/a/b c"
+    assert plain_path("file:///a/b c") == plain_path("file:/a/b c") == plain_path("/a/b c") == "/a/b c"
 
 
 def test_a_text_that_is_cut_stays_a_bound(lake: Lake) -> None:

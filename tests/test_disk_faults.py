@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stedi.errors import WarehouseError
+from stedi.warehouse import WarehouseFolder
 from tests.compare import contents
 from tests.conftest import Lake, reading
 from tests.test_pipeline import small
@@ -29,7 +30,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def on(disk: Path, lake: Lake) -> Lake:
-    lake.settings = lake.settings.model_copy(update={"warehouse": disk / "lakehouse"})
+    lake.settings = lake.settings.model_copy(update={"warehouse": WarehouseFolder(disk / "lakehouse")})
     return lake
 
 

@@ -20,6 +20,7 @@ from stedi import cli
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.history import RunRecord, read_runs
+from stedi.warehouse import Warehouse
 from tests.conftest import Lake, customer, reading
 from tests.killing import (
     PROCESSES,
@@ -66,7 +67,7 @@ def refuse(what: str) -> NoReturn:
 
 
 def _child(settings: Settings, work: str, known: set[str], step: Path, said: Path) -> None:
-    Refusals(settings.warehouse, ("customer_landing", "accelerometer_trusted"), known, step).watch()
+    Refusals(settings.warehouse.path(""), ("customer_landing", "accelerometer_trusted"), known, step).watch()
     try:
         WORK[work](settings)
     except StediError as error:
@@ -75,7 +76,7 @@ def _child(settings: Settings, work: str, known: set[str], step: Path, said: Pat
 
 def refusals(lake: Lake, work: str, known: set[str]) -> Iterator[str]:
     """Work that is refused from some step on, each time a step further, until it is done; says what it said."""
-    step, said = (lake.settings.warehouse.parent / name for name in ("step", "said"))
+    step, said = (lake.warehouse.parent / name for name in ("step", "said"))
     while True:
         step.unlink(missing_ok=True)
         said.unlink(missing_ok=True)
@@ -123,7 +124,7 @@ def test_a_disk_that_is_full_at_any_step_is_said_and_room_makes_good(
     land_more(lake)
     for line in too_full(lake, ballast):
         said.append(line)
-        assert seen(lake) in (before, f"no run has finished in {lake.settings.warehouse}")
+        assert seen(lake) in (before, f"no run has finished in {lake.warehouse}")
     assert len(said) >= 20
     assert [line for line in said if "\n" in line or ("space" not in line and "full" not in line)] == []
     assert_made_good(lake, twin)
@@ -162,7 +163,7 @@ def test_a_folder_that_turns_read_only_in_the_midst_of_a_run_is_said_and_the_nex
     lake.run()
     land_more(lake)
     before = seen(lake)
-    tables = lake.settings.warehouse / "stedi"
+    tables = lake.warehouse / "stedi"
     for folder in ("customer_trusted/data", "customers_curated/metadata", "rule_result", "../runs"):
         with ExitStack() as mounts:
 
@@ -255,7 +256,7 @@ def test_after_the_clock_jumped_back_the_tables_times_still_go_forward_as_other_
         set_clock(-3600 * hours)
         lake.land("accelerometer/2.json", [reading("a@x", hours)])
         lake.run()
-    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.settings.warehouse / 'catalog.db'}")
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse / 'catalog.db'}")
     for name in catalog.list_tables("stedi"):
         metadata = catalog.load_table(name).metadata
         for log in (metadata.snapshots, metadata.snapshot_log, metadata.metadata_log):
@@ -276,8 +277,8 @@ def _command(arguments: list[str], said: Path) -> None:
 
 def commands(lake: Lake, *each: str, at_once: int) -> list[tuple[int, str]]:
     """Start a command several times at once; says how each process ended and what it said."""
-    folder = lake.settings.warehouse.parent
-    common = ["--landing", lake.settings.landing, "--warehouse", str(lake.settings.warehouse)]
+    folder = lake.warehouse.parent
+    common = ["--landing", lake.settings.landing, "--warehouse", str(lake.warehouse)]
     said = [folder / f"said-{number}" for number in range(at_once)]
     processes = [PROCESSES.Process(target=_command, args=([*common, *each], path)) for path in said]
     for process in processes:
@@ -335,7 +336,7 @@ def test_a_query_that_newer_runs_and_upkeep_overtake_reads_the_newest_run(
     lake.run()
     overtaken: list[list[RunRecord]] = []
 
-    def overtake(warehouse: Path) -> list[RunRecord]:
+    def overtake(warehouse: Warehouse) -> list[RunRecord]:
         runs = read_runs(warehouse)
         if not overtaken:
             overtaken.append(runs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stedi import aws_client
 from stedi.errors import LandingError
 from stedi.landing import s3
 from tests.conftest import Lake
@@ -42,7 +43,7 @@ def remote(store: Store, tmp_path: Path) -> RemoteLake:
 def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_good(
     remote: RemoteLake, twin: Lake, trouble: Callable[[Trouble], None], monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    monkeypatch.setitem(s3._CONFIG, "read_timeout", 0.2)
+    monkeypatch.setitem(aws_client._CONFIG, "read_timeout", 0.2)
     monkeypatch.setattr(s3, "_DOWNLOADS", 2)
     land_more(remote)
     before, requests_left, said = seen(remote), 0, []

@@ -11,6 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src/stedi"
 # From the ground up; parts of one layer don't use each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "own_files"),
+    ("aws_client",),
+    ("warehouse",),
     ("table", "config"),
     ("identity",),
     ("quality", "landing", "operations"),
@@ -18,7 +20,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("curated",),
     ("tables", "ddl"),
     ("catalog", "history"),
-    ("lock",),
     ("engines",),
     ("maintain",),
     ("pipeline",),
@@ -34,7 +35,8 @@ LIBRARIES = {
     "pyspark": ("engines/spark",),
     "py4j": ("engines/spark",),
     "sqlglot": ("engines/spark", "aws/questions.py"),
-    "boto3": ("landing/s3.py",),
+    "boto3": ("aws_client.py", "aws"),
+    "botocore": ("aws_client.py", "aws"),
     "pydantic": ("config.py", "aws/deployment.py"),
     "pydantic_settings": ("config.py",),
     "typer": ("cli",),

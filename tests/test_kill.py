@@ -112,7 +112,7 @@ def test_work_killed_at_random_moments_is_made_good_by_the_next_run(lake: Lake, 
 def test_a_file_that_another_writer_may_be_about_to_commit_stays_for_a_day(lake: Lake) -> None:
     land_first(lake)
     lake.run()
-    folder = lake.settings.warehouse / "stedi" / "customer_landing" / "metadata"
+    folder = lake.warehouse / "stedi" / "customer_landing" / "metadata"
     newest = max(folder.glob("*.metadata.json"))
     written, torn = (folder / f"0009{number}-{uuid.uuid4()}.metadata.json" for number in range(2))
     written.write_bytes(newest.read_bytes())
@@ -124,4 +124,4 @@ def test_a_file_that_another_writer_may_be_about_to_commit_stays_for_a_day(lake:
     for path in (written, torn):
         os.utime(path, (two_days_ago, two_days_ago))
     maintain(lake.settings)
-    assert files(lake.settings.warehouse) == named_files(lake.settings.warehouse)
+    assert files(lake.warehouse) == named_files(lake.warehouse)

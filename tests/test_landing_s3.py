@@ -326,8 +326,8 @@ def test_credentials_that_can_not_be_had_are_told(store: Store, monkeypatch: pyt
         ("403 AccessDenied", "grant s3:ListBucket on the bucket and s3:GetObject on its objects"),
         ("403 InvalidAccessKeyId", "the credentials are refused; renew them"),
         ("400 AuthorizationHeaderMalformed", "name it in AWS_DEFAULT_REGION"),
-        ("418 Teapot", "S3 answers Teapot; run again"),
-        ("404", "S3 answers 404; run again, and if it stays so, check AWS_ENDPOINT_URL"),
+        ("418 Teapot", "AWS answers Teapot; run again"),
+        ("404", "AWS answers 404; run again, and if it stays so, check AWS_ENDPOINT_URL"),
     ],
 )
 def test_a_refusal_says_what_to_do(trouble: Callable[[Trouble], None], answer: str, advice: str) -> None:
@@ -363,7 +363,7 @@ def test_a_listing_that_fails_midway_is_tried_again_and_never_taken_for_whole(
     trouble(fails_once)
     assert names(f"s3://{BUCKET}") == expected
     trouble(lambda path: "500 InternalError" if "continuation-token" in path else None)
-    assert "S3 answers InternalError" in error(f"s3://{BUCKET}")
+    assert "AWS answers InternalError" in error(f"s3://{BUCKET}")
 
 
 def test_a_body_that_breaks_off_is_read_again_and_never_taken_for_whole(
@@ -399,6 +399,8 @@ def test_without_boto3_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.delattr(stedi.landing, "s3")
     monkeypatch.delitem(sys.modules, "stedi.landing.s3")
+    monkeypatch.delattr(stedi, "aws_client")
+    monkeypatch.delitem(sys.modules, "stedi.aws_client")
     monkeypatch.setitem(sys.modules, "boto3", None)
     assert error() == "landing files in S3 need boto3: pip install 'stedi[aws]'"
 
@@ -514,7 +516,7 @@ def test_a_lake_fed_from_s3_equals_one_fed_from_a_folder(store: Store, new_lake:
     customers, quarantined, curated = both()
     assert (len(customers), len(quarantined), len(curated)) == (2, 1, 2)
     assert remote.run().files["customer"] == {"new": 0, "changed": 0}
-    assert not list(remote.settings.warehouse.rglob("landing-*"))
+    assert not list(remote.warehouse.rglob("landing-*"))
 
     # A repaired object replaces its rows, and a new one is added.
     land("accelerometer/1.jsonl", reading("a@x", 20), reading("a@x", 21), reading("a@x", 22))

@@ -14,8 +14,8 @@ import pytest
 from stedi.catalog import Catalog
 from stedi.catalog.catalog import DataFileSize
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
+from stedi.history import read_runs
 from stedi.landing import ledger
-from stedi.lock import sole_writer
 from stedi.maintain import SMALL_FILE_BYTES, UpkeepReport, maintain, to_merge
 from stedi.own_files import own_uuid
 from stedi.table import MILLISECONDS_A_DAY
@@ -80,7 +80,7 @@ def snapshots(lake: Lake, name: str) -> list[int]:
 
 
 def on_disk(lake: Lake, name: str, pattern: str = "data/**/*") -> set[Path]:
-    folder = lake.settings.warehouse.resolve() / "stedi" / name
+    folder = lake.warehouse.resolve() / "stedi" / name
     return {path for path in folder.glob(pattern) if path.is_file()}
 
 
@@ -147,8 +147,8 @@ def test_other_readers_find_the_merged_rows(used: Lake) -> None:
 def test_kept_runs_can_be_read_and_forgotten_ones_are_said_to_be_none(used: Lake) -> None:
     used.land("customer/1.json", [customer("zoe@x", 20)])
     before = {"earlier": contents(used)}
-    earlier = sorted((used.settings.warehouse / "runs").glob("*.json"))[-1].stem.partition("-")[2]
-    first = sorted((used.settings.warehouse / "runs").glob("*.json"))[0].stem.partition("-")[2]
+    runs = read_runs(used.settings.warehouse)
+    first, earlier = runs[0].run_id, runs[-1].run_id
     last = used.run().run_id
     before["last"] = contents(used)
     assert before["last"]["customer_trusted"] != before["earlier"]["customer_trusted"]
@@ -208,7 +208,7 @@ def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: 
     maintain(used.settings)
     mark = marks(used)["accelerometer_landing"].reflects
     assert (mark["ledger"], mark["rejects"]) == (before["ledger"], before["rejects"])
-    warehouse = used.settings.warehouse
+    warehouse = used.warehouse
     assert len(ledger.decode((warehouse / mark["ledger"]).read_bytes())) == RUNS
     assert sum(pq.read_table(warehouse / name).num_rows for name in mark["rejects"]) == RUNS
     # One record of files for each of the two runs that are kept.
@@ -220,7 +220,7 @@ def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: 
 def test_unnamed_files_go_at_once_when_they_are_ours_and_after_a_day_when_they_are_not(used: Lake) -> None:
     for _ in range(2):
         maintain(used.settings)
-    folder = used.settings.warehouse.resolve() / "stedi" / "accelerometer_trusted"
+    folder = used.warehouse.resolve() / "stedi" / "accelerometer_trusted"
     ours = [folder / "data" / f"{own_uuid()}.parquet", folder / "metadata" / f"{own_uuid()}-m0.avro"]
     ours.append(folder / "data" / str(own_uuid()) / "data_0.parquet")
     young = [folder / "data" / "part-0.parquet", folder / "metadata" / "another.avro"]
@@ -243,10 +243,10 @@ def test_upkeep_twice_in_a_row_finds_nothing_left_to_do(used: Lake) -> None:
     # What the first one merged, readers of that moment may still read; the second removes it.
     maintain(used.settings)
     maintain(used.settings)
-    before = tree(used.settings.warehouse)
+    before = tree(used.warehouse)
     report = maintain(used.settings)
     assert _work(report) == {}
-    assert tree(used.settings.warehouse) == before
+    assert tree(used.warehouse) == before
 
 
 def _work(report: UpkeepReport) -> dict[str, tuple[int, ...]]:
@@ -257,7 +257,7 @@ def _work(report: UpkeepReport) -> dict[str, tuple[int, ...]]:
 def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
     with pytest.raises(WarehouseError, match=r"no warehouse at .*; make one with `stedi run`"):
         maintain(lake.settings)
-    assert not lake.settings.warehouse.exists()
+    assert not lake.warehouse.exists()
     with commits(die_at=1), pytest.raises(Died):
         lake.run()
     maintain(lake.settings)
@@ -268,7 +268,7 @@ def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
 
 
 def test_upkeep_waits_for_no_run(used: Lake) -> None:
-    with sole_writer(used.settings.warehouse), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with used.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         maintain(used.settings)
 
 

@@ -30,7 +30,7 @@ class Size:
 
 
 def size_of(lake: Lake) -> Size:
-    warehouse = lake.settings.warehouse
+    warehouse = lake.warehouse
     snapshots = 0
     for table in ALL:
         with opened(lake, table.name) as iceberg:

@@ -11,7 +11,6 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.lock import sole_writer
 from stedi.pipeline import run
 from stedi.quality import RuleResult, Select, check
 from stedi.simulate import simulate
@@ -152,7 +151,7 @@ def test_a_dry_run_writes_nothing(lake: Lake) -> None:
     small(lake)
     plan = lake.run(dry_run=True)
     assert {t.status for t in plan.tables.values()} == {"would refresh"}
-    assert not lake.settings.warehouse.exists()
+    assert not lake.warehouse.exists()
     lake.run()
     assert {t.status for t in lake.run(dry_run=True).tables.values()} == {"up to date"}
 
@@ -164,7 +163,7 @@ def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
     small(lake)
-    with sole_writer(lake.settings.warehouse), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         lake.run()
 
 
@@ -172,13 +171,13 @@ def test_a_missing_landing_folder_is_said(lake: Lake) -> None:
     missing = lake.settings.model_copy(update={"landing": "/no/such/folder"})
     with pytest.raises(LandingError, match="/no/such/folder does not exist"):
         run(missing)
-    assert not lake.settings.warehouse.exists()
+    assert not lake.warehouse.exists()
 
 
 def test_a_warehouse_of_a_newer_version_is_refused(lake: Lake) -> None:
     small(lake)
     lake.run()
-    database = lake.settings.warehouse / "catalog.db"
+    database = lake.warehouse / "catalog.db"
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}")
     catalog.update_namespace_properties("stedi", updates={"layout_version": "99"})
     with pytest.raises(WarehouseError, match="newer than this program"):
@@ -188,7 +187,7 @@ def test_a_warehouse_of_a_newer_version_is_refused(lake: Lake) -> None:
 def test_other_readers_open_the_tables_without_this_package(lake: Lake) -> None:
     small(lake)
     lake.run()
-    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.settings.warehouse / 'catalog.db'}")
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse / 'catalog.db'}")
     table = catalog.load_table("stedi.accelerometer_trusted")
     assert table.format_version == 2
     assert table.schema().find_field("timeStamp").doc

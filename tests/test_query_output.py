@@ -137,7 +137,7 @@ def test_an_error_on_the_way_names_no_value(ask: Any, expression: str) -> None:
 
 def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> None:
     program = Path(sys.executable).with_name("stedi")
-    command = [str(program), "--warehouse", str(lake.settings.warehouse), "query", "SELECT i FROM range(5000) AS r(i)"]
+    command = [str(program), "--warehouse", str(lake.warehouse), "query", "SELECT i FROM range(5000) AS r(i)"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "999" in done.stdout
     assert "4999" not in done.stdout.replace(",", "")

@@ -13,6 +13,7 @@ from stedi.engines.spark.session import start
 from stedi.errors import WarehouseError
 from stedi.identity import person
 from stedi.maintain import maintain
+from stedi.warehouse import WarehouseFolder
 from tests.compare import contents, found_wrong
 from tests.conftest import Lake, customer, distance, reading
 from tests.killing import found_by_rules
@@ -31,7 +32,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_SUBMIT_ARGS", " ".join([*options, "pyspark-shell"]))
-        spark = start(tmp_path_factory.mktemp("nothing"))
+        spark = start(WarehouseFolder(tmp_path_factory.mktemp("nothing")))
     yield spark
     spark.stop()
 
@@ -142,7 +143,7 @@ def test_what_spark_can_not_do_is_said_in_a_line_that_holds_no_data(new_lake: Ca
     lake = new_lake("broken")
     land_first(lake)
     lake.run()
-    for path in (lake.settings.warehouse / "stedi/customer_landing/data").rglob("*.parquet"):
+    for path in (lake.warehouse / "stedi/customer_landing/data").rglob("*.parquet"):
         path.unlink()
     lake.land("customer/3.json", [customer("a@x", 20)])
     with pytest.raises(WarehouseError) as caught:

@@ -13,7 +13,6 @@ from stedi.engines.embedded import EmbeddedEngine
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.landing import ledger
 from stedi.landing.files import LedgerEntry
-from stedi.lock import sole_writer
 from stedi.simulate import simulate
 from stedi.tables import BY_NAME
 from stedi.verify import verify
@@ -115,9 +114,9 @@ def test_simulated_feeds_are_found_sound(tmp_path: Path, new_lake: Callable[...,
 
 
 def test_verify_changes_nothing_in_the_warehouse(furnished: Lake) -> None:
-    before = tree(furnished.settings.warehouse)
+    before = tree(furnished.warehouse)
     assert wrong(furnished) == {}
-    assert tree(furnished.settings.warehouse) == before
+    assert tree(furnished.warehouse) == before
 
 
 def test_a_row_removed_from_each_table_is_found(furnished: Lake) -> None:
@@ -262,7 +261,7 @@ def test_a_missing_quarantined_row_is_found(furnished: Lake) -> None:
 
 
 def change_ledger(lake: Lake, change: Callable[[dict[str, LedgerEntry]], None]) -> None:
-    path = lake.settings.warehouse / marks(lake)["accelerometer_landing"].reflects["ledger"]
+    path = lake.warehouse / marks(lake)["accelerometer_landing"].reflects["ledger"]
     entries = ledger.decode(path.read_bytes())
     change(entries)
     path.write_bytes(ledger.encode(entries.values()))
@@ -313,12 +312,12 @@ def test_a_run_that_died_before_its_first_commit_left_nothing_to_find(furnished:
 def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
     with pytest.raises(WarehouseError, match=r"no warehouse at .*; make one with `stedi run`"):
         verify(lake.settings)
-    assert not lake.settings.warehouse.exists()
+    assert not lake.warehouse.exists()
     with commits(die_at=1), pytest.raises(Died):
         lake.run()
     with pytest.raises(WarehouseError, match=r"no run has finished in .*; start one with `stedi run`"):
         verify(lake.settings)
-    with sole_writer(lake.settings.warehouse), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         verify(lake.settings)
 
 

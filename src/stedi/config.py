@@ -1,17 +1,14 @@
 """Settings: file < environment < command line; unknown keys are refused."""
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stedi.errors import UsageError
-
-# Iceberg's readers take a location for a URL, in which these end a path or are something else.
-_NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
+from stedi.warehouse import Warehouse, warehouse_at
 
 Policy = Literal["customer", "reading"]
 EngineName = Literal["embedded", "spark"]
@@ -32,10 +29,21 @@ class Consent(BaseModel):
 class Settings(BaseSettings):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
-    model_config = SettingsConfigDict(env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True, arbitrary_types_allowed=True
+    )
 
     landing: str = Field(default="landing", description="folder or s3:// prefix with one folder a feed")
-    warehouse: Path = Field(default=Path("lakehouse"), description="folder of the tables and their catalog")
+    database: str = Field(
+        default="stedi",
+        pattern=r"^[a-z0-9_]{1,255}$",
+        description="Glue database of the tables of a warehouse in S3: lower-case letters, digits and _",
+    )
+    # A default is read as any text is.
+    warehouse: Warehouse = Field(  # type: ignore[assignment]
+        default="lakehouse",
+        description="folder of the tables and their catalog, or s3:// prefix of tables in the Glue Data Catalog",
+    )
     consent: Consent = Consent()
     pseudonym_key: SecretStr | None = Field(
         default=None, description="secret that keys the pseudonyms; made on the first run when absent"
@@ -46,16 +54,11 @@ class Settings(BaseSettings):
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
     threads: int | None = Field(default=None, ge=1, description="the embedded engine's threads")
 
-    @field_validator("warehouse")
+    @field_validator("warehouse", mode="before")
     @classmethod
-    def _can_be_addressed(cls, warehouse: Path) -> Path:
-        try:
-            str(warehouse).encode()
-        except UnicodeEncodeError:
-            raise ValueError("its path is no UTF-8, which Iceberg tables can't name; choose another") from None
-        if found := _NOT_IN_A_LOCATION.search(str(warehouse.resolve())):
-            raise ValueError(f"its full path holds {found[0]!r}, which readers of Iceberg tables can't find; choose another")
-        return warehouse
+    def _found(cls, place: object, info: ValidationInfo) -> object:
+        # What other settings say goes by the text, also of one that was read before.
+        return warehouse_at(str(place), info.data["database"]) if "database" in info.data else place
 
     @classmethod
     def settings_customise_sources(
@@ -68,6 +71,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment stands above what the file gave (which arrives by `init`)."""
         return env_settings, init_settings
+
+
+class _Given(Settings):
+    """Settings of which every value is given: the environment has been looked at."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
@@ -90,9 +108,8 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         given = {key: value for key, value in options.items() if value is not None}
         if policy := given.pop("policy", None):
             given["consent"] = {"policy": policy}
-        merged = settings.model_dump() | given
-        return Settings.model_construct(**Settings.__pydantic_validator__.validate_python(merged).__dict__)
+        return _Given(**settings.model_dump() | given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {key!r}: {first['msg']}") from None
+        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -4,8 +4,10 @@ StediError                 one line for the user, exit code 1
 ├── UsageError             the request itself is wrong, exit code 2
 ├── LandingError           a landing folder or file can't be used
 ├── WarehouseError         the warehouse can't be opened, read or written
+│   ├── NoWarehouseError   no run has made one there yet
 │   ├── WarehouseBusyError another run holds the warehouse
 │   └── CatalogMovedError  another writer committed to a table meanwhile
+├── DeploymentError        the deployment on AWS can't be made, found or asked
 ├── QueryError             the user's SQL was refused or failed
 └── RuleError              error-level rules failed, so tables were not published
 """
@@ -34,12 +36,20 @@ class WarehouseError(StediError):
     """The warehouse can't be opened, read or written."""
 
 
+class NoWarehouseError(WarehouseError):
+    """No run has made a warehouse there yet."""
+
+
 class WarehouseBusyError(WarehouseError):
     """Another run is working on this warehouse."""
 
 
 class CatalogMovedError(WarehouseError):
     """Another writer committed to a table between our look and our commit."""
+
+
+class DeploymentError(StediError):
+    """The deployment on AWS can't be made, found, asked or removed."""
 
 
 class QueryError(StediError):

@@ -1,19 +1,22 @@
-"""Which state of the tables each finished run left: one small file a run, beside the catalog.
+"""Which state of the tables each finished run left: one small file a run, in the warehouse.
 
 A run's record is written last and in one step, so a reader who goes by it sees the tables of
 one finished run together, never a mixture.
 """
 
 import json
-import os
+import re
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from stedi.errors import UsageError, WarehouseError
+from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
+from stedi.warehouse import Warehouse
+
+_FOLDER = "runs"
+_IS_RECORD = re.compile(r"/\d{8}[^/]*\.json$")
 
 
 @dataclass(frozen=True)
@@ -31,74 +34,73 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
-def write_run(warehouse: Path, record: RunRecord) -> int:
-    """Publish a finished run, whole or not at all; returns its number."""
-    (warehouse / "runs").mkdir(exist_ok=True)
+def write_run(warehouse: Warehouse, record: RunRecord) -> int:
+    """Publish a finished run, whole or not at all; returns its number.
+
+    Raises:
+        WarehouseBusyError: another run published under that number at this moment.
+    """
+    warehouse.confirm_hold()
     number = next_number(warehouse)
-    _write(record, warehouse / "runs" / f"{number:08d}-{record.run_id}.json")
+    try:
+        warehouse.create(f"{_FOLDER}/{number:08d}.json", _encoded(record))
+    except FileExistsError:
+        raise WarehouseBusyError(f"another run published run {number} of {warehouse} meanwhile; run again") from None
     return number
 
 
-def _write(record: RunRecord, path: Path) -> None:
-    draft = path.with_name(f".{path.name}")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(asdict(record), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    # The new name is as lasting as the file only once the folder is on disk as well.
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _encoded(record: RunRecord) -> bytes:
+    return json.dumps(asdict(record)).encode()
 
 
-def next_number(warehouse: Path) -> int:
+def next_number(warehouse: Warehouse) -> int:
     """The number of the next run: runs count up, so that their order rests on no clock, which may jump back."""
-    return max((int(path.name.partition("-")[0]) for path in _records(warehouse)), default=0) + 1
+    return max((int(name.rpartition("/")[2][:8]) for name in _records(warehouse)), default=0) + 1
 
 
-def drop_runs(warehouse: Path, *, keep: int) -> int:
+def drop_runs(warehouse: Warehouse, *, keep: int) -> int:
     """Forget all but the newest runs, and what died runs began to record; returns how many were forgotten."""
-    old = _records(warehouse)[:-keep]
-    for path in (*old, *(warehouse / "runs").glob(".*")):
-        path.unlink()
-    return len(old)
+    records = _records(warehouse)
+    begun = [file.name for file in warehouse.list(_FOLDER) if file.name not in records]
+    for name in (*records[:-keep], *begun):
+        warehouse.remove(name)
+    return len(records[:-keep])
 
 
-def update_latest_run(warehouse: Path, snapshots: dict[str, int]) -> None:
+def update_latest_run(warehouse: Warehouse, snapshots: dict[str, int]) -> None:
     """Let the newest run name other snapshots of the same rows, in one step."""
-    paths = _records(warehouse)
-    if paths:
-        _write(replace(_read(paths[-1]), snapshots=snapshots), paths[-1])
+    names = _records(warehouse)
+    if names:
+        warehouse.replace(names[-1], _encoded(replace(_read(warehouse, names[-1]), snapshots=snapshots)))
 
 
-def read_runs(warehouse: Path) -> list[RunRecord]:
+def read_runs(warehouse: Warehouse) -> list[RunRecord]:
     """All finished runs, oldest first, in the order in which they finished."""
     runs = []
-    for path in _records(warehouse):
+    for name in _records(warehouse):
         # Upkeep may forget one meanwhile.
         with suppress(FileNotFoundError):
-            runs.append(_read(path))
+            runs.append(_read(warehouse, name))
     return runs
 
 
-def latest_run(warehouse: Path) -> RunRecord | None:
+def latest_run(warehouse: Warehouse) -> RunRecord | None:
     """The run that finished last, or None where none has."""
-    paths = _records(warehouse)
-    return _read(paths[-1]) if paths else None
+    names = _records(warehouse)
+    return _read(warehouse, names[-1]) if names else None
 
 
-def _records(warehouse: Path) -> list[Path]:
-    return sorted((warehouse / "runs").glob("[0-9]*.json"))
+def _records(warehouse: Warehouse) -> list[str]:
+    return sorted(file.name for file in warehouse.list(_FOLDER) if _IS_RECORD.search(file.name))
 
 
-def _read(path: Path) -> RunRecord:
+def _read(warehouse: Warehouse, name: str) -> RunRecord:
     try:
-        return RunRecord(**json.loads(path.read_text("utf-8")))
+        return RunRecord(**json.loads(warehouse.read(name)))
     except (ValueError, TypeError) as error:
-        raise WarehouseError(f"run record {path} can't be understood ({error}); restore it or remove it") from None
+        raise WarehouseError(
+            f"run record {warehouse.path(name)} can't be understood ({error}); restore it or remove it"
+        ) from None
 
 
 def run_as_of(runs: Sequence[RunRecord], as_of: str | None) -> RunRecord | None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog, Commit, warehouse_errors
 from stedi.catalog.catalog import DataFileSize
+from stedi.catalog.storage import DATA, METADATA, table_folder
 from stedi.catalog.upkeep import expire, unnamed_files
 from stedi.config import Settings
 from stedi.engines import Engine
 from stedi.engines.start import start_engine
 from stedi.history import drop_runs, latest_run, read_runs, update_latest_run
-from stedi.lock import fresh_scratch, sole_writer
 from stedi.own_files import is_own
 from stedi.table import Table
 from stedi.tables import ALL
@@ -57,13 +57,13 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
     with Catalog(settings.warehouse):
         pass
     with (
-        sole_writer(settings.warehouse),
+        settings.warehouse.sole_writer(),
         warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
         Catalog(settings.warehouse) as catalog,
+        settings.warehouse.scratch() as scratch,
+        start_engine(settings, scratch) as engine,
     ):
-        scratch = fresh_scratch(catalog.warehouse)
-        with start_engine(settings, scratch) as engine:
-            return keep_up(catalog, engine, settings.keep_runs, progress)
+        return keep_up(catalog, engine, settings.keep_runs, progress)
 
 
 def keep_up(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
@@ -121,18 +121,18 @@ def _snapshots_to_keep(catalog: Catalog) -> dict[str, set[int]]:
 
 
 def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
-    now = time.time()
-    for path in unnamed_files(catalog, table.name):
-        status = path.stat()
-        if not is_own(path) and now - status.st_mtime < _GRACE_SECONDS:
+    now, warehouse = time.time(), catalog.warehouse
+    for file in unnamed_files(catalog, table.name):
+        # Nobody of us is at work, which is sure only where a lock can't outlive its holder's grip.
+        is_left_behind = warehouse.hold_ends_with_process and is_own(file.name)
+        if not is_left_behind and now - file.modified < _GRACE_SECONDS:
             continue
-        path.unlink()
+        warehouse.confirm_hold()
+        warehouse.remove(file.name)
         done.files_removed += 1
-        done.bytes_removed += status.st_size
-    for root in (catalog.data_folder(table), catalog.side_folder(table)) if catalog.find(table.name) else ():
-        for folder in sorted(root.rglob("*"), reverse=True):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        done.bytes_removed += file.bytes
+    for folder in (DATA, METADATA):
+        warehouse.remove_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
 def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) -> None:

@@ -5,7 +5,6 @@ run is at work, so they can be removed at once.
 """
 
 import uuid
-from pathlib import Path
 
 # The last twelve digits of the unique part of every file name that this program makes.
 _OWN = 0x57ED_157E_D157
@@ -17,6 +16,6 @@ def own_uuid() -> uuid.UUID:
     return uuid.UUID(int=uuid.uuid4().int >> 48 << 48 | _OWN)
 
 
-def is_own(path: Path) -> bool:
+def is_own(path: str) -> bool:
     """Whether this program made a file, by its name or its folder's."""
-    return any(OWN_SUFFIX in part for part in path.parts[-2:])
+    return any(OWN_SUFFIX in part for part in path.split("/")[-2:])

@@ -33,7 +33,7 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
 
 
 def _session(catalog: Catalog, record: RunRecord) -> QuerySession:
-    session = QuerySession()
+    session = QuerySession(catalog.warehouse)
     with warehouse_errors(f"warehouse {catalog.warehouse} can't be read"):
         for table in ALL:
             snapshot_id = record.snapshots.get(table.name)

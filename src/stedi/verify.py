@@ -19,7 +19,6 @@ from stedi.identity import names_somebody, person, pseudonym
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
-from stedi.lock import fresh_scratch, sole_writer
 from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.ingest import ledger_of
 from stedi.pipeline.refresh import refresh
@@ -94,9 +93,10 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
     """
     with (
         Catalog(settings.warehouse) as catalog,
-        sole_writer(settings.warehouse),
+        settings.warehouse.sole_writer(),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
-        TemporaryDirectory(dir=fresh_scratch(catalog.warehouse)) as folder,
+        settings.warehouse.scratch() as scratch,
+        TemporaryDirectory(dir=scratch) as folder,
         start_embedded(settings, Path(folder)) as engine,
     ):
         run = latest_run(catalog.warehouse)

@@ -2,29 +2,29 @@
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Self
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
-from pyiceberg.io import PY_IO_IMPL
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from stedi.catalog.data_file import as_data_file
-from stedi.catalog.local_files import LocalFileIO, make_lasting
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import MARK, Commit, Snapshot
-from stedi.catalog.sqlite import SqliteCatalog
-from stedi.catalog.storage import DATA, METADATA, NAMESPACE, local_path, location, table_folder, warehouse_errors
+from stedi.catalog.storage import DATA, METADATA, location, plain_path, table_folder, warehouse_errors
 from stedi.catalog.transaction import CommitTransaction
-from stedi.errors import CatalogMovedError, WarehouseError
+from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
 from stedi.own_files import own_uuid
-from stedi.table import DataFiles, Table
+from stedi.table import DataFiles, Table, WrittenFile
+from stedi.warehouse import Warehouse, WarehouseFolder
+
+if TYPE_CHECKING:
+    from stedi.catalog.glue import GlueCatalog
+    from stedi.catalog.sqlite import SqliteCatalog
 
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
 LAYOUT_VERSION = 2
@@ -52,36 +52,33 @@ class _Plan:
 class Catalog:
     """The tables of one warehouse."""
 
-    def __init__(self, warehouse: Path, *, create: bool = False) -> None:
-        """Open the catalog beside the data.
+    def __init__(self, warehouse: Warehouse, *, create: bool = False) -> None:
+        """Open the catalog: beside the data in a folder, or Glue's for data in S3.
 
         Raises:
-            WarehouseError: there is none (and `create` is off), it can't be read, or it was
-                written by a newer version.
+            NoWarehouseError: there is none, and `create` is off.
+            WarehouseError: it can't be read, or it was written by a newer version.
         """
-        self.warehouse = warehouse.resolve()
-        database = self.warehouse / "catalog.db"
-        if not create and not database.exists():
-            raise WarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
+        self.warehouse = warehouse
+        self._seen: dict[str, IcebergTable] = {}
+        # A snapshot never changes, so what it reads is looked up once.
+        self._plans: dict[int, _Plan] = {}
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
-            self.warehouse.mkdir(parents=True, exist_ok=True)
-            self._seen: dict[str, IcebergTable] = {}
-            # A snapshot never changes, so what it reads is looked up once.
-            self._plans: dict[int, _Plan] = {}
-            self._catalog = SqliteCatalog(
-                "stedi",
-                uri=f"sqlite:///{quote(str(database))}",
-                warehouse=location(self.warehouse),
-                **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},
-            )
+            self._catalog = _connect(warehouse, create)
+            here = {"layout_version": str(LAYOUT_VERSION), "location": location(warehouse.path(""))}
             if create:
-                place = {"layout_version": str(LAYOUT_VERSION), "location": location(self.warehouse)}
-                self._catalog.create_namespace_if_not_exists(NAMESPACE, place)
+                self._catalog.create_namespace_if_not_exists(warehouse.database, here)
             try:
-                properties = self._catalog.load_namespace_properties(NAMESPACE)
+                properties = self._catalog.load_namespace_properties(warehouse.database)
+                if create and "layout_version" not in properties:
+                    # Whoever deploys to AWS makes the database before there is anything in it.
+                    self._catalog.update_namespace_properties(warehouse.database, updates=here)
+                    properties |= here
             except NoSuchNamespaceError:
-                raise WarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
-        found = int(properties.get("layout_version", "0"))
+                raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
+        if "layout_version" not in properties:
+            raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`")
+        found = int(properties["layout_version"])
         if found > LAYOUT_VERSION:
             raise WarehouseError(
                 f"warehouse {warehouse} has layout {found}, newer than this program's {LAYOUT_VERSION}; update stedi"
@@ -91,7 +88,7 @@ class Catalog:
                 f"warehouse {warehouse} has layout {found}, older than this program's {LAYOUT_VERSION}; "
                 "build another from the landing files with --warehouse"
             )
-        if (made_at := local_path(properties.get("location", str(self.warehouse)))) != str(self.warehouse):
+        if (made_at := plain_path(properties.get("location", here["location"])).rstrip("/")) != warehouse.path(""):
             raise WarehouseError(
                 f"warehouse {warehouse} was made elsewhere, at {made_at}, and its tables name their files by that place; "
                 "move it back, or build another from the landing files"
@@ -106,10 +103,11 @@ class Catalog:
     def find(self, name: str) -> IcebergTable | None:
         """The table as this catalog last saw it, or None where it has not been made yet."""
         if name not in self._seen:
-            try:
-                self._seen[name] = self._catalog.load_table((NAMESPACE, name))
-            except NoSuchTableError:
-                return None
+            with warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"):
+                try:
+                    self._seen[name] = self._catalog.load_table((self.warehouse.database, name))
+                except NoSuchTableError:
+                    return None
         return self._seen[name]
 
     def look_again(self, name: str) -> None:
@@ -122,15 +120,15 @@ class Catalog:
         if found is None:
             # By way of a transaction, whose metadata file is named as those of all commits are.
             made = self._catalog.create_table_transaction(
-                (NAMESPACE, table.name),
+                (self.warehouse.database, table.name),
                 iceberg_schema(table),
-                location=location(table_folder(self.warehouse, table.name)),
+                location=location(self.warehouse.path(table_folder(table.name))),
                 partition_spec=partition_spec(table),
                 sort_order=sort_order(table),
                 properties=PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
             )
             made.commit_transaction()
-            found = self._seen[table.name] = self._catalog.load_table((NAMESPACE, table.name))
+            found = self._seen[table.name] = self._catalog.load_table((self.warehouse.database, table.name))
         return found
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
@@ -138,10 +136,12 @@ class Catalog:
 
         Raises:
             CatalogMovedError: somebody else committed to the table meanwhile.
+            WarehouseBusyError: another run took over the warehouse.
         """
+        self.warehouse.confirm_hold()
         iceberg = self.ensure(table)
         doomed = set(commit.removed)
-        gone = [f for f in self._plan(table.name, None).data if local_path(f.file_path) in doomed] if doomed else []
+        gone = [f for f in self._plan(table.name, None).data if plain_path(f.file_path) in doomed] if doomed else []
         mark = json.dumps(commit.recorded(self.snapshot(table.name)), sort_keys=True)
         try:
             with CommitTransaction(iceberg) as transaction:
@@ -151,7 +151,7 @@ class Catalog:
                     for data_file in gone:
                         producer.delete_data_file(data_file)
                     for written in commit.added:
-                        make_lasting(Path(written.path))
+                        self.warehouse.keep(written.path)
                         producer.append_data_file(as_data_file(written, iceberg.metadata))
         except (CommitFailedException, ValidationException):
             self.look_again(table.name)
@@ -192,8 +192,8 @@ class Catalog:
         """
         planned = self._plan(name, snapshot_id)
         return DataFiles(
-            tuple(sorted(local_path(f.file_path) for f in planned.data)),
-            tuple(sorted(local_path(path) for path in planned.deletes)),
+            tuple(sorted(plain_path(f.file_path) for f in planned.data)),
+            tuple(sorted(plain_path(path) for path in planned.deletes)),
             planned.snapshot_id,
         )
 
@@ -203,7 +203,7 @@ class Catalog:
         tasks = iceberg.scan().plan_files() if iceberg is not None and iceberg.current_snapshot() else ()
         return [
             DataFileSize(
-                local_path(task.file.file_path),
+                plain_path(task.file.file_path),
                 str(task.file.partition),
                 task.file.file_size_in_bytes,
                 bool(task.delete_files),
@@ -228,34 +228,53 @@ class Catalog:
             )
         return self._plans[snapshot_id]
 
-    def data_folder(self, table: Table) -> Path:
-        """Where the table's data files go."""
-        return self._folder(table, DATA)
-
-    def side_folder(self, table: Table) -> Path:
-        """Where files go that a commit of the table will name in what it reflects."""
-        return self._folder(table, METADATA)
-
-    def _folder(self, table: Table, kind: str) -> Path:
+    def data_folder(self, table: Table) -> str:
+        """The path of the folder where the table's data files go."""
         self.ensure(table)
-        folder = table_folder(self.warehouse, table.name) / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self.warehouse.folder(f"{table_folder(table.name)}/{DATA}")
+
+    def side_folder(self, table: Table) -> str:
+        """The path of the folder for files that a commit of the table will name in what it reflects."""
+        self.ensure(table)
+        return self.warehouse.folder(f"{table_folder(table.name)}/{METADATA}")
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         """Write such a file; returns the name to record."""
-        path = self.side_folder(table) / f"{kind}-{own_uuid()}{suffix}"
-        path.write_bytes(content)
-        return self.keep_side_file(path)
+        name = self.warehouse.name_of(f"{self.side_folder(table)}/{kind}-{own_uuid()}{suffix}")
+        self.warehouse.create(name, content)
+        return name
 
-    def keep_side_file(self, path: Path) -> str:
-        """Put such a file on the disk; returns the name under which a commit records it, its path in the warehouse."""
-        make_lasting(path)
-        return path.relative_to(self.warehouse).as_posix()
+    def keep_side_file(self, path: str) -> str:
+        """Have such a file last that an engine wrote; returns the name to record."""
+        self.warehouse.keep(path)
+        return self.warehouse.name_of(path)
 
-    def side_path(self, name: str) -> Path:
-        """Where a recorded file lies."""
-        return self.warehouse / name
+    def read_side_file(self, name: str) -> bytes:
+        """The content of a recorded file."""
+        return self.warehouse.read(name)
+
+    def side_path(self, name: str) -> str:
+        """The path of a recorded file."""
+        return self.warehouse.path(name)
+
+    def discard(self, written: Iterable[WrittenFile]) -> None:
+        """Remove files that no commit will name."""
+        for file in written:
+            self.warehouse.remove(self.warehouse.name_of(file.path))
+
+
+def _connect(warehouse: Warehouse, create: bool) -> "SqliteCatalog | GlueCatalog":
+    if isinstance(warehouse, WarehouseFolder):
+        from stedi.catalog.sqlite import SqliteCatalog
+
+        if create:
+            warehouse.folder("")
+        elif not (warehouse.root / "catalog.db").exists():
+            raise NoWarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
+        return SqliteCatalog(warehouse)
+    from stedi.catalog.glue import GlueCatalog
+
+    return GlueCatalog(warehouse)
 
 
 def _before(iceberg: IcebergTable, snapshot: IcebergSnapshot) -> IcebergSnapshot | None:

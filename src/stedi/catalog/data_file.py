@@ -1,7 +1,6 @@
 """What the catalog says about a data file: its size, its partition, and what its columns hold at most and at least."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pyiceberg.conversions import to_bytes
@@ -29,7 +28,7 @@ def as_data_file(written: WrittenFile, metadata: TableMetadata) -> DataFile:
 
     return DataFile.from_args(
         content=DataFileContent.DATA,
-        file_path=location(Path(written.path)),
+        file_path=location(written.path),
         file_format=FileFormat.PARQUET,
         partition=Record() if written.day_ms is None else Record(written.day_ms),
         record_count=written.rows,

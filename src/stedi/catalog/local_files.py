@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
-from stedi.catalog.storage import local_path
+from stedi.catalog.storage import plain_path
 
 
 class LocalFileIO(FileIO):
@@ -24,7 +24,7 @@ class LocalFileIO(FileIO):
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         path = location if isinstance(location, str) else location.location
-        Path(local_path(path)).unlink()
+        Path(plain_path(path)).unlink()
 
 
 class LocalFile(InputFile, OutputFile):
@@ -35,7 +35,7 @@ class LocalFile(InputFile, OutputFile):
 
     @property
     def _path(self) -> Path:
-        return Path(local_path(self.location))
+        return Path(plain_path(self.location))
 
     def exists(self) -> bool:
         return self._path.exists()
@@ -61,12 +61,3 @@ class LastingFile(BufferedWriter):
                 os.fsync(self.fileno())
         finally:
             super().close()
-
-
-def make_lasting(path: Path) -> None:
-    """Have a file that another program wrote put on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

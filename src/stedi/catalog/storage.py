@@ -3,38 +3,48 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from stedi.errors import WarehouseError
 
-NAMESPACE = "stedi"
+# Data files lie in one folder of a table, metadata and side files in another.
 DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
+_GLUE_ADVICE = {
+    "AccessDeniedException": "access is denied; grant glue:GetDatabase, CreateDatabase, UpdateDatabase, GetTable, "
+    "CreateTable and UpdateTable on the database and its tables",
+}
 
 
-def location(path: Path) -> str:
+def location(path: str) -> str:
     """A path as Iceberg writes it. Not percent-encoded: its readers take the text as it stands."""
-    return f"file://{path}"
+    return f"file://{path}" if path.startswith("/") else path
 
 
-def local_path(location: str) -> str:
-    """A plain path from a location as Iceberg writes it; in Java it puts one slash where others put three."""
+def plain_path(location: str) -> str:
+    """A path as engines open it from a location as Iceberg writes it; in Java it puts one slash where others put three."""
     return _LOCAL.sub("/", location)
 
 
-def table_folder(warehouse: Path, name: str) -> Path:
-    """Where a table's files lie in a warehouse: data files in one folder, metadata in another."""
-    return warehouse / NAMESPACE / name
+def table_folder(name: str) -> str:
+    """Where a table's files lie in a warehouse."""
+    return f"stedi/{name}"
 
 
 @contextmanager
 def warehouse_errors(what: str) -> Iterator[None]:
-    """Turn the storage's own errors (no space, read only, damaged) into one clear line."""
+    """Turn the storage's own errors (no space, read only, damaged, denied) into one clear line."""
     try:
         yield
     except OSError as error:
         raise WarehouseError(f"{what}: {error.strerror or error}") from error
     except SQLAlchemyError as error:
         raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
+    except Exception as error:
+        # Known by name: where nothing lies in AWS, its client is not loaded.
+        if not any(kind.__module__.startswith("botocore") for kind in type(error).__mro__):
+            raise
+        from stedi.aws_client import advice
+
+        raise WarehouseError(f"{what}: {advice(error, _GLUE_ADVICE)}") from error

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from pyiceberg.table import Table as IcebergTable
 
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import MARK
-from stedi.catalog.storage import local_path
+from stedi.catalog.storage import plain_path, table_folder
+from stedi.warehouse import StoredFile
 
 
 def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
@@ -27,25 +27,25 @@ def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
     return len(doomed)
 
 
-def unnamed_files(catalog: Catalog, name: str) -> list[Path]:
+def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
     """Files in a table's folder that no snapshot, no metadata and no commit names."""
     iceberg = catalog.find(name)
     if iceberg is None:
         return []
-    root = Path(local_path(iceberg.location()))
     named = set(_named(catalog, iceberg))
-    return sorted(path for path in root.rglob("*") if path.is_file() and path not in named)
+    return [file for file in catalog.warehouse.list(table_folder(name)) if catalog.warehouse.path(file.name) not in named]
 
 
-def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[Path]:
-    yield Path(local_path(iceberg.metadata_location))
+def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[str]:
+    """The paths of all files that something names."""
+    yield plain_path(iceberg.metadata_location)
     for entry in iceberg.metadata.metadata_log:
-        yield Path(local_path(entry.metadata_file))
+        yield plain_path(entry.metadata_file)
     for statistics in iceberg.metadata.statistics:
-        yield Path(local_path(statistics.statistics_path))
+        yield plain_path(statistics.statistics_path)
     seen: set[str] = set()
     for snapshot in iceberg.snapshots():
-        yield Path(local_path(snapshot.manifest_list))
+        yield plain_path(snapshot.manifest_list)
         recorded = json.loads((snapshot.summary.additional_properties if snapshot.summary else {}).get(MARK, "{}"))
         for side_file in (*recorded.get("rejects", ()), *((recorded["ledger"],) if "ledger" in recorded else ())):
             yield catalog.side_path(side_file)
@@ -53,6 +53,6 @@ def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[Path]:
             if manifest.manifest_path in seen:
                 continue
             seen.add(manifest.manifest_path)
-            yield Path(local_path(manifest.manifest_path))
+            yield plain_path(manifest.manifest_path)
             for item in manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True):
-                yield Path(local_path(item.data_file.file_path))
+                yield plain_path(item.data_file.file_path)

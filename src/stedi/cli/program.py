@@ -78,7 +78,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _globals(
     landing: Annotated[str | None, typer.Option(help="folder with one folder a feed [default: ./landing]")] = None,
-    warehouse: Annotated[Path | None, typer.Option(help="folder of the tables [default: ./lakehouse]")] = None,
+    warehouse: Annotated[
+        str | None, typer.Option(help="folder or s3:// prefix of the tables [default: ./lakehouse]")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="settings file [default: ./stedi.toml]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="show where an error came from")] = False,

@@ -121,7 +121,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
         marker.touch()
     except OSError as error:
         raise UsageError(f"folder {folder} can't be written ({error.strerror}); name another for the demo") from error
-    settings = settings_with(landing=str(folder / "landing"), warehouse=folder / "lakehouse")
+    settings = settings_with(landing=str(folder / "landing"), warehouse=str(folder / "lakehouse"))
     with ERROR_CONSOLE.status("simulating") as status:
         write(folder / "landing", customers=300, days=3, seed=1, progress=status.update)
         done = pipeline.run(settings, progress=status.update)

@@ -120,7 +120,7 @@ class Engine(ABC):
         """SQL source of the rows of some files (at least one) and, as `filename`, of the file that each lies in."""
 
     @abstractmethod
-    def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
+    def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         """Write the rows of a query as the table's Parquet files, sorted, one folder a day; returns the files.
 
         Landing rows need no sorting: they come in the order of their files. Field numbers are
@@ -129,7 +129,7 @@ class Engine(ABC):
         Args:
             table: whose rows these are.
             query: a SQL query for the table's columns, and those of `sort_by`.
-            folder: where the files go.
+            folder: the path of where the files go.
             sort_by: what to sort by instead of the table's `sort`.
         """
 
@@ -243,7 +243,7 @@ class Engine(ABC):
             touched = sorted(row["filename"] for row in found)
         return Difference(self.rows(added), went, tuple(touched))
 
-    def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: Path) -> list[WrittenFile]:
+    def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: str) -> list[WrittenFile]:
         """Write the added rows and what stays of the touched files; returns the new files."""
         added, removed = map(quoted, moved_rows(table))
         query = f"SELECT * FROM {added}"

@@ -21,7 +21,7 @@ def start_engine(settings: Settings, scratch: Path) -> Engine:
         from stedi.engines.spark import SparkEngine
     except ImportError as error:
         raise UsageError(f"the Spark engine is not installed ({error.name}): pip install 'stedi[spark]'") from None
-    return SparkEngine(warehouse=settings.warehouse, scratch=scratch)
+    return SparkEngine(settings.warehouse, scratch=scratch)
 
 
 def start_embedded(settings: Settings, scratch: Path) -> EmbeddedEngine:
@@ -30,4 +30,4 @@ def start_embedded(settings: Settings, scratch: Path) -> EmbeddedEngine:
     Raises:
         WarehouseError: it refuses a setting.
     """
-    return EmbeddedEngine(scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)
+    return EmbeddedEngine(settings.warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

@@ -1,9 +1,5 @@
-"""Landing files in S3: list what is there, and copy it here to be read. The only module that imports boto3.
+"""Landing files in S3: list what is there, and copy it here to be read."""
 
-Endpoint, region and credentials come from the usual AWS environment and profiles.
-"""
-
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,54 +14,23 @@ from stedi.landing.feed import Feed
 from stedi.landing.files import ENDINGS, LandingFile, is_landing_name, safe_name
 
 try:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        ConnectionError,
-        FlexibleChecksumError,
-        HTTPClientError,
-        IncompleteReadError,
-        NoCredentialsError,
-    )
+    from stedi.aws_client import AWS_ERRORS, BROKEN_OFF, PARALLEL, advice, connect, is_answer
 except ImportError as error:
     raise LandingError("landing files in S3 need boto3: pip install 'stedi[aws]'") from error
 
 _PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Enough to hide the wait for small objects; large ones fill the line with fewer.
-_PARALLEL = 8
 _CHUNK_BYTES = 1 << 20
 # boto3 doesn't retry a body that breaks off, so we do; a line that breaks three objects in a row is down.
 _DOWNLOADS = 3
-_BROKEN_OFF = (HTTPClientError, IncompleteReadError, FlexibleChecksumError)
-_CONFIG = {
-    # S3 answers in well under a second, 10 s allow for lost packets. Stores of one's own may first
-    # have to spin up a disk: a minute of silence.
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    "max_pool_connections": _PARALLEL,
-}
-# Four pauses of up to 1, 2, 4 and 8 s ride out a throttled prefix or a node that restarts.
-_ATTEMPTS = 5
 
 # Codes with which GetObject says that the version which was listed is no longer there.
 _CHANGED = ("PreconditionFailed", "NoSuchKey")
-_REFUSED = "the credentials are refused; renew them"
-_ELSEWHERE = "the bucket lies in another region; name it in AWS_DEFAULT_REGION"
 _ADVICE = {
     "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject on its objects",
     "InvalidObjectState": "the object is archived; restore it, or move it out of the landing prefix",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
-    "InvalidAccessKeyId": _REFUSED,
-    "SignatureDoesNotMatch": _REFUSED,
-    "ExpiredToken": _REFUSED,
-    "InvalidToken": _REFUSED,
-    "PermanentRedirect": _ELSEWHERE,
-    "AuthorizationHeaderMalformed": _ELSEWHERE,
 }
 
 
@@ -102,7 +67,7 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
         LandingError: S3 can't be read.
         OSError: a copy can't be written.
     """
-    with _client() as client, ThreadPoolExecutor(_PARALLEL) as pool:
+    with _client() as client, ThreadPoolExecutor(PARALLEL) as pool:
 
         def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
             number, file = numbered
@@ -123,8 +88,8 @@ def _download(client: Any, file: LandingFile, target: Path) -> bool:
     while True:
         try:
             body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{_etag(file)}"')["Body"]
-        except ClientError as error:
-            if _code(error) in _CHANGED:
+        except AWS_ERRORS as error:
+            if is_answer(error, *_CHANGED):
                 return False
             raise
         try:
@@ -132,7 +97,7 @@ def _download(client: Any, file: LandingFile, target: Path) -> bool:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
                     out.write(chunk)
             return True
-        except _BROKEN_OFF:
+        except BROKEN_OFF:
             downloads_left -= 1
             if not downloads_left:
                 raise
@@ -164,42 +129,14 @@ def _etag(file: LandingFile) -> str:
 
 @contextmanager
 def _client() -> Iterator[Any]:
-    """A client of the environment as it is now; threads may share it."""
-    try:
-        retries: dict[str, Any] = {"mode": "standard"}
-        if "AWS_MAX_ATTEMPTS" not in os.environ:
-            retries["total_max_attempts"] = _ATTEMPTS
-        client = boto3.Session().client("s3", config=Config(retries=retries, **_CONFIG))
-    except (BotoCoreError, ValueError) as error:
-        # Its text may hold an endpoint with a password in it.
-        raise LandingError(
-            f"S3 can't be set up ({type(error).__name__}); correct the AWS credentials, profile or AWS_ENDPOINT_URL"
-        ) from error
-    with closing(client):
+    with closing(connect("s3", LandingError)) as client:
         yield client
 
 
 @contextmanager
 def _plain_errors(place: str) -> Iterator[None]:
-    """Say what boto3 raises in one line, without its text, which may span lines or hold secrets."""
+    """Say what boto3 raises in one line."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
-        raise LandingError(f"{place} can't be read: {_advice(error)}") from error
-
-
-def _advice(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        code = _code(error)
-        return _ADVICE.get(code, f"S3 answers {safe_name(code)}; run again, and if it stays so, check AWS_ENDPOINT_URL")
-    if isinstance(error, NoCredentialsError):
-        return "there are no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if isinstance(error, (ConnectionError, *_BROKEN_OFF)):
-        return "the connection fails; check the network and AWS_ENDPOINT_URL, then run again"
-    return f"{type(error).__name__}; correct the AWS credentials and profile"
-
-
-def _code(error: ClientError) -> str:
-    """S3's name of the error, or the HTTP status where something else than S3 answered."""
-    response = error.response
-    return str(response.get("Error", {}).get("Code") or response["ResponseMetadata"]["HTTPStatusCode"])
+    except AWS_ERRORS as error:
+        raise LandingError(f"{place} can't be read: {advice(error, _ADVICE)}") from error

@@ -1,7 +1,6 @@
 """Take new and changed landing files into a landing table: rows, rejects and their record in one commit."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from stedi.catalog import Commit
 from stedi.engines import Engine
@@ -20,12 +19,12 @@ _MANY_REJECT_FILES = 20
 def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
     """Which landing files a landing table holds."""
     mark = store.latest_mark(table.name)
-    return ledger.decode(store.side_path(mark.reflects["ledger"]).read_bytes()) if mark else {}
+    return ledger.decode(store.read_side_file(mark.reflects["ledger"])) if mark else {}
 
 
 def reject_files(store: Store, table: Table) -> DataFiles:
     """The Parquet files that hold a feed's quarantined records."""
-    return DataFiles(tuple(str(store.side_path(name)) for name in _rejects_named(store, table)))
+    return DataFiles(tuple(store.side_path(name) for name in _rejects_named(store, table)))
 
 
 def _rejects_named(store: Store, table: Table) -> list[str]:
@@ -102,8 +101,8 @@ def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, repla
         touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
-    stay = [name for name in _rejects_named(store, table) if str(store.side_path(name)) not in touched]
-    return [*stay, *(store.keep_side_file(Path(file.path)) for file in written)]
+    stay = [name for name in _rejects_named(store, table) if store.side_path(name) not in touched]
+    return [*stay, *(store.keep_side_file(file.path) for file in written)]
 
 
 def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
@@ -119,8 +118,7 @@ def _fill(
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:
         report.status = "failed"
-        for file in written:
-            Path(file.path).unlink()
+        store.discard(written)
         return report
     report.added, report.removed = engine.rows(draft), report.rows
     report.rows = report.added

@@ -1,7 +1,6 @@
 """One run: every table in order, then the record of what it left."""
 
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,13 +12,12 @@ from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
 from stedi.engines.start import start_engine
-from stedi.errors import CatalogMovedError
+from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
 from stedi.history import new_run_id
 from stedi.identity import padded_keys
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, LedgerEntry, list_files
-from stedi.lock import fresh_scratch, sole_writer
 from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
@@ -34,6 +32,7 @@ Progress = Callable[[str], None]
 _FEED_OF = {feed.table.name: feed for feed in FEEDS}
 # Another writer (Athena, say) commits in seconds; one that beats us so often in a row is at work all the time.
 _TRIES = 5
+_KEY_FILE = "pseudonym.key"
 
 
 def run(
@@ -80,18 +79,21 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None,
     """The catalog, where the run's steps find and put tables, and a folder for what is not kept."""
     if not dry_run:
         with (
-            sole_writer(settings.warehouse),
+            settings.warehouse.sole_writer(),
             warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
             Catalog(settings.warehouse, create=True) as catalog,
+            settings.warehouse.scratch() as scratch,
         ):
-            yield catalog, catalog, fresh_scratch(catalog.warehouse)
+            yield catalog, catalog, scratch
         return
     with TemporaryDirectory(prefix="stedi-plan-") as folder:
-        if (settings.warehouse / "catalog.db").exists():
-            with Catalog(settings.warehouse) as catalog:
-                yield catalog, Draft(catalog, Path(folder)), Path(folder)
-        else:
+        try:
+            catalog = Catalog(settings.warehouse)
+        except NoWarehouseError:
             yield None, Draft(None, Path(folder)), Path(folder)
+        else:
+            with catalog:
+                yield catalog, Draft(catalog, Path(folder)), Path(folder)
 
 
 class _Steps:
@@ -167,19 +169,22 @@ def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
     """The key of the pseudonyms: the configured one, else one made once and kept in the warehouse.
 
     A plan for a warehouse without a key gets one that is not kept.
+
+    Raises:
+        WarehouseError: none is configured, and the warehouse lies where no secret may be kept.
     """
     if settings.pseudonym_key is not None:
         # Any length of secret becomes one block's worth of key.
         return hashlib.sha256(settings.pseudonym_key.get_secret_value().encode()).digest()
-    path = settings.warehouse / "pseudonym.key"
-    if not path.exists():
+    if not settings.warehouse.keeps_secrets:
+        raise WarehouseError(
+            f"there is no pseudonym key, and beside the data in {settings.warehouse} it would not be secret; "
+            "set STEDI_PSEUDONYM_KEY, to the same secret for every run"
+        )
+    try:
+        return settings.warehouse.read(_KEY_FILE)
+    except FileNotFoundError:
         key = secrets.token_bytes(32)
-        if not may_make:
-            return key
-        draft = path.with_suffix(".draft")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-    return path.read_bytes()
+        if may_make:
+            settings.warehouse.create(_KEY_FILE, key, private=True)
+        return key

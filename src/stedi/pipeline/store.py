@@ -1,13 +1,13 @@
 """Where a run finds and puts tables: the catalog itself, or a draft on top of it that is thrown away."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from stedi.catalog import Catalog, Commit, Snapshot
-from stedi.table import DataFiles, Table
+from stedi.table import DataFiles, Table, WrittenFile
 
 
 class Store(Protocol):
@@ -17,11 +17,13 @@ class Store(Protocol):
     def latest_mark(self, name: str) -> Snapshot | None: ...
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None: ...
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles: ...
-    def data_folder(self, table: Table) -> Path: ...
-    def side_path(self, name: str) -> Path: ...
+    def data_folder(self, table: Table) -> str: ...
+    def side_path(self, name: str) -> str: ...
+    def read_side_file(self, name: str) -> bytes: ...
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str: ...
-    def side_folder(self, table: Table) -> Path: ...
-    def keep_side_file(self, path: Path) -> str: ...
+    def side_folder(self, table: Table) -> str: ...
+    def keep_side_file(self, path: str) -> str: ...
+    def discard(self, written: Iterable[WrittenFile]) -> None: ...
     def commit(self, table: Table, commit: Commit) -> Snapshot: ...
 
 
@@ -60,30 +62,38 @@ class Draft:
             return DataFiles()
         return self._catalog.files(name, snapshot_id)
 
-    def data_folder(self, table: Table) -> Path:
+    def data_folder(self, table: Table) -> str:
         return self._made(table, "data")
 
-    def side_folder(self, table: Table) -> Path:
+    def side_folder(self, table: Table) -> str:
         return self._made(table, "metadata")
 
-    def _made(self, table: Table, kind: str) -> Path:
+    def _made(self, table: Table, kind: str) -> str:
         folder = self._folder / table.name / kind
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return str(folder)
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
-        path = self.side_folder(table) / f"{kind}-{uuid.uuid4()}{suffix}"
+        path = Path(self.side_folder(table), f"{kind}-{uuid.uuid4()}{suffix}")
         path.write_bytes(content)
-        return self.keep_side_file(path)
-
-    def keep_side_file(self, path: Path) -> str:
         return str(path)
 
-    def side_path(self, name: str) -> Path:
-        drafted = Path(name)
-        if drafted.is_absolute() or self._catalog is None:
-            return drafted
+    def keep_side_file(self, path: str) -> str:
+        return path
+
+    def side_path(self, name: str) -> str:
+        if self._catalog is None or Path(name).is_absolute():
+            return name
         return self._catalog.side_path(name)
+
+    def read_side_file(self, name: str) -> bytes:
+        if self._catalog is None or Path(name).is_absolute():
+            return Path(name).read_bytes()
+        return self._catalog.read_side_file(name)
+
+    def discard(self, written: Iterable[WrittenFile]) -> None:
+        for file in written:
+            Path(file.path).unlink()
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)

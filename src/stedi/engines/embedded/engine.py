@@ -1,7 +1,6 @@
 """Refresh tables in DuckDB: its SQL as it is, files by their paths, Parquet by COPY."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from stedi.engines.embedded.landing import LandingReader
 from stedi.engines.embedded.session import Session
@@ -62,7 +61,7 @@ class EmbeddedEngine(Session, Engine):
     def rows_with_file(self, table: Table, files: DataFiles) -> str:
         return rows_with_file(files)
 
-    def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
+    def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         order = [] if table.zone == "landing" else [f"q.{quoted(name)}" for name in sort_by or table.sort]
         ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
         options = f"{_PARQUET}, COMPRESSION {_COMPRESSION[table.zone]}, FIELD_IDS {{{ids}}}"
@@ -76,6 +75,6 @@ class EmbeddedEngine(Session, Engine):
             target = folder
         else:
             options += f", FILE_SIZE_BYTES '{_TARGET_FILE}'"
-            target = folder / str(own_uuid())
+            target = f"{folder}/{own_uuid()}"
         query = f"SELECT {shown} FROM ({query}) AS q" + (f" ORDER BY {', '.join(order)}" if order else "")
-        return written_files(table, self.sql(f"COPY ({query}) TO {literal(str(target))} ({options})"))
+        return written_files(table, self.sql(f"COPY ({query}) TO {literal(target)} ({options})"))

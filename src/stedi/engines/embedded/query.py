@@ -8,11 +8,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.session import interruptible
+from stedi.engines.embedded.session import interruptible, reach
 from stedi.engines.embedded.sql import plain, rows
 from stedi.engines.sql import literal, literals, quoted
 from stedi.errors import QueryError
 from stedi.table import DataFiles, Table
+from stedi.warehouse import Warehouse
 
 _BATCH_ROWS = 50_000
 _LOST_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
@@ -90,8 +91,9 @@ def _as_arrow_has_it(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelati
 class QuerySession:
     """A DuckDB session in which SQL can read the tables and nothing else, and write nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, warehouse: Warehouse) -> None:
         self._connection = duckdb.connect(":memory:")
+        reach(self._connection, warehouse)
         # Left to itself the engine would spill to the folder that the user is in.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
         self._files: set[str] = set()

@@ -13,13 +13,23 @@ from stedi.engines.embedded.sql import bound
 from stedi.engines.sql import SQL_TYPES, literal, quoted
 from stedi.errors import WarehouseError
 from stedi.table import ColumnType
+from stedi.warehouse import Warehouse, WarehouseFolder
 
 
 class Session:
     """A DuckDB session over the files of a warehouse."""
 
-    def __init__(self, *, scratch: Path, memory_limit: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse | None = None,
+        *,
+        scratch: Path,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+    ) -> None:
         """Start a session that spills to a folder of its own below `scratch`.
+
+        It can open local files, and those of the warehouse where that lies elsewhere.
 
         Raises:
             WarehouseError: the engine refuses a setting.
@@ -27,6 +37,8 @@ class Session:
         self._spill = tempfile.TemporaryDirectory(prefix="stedi-", dir=scratch)
         self.scratch = Path(self._spill.name)
         self.connection = duckdb.connect(":memory:")
+        if warehouse is not None:
+            reach(self.connection, warehouse)
         self.sql(f"SET temp_directory = {literal(self._spill.name)}")
         self.sql("SET TimeZone = 'UTC'")
         # A day's rows are handed on in small lots: 2.8 million readings of 11 days are written in
@@ -92,6 +104,18 @@ class Session:
     def drop(self, relation: str) -> None:
         """Free a temporary table, where there is one."""
         self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
+
+
+def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Let a connection open the files of a warehouse that does not lie in a folder.
+
+    Raises:
+        WarehouseError: the environment for S3 can't be understood.
+    """
+    if not isinstance(warehouse, WarehouseFolder):
+        from stedi.engines.embedded.objects import Objects
+
+        connection.register_filesystem(Objects())
 
 
 @contextmanager

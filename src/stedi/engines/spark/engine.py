@@ -1,13 +1,11 @@
 """Refresh tables on Spark: translated SQL, Iceberg's own reading and writing."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
@@ -16,16 +14,16 @@ from stedi.catalog.storage import DATA, table_folder
 from stedi.engines.engine import Engine, Ingested, of_sources, values
 from stedi.engines.spark.dialect import translated
 from stedi.engines.spark.landing import staged
+from stedi.engines.spark.plain_files import read_plain, write_plain
 from stedi.engines.spark.session import spark_errors, start
 from stedi.engines.spark.staging import stage, table_name
-from stedi.engines.spark.types import SPARK_TYPES, spark_schema, spark_value
+from stedi.engines.spark.types import SPARK_TYPES, spark_value
 from stedi.engines.sql import columns, no_rows, quoted
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
 from stedi.own_files import own_uuid
-from stedi.table import MILLISECONDS_A_DAY, ColumnType, DataFiles, Table, WrittenFile
-
-_PATTERN = re.compile(r"[*?{}\[\]\\]")
+from stedi.table import ColumnType, DataFiles, Table, WrittenFile
+from stedi.warehouse import Warehouse
 
 
 class SparkEngine(Engine):
@@ -35,8 +33,8 @@ class SparkEngine(Engine):
     the driver, figures and the names of files do.
     """
 
-    def __init__(self, *, warehouse: Path, scratch: Path) -> None:
-        self.scratch, self._warehouse = scratch, warehouse.resolve()
+    def __init__(self, warehouse: Warehouse, *, scratch: Path) -> None:
+        self.scratch, self._warehouse = scratch, warehouse
         self._is_guest = SparkSession.getActiveSession() is not None
         self._session = start(self._warehouse)
         self._parameters: dict[str, str | bytes] = {}
@@ -135,31 +133,14 @@ class SparkEngine(Engine):
     def _read(self, table: Table, files: DataFiles) -> DataFrame:
         """The rows of some files, and which they lie in: by the snapshot that names them, else as plain files."""
         if files.snapshot_id is None:
-            plain = self._session.read.schema(spark_schema(table.columns)).parquet(*map(_plain, files.paths))
-            location = F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))")
-            return plain.withColumn("filename", F.regexp_replace(location, "^file:/+", "/"))
-        at = self._session.read.option("versionAsOf", files.snapshot_id).table(table_name(table))
+            return read_plain(self._session, self._warehouse, table, files.paths)
+        at = self._session.read.option("versionAsOf", files.snapshot_id).table(table_name(self._warehouse, table))
         frame = at.withColumn("filename", F.regexp_replace("_file", "^file:/+", "/"))
         return frame.where(F.col("filename").isin(*files.paths)) if files.is_part else frame
 
-    def write(self, table: Table, query: str, folder: Path, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
+    def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         rows = self._frame(f"SELECT {values(table)} FROM ({query}) AS q")
         with spark_errors():
-            if folder == table_folder(self._warehouse, table.name) / DATA:
-                return stage(self._session, table, rows)
-            return self._write_plain(table, rows, folder / str(own_uuid()))
-
-    def _write_plain(self, table: Table, rows: DataFrame, folder: Path) -> list[WrittenFile]:
-        """Write files that no catalog will list."""
-        writer = rows.write
-        if table.day:
-            day = F.col(table.day)
-            writer = rows.withColumn("day_ms", day - F.pmod(day, F.lit(MILLISECONDS_A_DAY))).write.partitionBy("day_ms")
-        writer.parquet(f"file://{folder}")
-        files = ((path, pq.read_metadata(path).num_rows) for path in sorted(folder.rglob("*.parquet")))
-        return [WrittenFile(str(path), rows, path.stat().st_size, {}) for path, rows in files if rows]
-
-
-def _plain(path: str) -> str:
-    """A file's path in which the characters of patterns stand for themselves."""
-    return "file://" + _PATTERN.sub(r"\\\g<0>", path)
+            if folder == self._warehouse.path(f"{table_folder(table.name)}/{DATA}"):
+                return stage(self._session, self._warehouse, table, rows)
+            return write_plain(self._warehouse, table, rows, f"{folder}/{own_uuid()}")

@@ -4,30 +4,31 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
+from py4j.java_gateway import JavaPackage
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.sql import SparkSession
 
+from stedi.catalog.storage import location
 from stedi.errors import WarehouseError
+from stedi.warehouse import Warehouse, WarehouseFolder
 
 # Glue 6.0 has Spark 4.1 and Iceberg 1.11. Files are staged with classes that Iceberg calls its own.
-JARS = ("org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0", "org.xerial:sqlite-jdbc:3.54.1.0")
+JARS = ("org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0",)
+_JARS_FOR_FOLDERS = ("org.xerial:sqlite-jdbc:3.54.1.0",)
+_JARS_FOR_S3 = ("org.apache.iceberg:iceberg-aws-bundle:1.11.0",)
 CATALOG = "stedi"
 
 
-def start(warehouse: Path) -> SparkSession:
+def start(warehouse: Warehouse) -> SparkSession:
     """A session in the running Spark, or in a new one as Spark's own configuration says, but for what is set here.
 
     Raises:
-        WarehouseError: there is no Java, or the jars can't be had.
+        WarehouseError: there is no Java, the jars can't be had, or the running Spark lacks them.
     """
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    # Executors read landing files with this package, so they need the Python that has it.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {
-        "spark.jars.packages": ",".join(JARS),
         "spark.sql.session.timeZone": "UTC",
         # Our times are counted in milliseconds; nothing here is written for Hive.
         "spark.sql.catalogImplementation": "in-memory",
@@ -36,20 +37,50 @@ def start(warehouse: Path) -> SparkSession:
         # Data must not reach the log, where Spark puts the conditions of failed queries.
         "spark.log.level": "OFF",
     }
+    jars = _jars(warehouse)
+    if not _is_submitted():
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        # Executors read landing files with this package, so they need the Python that has it.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        settings["spark.jars.packages"] = ",".join(jars)
     builder = SparkSession.builder.appName("stedi")
     for name, value in settings.items():
         builder = builder.config(name, value)
     try:
         # A session of its own: another run of this process may be at another warehouse.
         session = builder.getOrCreate().newSession()
-        _add_catalog(session, warehouse)
-        _fit(session)
     except PySparkRuntimeError as error:
         raise WarehouseError(
-            f"Spark does not start; it needs Java 17 or 21 and the jars {', '.join(JARS)}, "
+            f"Spark does not start; it needs Java 17 or 21 and the jars {', '.join(jars)}, "
             "which it fetches from Maven Central once (what it says of it stands above)"
         ) from error
+    _require(session, warehouse)
+    for name, value in _catalog_settings(warehouse).items():
+        session.conf.set(f"spark.sql.catalog.{CATALOG}{name}", value)
+    _fit(session)
     return session
+
+
+def _is_submitted() -> bool:
+    """Whether Spark's launcher started Java, as on AWS Glue and by spark-submit: jars are then its business."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _jars(warehouse: Warehouse) -> tuple[str, ...]:
+    return JARS + (_JARS_FOR_FOLDERS if isinstance(warehouse, WarehouseFolder) else _JARS_FOR_S3)
+
+
+def _require(session: SparkSession, warehouse: Warehouse) -> None:
+    """Find out in time that the running Spark lacks Iceberg, or its way to the warehouse."""
+    jvm: Any = session._jvm
+    needed = [jvm.org.apache.iceberg.spark.SparkCatalog]
+    needed.append(jvm.org.sqlite.JDBC if isinstance(warehouse, WarehouseFolder) else jvm.org.apache.iceberg.aws.s3.S3FileIO)
+    # What Java does not find, it takes for the name of a package.
+    if any(isinstance(found, JavaPackage) for found in needed):
+        raise WarehouseError(
+            f"the running Spark lacks some of the jars {', '.join(_jars(warehouse))}; start it with them in "
+            "spark.jars.packages, on AWS Glue with --datalake-formats iceberg"
+        )
 
 
 @contextmanager
@@ -77,16 +108,32 @@ def _fit(session: SparkSession) -> None:
         session.conf.set("spark.sql.shuffle.partitions", context.defaultParallelism)
 
 
-def _add_catalog(session: SparkSession, warehouse: Path) -> None:
-    """Have Spark read the catalog beside the data, the one that commits go to."""
-    prefix = f"spark.sql.catalog.{CATALOG}"
-    for name, value in {
-        prefix: "org.apache.iceberg.spark.SparkCatalog",
-        f"{prefix}.type": "jdbc",
-        f"{prefix}.uri": f"jdbc:sqlite:{warehouse}/catalog.db?busy_timeout=10000",
-        f"{prefix}.jdbc.schema-version": "V1",
-        f"{prefix}.warehouse": f"file://{warehouse}",
+def _catalog_settings(warehouse: Warehouse) -> dict[str, str]:
+    """What has Spark read the catalog that commits go to, by the end of the setting's name."""
+    settings = {
+        "": "org.apache.iceberg.spark.SparkCatalog",
+        ".warehouse": location(warehouse.path("")),
         # A remembered table would miss the commits of a run, which are made beside Spark.
-        f"{prefix}.cache-enabled": "false",
-    }.items():
-        session.conf.set(name, value)
+        ".cache-enabled": "false",
+    }
+    if isinstance(warehouse, WarehouseFolder):
+        return settings | {
+            ".type": "jdbc",
+            ".uri": f"jdbc:sqlite:{warehouse.path('catalog.db')}?busy_timeout=10000",
+            ".jdbc.schema-version": "V1",
+        }
+    from stedi.aws_client import Access
+
+    # Credentials are not told: Java finds them where Python does, and settings can be read by others.
+    glue, s3 = Access("glue", WarehouseError), Access("s3", WarehouseError)
+    settings |= {
+        ".type": "glue",
+        ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        ".client.region": glue.region,
+    }
+    if glue.endpoint:
+        settings[".glue.endpoint"] = glue.endpoint
+    if s3.endpoint:
+        # Stores that are not AWS rarely give each bucket a host name.
+        settings |= {".s3.endpoint": s3.endpoint, ".s3.path-style-access": "true"}
+    return settings

@@ -6,17 +6,18 @@ from typing import Any
 from py4j.java_gateway import JavaMember
 from pyspark.sql import DataFrame, SparkSession
 
-from stedi.catalog.storage import NAMESPACE, local_path
+from stedi.catalog.storage import plain_path
 from stedi.engines.spark.session import CATALOG
 from stedi.table import ColumnStatistics, Table, Value, WrittenFile
+from stedi.warehouse import Warehouse
 
 
-def table_name(table: Table) -> str:
+def table_name(warehouse: Warehouse, table: Table) -> str:
     """The table's name in Spark."""
-    return f"{CATALOG}.{NAMESPACE}.{table.name}"
+    return f"{CATALOG}.{warehouse.database}.{table.name}"
 
 
-def stage(session: SparkSession, table: Table, rows: DataFrame) -> list[WrittenFile]:
+def stage(session: SparkSession, warehouse: Warehouse, table: Table, rows: DataFrame) -> list[WrittenFile]:
     """Write rows as data files of a table that exists, and commit nothing; only the files' figures come to the driver.
 
     This is how Iceberg rewrites data files: a group's name stands for the table, and a
@@ -24,7 +25,7 @@ def stage(session: SparkSession, table: Table, rows: DataFrame) -> list[WrittenF
     """
     jvm: Any = session._jvm
     iceberg = jvm.org.apache.iceberg
-    written_to = iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, table_name(table))
+    written_to = iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, table_name(warehouse, table))
     group, coordinator = str(uuid.uuid4()), iceberg.spark.FileRewriteCoordinator.get()
     # By address: there is another `get`, with an argument, that Python's side takes it for.
     gateway: Any = session.sparkContext._gateway
@@ -75,4 +76,4 @@ def _written(jvm: Any, table: Table, schema: Any, file: Any) -> WrittenFile:
     }
     any_class = jvm.java.lang.Class.forName("java.lang.Object")
     day_ms = int(file.partition().get(0, any_class)) if table.day else None
-    return WrittenFile(local_path(file.location()), int(file.recordCount()), int(file.fileSizeInBytes()), columns, day_ms)
+    return WrittenFile(plain_path(file.location()), int(file.recordCount()), int(file.fileSizeInBytes()), columns, day_ms)

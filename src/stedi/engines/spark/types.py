@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 from pyspark.sql.types import (
     BooleanType,
     DataType,
@@ -24,6 +25,14 @@ SPARK_TYPES: dict[ColumnType, DataType] = {
     "double": DoubleType(),
     "boolean": BooleanType(),
     "timestamptz": TimestampType(),
+}
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", "UTC"),
 }
 _EPOCH = datetime.fromtimestamp(0, UTC)
 

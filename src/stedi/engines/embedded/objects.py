@@ -1,0 +1,48 @@
+"""Objects in S3 as the embedded engine opens them.
+
+Its own way there is an extension that it fetches when it is first used, which a machine without a way out
+can't. It takes any fsspec file system instead, and Arrow has one.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec.implementations.arrow import ArrowFile, ArrowFSWrapper
+from pyarrow.fs import S3FileSystem
+
+from stedi.aws_client import Access
+from stedi.errors import WarehouseError
+
+
+class Objects(ArrowFSWrapper):  # type: ignore[misc]
+    """All objects that the AWS environment gives access to, by `s3://bucket/key`."""
+
+    protocol = "s3"
+    cachable = False
+
+    def __init__(self) -> None:
+        """Look at the environment as it is now.
+
+        Raises:
+            WarehouseError: it can't be understood.
+        """
+        self._access = Access("s3", WarehouseError)
+        self._keys = self._access.keys()
+        super().__init__(self._connected())
+
+    def _connected(self) -> S3FileSystem:
+        key, secret, token = self._keys
+        own: dict[str, str] = {}
+        if self._access.endpoint:
+            parts = urlsplit(self._access.endpoint)
+            own = {"scheme": parts.scheme, "endpoint_override": parts.netloc.rpartition("@")[2]}
+        return S3FileSystem(key, secret_key=secret, session_token=token, region=self._access.region, **own)
+
+    def _open(self, path: str, mode: str = "rb", *more: Any, **options: Any) -> ArrowFile:
+        if (keys := self._access.keys()) != self._keys:
+            self._keys = keys
+            self.fs = self._connected()
+        return super()._open(path, mode, *more, **options)
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """There are no folders in S3; Arrow would put an empty object for each."""

@@ -1,0 +1,139 @@
+"""A warehouse in a local folder, with the operating system's lock.
+
+The system drops the lock when the process ends, however it ends, so nothing can be left locked.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+
+from stedi.errors import WarehouseBusyError, WarehouseError
+from stedi.warehouse.warehouse import StoredFile, Warehouse
+
+# Iceberg's readers take a location for a URL, in which these end a path or are something else.
+_NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
+
+
+class WarehouseFolder(Warehouse):
+    """A folder on a local disk."""
+
+    database = "stedi"
+    hold_ends_with_process = True
+    keeps_secrets = True
+
+    def __init__(self, given: Path) -> None:
+        """Take the folder, which need not be there yet.
+
+        Raises:
+            ValueError: Iceberg tables can't name what lies there.
+        """
+        self.given = given
+        try:
+            str(given).encode()
+        except UnicodeEncodeError:
+            raise ValueError("its path is no UTF-8, which Iceberg tables can't name; choose another") from None
+        if found := _NOT_IN_A_LOCATION.search(str(self.root)):
+            raise ValueError(f"its full path holds {found[0]!r}, which readers of Iceberg tables can't find; choose another")
+
+    def __str__(self) -> str:
+        return str(self.given)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WarehouseFolder) and self.root == other.root
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder by its full path, as the tables name it."""
+        return self.given.resolve()
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else str(self.root)
+
+    def folder(self, name: str) -> str:
+        (self.root / name).mkdir(parents=True, exist_ok=True)
+        return self.path(name)
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def create(self, name: str, content: bytes, *, private: bool = False) -> None:
+        if (self.root / name).exists():
+            raise FileExistsError(f"{name} is there already")
+        self._put(name, content, 0o600 if private else 0o666)
+
+    def replace(self, name: str, content: bytes) -> None:
+        self._put(name, content, 0o666)
+
+    def _put(self, name: str, content: bytes, mode: int) -> None:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+        # The new name is as lasting as the file only once the folder is on disk as well.
+        _sync(path.parent)
+
+    def keep(self, path: str) -> None:
+        _sync(Path(path))
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def list(self, folder: str) -> list[StoredFile]:
+        found = []
+        for path in sorted((self.root / folder).rglob("*")):
+            # Upkeep may remove one meanwhile.
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                if path.is_file():
+                    found.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
+        return found
+
+    def remove_empty_folders(self, folder: str) -> None:
+        for path in sorted((self.root / folder).rglob("*"), reverse=True):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+    @contextmanager
+    def sole_writer(self) -> Iterator[None]:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise WarehouseError(f"warehouse {self} can't be written: {error.strerror or error}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again") from None
+            yield
+
+    def confirm_hold(self) -> None:
+        """Nobody can have taken it: the lock is the process's."""
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        # What lies there is a dead process's.
+        folder = self.root / ".scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -66,16 +66,18 @@ class Catalog:
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self._catalog = _connect(warehouse, create)
             here = {"layout_version": str(LAYOUT_VERSION), "location": location(warehouse.path(""))}
-            if create:
-                self._catalog.create_namespace_if_not_exists(warehouse.database, here)
             try:
                 properties = self._catalog.load_namespace_properties(warehouse.database)
-                if create and "layout_version" not in properties:
-                    # Whoever deploys to AWS makes the database before there is anything in it.
-                    self._catalog.update_namespace_properties(warehouse.database, updates=here)
-                    properties |= here
             except NoSuchNamespaceError:
-                raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
+                if not create:
+                    raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
+                # Only now, because a job on AWS may not make databases: its deployment has made this one.
+                self._catalog.create_namespace_if_not_exists(warehouse.database, here)
+                properties = self._catalog.load_namespace_properties(warehouse.database)
+            if create and "layout_version" not in properties:
+                # Made by somebody before there was anything in it.
+                self._catalog.update_namespace_properties(warehouse.database, updates=here)
+                properties |= here
         if "layout_version" not in properties:
             raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`")
         found = int(properties["layout_version"])

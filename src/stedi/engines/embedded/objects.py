@@ -36,7 +36,7 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
         if self._access.endpoint:
             parts = urlsplit(self._access.endpoint)
             own = {"scheme": parts.scheme, "endpoint_override": parts.netloc.rpartition("@")[2]}
-        return S3FileSystem(key, secret_key=secret, session_token=token, region=self._access.region, **own)
+        return S3FileSystem(access_key=key, secret_key=secret, session_token=token, region=self._access.region, **own)
 
     def _open(self, path: str, mode: str = "rb", *more: Any, **options: Any) -> ArrowFile:
         if (keys := self._access.keys()) != self._keys:
@@ -44,5 +44,15 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
             self.fs = self._connected()
         return super()._open(path, mode, *more, **options)
 
+    # There are no folders in S3. Arrow would put an empty object for each, which readers and upkeep would find.
+
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """There are no folders in S3; Arrow would put an empty object for each."""
+        """Nothing has to be made for objects to go there."""
+
+    def ls(self, path: str, detail: bool = False, **options: Any) -> list[Any]:
+        """What lies below a prefix, which may be nothing."""
+        try:
+            found: list[Any] = super().ls(path, detail, **options)
+        except FileNotFoundError:
+            return []
+        return found

@@ -24,8 +24,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("maintain",),
     ("pipeline",),
     ("query", "verify", "simulate"),
-    ("rule_results", "query_output", "aws"),
+    ("rule_results", "query_output"),
     ("report",),
+    ("aws",),
     ("cli",),
 )
 LIBRARIES = {

@@ -8,7 +8,7 @@ import typer
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, settings_with, show_grids
 from stedi.config import EngineName, Policy
-from stedi.errors import RuleError, UsageError, WarehouseError
+from stedi.errors import UsageError, WarehouseError
 
 
 @app.command()
@@ -36,12 +36,7 @@ def run(
             progress=status.update,
         )
     show_grids(report.run_grids(done), report.run_json(done))
-    if done.failed:
-        first = done.failed[0]
-        raise RuleError(
-            f"{len(done.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for {first.failed:,} rows; "
-            "the tables concerned keep their last good state; see `stedi quality`"
-        )
+    done.refuse_failures()
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from stedi.errors import RuleError
 from stedi.quality import RuleResult
 
 
@@ -56,3 +57,16 @@ class RunReport:
     def failed(self) -> list[RuleResult]:
         """The error-level rules that kept a table from being published."""
         return [result for result in self.rules if result.level == "error" and not result.passed]
+
+    def refuse_failures(self) -> None:
+        """Let a run that could not publish every table end as one that failed.
+
+        Raises:
+            RuleError: an error-level rule failed.
+        """
+        if self.failed:
+            first = self.failed[0]
+            raise RuleError(
+                f"{len(self.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for "
+                f"{first.failed:,} rows; the tables concerned keep their last good state; see `stedi quality`"
+            )

@@ -43,13 +43,15 @@ def run(
     reingest: bool = False,
     full_refresh: bool = False,
     dry_run: bool = False,
+    publish: bool = True,
     progress: Progress = lambda _: None,
 ) -> RunReport:
     """Bring every table (or the selected ones and their inputs) up to date with the landing files.
 
     Files of the feeds in `replay` that have quarantined records are read again, changed or not;
     `reingest` reads all files again. `full_refresh` writes every derived table anew from the
-    landing tables. A dry run does all of it on a draft and throws that away.
+    landing tables. A dry run does all of it on a draft and throws that away. A run that does not
+    `publish` leaves its tables to a later one, which readers then see together with its own.
 
     Raises:
         StediError: see `stedi.errors`; the tables are then as they were, or whole.
@@ -66,7 +68,7 @@ def run(
         report = RunReport(new_run_id(), settings.consent.policy, dry_run)
         with start_engine(settings, scratch) as engine:
             steps.work(engine, catalog, report, progress)
-            if catalog is not None and not dry_run:
+            if catalog is not None and publish and not dry_run:
                 number = record(catalog, engine, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
                     keep_up(catalog, engine, settings.keep_runs, progress)

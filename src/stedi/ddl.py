@@ -60,7 +60,7 @@ def iceberg_ddl(table: Table, warehouse: str, database: str) -> str:
         f"-- {table.meaning}\n"
         f"CREATE TABLE IF NOT EXISTS `{database}`.`{table.name}` (\n{columns}\n)\n"
         f"{partition}"
-        f"LOCATION {_text(f'{warehouse}/{database}/{table.name}/')}\n"
+        f"LOCATION {_text(f'{warehouse}/stedi/{table.name}/')}\n"
         "TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');\n"
     )
 

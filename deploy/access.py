@@ -1,0 +1,226 @@
+"""Who may read which columns: Lake Formation, and the role of the data scientists."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Aws, CfnParameter, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lakeformation as lakeformation
+from constructs import Construct
+
+from deploy.permissions import after_permissions, allow
+from deploy.storage import WAREHOUSE, Storage
+from stedi.aws.deployment import Deployment
+from stedi.tables import ALL
+
+OPEN_ZONE = "curated"
+
+
+class Access(Construct):
+    """Tables are closed to everybody whom a grant does not name, whatever IAM allows."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        deployment: Deployment,
+        storage: Storage,
+        administrator: CfnParameter,
+    ) -> None:
+        super().__init__(scope, name)
+        self.deployment, self.storage = deployment, storage
+        self.settings = lakeformation.CfnDataLakeSettings(
+            self,
+            "Settings",
+            # Beside the administrators that the account already has, not instead of them.
+            mutation_type="APPEND",
+            admins=[
+                lakeformation.CfnDataLakeSettings.DataLakePrincipalProperty(
+                    data_lake_principal_identifier=administrator.value_as_string
+                )
+            ],
+        )
+        self.location = self._location()
+        self.scientists = self._scientists()
+        every = ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"]
+        self._grant("Administrator", administrator.value_as_string, every)
+        self._grant_database("ScientistsDatabase", self.scientists.role_arn, ["DESCRIBE"])
+
+    @property
+    def openings(self) -> Sequence[Mapping[str, Any]]:
+        """For each open table, the columns that data scientists may read and those that they must not."""
+        return [
+            {
+                "principal": self.scientists.role_arn,
+                "database": self.deployment.database,
+                "table": table.name,
+                "open": [column.name for column in table.columns if not column.personal],
+                "closed": [column.name for column in table.columns if column.personal],
+            }
+            for table in ALL
+            if table.zone == OPEN_ZONE
+        ]
+
+    def let_write(self, name: str, role: iam.Role) -> None:
+        """Let a job make and change tables; which of them, its own permissions say."""
+        self._grant_database(f"{name}Database", role.role_arn, ["CREATE_TABLE", "DESCRIBE"])
+        self._grant(f"{name}Tables", role.role_arn, ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"])
+        self._permit(
+            f"{name}Location",
+            role.role_arn,
+            ["DATA_LOCATION_ACCESS"],
+            lakeformation.CfnPrincipalPermissions.ResourceProperty(
+                data_location=lakeformation.CfnPrincipalPermissions.DataLocationResourceProperty(
+                    catalog_id=Aws.ACCOUNT_ID, resource_arn=self.location.resource_arn
+                )
+            ),
+        )
+
+    def let_open_columns(self, role: iam.Role) -> None:
+        """Let a role grant columns to the data scientists, as soon as the tables are there."""
+        self._grant("Opener", role.role_arn, ["SELECT", "DESCRIBE"], grantable=["SELECT"])
+        allow(
+            role,
+            "lakeformation:GrantPermissions",
+            "lakeformation:RevokePermissions",
+            on=["*"],
+            wide="AWS knows no resource for it; Lake Formation lets a principal pass on only what it may pass on.",
+        )
+        allow(
+            role,
+            "glue:GetTable",
+            "glue:GetDatabase",
+            on=self.storage.glue_arns(self.deployment.database, *(opening["table"] for opening in self.openings)),
+        )
+
+    def _location(self) -> lakeformation.CfnResource:
+        """The place of the tables, which Lake Formation opens for queries in nobody's name but its own."""
+        role = iam.Role(
+            self,
+            "LocationRole",
+            assumed_by=iam.ServicePrincipal(
+                "lakeformation.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+            description=f"{self.deployment.stack}: reads and writes tables for queries",
+        )
+        lakehouse = self.storage.lakehouse
+        place = f"{WAREHOUSE}/stedi"
+        allow(role, "s3:ListBucket", on=[lakehouse.bucket_arn])
+        allow(
+            role,
+            "s3:GetObject",
+            "s3:PutObject",
+            "s3:DeleteObject",
+            on=[lakehouse.arn_for_objects(f"{place}/*")],
+            wide="All tables: Lake Formation narrows it to one for each query.",
+        )
+        allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[self.storage.key.key_arn])
+        location = lakeformation.CfnResource(
+            self,
+            "Location",
+            resource_arn=lakehouse.arn_for_objects(place),
+            role_arn=role.role_arn,
+            use_service_linked_role=False,
+        )
+        after_permissions(location, role)
+        location.add_resource_dependency(self.settings)
+        return location
+
+    def _scientists(self) -> iam.Role:
+        """A role that can ask Athena, with no way to the files: what it may read, Lake Formation says."""
+        stack, storage = Stack.of(self), self.storage
+        role = iam.Role(
+            self,
+            "DataScience",
+            role_name=f"{self.deployment.stack}-data-science",
+            assumed_by=iam.AccountPrincipal(Aws.ACCOUNT_ID),
+            description=f"{self.deployment.stack}: reads the columns of curated tables that name nobody",
+        )
+        allow(
+            role,
+            "athena:StartQueryExecution",
+            "athena:StopQueryExecution",
+            "athena:GetQueryExecution",
+            "athena:GetQueryResults",
+            "athena:GetQueryResultsStream",
+            "athena:ListQueryExecutions",
+            "athena:GetWorkGroup",
+            "athena:GetNamedQuery",
+            "athena:ListNamedQueries",
+            "athena:BatchGetNamedQuery",
+            on=[stack.format_arn(service="athena", resource="workgroup", resource_name=self.deployment.stack)],
+        )
+        opened = [table.name for table in ALL if table.zone == OPEN_ZONE]
+        allow(
+            role,
+            "glue:GetDatabase",
+            "glue:GetTable",
+            "glue:GetTables",
+            on=storage.glue_arns(self.deployment.database, *opened),
+        )
+        allow(role, "s3:GetBucketLocation", "s3:ListBucket", on=[storage.results.bucket_arn])
+        allow(
+            role,
+            "s3:GetObject",
+            "s3:PutObject",
+            "s3:AbortMultipartUpload",
+            on=[storage.results.arn_for_objects("results/*")],
+            wide="Athena names results by chance, and writes and reads them in the name of who asks.",
+        )
+        allow(
+            role,
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            on=[storage.key.key_arn],
+            where={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
+        )
+        allow(
+            role,
+            "lakeformation:GetDataAccess",
+            on=["*"],
+            wide="AWS knows no resource for it; Lake Formation's grants say which columns.",
+        )
+        return role
+
+    def _grant(self, name: str, principal: str, permissions: list[str], grantable: Sequence[str] = ()) -> None:
+        """Permissions on all tables of the database, those to come included."""
+        tables = lakeformation.CfnPrincipalPermissions.TableResourceProperty(
+            catalog_id=Aws.ACCOUNT_ID, database_name=self.deployment.database, table_wildcard={}
+        )
+        self._permit(
+            name,
+            principal,
+            permissions,
+            lakeformation.CfnPrincipalPermissions.ResourceProperty(table=tables),
+            grantable,
+        )
+
+    def _grant_database(self, name: str, principal: str, permissions: list[str]) -> None:
+        database = lakeformation.CfnPrincipalPermissions.DatabaseResourceProperty(
+            catalog_id=Aws.ACCOUNT_ID, name=self.deployment.database
+        )
+        self._permit(name, principal, permissions, lakeformation.CfnPrincipalPermissions.ResourceProperty(database=database))
+
+    def _permit(
+        self,
+        name: str,
+        principal: str,
+        permissions: list[str],
+        resource: lakeformation.CfnPrincipalPermissions.ResourceProperty,
+        grantable: Sequence[str] = (),
+    ) -> None:
+        made = lakeformation.CfnPrincipalPermissions(
+            self,
+            name,
+            catalog=Aws.ACCOUNT_ID,
+            principal=lakeformation.CfnPrincipalPermissions.DataLakePrincipalProperty(
+                data_lake_principal_identifier=principal
+            ),
+            permissions=permissions,
+            permissions_with_grant_option=list(grantable),
+            resource=resource,
+        )
+        made.add_resource_dependency(self.settings)
+        made.add_resource_dependency(self.location)
+        made.add_resource_dependency(self.storage.database)

@@ -1,0 +1,102 @@
+"""Who hears of it when something goes wrong: failed runs, runs that don't come, arrivals that start none, cost."""
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_budgets as budgets
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from deploy.foundation import Foundation
+from stedi.aws.deployment import Deployment
+
+_NOTICES = ((80, "ACTUAL"), (100, "FORECASTED"), (100, "ACTUAL"))
+
+
+class Alarms(Construct):
+    """The topic that everything reports to, and the alarms on it."""
+
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, foundation: Foundation) -> None:
+        super().__init__(scope, name)
+        self.stack_name = deployment.stack
+        self.topic = sns.Topic(self, "Topic", master_key=foundation.key, enforce_ssl=True)
+        if deployment.alarm_email:
+            self.topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Budgets",
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                principals=[iam.ServicePrincipal("budgets.amazonaws.com")],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+        subscriber = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=self.topic.topic_arn)
+        budgets.CfnBudget(
+            self,
+            "Budget",
+            # The whole account's cost: a tag counts only once somebody has activated it for billing, and a
+            # budget on one that is not would never sound.
+            budget=budgets.CfnBudget.BudgetDataProperty(
+                budget_name=f"{deployment.stack}-monthly",
+                budget_type="COST",
+                time_unit="MONTHLY",
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=deployment.budget_usd, unit="USD"),
+            ),
+            notifications_with_subscribers=[
+                budgets.CfnBudget.NotificationWithSubscribersProperty(
+                    notification=budgets.CfnBudget.NotificationProperty(
+                        comparison_operator="GREATER_THAN",
+                        notification_type=kind,
+                        threshold=threshold,
+                        threshold_type="PERCENTAGE",
+                    ),
+                    subscribers=[subscriber],
+                )
+                for threshold, kind in _NOTICES
+            ],
+        )
+
+    def watch(self, machine: sfn.StateMachine, unsent: sqs.Queue) -> None:
+        """Sound when a run fails, when none succeeded for long, and when an arrival could not start one."""
+        for state, metric in (
+            ("failed", machine.metric_failed()),
+            ("timed-out", machine.metric_timed_out()),
+            ("aborted", machine.metric_aborted()),
+        ):
+            self._alarm(f"run-{state}", metric.with_(period=Duration.minutes(5), statistic="Sum"), "a run ended badly")
+        self._alarm(
+            "no-run",
+            machine.metric_succeeded(period=Duration.days(1), statistic="Sum"),
+            "no run succeeded in two days",
+            sounds_below=1,
+            periods=2,
+        )
+        self._alarm(
+            "arrival-unsent",
+            unsent.metric_approximate_number_of_messages_visible(period=Duration.minutes(5), statistic="Maximum"),
+            "files arrived and no run could be started for them; the schedule's next run takes them",
+        )
+
+    def _alarm(
+        self, name: str, metric: cloudwatch.IMetric, meaning: str, *, sounds_below: int | None = None, periods: int = 1
+    ) -> None:
+        below = sounds_below is not None
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            alarm_name=f"{self.stack_name}-{name}",
+            alarm_description=meaning,
+            metric=metric,
+            threshold=sounds_below or 1,
+            evaluation_periods=periods,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+            if below
+            else cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING if below else cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))

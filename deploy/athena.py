@@ -1,0 +1,50 @@
+"""Where questions are asked: an Athena workgroup with a limit, and the usual questions ready in it."""
+
+from aws_cdk import aws_athena as athena
+from constructs import Construct
+
+from deploy.storage import Storage
+from stedi.aws.deployment import Deployment
+from stedi.aws.questions import QUESTIONS
+
+_BYTES_A_GB = 1_000_000_000
+
+
+class Athena(Construct):
+    """One workgroup; nobody can set aside its limit, its encryption or its place for results."""
+
+    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, storage: Storage) -> None:
+        super().__init__(scope, name)
+        self.workgroup = athena.CfnWorkGroup(
+            self,
+            "WorkGroup",
+            name=deployment.stack,
+            description=f"STEDI's tables; a query scans at most {deployment.scan_limit_gb} GB",
+            # Its queries and their history go with it.
+            recursive_delete_option=True,
+            work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+                enforce_work_group_configuration=True,
+                publish_cloud_watch_metrics_enabled=True,
+                requester_pays_enabled=False,
+                bytes_scanned_cutoff_per_query=deployment.scan_limit_gb * _BYTES_A_GB,
+                engine_version=athena.CfnWorkGroup.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
+                result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                    output_location=f"s3://{storage.results.bucket_name}/results/",
+                    encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                        encryption_option="SSE_KMS", kms_key=storage.key.key_arn
+                    ),
+                ),
+            ),
+        )
+        for question in QUESTIONS:
+            query = athena.CfnNamedQuery(
+                self,
+                question.name,
+                name=question.name,
+                description=question.meaning,
+                database=deployment.database,
+                work_group=deployment.stack,
+                query_string=f"{question.athena}\n",
+            )
+            query.add_resource_dependency(self.workgroup)
+            query.add_resource_dependency(storage.database)

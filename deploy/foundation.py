@@ -1,0 +1,44 @@
+"""What must be there before the lakehouse: where its code is put, and where access is logged."""
+
+from typing import Any
+
+from aws_cdk import Aws, CfnOutput, Fn, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from deploy.acknowledgements import acknowledge
+from deploy.storage import bucket
+
+# Long enough to answer who read what when somebody asks after a quarter's review.
+_ACCESS_LOG_DAYS = 120
+_OLD_CODE_DAYS = 30
+
+
+class Foundation(Stack):
+    """Buckets for code and for access logs, and the key of what holds no data of people."""
+
+    def __init__(self, scope: Construct, name: str, **options: Any) -> None:
+        super().__init__(scope, name, description="STEDI: code and access logs", **options)
+        self.key = kms.Key(self, "Key", description=f"{name}: code, logs, alarms", enable_key_rotation=True)
+        ours = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+        for service, condition in (
+            (f"logs.{Aws.REGION}.amazonaws.com", _OWN_LOGS),
+            ("cloudwatch.amazonaws.com", ours),
+            ("budgets.amazonaws.com", ours),
+        ):
+            self.key.grant_encrypt_decrypt(iam.ServicePrincipal(service, conditions=condition))
+        # S3 writes access logs only to buckets with its own encryption.
+        self.access_logs = bucket(self, "AccessLogs", key=None, access_logs=None, undo_days=1, keep_days=_ACCESS_LOG_DAYS)
+        acknowledge(self.access_logs, "S1", "It is where access is logged; logging access to it would log without end.")
+        self.artefacts = bucket(self, "Artefacts", key=self.key, access_logs=self.access_logs, undo_days=_OLD_CODE_DAYS)
+        exported = f"{name}-artefacts"
+        CfnOutput(self, "ArtefactsBucket", value=self.artefacts.bucket_name, export_name=exported)
+        # How the other stack calls the bucket.
+        self.artefacts_name = Fn.import_value(exported)
+        CfnOutput(self, "AccessLogsBucket", value=self.access_logs.bucket_name)
+
+
+_OWN_LOGS = {
+    "ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:*"}
+}

@@ -1,0 +1,77 @@
+"""The lakehouse on AWS: storage, jobs, what runs them, who may read, who hears of trouble."""
+
+from typing import Any
+
+from aws_cdk import CfnOutput, CfnParameter, Stack
+from constructs import Construct
+
+from deploy.access import Access
+from deploy.alarms import Alarms
+from deploy.athena import Athena
+from deploy.foundation import Foundation
+from deploy.glue_jobs import GlueJobs
+from deploy.orchestration import Orchestration
+from deploy.python_modules import python_modules
+from deploy.storage import Storage
+from stedi.aws.deployment import Deployment
+
+
+class Lakehouse(Stack):
+    """Everything of a deployment that holds, moves or shows data."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, deployment: Deployment, foundation: Foundation, **options: Any
+    ) -> None:
+        super().__init__(scope, name, description="STEDI: a consent-first sensor lakehouse", **options)
+        administrator = CfnParameter(
+            self,
+            "Administrator",
+            description="ARN of the IAM role or user that administers Lake Formation here and may read every table",
+            allowed_pattern="^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/.+$",
+        )
+        release = CfnParameter(
+            self,
+            "Release",
+            description="name of the release of scripts and wheel in the artefacts bucket that the jobs run",
+            allowed_pattern="^[0-9a-f]{16}$",
+        )
+        storage = Storage(self, "Storage", deployment=deployment, foundation=foundation)
+        alarms = Alarms(self, "Alarms", deployment=deployment, foundation=foundation)
+        access = Access(self, "Access", deployment=deployment, storage=storage, administrator=administrator)
+        jobs = GlueJobs(
+            self,
+            "Jobs",
+            deployment=deployment,
+            foundation=foundation,
+            storage=storage,
+            release=f"releases/{release.value_as_string}",
+            modules=python_modules(),
+        )
+        for job, role in jobs.roles.items():
+            access.let_write(job, role)
+        runs = Orchestration(
+            self,
+            "Runs",
+            deployment=deployment,
+            foundation=foundation,
+            storage=storage,
+            jobs=jobs,
+            access=access,
+            topic=alarms.topic,
+        )
+        alarms.watch(runs.machine, runs.unsent)
+        athena = Athena(self, "Athena", deployment=deployment, storage=storage)
+        for output, value in {
+            "LandingBucket": storage.landing.bucket_name,
+            "LakehouseBucket": storage.lakehouse.bucket_name,
+            "ResultsBucket": storage.results.bucket_name,
+            "Warehouse": storage.warehouse,
+            "Database": deployment.database,
+            "WorkGroup": athena.workgroup.name,
+            "StateMachine": runs.machine.state_machine_arn,
+            "DataScienceRole": access.scientists.role_arn,
+            "PseudonymKey": storage.pseudonym_key.secret_arn,
+            "DataKey": storage.key.key_arn,
+            "AlarmTopic": alarms.topic.topic_arn,
+        }.items():
+            CfnOutput(self, output, value=value)

@@ -1,0 +1,201 @@
+"""What starts a run and carries it out: the state machine, its schedule, and files that arrive."""
+
+import json
+
+from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_pipes as pipes
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from deploy.access import Access
+from deploy.foundation import Foundation
+from deploy.glue_jobs import GlueJobs
+from deploy.permissions import after_permissions, allow
+from deploy.state_machine import definition
+from deploy.storage import Storage
+from stedi.aws.deployment import Deployment
+
+# All the files of one upload start one run, not one each: what arrives within five minutes, the longest that
+# a pipe gathers, is one batch.
+_GATHER_SECONDS = 300
+_BATCH = 10_000
+
+
+class Orchestration(Construct):
+    """One execution at a time, started by the schedule or by what arrives."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        deployment: Deployment,
+        foundation: Foundation,
+        storage: Storage,
+        jobs: GlueJobs,
+        access: Access,
+        topic: sns.Topic,
+    ) -> None:
+        super().__init__(scope, name)
+        self.deployment = deployment
+        machine_name = f"{deployment.stack}-run"
+        arn = Stack.of(self).format_arn(
+            service="states", resource="stateMachine", resource_name=machine_name, arn_format=ArnFormat.COLON_RESOURCE_NAME
+        )
+        role = self._role(jobs, topic, arn, foundation)
+        access.let_open_columns(role)
+        asl = definition(
+            {job: f"{deployment.stack}-{job}" for job in jobs.jobs},
+            machine=arn,
+            topic=topic.topic_arn,
+            openings=access.openings,
+        )
+        self.machine = sfn.StateMachine(
+            self,
+            "Run",
+            state_machine_name=machine_name,
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(asl)),
+            role=role.without_policy_updates(),
+            tracing_enabled=True,
+            logs=sfn.LogOptions(
+                destination=logs.LogGroup(
+                    self,
+                    "RunLog",
+                    log_group_name=f"/aws/vendedlogs/states/{machine_name}",
+                    encryption_key=foundation.key,
+                    retention=logs.RetentionDays.THREE_MONTHS,
+                    removal_policy=RemovalPolicy.DESTROY,
+                ),
+                level=sfn.LogLevel.ALL,
+                include_execution_data=False,
+            ),
+        )
+        self.machine.node.add_dependency(*jobs.jobs.values())
+        after_permissions(self.machine, role)
+        self._on_schedule()
+        self.unsent = self._on_arrival(storage)
+
+    def _role(self, jobs: GlueJobs, topic: sns.Topic, machine: str, foundation: Foundation) -> iam.Role:
+        role = iam.Role(
+            self,
+            "RunRole",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+            description=f"{self.deployment.stack}: runs the jobs in order",
+        )
+        stack = Stack.of(self)
+        allow(
+            role,
+            "glue:StartJobRun",
+            "glue:GetJobRun",
+            "glue:GetJobRuns",
+            "glue:BatchStopJobRun",
+            on=[
+                stack.format_arn(service="glue", resource="job", resource_name=f"{self.deployment.stack}-{job}")
+                for job in jobs.jobs
+            ],
+        )
+        allow(role, "states:ListExecutions", on=[machine])
+        allow(role, "sns:Publish", on=[topic.topic_arn])
+        allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[foundation.key.key_arn])
+        allow(
+            role,
+            "logs:CreateLogDelivery",
+            "logs:GetLogDelivery",
+            "logs:UpdateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:DescribeResourcePolicies",
+            "logs:DescribeLogGroups",
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            on=["*"],
+            wide="AWS knows no resource for the delivery of logs and traces.",
+        )
+        return role
+
+    def _on_schedule(self) -> None:
+        events.Rule(
+            self,
+            "Schedule",
+            description="a run whether or not files arrived, so that upkeep and changed consent are never late",
+            schedule=events.Schedule.expression(self.deployment.schedule),
+            targets=[
+                targets.SfnStateMachine(
+                    self.machine, input=events.RuleTargetInput.from_object({"cause": "schedule"}), retry_attempts=3
+                )
+            ],
+        )
+
+    def _on_arrival(self, storage: Storage) -> sqs.Queue:
+        """Gather what arrives in a queue, and start one execution for many; returns where what failed to goes."""
+        unsent = sqs.Queue(
+            self,
+            "ArrivalsUnsent",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        arrivals = sqs.Queue(
+            self,
+            "Arrivals",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            # Longer than a batch is gathered, or messages come back before it is full.
+            visibility_timeout=Duration.seconds(2 * _GATHER_SECONDS),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=unsent, max_receive_count=5),
+        )
+        events.Rule(
+            self,
+            "Arrival",
+            description="a landing file was put in place",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={"bucket": {"name": [storage.landing.bucket_name]}},
+            ),
+            targets=[targets.SqsQueue(arrivals)],
+        )
+        role = iam.Role(
+            self,
+            "ArrivalRole",
+            assumed_by=iam.ServicePrincipal(
+                "pipes.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+            description=f"{self.deployment.stack}: starts a run when files arrive",
+        )
+        allow(role, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", on=[arrivals.queue_arn])
+        allow(role, "states:StartExecution", on=[self.machine.state_machine_arn])
+        pipe = pipes.CfnPipe(
+            self,
+            "ArrivalPipe",
+            name=f"{self.deployment.stack}-arrivals",
+            description="one run for all files that arrive together",
+            role_arn=role.role_arn,
+            source=arrivals.queue_arn,
+            source_parameters=pipes.CfnPipe.PipeSourceParametersProperty(
+                sqs_queue_parameters=pipes.CfnPipe.PipeSourceSqsQueueParametersProperty(
+                    batch_size=_BATCH, maximum_batching_window_in_seconds=_GATHER_SECONDS
+                )
+            ),
+            target=self.machine.state_machine_arn,
+            target_parameters=pipes.CfnPipe.PipeTargetParametersProperty(
+                # The least that a message can become: an execution's input may have 256 KiB.
+                input_template="{}",
+                step_function_state_machine_parameters=pipes.CfnPipe.PipeTargetStateMachineParametersProperty(
+                    invocation_type="FIRE_AND_FORGET"
+                ),
+            ),
+        )
+        after_permissions(pipe, role)
+        return unsent

@@ -1,0 +1,151 @@
+"""The order in which the jobs run, as a definition of Step Functions in Amazon's States Language."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Files come in crowds; what came until a run's first job lists them belongs to it. Step Functions' list of
+# executions lags behind by seconds.
+_SETTLE_SECONDS = 30
+_WAIT_SECONDS = 120
+# A day: no run of ours takes longer, and one that waits for another so long waits in vain.
+_TIMEOUT_SECONDS = 86_400
+
+# How many running executions began before this one; the list has the newest first. One that is not in the
+# list yet looks again.
+_OLDER = """{% (
+  $ids := $states.result.Executions.ExecutionArn;
+  $place := $filter([0..$count($ids) - 1], function($n) { $ids[$n] = $states.context.Execution.Id });
+  $count($place) = 0 ? 1 : $count($ids) - 1 - $place[0]
+) %}"""
+
+
+def definition(
+    jobs: Mapping[str, str],
+    *,
+    machine: str,
+    topic: str,
+    openings: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The state machine that runs Glue jobs one after the other, one execution at a time.
+
+    `jobs` maps states to names of Glue jobs, in order; `openings` are the grants of columns that follow, each
+    with what it takes back first. A failed job is tried again, for the next try goes on where it stopped.
+    """
+    names = list(jobs)
+    states: dict[str, Any] = {
+        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
+        "look": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
+            "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
+            "Assign": {"older": _OLDER},
+            "Retry": [_retry("States.ALL", 5, seconds=10)],
+            "Catch": [_caught()],
+            "Next": "turn",
+        },
+        "turn": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $older = 0 %}", "Next": names[0]},
+                # The older one that waits will take what this one came for.
+                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
+            ],
+            "Default": "wait",
+        },
+        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
+        "leave to another": {"Type": "Succeed"},
+    }
+    for state, following in zip(names, [*names[1:], "open columns"], strict=True):
+        states[state] = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::glue:startJobRun.sync",
+            "Arguments": {"JobName": jobs[state]},
+            "Retry": [
+                # The job's last run is on its way out.
+                _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
+                _retry("States.ALL", 2, seconds=60),
+            ],
+            "Catch": [_caught()],
+            "Next": following,
+        }
+    states["open columns"] = {
+        "Type": "Parallel",
+        "Branches": [_opening(opening) for opening in openings],
+        "Catch": [_caught()],
+        "End": True,
+    }
+    states["tell"] = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sns:publish",
+        # Not the cause itself: what a service says of a failure may quote data.
+        "Arguments": {
+            "TopicArn": topic,
+            "Subject": "STEDI: a run failed",
+            "Message": "{% 'The run ' & $states.context.Execution.Name & ' failed (' & $failure & '). "
+            "The tables keep their last good state; see `stedi aws status`.' %}",
+        },
+        "Retry": [_retry("States.ALL", 5, seconds=5)],
+        "Next": "failed",
+    }
+    states["failed"] = {"Type": "Fail", "Error": "RunFailed", "Cause": "a job failed; see `stedi aws status`"}
+    return {
+        "Comment": "Landing files to published tables, one execution at a time",
+        "QueryLanguage": "JSONata",
+        "StartAt": "settle",
+        "TimeoutSeconds": _TIMEOUT_SECONDS,
+        "States": states,
+    }
+
+
+def _retry(error: str, times: int, *, seconds: int) -> dict[str, Any]:
+    return {
+        "ErrorEquals": [error],
+        "IntervalSeconds": seconds,
+        "MaxAttempts": times,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": 600,
+    }
+
+
+def _caught() -> dict[str, Any]:
+    return {"ErrorEquals": ["States.ALL"], "Assign": {"failure": "{% $states.errorOutput.Error %}"}, "Next": "tell"}
+
+
+def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
+    """Take back columns that must not be read, where somebody was granted them, then grant the rest."""
+    table = opening["table"]
+    grant, revoke = f"open {table}", f"close {table}"
+    states: dict[str, Any] = {grant: _permission("grantPermissions", opening, opening["open"]) | {"End": True}}
+    if opening["closed"]:
+        states[revoke] = _permission("revokePermissions", opening, opening["closed"]) | {
+            # What was never granted can't be taken back.
+            "Catch": [{"ErrorEquals": ["LakeFormation.InvalidInputException"], "Next": grant}],
+            "Next": grant,
+        }
+    return {"StartAt": revoke if opening["closed"] else grant, "States": states}
+
+
+def _permission(action: str, opening: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": f"arn:aws:states:::aws-sdk:lakeformation:{action}",
+        "Arguments": {
+            "Principal": {"DataLakePrincipalIdentifier": opening["principal"]},
+            "Permissions": ["SELECT"],
+            "Resource": {
+                "TableWithColumns": {
+                    "DatabaseName": opening["database"],
+                    "Name": opening["table"],
+                    "ColumnNames": list(columns),
+                }
+            },
+        },
+        "Retry": [
+            {
+                "ErrorEquals": ["LakeFormation.ConcurrentModificationException", "LakeFormation.InternalServiceException"],
+                "IntervalSeconds": 5,
+                "MaxAttempts": 5,
+                "BackoffRate": 2,
+            }
+        ],
+    }

@@ -1,0 +1,44 @@
+"""Clients of the services that a deployment is made of, and what they refuse in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stedi.errors import DeploymentError, UsageError
+
+try:
+    from stedi.aws_client import AWS_ERRORS, advice, connect
+except ImportError as error:
+    raise UsageError("deployments on AWS need boto3: pip install 'stedi[aws]'") from error
+
+_DENIED = "access is denied; use credentials with the rights that docs/aws.md lists"
+_ADVICE = {
+    "AccessDenied": _DENIED,
+    "AccessDeniedException": _DENIED,
+    "InvalidClientTokenId": "the credentials are refused; renew them",
+    "ThrottlingException": "AWS asks for fewer requests; wait a minute, then run again",
+    "Throttling": "AWS asks for fewer requests; wait a minute, then run again",
+}
+
+
+def client(service: str) -> Any:
+    """A client of a service in the region and with the credentials of the environment.
+
+    Raises:
+        DeploymentError: there is no region, or the environment can't be understood.
+    """
+    return connect(service, DeploymentError)
+
+
+def region() -> str:
+    """The region that the environment names."""
+    return str(client("cloudformation").meta.region_name)
+
+
+@contextmanager
+def plain_errors(what: str) -> Iterator[None]:
+    """Say what AWS refuses in one line; `what` says what could not be done."""
+    try:
+        yield
+    except AWS_ERRORS as error:
+        raise DeploymentError(f"{what}: {advice(error, _ADVICE)}") from error

@@ -1,6 +1,6 @@
 """The CDK app: two stacks, from the context parameters that `stedi.aws.deployment` names. `stedi aws synth` runs it."""
 
-from aws_cdk import App, BootstraplessSynthesizer, Tags
+from aws_cdk import App, BootstraplessSynthesizer
 
 from deploy.foundation import Foundation
 from deploy.lakehouse import Lakehouse
@@ -15,7 +15,6 @@ def build(app: App, deployment: Deployment) -> tuple[Foundation, Lakehouse]:
     lakehouse = Lakehouse(
         app, deployment.stack, deployment=deployment, foundation=foundation, synthesizer=BootstraplessSynthesizer()
     )
-    Tags.of(app).add("stedi:stack", deployment.stack)
     return foundation, lakehouse
 
 

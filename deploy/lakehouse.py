@@ -71,7 +71,7 @@ class Lakehouse(Stack):
             "StateMachine": runs.machine.state_machine_arn,
             "DataScienceRole": access.scientists.role_arn,
             "PseudonymKey": storage.pseudonym_key.secret_arn,
-            "DataKey": storage.key.key_arn,
+            "DataKey": storage.key.key_id,
             "AlarmTopic": alarms.topic.topic_arn,
         }.items():
             CfnOutput(self, output, value=value)

@@ -76,7 +76,7 @@ class Storage(Construct):
 
     def __init__(self, scope: Construct, name: str, *, deployment: Deployment, foundation: "Foundation") -> None:
         super().__init__(scope, name)
-        kept = RemovalPolicy.RETAIN
+        kept = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         self.key = kms.Key(
             self,
             "Key",

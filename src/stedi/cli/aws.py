@@ -134,7 +134,8 @@ def status(
 
     found = runs.last_runs(stacks.outputs(stack)["StateMachine"], last)
     if not found:
-        show_grids([report.grid("no run yet", ("run",), [])], {"runs": [], "jobs": []})
+        show_grids([], {"runs": [], "jobs": []})
+        ERROR_CONSOLE.print(f"stack {stack} has not run yet; `stedi aws run` starts it")
         return
     rows = [(run.name, run.status, _moment(run.started), _moment(run.ended)) for run in found]
     jobs = runs.jobs_of(found[0].arn)

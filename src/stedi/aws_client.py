@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 import boto3
@@ -21,6 +22,8 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
 )
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from stedi.errors import StediError
 
@@ -46,7 +49,9 @@ _NAMES = {"s3": "S3", "glue": "Glue", "secretsmanager": "Secrets Manager"}
 _AWS = re.compile(r"\.amazonaws\.com(\.cn)?(:\d+)?/?$")
 _REFUSED = "the credentials are refused; renew them"
 _ELSEWHERE = "the bucket lies in another region; name it in AWS_DEFAULT_REGION"
+_NO_CONNECTION = "the connection fails; check the network and AWS_ENDPOINT_URL, then run again"
 _ADVICE = {
+    "NetworkConnection": _NO_CONNECTION,
     "NoSuchBucket": "the bucket does not exist; check its name, and AWS_ENDPOINT_URL if the store is not AWS",
     "InvalidObjectState": "the object is archived; restore it",
     "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
@@ -62,6 +67,19 @@ _ADVICE = {
 }
 
 
+@cache
+def _loader() -> Loader:
+    """What reads the descriptions of services; reading S3's takes a fifth of a second, once."""
+    return Loader()
+
+
+def _session() -> boto3.Session:
+    """The environment as it is now."""
+    bare = Session()
+    bare.register_component("data_loader", _loader())
+    return boto3.Session(botocore_session=bare)
+
+
 def connect(service: str, refused: type[StediError]) -> Any:
     """A client of a service by its name, as the environment is now; threads may share it.
 
@@ -72,7 +90,7 @@ def connect(service: str, refused: type[StediError]) -> Any:
         retries: dict[str, Any] = {"mode": "standard"}
         if "AWS_MAX_ATTEMPTS" not in os.environ:
             retries["total_max_attempts"] = _ATTEMPTS
-        return boto3.Session().client(service, config=Config(retries=retries, **_CONFIG))
+        return _session().client(service, config=Config(retries=retries, **_CONFIG))
     except NoRegionError as error:
         raise refused("no AWS region is set; name it in AWS_DEFAULT_REGION") from error
     except (BotoCoreError, ValueError) as error:
@@ -99,7 +117,7 @@ class Access:
             url = str(client.meta.endpoint_url)
             self.endpoint = None if _AWS.search(url) else url
             self.region = str(client.meta.region_name)
-        self._credentials = boto3.Session().get_credentials()
+        self._credentials = _session().get_credentials()
 
     def keys(self) -> tuple[str | None, str | None, str | None]:
         """Key, secret and token as they are at this moment: those of a role change every few hours."""
@@ -115,16 +133,20 @@ def advice(error: Exception, more: Mapping[str, str]) -> str:
     `more` says what to do about some codes in the caller's case.
     """
     if isinstance(error, ClientError):
-        code = _code(error)
-        known = {**_ADVICE, **more}
-        if code in known:
-            return known[code]
-        return f"AWS answers {_UNSAFE.sub(' ', code)}; run again, and if it stays so, check AWS_ENDPOINT_URL"
+        return advice_on(_code(error), more)
     if isinstance(error, NoCredentialsError):
         return "there are no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, (ConnectionError, *BROKEN_OFF)):
-        return "the connection fails; check the network and AWS_ENDPOINT_URL, then run again"
+        return _NO_CONNECTION
     return f"{type(error).__name__}; correct the AWS credentials and profile"
+
+
+def advice_on(code: str, more: Mapping[str, str]) -> str:
+    """The same for an error by its name or HTTP status, as other clients than boto3's tell them too."""
+    known = {**_ADVICE, **more}
+    if code in known:
+        return known[code]
+    return f"AWS answers {_UNSAFE.sub(' ', code)}; run again, and if it stays so, check AWS_ENDPOINT_URL"
 
 
 def is_answer(error: Exception, *codes: str) -> bool:

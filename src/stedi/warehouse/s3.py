@@ -21,7 +21,7 @@ except ImportError as error:
 _PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")
 # boto3 doesn't retry a body that breaks off, so we do; a line that breaks three in a row is down.
 _READS = 3
-_ADVICE = {
+ADVICE = {
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and "
     "s3:DeleteObject below the prefix, and use of its KMS key",
 }
@@ -155,4 +155,4 @@ class WarehouseInS3(Warehouse):
             yield
         except AWS_ERRORS as error:
             what = f"{self.path(name)}" if name else f"warehouse {self}"
-            raise WarehouseError(f"{what} can't be {done}: {advice(error, _ADVICE)}") from error
+            raise WarehouseError(f"{what} can't be {done}: {advice(error, ADVICE)}") from error

@@ -1,6 +1,6 @@
 """Refresh tables in DuckDB: its SQL as it is, files by their paths, Parquet by COPY."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from stedi.engines.embedded.landing import LandingReader
 from stedi.engines.embedded.session import Session
@@ -48,9 +48,6 @@ class EmbeddedEngine(Session, Engine):
 
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
         return LandingReader(self, feed).read(files)
-
-    def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
-        LandingReader(self, feed).leave_out(files)
 
     def forget(self, feed: Feed) -> None:
         LandingReader(self, feed).forget()

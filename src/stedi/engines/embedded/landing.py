@@ -18,7 +18,7 @@ from stedi.engines.embedded.sql import paths
 from stedi.engines.engine import Ingested
 from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.landing.feed import LAST_MILLISECOND, Feed
-from stedi.landing.files import LandingFile
+from stedi.landing.files import LandingFile, is_steady, local_copies
 from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.landing.records import is_whole, read_records, row_of, spelled_keys
 from stedi.table import Column
@@ -44,7 +44,24 @@ class LandingReader:
         self._landed, self._unusual, self._quarantined = (f"{k}_{feed.name}" for k in ("landed", "unusual", "quarantined"))
 
     def read(self, files: Sequence[LandingFile]) -> Ingested:
-        """Read files. Clean records never leave the engine."""
+        """Read files, copies of those in S3; those that were not steady meanwhile are left out.
+
+        Raises:
+            LandingError: S3 can't be read.
+            OSError: a copy can't be written.
+            WarehouseError: memory or disk ran out.
+        """
+        with local_copies(files, self._session.scratch) as copies:
+            self._read(copies)
+            steady = [file for file in copies if is_steady(file)]
+        if len(steady) < len(copies):
+            # Somebody is still writing the others.
+            self._leave_all_out_but(steady)
+        counts = self._counts()
+        return Ingested(self._landed, self._quarantined, {file.name: counts.get(file.name, (0, 0)) for file in steady})
+
+    def _read(self, files: Sequence[LandingFile]) -> None:
+        """Read local files. Clean records never leave the engine."""
         self._create(self._unusual, self._feed.table.columns)
         self._create(self._quarantined, QUARANTINE.columns)
         files, irregular = self._stage_all(files)
@@ -64,11 +81,9 @@ class LandingReader:
             f"FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.doubtful IS NULL "
             f"UNION ALL FROM {quoted(self._unusual)}"
         )
-        return Ingested(self._landed, self._quarantined, self._counts())
 
-    def leave_out(self, files: Iterable[LandingFile]) -> None:
-        """Drop what `read` took from some of its files."""
-        gone = f"source_file IN ({literals(file.name for file in files)})"
+    def _leave_all_out_but(self, files: Sequence[LandingFile]) -> None:
+        gone = f"source_file NOT IN ({literals(file.name for file in files)})" if files else "true"
         for relation in ("staged_files", self._unusual, self._quarantined):
             self._session.sql(f"DELETE FROM {quoted(relation)} WHERE {gone}")
 

@@ -4,14 +4,18 @@ Its own way there is an extension that it fetches when it is first used, which a
 can't. It takes any fsspec file system instead, and Arrow has one.
 """
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from fsspec.implementations.arrow import ArrowFile, ArrowFSWrapper
 from pyarrow.fs import S3FileSystem
 
-from stedi.aws_client import Access
+from stedi.aws_client import Access, advice_on
 from stedi.errors import WarehouseError
+from stedi.warehouse.s3 import ADVICE
+
+_AWS_ERROR = re.compile(r"AWS Error (\w+)")
 
 
 class Objects(ArrowFSWrapper):  # type: ignore[misc]
@@ -28,6 +32,7 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
         """
         self._access = Access("s3", WarehouseError)
         self._keys = self._access.keys()
+        self._known: dict[str, dict[str, Any]] = {}
         super().__init__(self._connected())
 
     def _connected(self) -> S3FileSystem:
@@ -44,6 +49,15 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
             self.fs = self._connected()
         return super()._open(path, mode, *more, **options)
 
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        """What there is to know of an object. The engine asks several times, and a data file never changes."""
+        found = self._known.get(path)
+        if found is None:
+            found = super().info(path, **options)
+            if found["type"] == "file":
+                self._known[path] = found
+        return found
+
     # There are no folders in S3. Arrow would put an empty object for each, which readers and upkeep would find.
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
@@ -56,3 +70,13 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
         except FileNotFoundError:
             return []
         return found
+
+
+def refusal(said: str) -> str:
+    """What went wrong with an object, and what to do, from what the engine says when a file system of Python fails."""
+    if found := _AWS_ERROR.search(said):
+        # Arrow spells AWS's names its own way: ACCESS_DENIED.
+        return advice_on(found[1].title().replace("_", ""), ADVICE)
+    if "FileNotFoundError" in said:
+        return "an object is not there any more; run again"
+    return "S3 fails in a way not known; run again, and if it stays so, check AWS_ENDPOINT_URL"

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.session import interruptible, reach
+from stedi.engines.embedded.session import interruptible, reach, refusal
 from stedi.engines.embedded.sql import plain, rows
 from stedi.engines.sql import literal, literals, quoted
 from stedi.errors import QueryError
@@ -149,6 +149,8 @@ class QuerySession:
 
 def _without_values(error: Exception) -> str:
     """The engine's message on one line; where it may quote values of the data, without them."""
+    if (refused := refusal(error)) is not None:
+        return refused
     text = " ".join(str(error).split())
     if isinstance(error, _BEFORE_IT_RUNS) or text.startswith(_SAID_BEFORE_IT_RUNS):
         return text

@@ -76,6 +76,10 @@ class Session:
             if sql.startswith("SET "):
                 raise WarehouseError(f"the embedded engine refuses a setting: {_first_line(error)}") from error
             raise
+        except duckdb.Error as error:
+            if (refused := refusal(error)) is None:
+                raise
+            raise WarehouseError(f"the tables' objects can't be used: {refused}") from error
 
     def select(self, sql: str) -> list[dict[str, Any]]:
         """Run a query, whose `$name` parameters read the session's variables; returns rows by column name."""
@@ -116,6 +120,15 @@ def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
         from stedi.engines.embedded.objects import Objects
 
         connection.register_filesystem(Objects())
+
+
+def refusal(error: Exception) -> str | None:
+    """What S3 refused and what to do, where it did; the engine passes a traceback on."""
+    if not str(error).startswith("Traceback"):
+        return None
+    from stedi.engines.embedded import objects
+
+    return objects.refusal(str(error))
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def _secret(name: str, account: str, region: str, properties: dict[str, Any]) ->
 def _job(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
     glue_backends[account][region].create_job(
         name=properties["Name"],
-        role="role",
+        role=properties["Role"],
         command=properties["Command"],
         description="",
         log_uri="",
@@ -95,6 +95,12 @@ def _workgroup(name: str, account: str, region: str, properties: dict[str, Any])
     return str(properties["Name"])
 
 
+def _database(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
+    made = properties["DatabaseInput"]
+    glue_backends[account][region].create_database(made["Name"], made)
+    return str(made["Name"])
+
+
 class Secret(Made, CloudFormationModel):  # moto finds direct subclasses only
     kind = "AWS::SecretsManager::Secret"
     make = staticmethod(_secret)
@@ -103,6 +109,11 @@ class Secret(Made, CloudFormationModel):  # moto finds direct subclasses only
 class Job(Made, CloudFormationModel):
     kind = "AWS::Glue::Job"
     make = staticmethod(_job)
+
+
+class Database(Made, CloudFormationModel):
+    kind = "AWS::Glue::Database"
+    make = staticmethod(_database)
 
 
 class WorkGroup(Made, CloudFormationModel):

@@ -18,7 +18,7 @@ from stedi.history import latest_run
 from stedi.identity import names_somebody, person, pseudonym
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
-from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
+from stedi.landing.files import LandingFile, list_files
 from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.ingest import ledger_of
 from stedi.pipeline.refresh import refresh
@@ -156,9 +156,8 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
     )[0]["n"]
     yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
     there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
-    with local_copies(there, engine.scratch) as copies:
-        again = engine.ingest(feed, copies)
-        steady = [file.name for file in copies if is_steady(file)]
+    again = engine.ingest(feed, there)
+    steady = list(again.counts)
     try:
         engine.hold("steady", [("source_file", "string", steady)])
         rows = wrong = 0

@@ -21,7 +21,10 @@ from stedi.table import ColumnType, DataFiles, Fact, Scope, Table, WrittenFile
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was taken from landing files: two relations, and (landed, quarantined) by file name."""
+    """What was taken from landing files: two relations, and (landed, quarantined) by file name.
+
+    Nothing is taken from a file that changed or vanished while it was read.
+    """
 
     landed: str
     quarantined: str
@@ -101,11 +104,12 @@ class Engine(ABC):
 
     @abstractmethod
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
-        """Read landing files into relations of landed and quarantined rows; end with `forget`."""
+        """Read landing files, also in S3, into relations of landed and quarantined rows; end with `forget`.
 
-    @abstractmethod
-    def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
-        """Drop what `ingest` took from some of its files."""
+        Raises:
+            LandingError: S3 can't be read.
+            OSError: copies of what lies in S3 can't be written.
+        """
 
     @abstractmethod
     def forget(self, feed: Feed) -> None:

@@ -6,7 +6,7 @@ from stedi.catalog import Commit
 from stedi.engines import Engine
 from stedi.landing import ledger, quarantine
 from stedi.landing.feed import Feed
-from stedi.landing.files import FilePlan, LandingFile, LedgerEntry, is_steady, local_copies, plan_files
+from stedi.landing.files import FilePlan, LandingFile, LedgerEntry, plan_files
 from stedi.pipeline.report import TableReport
 from stedi.pipeline.store import Store
 from stedi.quality import check, moved_on
@@ -49,16 +49,12 @@ def ingest(
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and mark is not None and current is not None and not is_foreign:
         return TableReport("up to date", current.rows, snapshot_id=current.id), plan
-    with local_copies(plan.to_read, engine.scratch) as copies:
-        taken = engine.ingest(feed, copies)
-        steady = [file for file in copies if is_steady(file)]
+    taken = engine.ingest(feed, plan.to_read)
     try:
-        if len(steady) < len(copies):
-            # Somebody is still writing: those files are left for the next run.
-            names = {file.name for file in steady}
-            engine.leave_out(feed, [file for file in copies if file.name not in names])
+        # Somebody is still writing the others: those are left for the next run.
+        steady = [file for file in plan.to_read if file.name in taken.counts]
         for file in steady:
-            landed, quarantined = taken.counts.get(file.name, (0, 0))
+            landed, quarantined = taken.counts[file.name]
             entries[file.name] = LedgerEntry(file.name, file.version, landed + quarantined, landed, quarantined)
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
@@ -69,7 +65,7 @@ def ingest(
             stands = check(table, engine.show(table, files), engine.select)
             before, recorded = engine.count(table, files), {result.rule: result.failed for result in stands}
         found = check(table, taken.landed, engine.select)
-        report = TableReport("refreshed", before, reason=_reason(plan, len(copies) - len(steady), is_foreign))
+        report = TableReport("refreshed", before, reason=_reason(plan, len(plan.to_read) - len(steady), is_foreign))
         with engine.view("gone", gone):
             removed = engine.rows("gone")
             report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))

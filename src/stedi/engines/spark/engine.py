@@ -11,16 +11,18 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from stedi.catalog.storage import DATA, table_folder
-from stedi.engines.engine import Engine, Ingested, of_sources, values
+from stedi.engines.engine import Engine, Ingested, values
 from stedi.engines.spark.dialect import translated
-from stedi.engines.spark.landing import staged
+from stedi.engines.spark.landing import read_lots
 from stedi.engines.spark.plain_files import read_plain, write_plain
 from stedi.engines.spark.session import spark_errors, start
 from stedi.engines.spark.staging import stage, table_name
 from stedi.engines.spark.types import SPARK_TYPES, spark_value
 from stedi.engines.sql import columns, no_rows, quoted
+from stedi.errors import LandingError
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
+from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.own_files import own_uuid
 from stedi.table import ColumnType, DataFiles, Table, WrittenFile
 from stedi.warehouse import Warehouse
@@ -98,26 +100,27 @@ class SparkEngine(Engine):
         return f"SELECT {names} FROM (SELECT {names}, explode(sequence(1, {times})) AS copy FROM {source}) AS repeated"
 
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
-        with spark_errors(), staged(self._session, feed, files) as (landed, quarantined):
-            self._keep(f"staged_landed_{feed.name}", landed)
-            self._keep(f"staged_quarantined_{feed.name}", quarantined)
-        self.leave_out(feed, ())
-        counts = {file.name: [0, 0] for file in files}
-        for place, relation in enumerate((f"landed_{feed.name}", f"quarantined_{feed.name}")):
-            for row in self.select(f"SELECT source_file, count(*) AS n FROM {quoted(relation)} GROUP BY source_file"):
-                counts[row["source_file"]][place] = row["n"]
-        taken = {name: (landed_rows, quarantined_rows) for name, (landed_rows, quarantined_rows) in counts.items()}
-        return Ingested(f"landed_{feed.name}", f"quarantined_{feed.name}", taken)
-
-    def leave_out(self, feed: Feed, files: Iterable[LandingFile]) -> None:
-        gone = of_sources([file.name for file in files])
-        for kind in ("landed", "quarantined"):
-            self.name(f"{kind}_{feed.name}", f"SELECT * FROM staged_{kind}_{feed.name} WHERE NOT {gone}")
+        read, landed, quarantined = (f"{kind}_{feed.name}" for kind in ("read", "landed", "quarantined"))
+        with spark_errors():
+            self._keep(read, read_lots(self._session, feed, files))
+        counts = {}
+        for row in self.select(
+            "SELECT source_file, count(source_position) FILTER (reason IS NULL) AS landed, "
+            "count(source_position) FILTER (reason IS NOT NULL) AS quarantined, "
+            f"max(reason) FILTER (source_position IS NULL) AS failure FROM {quoted(read)} GROUP BY source_file"
+        ):
+            if row["failure"] is not None:
+                raise LandingError(row["failure"])
+            counts[row["source_file"]] = (row["landed"], row["quarantined"])
+        records = f"FROM {quoted(read)} WHERE source_position IS NOT NULL"
+        self.name(landed, f"SELECT {columns(feed.table)} {records} AND reason IS NULL")
+        self.name(quarantined, f"SELECT {columns(QUARANTINE)} {records} AND reason IS NOT NULL")
+        return Ingested(landed, quarantined, counts)
 
     def forget(self, feed: Feed) -> None:
         for kind in ("landed", "quarantined"):
             self.unname(f"{kind}_{feed.name}")
-            self.drop(f"staged_{kind}_{feed.name}")
+        self.drop(f"read_{feed.name}")
 
     def rows_of(self, table: Table, files: DataFiles) -> str:
         return f"SELECT {columns(table)} FROM {self.rows_with_file(table, files)}" if files else no_rows(table)

@@ -1,42 +1,73 @@
-"""Read landing files on Spark's executors, file by file, with the readers that every engine shares."""
+"""Read landing files on Spark's executors: each task has the embedded engine read a lot of files."""
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from stedi.engines.spark.types import spark_schema, spark_value
+from stedi.engines.embedded.landing import LandingReader
+from stedi.engines.embedded.session import Session
+from stedi.engines.spark.types import arrow_schema, spark_schema
+from stedi.engines.sql import quoted
+from stedi.errors import StediError
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import read_records, row_of
 from stedi.table import Column
 
-# Files differ in size; several tasks a core even that out.
+# Files differ in size; several tasks a core even that out. A task keeps copies of its files in S3,
+# so of very many files none gets too many.
 _TASKS_A_CORE = 2
+_FILES_A_TASK = 64
+# What the engine takes beyond it goes to disk. A file of 470 MB needs no more.
+_MEMORY_A_TASK = "512MB"
+_ROWS_A_BATCH = 65_536
 
 
-@contextmanager
-def staged(session: SparkSession, feed: Feed, files: Sequence[LandingFile]) -> Iterator[tuple[DataFrame, DataFrame]]:
-    """The landed and the quarantined rows of some files; each file is read once for both, while this is open."""
-    # A file is read from its start to its end; few tasks, because a small file costs less than one.
-    context = session.sparkContext
-    tasks = context.parallelize(files, max(1, min(len(files), _TASKS_A_CORE * context.defaultParallelism)))
-    outcomes = tasks.flatMap(lambda file: _rows(feed, file)).persist()
+def columns_read(feed: Feed) -> tuple[Column, ...]:
+    """What `read_lots` tells of each record: the columns of the landing table and those of quarantine."""
+    landed = feed.table.columns
+    names = {column.name for column in landed}
+    return (*landed, *(column for column in QUARANTINE.columns if column.name not in names))
 
-    def frame(columns: Iterable[Column], is_landed: bool) -> DataFrame:
-        rows = outcomes.filter(lambda outcome: outcome[0] is is_landed).map(lambda outcome: outcome[1])
-        return session.createDataFrame(rows, spark_schema(columns), verifySchema=False)
 
+def read_lots(session: SparkSession, feed: Feed, files: Sequence[LandingFile]) -> DataFrame:
+    """Every record of some files, each read once, in the columns of `columns_read`.
+
+    Quarantined records have a reason. A row without a position says that a file was read whole;
+    one that names no file gives the reason why a lot of files was not.
+    """
+    cores = session.sparkContext.defaultParallelism
+    tasks = max(1, min(len(files), _TASKS_A_CORE * cores), -(-len(files) // _FILES_A_TASK))
+    lots = [files[first::tasks] for first in range(tasks)]
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in (number for batch in batches for number in batch.column(0).to_pylist()):
+            yield from _read(feed, lots[number])
+
+    return session.range(0, tasks, 1, tasks).mapInArrow(read, spark_schema(columns_read(feed)))
+
+
+def _read(feed: Feed, files: Sequence[LandingFile]) -> Iterator[pa.RecordBatch]:
+    """On an executor: the rows of a lot of files."""
+    schema = arrow_schema(columns_read(feed))
+    # Where Spark spills as well.
+    spill = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).partition(",")[0]
     try:
-        yield frame(feed.table.columns, True), frame(QUARANTINE.columns, False)
-    finally:
-        outcomes.unpersist()
-
-
-def _rows(feed: Feed, file: LandingFile) -> Iterator[tuple[bool, tuple[object, ...]]]:
-    for position, found in enumerate(read_records(Path(file.path)), start=1):
-        is_landed, row = row_of(feed, file, position, found.text, found.pairs, found.reason)
-        columns = feed.table.columns if is_landed else QUARANTINE.columns
-        yield is_landed, tuple(spark_value(column.type, value) for column, value in zip(columns, row, strict=True))
+        with Session(scratch=Path(spill), memory_limit=_MEMORY_A_TASK, threads=1) as session:
+            taken = LandingReader(session, feed).read(files)
+            both = f"FROM {quoted(taken.landed)} UNION ALL BY NAME FROM {quoted(taken.quarantined)}"
+            columns = ", ".join(map(quoted, schema.names))
+            records = session.connection.sql(f"SELECT {columns} FROM ({both}) AS records")
+            for batch in records.to_arrow_reader(_ROWS_A_BATCH):
+                yield batch.cast(schema)
+            yield pa.RecordBatch.from_pylist([{"source_file": name} for name in taken.counts], schema)
+    except StediError as error:
+        yield pa.RecordBatch.from_pylist([{"reason": str(error)}], schema)
+    except OSError as error:
+        # Without the place, which is one of the executor's.
+        why = f"an executor can't keep a copy of landing files: {error.strerror}; free some disk where Spark spills"
+        yield pa.RecordBatch.from_pylist([{"reason": why}], schema)

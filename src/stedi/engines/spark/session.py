@@ -57,6 +57,9 @@ def start(warehouse: Warehouse) -> SparkSession:
     _require(session, warehouse)
     for name, value in _catalog_settings(warehouse).items():
         session.conf.set(f"spark.sql.catalog.{CATALOG}{name}", value)
+    # Where Spark is asked for a table in Java, it looks up the catalog in the thread's session.
+    jvm: Any = session._jvm
+    jvm.org.apache.spark.sql.SparkSession.setActiveSession(session._jsparkSession)
     _fit(session)
     return session
 

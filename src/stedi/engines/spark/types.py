@@ -42,6 +42,11 @@ def spark_schema(columns: Iterable[Column]) -> StructType:
     return StructType([StructField(column.name, SPARK_TYPES[column.type]) for column in columns])
 
 
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The same in Arrow."""
+    return pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns])
+
+
 def spark_value(kind: ColumnType, value: object) -> object:
     """A value as Spark takes it; moments come as microseconds since the epoch."""
     if kind == "timestamptz" and isinstance(value, int):

@@ -257,9 +257,7 @@ def test_behind_two_dashes_nothing_is_an_option(folder: Path) -> None:
     assert (done.returncode, "folder --json holds something else" in done.stderr) == (2, True)
 
 
-def test_unknown_settings_are_refused_and_the_order_of_sources_holds(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "stedi.toml").write_text("warehuose = 'x'\n")
     assert "warehuose" in stedi(folder, "tables").stderr
     (folder / "stedi.toml").write_text("warehouse = 'nowhere'\n")

@@ -1,6 +1,5 @@
 """What the catalog is told of a file is what the file holds."""
 
-
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
 

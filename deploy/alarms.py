@@ -26,12 +26,13 @@ class Alarms(Construct):
         self.topic = sns.Topic(self, "Topic", master_key=foundation.key, enforce_ssl=True)
         if deployment.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
+        # Once a topic has a policy, even alarms of its own account need to stand in it.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="Budgets",
+                sid="Alarms",
                 actions=["sns:Publish"],
                 resources=[self.topic.topic_arn],
-                principals=[iam.ServicePrincipal("budgets.amazonaws.com")],
+                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com") for service in ("cloudwatch", "budgets")],
                 conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
             )
         )

@@ -73,5 +73,7 @@ class Lakehouse(Stack):
             "PseudonymKey": storage.pseudonym_key.secret_arn,
             "DataKey": storage.key.key_id,
             "AlarmTopic": alarms.topic.topic_arn,
+            # What the next deployment takes where it is not told otherwise.
+            "Parameters": deployment.model_dump_json(exclude_none=True),
         }.items():
             CfnOutput(self, output, value=value)

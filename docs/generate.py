@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flow_picture import picture
+import deployment_picture
+import flow_picture
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
@@ -152,7 +153,8 @@ def question(asked: Question) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/house.md": house,
-    "docs/flow.svg": picture,
+    "docs/flow.svg": flow_picture.picture,
+    "docs/aws.svg": deployment_picture.picture,
     "docs/tables.md": data_dictionary,
     "docs/commands.md": commands,
     "stedi.example.toml": example_settings,

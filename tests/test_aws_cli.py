@@ -134,6 +134,13 @@ def test_deploying_puts_code_where_the_jobs_look_for_it(aws: dict[str, str]) -> 
         assert boto3.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
 
 
+def test_deploying_again_keeps_the_parameters_that_are_not_given(stedi: Stedi, aws: dict[str, str]) -> None:
+    assert json.loads(aws["Parameters"])["scan_limit_gb"] == 4
+    assert stedi("aws", "deploy", "--yes", "--set", "workers=3").code == 0
+    kept = json.loads(stacks.outputs("stedi")["Parameters"])
+    assert (kept["scan_limit_gb"], kept["workers"]) == (4, 3)
+
+
 def test_deploying_needs_somebody_to_confirm(stedi: Stedi, aws: dict[str, str]) -> None:
     said = stedi("aws", "deploy")
     assert said.code == 2
@@ -146,6 +153,7 @@ def test_deploying_needs_somebody_to_confirm(stedi: Stedi, aws: dict[str, str]) 
         (["deploy", "--yes", "--set", "budget=5"], "did you mean budget_usd?"),
         (["deploy", "--yes", "--set", "budget_usd"], "write NAME=VALUE"),
         (["synth", "--set", "workers=1"], "parameter workers: "),
+        (["synth", "--set", "stack=other"], "is given with --stack"),
         (["destroy"], "add --confirm stedi"),
         (["destroy", "--confirm", "sted"], "nothing was removed"),
     ],

@@ -373,6 +373,9 @@ def test_alarms_reach_somebody(lakehouse: dict[str, Any]) -> None:
         "stedi-arrival-unsent",
     }
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms.values())
+    [policy] = of_type(lakehouse, "AWS::SNS::TopicPolicy").values()
+    let_in = [s["Principal"]["Service"] for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert let_in == [["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]]
     [mail] = of_type(lakehouse, "AWS::SNS::Subscription").values()
     assert (mail["Protocol"], mail["Endpoint"]) == ("email", "alarms@example.com")
     [budget] = of_type(lakehouse, "AWS::Budgets::Budget").values()
@@ -392,6 +395,15 @@ def test_files_that_arrive_together_start_one_run(lakehouse: dict[str, Any]) -> 
     assert gathered == {"BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300}
     rules = of_type(lakehouse, "AWS::Events::Rule").values()
     assert [rule["ScheduleExpression"] for rule in rules if "ScheduleExpression" in rule] == ["cron(0 3 * * ? *)"]
+
+
+def test_the_page_lists_every_parameter_with_its_default() -> None:
+    page = (ROOT / "docs/aws.md").read_text("utf-8")
+    for name, field in Deployment.model_fields.items():
+        if name == "stack":
+            continue
+        default = "" if field.default is None else f"`{field.default}`"
+        assert f"| `{name}` | {default} | {field.description} |" in page, name
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Put a deployment in place, and remove it: templates, code, stacks, and what outlives them."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from stedi.aws import stacks
 from stedi.aws.deployment import Deployment
@@ -73,6 +75,18 @@ def deploy(
         url = f"https://{artefacts}.s3.{region()}.amazonaws.com/{template}"
         put(deployment.stack, second, {"Administrator": administrator, "Release": release}, url)
     return Deployed(tuple(changed), stacks.outputs(deployment.stack))
+
+
+def parameters_of(stack: str) -> dict[str, Any]:
+    """The parameters with which a stack was deployed, none where it was not.
+
+    Raises:
+        DeploymentError: CloudFormation can't be asked.
+    """
+    found = stacks.find(stack) or {}
+    said = next((o["OutputValue"] for o in found.get("Outputs", ()) if o["OutputKey"] == "Parameters"), "{}")
+    known: dict[str, Any] = json.loads(said)
+    return known
 
 
 def _identity() -> str:

@@ -31,12 +31,14 @@ Parameters = Annotated[
 ]
 
 
-def _parameters(given: list[str] | None, stack: str) -> dict[str, str]:
-    parameters = {"stack": stack}
+def _parameters(given: list[str] | None) -> dict[str, str]:
+    parameters = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text!r} gives no value; write NAME=VALUE, such as --set budget_usd=100")
+        if name == "stack":
+            raise UsageError("the stack's name is given with --stack, for every command")
         parameters[name] = value
     return parameters
 
@@ -51,7 +53,7 @@ def synth(
     from stedi.aws.deployment import load_deployment
     from stedi.aws.project import synthesise
 
-    deployment = load_deployment(_parameters(parameters, stack))
+    deployment = load_deployment({"stack": stack, **_parameters(parameters)})
     with ERROR_CONSOLE.status("making templates"):
         templates = synthesise(deployment, out)
     rows = [(template.name, template.stat().st_size) for template in templates]
@@ -70,13 +72,15 @@ def deploy(
     yes: Annotated[bool, typer.Option("--yes", help="make the changes, those of roles too, without asking")] = False,
     stack: Stack = "stedi",
 ) -> None:
-    """Make the deployment or change it: templates, wheel and scripts, stacks; every change is shown first."""
+    """Make the deployment or change it; every change is shown first. Parameters that are not given stay as they are."""
     from stedi.aws.deploying import deploy as put
+    from stedi.aws.deploying import parameters_of
     from stedi.aws.deployment import load_deployment
 
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody is here to confirm the changes; look at them with `stedi aws synth`, then add --yes")
-    deployment = load_deployment(_parameters(parameters, stack))
+    given = {"stack": stack, **_parameters(parameters)}
+    load_deployment(given)
     with ERROR_CONSOLE.status("starting") as status:
 
         def confirm(change: "Change") -> bool:
@@ -86,6 +90,7 @@ def deploy(
             status.start()
             return agreed
 
+        deployment = load_deployment(parameters_of(stack) | given)
         done = put(deployment, administrator=administrator, confirm=confirm, progress=status.update)
     grids = [
         report.grid("changed", ("stack", "resources"), done.changed, numbers=("resources",)),

@@ -17,5 +17,5 @@ def own_uuid() -> uuid.UUID:
 
 
 def is_own(path: str) -> bool:
-    """Whether this program made a file, by its name or its folder's."""
-    return any(OWN_SUFFIX in part for part in path.split("/")[-2:])
+    """Whether this program made a file of a warehouse, by its name or that of a folder that it lies in."""
+    return OWN_SUFFIX in path

@@ -16,7 +16,7 @@ from stedi.engines.spark.dialect import translated
 from stedi.engines.spark.landing import read_lots
 from stedi.engines.spark.plain_files import read_plain, write_plain
 from stedi.engines.spark.session import spark_errors, start
-from stedi.engines.spark.staging import stage, table_name
+from stedi.engines.spark.staging import Staging
 from stedi.engines.spark.types import SPARK_TYPES, spark_value
 from stedi.engines.sql import columns, no_rows, quoted
 from stedi.errors import LandingError
@@ -39,6 +39,7 @@ class SparkEngine(Engine):
         self.scratch, self._warehouse = scratch, warehouse
         self._is_guest = SparkSession.getActiveSession() is not None
         self._session = start(self._warehouse)
+        self._staging = Staging(self._session, self._warehouse)
         self._parameters: dict[str, str | bytes] = {}
         self._kept: set[str] = set()
         self._named_files: set[str] = set()
@@ -49,6 +50,7 @@ class SparkEngine(Engine):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for relation in list(self._kept):
             self.drop(relation)
+        self._staging.close()
         if not self._is_guest:
             self._session.stop()
 
@@ -137,13 +139,16 @@ class SparkEngine(Engine):
         """The rows of some files, and which they lie in: by the snapshot that names them, else as plain files."""
         if files.snapshot_id is None:
             return read_plain(self._session, self._warehouse, table, files.paths)
-        at = self._session.read.option("versionAsOf", files.snapshot_id).table(table_name(self._warehouse, table))
-        frame = at.withColumn("filename", F.regexp_replace("_file", "^file:/+", "/"))
-        return frame.where(F.col("filename").isin(*files.paths)) if files.is_part else frame
+        if files.is_part:
+            frame = self._staging.read(table, files)
+        else:
+            name = self._staging.table_name(table)
+            frame = self._session.read.option("versionAsOf", files.snapshot_id).table(name)
+        return frame.withColumn("filename", F.regexp_replace("_file", "^file:/+", "/"))
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         rows = self._frame(f"SELECT {values(table)} FROM ({query}) AS q")
         with spark_errors():
             if folder == self._warehouse.path(f"{table_folder(table.name)}/{DATA}"):
-                return stage(self._session, self._warehouse, table, rows)
+                return self._staging.write(table, rows)
             return write_plain(self._warehouse, table, rows, f"{folder}/{own_uuid()}")

@@ -1,43 +1,92 @@
-"""Iceberg's own writer on Spark's executors: files by the table's partitions and order, for somebody else to commit."""
+"""How Iceberg rewrites files on Spark: it reads some files of a snapshot, and writes others for somebody else to commit.
+
+A name stands for the table and what is to be done with it; a rewrite of files is Iceberg's own use of this.
+"""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from py4j.java_gateway import JavaMember
 from pyspark.sql import DataFrame, SparkSession
 
-from stedi.catalog.storage import plain_path
+from stedi.catalog.storage import DATA, location, plain_path, table_folder
 from stedi.engines.spark.session import CATALOG
-from stedi.table import ColumnStatistics, Table, Value, WrittenFile
+from stedi.own_files import own_uuid
+from stedi.table import ColumnStatistics, DataFiles, Table, Value, WrittenFile
 from stedi.warehouse import Warehouse
 
 
-def table_name(warehouse: Warehouse, table: Table) -> str:
-    """The table's name in Spark."""
-    return f"{CATALOG}.{warehouse.database}.{table.name}"
+class Staging:
+    """Reads and writes data files of a warehouse's tables in one session."""
+
+    def __init__(self, session: SparkSession, warehouse: Warehouse) -> None:
+        self._session, self._warehouse = session, warehouse
+        jvm: Any = session._jvm
+        self._jvm, self._iceberg = jvm, jvm.org.apache.iceberg
+        # By address: there is another `get`, with an argument, that Python's side takes it for.
+        gateway: Any = session.sparkContext._gateway
+        self._names: Any = JavaMember("get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client)()
+        self._read: list[tuple[str, Any]] = []
+
+    def table_name(self, table: Table) -> str:
+        """The table's name in Spark."""
+        return f"{CATALOG}.{self._warehouse.database}.{table.name}"
+
+    def _load(self, table: Table) -> Any:
+        return self._iceberg.spark.Spark3Util.loadIcebergTable(self._session._jsparkSession, self.table_name(table))
+
+    def read(self, table: Table, files: DataFiles) -> DataFrame:
+        """The rows of some files of a snapshot, less deleted ones; Spark opens no others. Can be read until `close`."""
+        read_from, group = self._load(table), str(uuid.uuid4())
+        tasks = self._jvm.java.util.ArrayList()
+        for task in _tasks(read_from.newScan().useSnapshot(files.snapshot_id), files.paths):
+            tasks.add(task)
+        self._iceberg.spark.ScanTaskSetManager.get().stageTasks(read_from, group, tasks)
+        self._names.add(group, read_from)
+        self._read.append((group, read_from))
+        return self._session.read.format("iceberg").load(group)
+
+    def write(self, table: Table, rows: DataFrame) -> list[WrittenFile]:
+        """Write rows as data files of a table that exists, and commit nothing; only figures come to the driver."""
+        # Iceberg names the files itself, so their folder says that they are ours. The change of the
+        # table that has it write there is never committed.
+        folder = location(self._warehouse.path(f"{table_folder(table.name)}/{DATA}/{own_uuid()}"))
+        change = self._load(table).newTransaction()
+        change.updateProperties().set("write.data.path", folder).commit()
+        written_to, group = change.table(), str(uuid.uuid4())
+        coordinator = self._iceberg.spark.FileRewriteCoordinator.get()
+        self._names.add(group, written_to)
+        try:
+            rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
+            files = list(coordinator.fetchNewFiles(written_to, group))
+            return [_written(self._jvm, table, written_to.schema(), file) for file in files]
+        finally:
+            self._names.remove(group)
+            coordinator.clearRewrite(written_to, group)
+
+    def close(self) -> None:
+        """Forget what was to be read; Iceberg keeps it for all sessions of the process."""
+        for group, read_from in self._read:
+            self._names.remove(group)
+            self._iceberg.spark.ScanTaskSetManager.get().removeTasks(read_from, group)
 
 
-def stage(session: SparkSession, warehouse: Warehouse, table: Table, rows: DataFrame) -> list[WrittenFile]:
-    """Write rows as data files of a table that exists, and commit nothing; only the files' figures come to the driver.
-
-    This is how Iceberg rewrites data files: a group's name stands for the table, and a
-    coordinator keeps what was written for whoever asks for the group.
-    """
-    jvm: Any = session._jvm
-    iceberg = jvm.org.apache.iceberg
-    written_to = iceberg.spark.Spark3Util.loadIcebergTable(session._jsparkSession, table_name(warehouse, table))
-    group, coordinator = str(uuid.uuid4()), iceberg.spark.FileRewriteCoordinator.get()
-    # By address: there is another `get`, with an argument, that Python's side takes it for.
-    gateway: Any = session.sparkContext._gateway
-    names: Any = JavaMember("get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client)()
-    names.add(group, written_to)
+def _tasks(scan: Any, paths: Iterable[str]) -> list[Any]:
+    """What a scan has to do for some of its files; each look is a call to Java."""
+    wanted, found = set(paths), []
+    planned = scan.planFiles()
     try:
-        rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
-        files = list(coordinator.fetchNewFiles(written_to, group))
-        return [_written(jvm, table, written_to.schema(), file) for file in files]
+        tasks = planned.iterator()
+        while wanted and tasks.hasNext():
+            task = tasks.next()
+            path = plain_path(task.file().location())
+            if path in wanted:
+                wanted.remove(path)
+                found.append(task)
     finally:
-        names.remove(group)
-        coordinator.clearRewrite(written_to, group)
+        planned.close()
+    return found
 
 
 def _written(jvm: Any, table: Table, schema: Any, file: Any) -> WrittenFile:

@@ -83,7 +83,8 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
     """Put something between the program and the store that answers some requests badly.
 
     The test says how by a function of the request's path: with a status and an S3 error code such as
-    "503 SlowDown", with a status alone, with half the body ("cut"), or as the store does (None).
+    "503 SlowDown", with a status alone, with half the body ("cut"), with a failure although it was done
+    ("lost"), or as the store does (None).
     """
     running: list[ThreadingHTTPServer] = []
 
@@ -95,15 +96,15 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
             def do_GET(self) -> None:
                 sent = self._sent()
                 answer = how(self.path)
-                if answer and answer != "cut":
-                    status, _, code = answer.partition(" ")
-                    body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
-                    headers = [("Content-Length", str(len(body)))]
-                else:
+                if answer in (None, "cut", "lost"):
                     connection = HTTPConnection(*server)
                     connection.request(self.command, self.path, sent, dict(self.headers.items()))
                     response = connection.getresponse()
                     status, headers, body = str(response.status), response.getheaders(), response.read()
+                if answer and answer != "cut":
+                    status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
+                    body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
+                    headers = [("Content-Length", str(len(body)))]
                 self.send_response(int(status))
                 for name, value in headers:
                     self.send_header(name, value)

@@ -333,6 +333,26 @@ def test_no_two_runs_are_published_under_one_number(lake: LakeInS3) -> None:
     assert warehouse.read("runs/00000001.json") == b"{}"
 
 
+def test_what_was_done_although_the_answer_got_lost_counts_as_done(
+    lake: LakeInS3, trouble: Callable[[Trouble], None]
+) -> None:
+    land_first(lake)
+    lost: set[str] = set()
+
+    def lose(path: str) -> str | None:
+        name = path.rpartition("/")[2].partition("?")[0]
+        if name not in (".lock", "00000001.json") or name in lost:
+            return None
+        lost.add(name)
+        return "lost"
+
+    trouble(lose)
+    lake.run()
+    assert lost == {".lock", "00000001.json"}
+    assert len(read_runs(lake.settings.warehouse)) == 1
+    assert found_wrong(lake) == []
+
+
 def test_upkeep_leaves_unnamed_objects_for_a_day(lake: LakeInS3, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.settings = lake.settings.model_copy(update={"keep_runs": 1})
     land_first(lake)

@@ -1,45 +1,23 @@
 """Spark computes the same tables, row for row, and either engine goes on where the other stopped."""
 
 import gzip
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
 from stedi.engines.spark.dialect import translated
-from stedi.engines.spark.session import start
 from stedi.errors import WarehouseError
 from stedi.identity import person
 from stedi.maintain import maintain
-from stedi.warehouse import WarehouseFolder
 from tests.compare import contents, found_wrong
 from tests.conftest import Lake, customer, distance, reading
 from tests.killing import found_by_rules
+from tests.light_spark import on, require_java, session
 
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java", allow_module_level=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """One Spark for all tests: it takes seconds to start."""
-    # What is shuffled here is tiny, and compiling it well costs more than running it.
-    options = (
-        "--conf spark.sql.shuffle.partitions=2",
-        "--conf 'spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'",
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", " ".join([*options, "pyspark-shell"]))
-        spark = start(WarehouseFolder(tmp_path_factory.mktemp("nothing")))
-    yield spark
-    spark.stop()
-
-
-def on(lake: Lake, engine: str) -> Lake:
-    lake.settings = lake.settings.model_copy(update={"engine": engine})
-    return lake
+require_java()
+__all__ = ["session"]
 
 
 def land_first(lake: Lake) -> None:

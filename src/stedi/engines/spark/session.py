@@ -60,6 +60,10 @@ def start(warehouse: Warehouse) -> SparkSession:
     # Where Spark is asked for a table in Java, it looks up the catalog in the thread's session.
     jvm: Any = session._jvm
     jvm.org.apache.spark.sql.SparkSession.setActiveSession(session._jsparkSession)
+    # Hadoop would put a file of checksums beside each local file, and an empty one for each success; nothing
+    # names either, and Parquet has its own checksums.
+    jvm.org.apache.hadoop.fs.FileSystem.getLocal(session.sparkContext._jsc.hadoopConfiguration()).setWriteChecksum(False)
+    session.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     _fit(session)
     return session
 

@@ -141,6 +141,36 @@ def test_deploying_again_keeps_the_parameters_that_are_not_given(stedi: Stedi, a
     assert (kept["scan_limit_gb"], kept["workers"]) == (4, 3)
 
 
+def test_a_change_that_nobody_wants_leaves_nothing_behind(aws: dict[str, str]) -> None:
+    queue = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+    change = stacks.plan("unwanted", queue, {}, progress=lambda _: None)
+    assert change is not None
+    assert change.resources == (("Add", "AWS::SQS::Queue", "Queue"),)
+    stacks.forget(change)
+    assert stacks.find("unwanted") is None
+
+
+def failure(resource: str, status: str, reason: str = "") -> dict[str, str]:
+    return {
+        "StackName": "stedi",
+        "LogicalResourceId": resource,
+        "ResourceStatus": status,
+        "ResourceStatusReason": reason,
+    }
+
+
+def test_the_first_failure_of_the_newest_change_is_told() -> None:
+    newest_first = [
+        failure("stedi", "UPDATE_ROLLBACK_COMPLETE"),
+        failure("Bucket", "UPDATE_FAILED", "Resource update cancelled"),
+        failure("Key", "UPDATE_FAILED", "no right to\n change it"),
+        failure("stedi", "UPDATE_IN_PROGRESS"),
+        failure("Old", "CREATE_FAILED", "long ago"),
+    ]
+    assert stacks.first_failure(newest_first) == "Key: no right to change it"
+    assert stacks.first_failure(newest_first[-2:-1]) == "no resource says why"
+
+
 def test_deploying_needs_somebody_to_confirm(stedi: Stedi, aws: dict[str, str]) -> None:
     said = stedi("aws", "deploy")
     assert said.code == 2

@@ -37,13 +37,14 @@ def deploy(
 ) -> Deployed:
     """Make or change both stacks, and put the code where its jobs find it.
 
-    `administrator` is the ARN of the role or user that administers Lake Formation, who asks where it is not given.
+    `administrator` is the ARN of the role or user that administers Lake Formation: where it is not given, the one
+    that it was before, and at first who asks.
     `confirm` is shown every change before it is made.
 
     Raises:
         DeploymentError: something is refused or fails; what was done before stays, and can be done again.
     """
-    administrator = administrator or _identity()
+    administrator = administrator or _administrator_of(deployment.stack) or _identity()
     changed: list[tuple[str, int]] = []
 
     def put(stack: str, template: Path, parameters: dict[str, str], stored_at: str | None = None) -> None:
@@ -71,7 +72,7 @@ def deploy(
             s3 = client("s3")
             for key, path in files.items():
                 progress(f"uploading {key} …")
-                s3.upload_file(str(path), artefacts, key)
+                s3.put_object(Bucket=artefacts, Key=key, Body=path.read_bytes())
         url = f"https://{artefacts}.s3.{region()}.amazonaws.com/{template}"
         put(deployment.stack, second, {"Administrator": administrator, "Release": release}, url)
     return Deployed(tuple(changed), stacks.outputs(deployment.stack))
@@ -87,6 +88,11 @@ def parameters_of(stack: str) -> dict[str, Any]:
     said = next((o["OutputValue"] for o in found.get("Outputs", ()) if o["OutputKey"] == "Parameters"), "{}")
     known: dict[str, Any] = json.loads(said)
     return known
+
+
+def _administrator_of(stack: str) -> str | None:
+    given = (stacks.find(stack) or {}).get("Parameters", ())
+    return next((p["ParameterValue"] for p in given if p["ParameterKey"] == "Administrator"), None)
 
 
 def _identity() -> str:

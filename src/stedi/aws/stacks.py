@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +129,7 @@ def make(change: Change, progress: Progress) -> None:
     status = _wait(change.stack, progress)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise DeploymentError(
-            f"stack {change.stack} was not changed ({status}): {_first_failure(change.stack)}; "
+            f"stack {change.stack} was not changed ({status}): {_why_it_failed(change.stack)}; "
             "put it right, then run `stedi aws deploy` again"
         )
 
@@ -147,7 +147,7 @@ def remove(stack: str, progress: Progress) -> None:
         client("cloudformation").delete_stack(StackName=stack)
     status = _wait(found["StackId"], progress)
     if status != "DELETE_COMPLETE":
-        raise DeploymentError(f"stack {stack} is not wholly deleted: {_first_failure(stack)}; run `stedi aws destroy` again")
+        raise DeploymentError(f"stack {stack} is not wholly deleted: {_why_it_failed(stack)}; run `stedi aws destroy` again")
 
 
 def _wait(stack: str, progress: Progress) -> str:
@@ -164,17 +164,21 @@ def _wait(stack: str, progress: Progress) -> str:
         time.sleep(_POLL_SECONDS)
 
 
-def _first_failure(stack: str) -> str:
-    """Which resource failed first in the newest change, and CloudFormation's reason."""
+def _why_it_failed(stack: str) -> str:
     with plain_errors(f"stack {stack} can't be asked what failed"):
         pages = client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
-        failed = None
-        for event in (event for page in pages for event in page["StackEvents"]):
-            if event["ResourceStatus"].endswith("_FAILED"):
-                failed = event
-            started = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
-            if started and event["LogicalResourceId"] == event["StackName"]:
-                break
+        return first_failure(event for page in pages for event in page["StackEvents"])
+
+
+def first_failure(events: Iterable[Mapping[str, Any]]) -> str:
+    """Which resource failed first in the newest change, and CloudFormation's reason; the newest event comes first."""
+    failed = None
+    for event in events:
+        if event["ResourceStatus"].endswith("_FAILED"):
+            failed = event
+        is_start = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if is_start and event["LogicalResourceId"] == event["StackName"]:
+            break
     if failed is None:
         return "no resource says why"
     return f"{failed['LogicalResourceId']}: {_one_line(failed.get('ResourceStatusReason', 'no reason given'))}"

@@ -67,7 +67,7 @@ def synth(
 def deploy(
     parameters: Parameters = None,
     administrator: Annotated[
-        str | None, typer.Option(help="ARN of who administers Lake Formation [default: who asks]")
+        str | None, typer.Option(help="ARN of who administers Lake Formation [default: as before, at first who asks]")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="make the changes, those of roles too, without asking")] = False,
     stack: Stack = "stedi",

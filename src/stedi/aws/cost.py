@@ -17,11 +17,10 @@ from stedi.landing.files import is_landing_name
 GLUE_USD_A_DPU_HOUR = 0.44
 ATHENA_USD_A_TB = 5.0
 STORAGE_USD_A_GB_MONTH = 0.023
-# Glue bills a job's seconds, and at least a minute.
-_LEAST_SECONDS = 60
-# What a job takes that finds little to do: start of Spark, looking at the tables, commits.
+# Start of Spark, a look at the tables, commits; Glue bills seconds, at least a minute. A guess from local Spark, which
+# took 127 s of CPU time for a whole run on 20.6 MB: every job starts anew and does a part of it.
 _SECONDS_A_JOB = 90
-# Landing files that local Spark brings through to the last table on one core: see docs/performance.md.
+# Not measured on Glue: what local Spark does with large files is said in docs/performance.md.
 BYTES_A_SECOND_AND_CORE = 1_000_000
 _CORES_A_DPU = 4
 # A DPU is 4 vCPUs with 16 GB; the number in the worker's name is how many of them it has.
@@ -58,7 +57,7 @@ def estimate(
     """
     dpus = _DPUS[worker_type]
     cores = (workers - 1) * dpus * _CORES_A_DPU
-    seconds = len(JOBS) * max(_SECONDS_A_JOB, _LEAST_SECONDS) + new_bytes / (BYTES_A_SECOND_AND_CORE * cores)
+    seconds = len(JOBS) * _SECONDS_A_JOB + new_bytes / (BYTES_A_SECOND_AND_CORE * cores)
     dpu_hours = seconds * workers * dpus / 3_600
     return Estimate(
         landing_bytes=landing_bytes,

@@ -9,7 +9,7 @@ from aws_cdk import aws_lakeformation as lakeformation
 from constructs import Construct
 
 from deploy.permissions import after_permissions, allow
-from deploy.storage import WAREHOUSE, Storage
+from deploy.storage import TABLES, Storage
 from stedi.aws.deployment import Deployment
 from stedi.tables import ALL
 
@@ -105,21 +105,20 @@ class Access(Construct):
             description=f"{self.deployment.stack}: reads and writes tables for queries",
         )
         lakehouse = self.storage.lakehouse
-        place = f"{WAREHOUSE}/stedi"
         allow(role, "s3:ListBucket", on=[lakehouse.bucket_arn])
         allow(
             role,
             "s3:GetObject",
             "s3:PutObject",
             "s3:DeleteObject",
-            on=[lakehouse.arn_for_objects(f"{place}/*")],
+            on=[lakehouse.arn_for_objects(f"{TABLES}/*")],
             wide="All tables: Lake Formation narrows it to one for each query.",
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[self.storage.key.key_arn])
         location = lakeformation.CfnResource(
             self,
             "Location",
-            resource_arn=lakehouse.arn_for_objects(place),
+            resource_arn=lakehouse.arn_for_objects(TABLES),
             role_arn=role.role_arn,
             use_service_linked_role=False,
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A folder of the bucket, so that nothing else in it can be taken for a table.
 WAREHOUSE = "lakehouse"
+# Where all tables lie in it, beside runs and lock.
+TABLES = f"{WAREHOUSE}/{table_folder('')}".rstrip("/")
 # Results are copies of rows, for as long as somebody looks at them.
 _RESULT_DAYS = 7
 # An upload that broke off is paid for until it is removed.

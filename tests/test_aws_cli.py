@@ -241,9 +241,11 @@ def test_a_run_starts_is_listed_and_ends(stedi: Stedi, aws: dict[str, str], monk
     monkeypatch.setattr(runs, "_POLL_SECONDS", 0.1)
     ender = threading.Timer(1, end_all)
     ender.start()
-    waited = stedi("aws", "run", "--wait", "--json").json
+    waited = stedi("aws", "run", "--wait", "--json")
     ender.join()
-    assert waited["status"] == "SUCCEEDED"
+    assert waited.json["status"] == "SUCCEEDED"
+    # The emulated history knows none of the jobs, as that of a run that left.
+    assert "it left its work to another run" in waited.err
 
 
 def test_a_run_that_fails_is_an_error(stedi: Stedi, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

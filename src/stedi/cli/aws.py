@@ -126,7 +126,10 @@ def run(
         return
     with ERROR_CONSOLE.status(f"run {name}") as status:
         done = runs.wait(arn, status.update)
-    _show_jobs(done.arn, done.name, done.status)
+        jobs = runs.jobs_of(arn)
+    show_grids([_jobs_grid(name, jobs)], {"run": name, "status": done.status, "jobs": [_job_json(job) for job in jobs]})
+    if not any(job.state == "done" for job in jobs):
+        ERROR_CONSOLE.print("it left its work to another run that waits; see `stedi aws status`")
 
 
 @aws.command()
@@ -152,13 +155,6 @@ def status(
             "jobs": [_job_json(job) for job in jobs],
         },
     )
-
-
-def _show_jobs(arn: str, name: str, state: str) -> None:
-    from stedi.aws.runs import jobs_of
-
-    jobs = jobs_of(arn)
-    show_grids([_jobs_grid(name, jobs)], {"run": name, "status": state, "jobs": [_job_json(job) for job in jobs]})
 
 
 def _jobs_grid(name: str, jobs: "list[JobState]") -> Grid:

@@ -25,7 +25,8 @@ from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import Finding, verify
 from tests.conftest import Lake
 
-NAMES = tuple(table.name for table in REFRESHED)
+# What every run makes.
+NAMES = tuple(table.name for table in REFRESHED if not table.on_demand)
 DERIVED = tuple(name for name in NAMES if not name.endswith("_landing"))
 REBUILT = "rows that a full rebuild does not have, or has besides"
 

@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("aws_client",),
     ("warehouse",),
     ("table", "config"),
-    ("identity",),
+    ("identity", "resampling"),
     ("quality", "landing", "operations"),
     ("trusted",),
     ("curated",),

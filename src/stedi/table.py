@@ -159,7 +159,8 @@ class Table:
     listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
     `day` names the column (milliseconds since the epoch, UTC) whose day partitions the table;
     `person` is SQL for whom a row is about. `sort_by` names numbers in the query's result that
-    stand in the order of `sort` and are cheaper to sort by than texts.
+    stand in the order of `sort` and are cheaper to sort by than texts. A table `on_demand` is made
+    when it is first selected, and from then on every run keeps it current as it does the others.
     """
 
     name: str
@@ -177,6 +178,7 @@ class Table:
     parameters: tuple[str, ...] = ()
     scope: Scope | None = None
     person: str | None = None
+    on_demand: bool = False
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from stedi.landing.files import LandingFile, list_files
 from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.ingest import ledger_of
 from stedi.pipeline.refresh import refresh
-from stedi.pipeline.store import Draft
+from stedi.pipeline.store import Draft, kept
 from stedi.tables import REFRESHED
 
 Progress = Callable[[str], None]
@@ -70,10 +70,13 @@ _INVARIANTS = (
         (name, "rows of people who do not consent", f"SELECT 1 FROM {name} WHERE person NOT IN ({_CONSENTING})")
         for name in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted")
     ),
-    (
-        "machine_learning_curated",
-        "rows of people who do not consent",
-        f"SELECT 1 FROM machine_learning_curated WHERE customer_pseudonym NOT IN ({_CONSENTING_PSEUDONYMS})",
+    *(
+        (
+            name,
+            "rows of people who do not consent",
+            f"SELECT 1 FROM {name} WHERE customer_pseudonym NOT IN ({_CONSENTING_PSEUDONYMS})",
+        )
+        for name in ("machine_learning_curated", "step_training_set")
     ),
     (
         "machine_learning_curated",
@@ -113,12 +116,13 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             progress(f"reading the files of {feed.name} again")
             findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
         draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
-        for table in REFRESHED:
+        compared = kept(catalog)
+        for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
                 refresh(table, draft, engine, "verify", parameters, at_hand={})
             engine.show(table, draft.files(table.name))
-        for table in (t for t in REFRESHED if t.name not in _LANDING_TABLES):
+        for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
             actual = engine.show(table, catalog.files(table.name), view=f"actual_{table.name}")
             question = "rows that a full rebuild does not have, or has besides"

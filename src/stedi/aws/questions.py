@@ -26,7 +26,7 @@ class Question:
 _ROWS = "\nUNION ALL ".join(
     f"SELECT {place} AS place, '{table.zone}' AS zone, '{table.name}' AS table_name, count(*) AS table_rows "
     f"FROM {table.name}"
-    for place, table in enumerate(ALL, start=1)
+    for place, table in enumerate((table for table in ALL if not table.on_demand), start=1)
 )
 
 QUESTIONS: tuple[Question, ...] = (

@@ -23,7 +23,7 @@ from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
 from stedi.pipeline.refresh import refresh
 from stedi.pipeline.report import RunReport, TableReport
-from stedi.pipeline.store import Draft, Store
+from stedi.pipeline.store import Draft, Store, kept
 from stedi.table import Table, with_ancestors
 from stedi.tables import BY_NAME, REFRESHED
 
@@ -48,6 +48,7 @@ def run(
 ) -> RunReport:
     """Bring every table (or the selected ones and their inputs) up to date with the landing files.
 
+    Tables on demand are among them once they were selected: a withdrawn person leaves these too.
     Files of the feeds in `replay` that have quarantined records are read again, changed or not;
     `reingest` reads all files again. `full_refresh` writes every derived table anew from the
     landing tables. A dry run does all of it on a draft and throws that away. A run that does not
@@ -57,13 +58,14 @@ def run(
         StediError: see `stedi.errors`; the tables are then as they were, or whole.
     """
     started = time.monotonic()
-    wanted = with_ancestors(select or (table.name for table in REFRESHED), BY_NAME)
-    listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS if feed.table.name in wanted}
+    selected = with_ancestors(select, BY_NAME)
+    listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS if not select or feed.table.name in selected}
 
     def again(feed: Feed) -> Callable[[LedgerEntry], bool]:
         return lambda entry: reingest or (feed.name in replay and entry.quarantined > 0)
 
     with _opened(settings, dry_run) as (catalog, store, scratch):
+        wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.consent.policy, dry_run)
         with start_engine(settings, scratch) as engine:

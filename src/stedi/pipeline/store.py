@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.table import DataFiles, Table, WrittenFile
+from stedi.tables import REFRESHED
 
 
 class Store(Protocol):
@@ -25,6 +26,11 @@ class Store(Protocol):
     def keep_side_file(self, path: str) -> str: ...
     def discard(self, written: Iterable[WrittenFile]) -> None: ...
     def commit(self, table: Table, commit: Commit) -> Snapshot: ...
+
+
+def kept(store: Store) -> tuple[Table, ...]:
+    """What a run keeps current where it is not told: all tables but those on demand that nobody asked for yet."""
+    return tuple(table for table in REFRESHED if not table.on_demand or store.snapshot(table.name))
 
 
 class Draft:

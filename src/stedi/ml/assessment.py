@@ -1,0 +1,128 @@
+"""How good the detector is on people whom it has not seen, beside two peak counters on the same stretches."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stedi.ml.baselines import CHOICES, FIXED, PeakCounter
+from stedi.ml.picking import PLACE_MS
+from stedi.ml.scores import Scores, Tally, intervals, scores, tally
+from stedi.ml.training import Unseen
+from stedi.resampling import SAMPLE_MS
+
+Floats = NDArray[np.float64]
+Truth = Mapping[str, Floats]
+
+DETECTOR, TUNED, PLAIN = "detector", "tuned peak counter", "fixed peak counter"
+# Far enough that a rhythm shifted so knows nothing of where the steps are.
+_SHIFT_MS = (5_000, 60_000)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Figures of the detector and of both peak counters, all on the same stretches.
+
+    Attributes:
+        people: how many people were each set aside in turn.
+        minutes: how much was recorded of them.
+        steps: how many true steps that holds.
+        scores: by method.
+        intervals: by method, the middle 95% of each figure over people drawn again.
+        by_person: the detector's figures of each person, numbered, not named.
+        above_chance: by how much the detector's F1 at ±0.1 s exceeds that of its own steps at wrong
+            times: the middle 95% over people drawn again.
+    """
+
+    people: int
+    minutes: float
+    steps: int
+    scores: Mapping[str, Scores]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    by_person: Sequence[Scores]
+    above_chance: tuple[float, float]
+
+
+def within(truth: Truth | None, unseen: Unseen) -> Floats:
+    """The true steps of a stretch: those of the training set, or those that truth from elsewhere has in its time."""
+    stretch = unseen.stretch
+    if truth is None:
+        return stretch.steps_ms
+    steps = truth.get(stretch.person, np.empty(0))
+    return steps[(steps >= stretch.start_ms) & (steps <= stretch.end_ms)]
+
+
+def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None) -> Assessment:
+    """Count, on every stretch, what a detector that learnt from other people makes of it.
+
+    The tuned peak counter is tuned on the same other people. `truth` has the step times (ms since
+    the epoch, sorted) of each person, in place of those that the training set derived.
+    """
+    by_method = {
+        DETECTOR: [each.tally(within(truth, each)) for each in found],
+        TUNED: _tuned(found, truth),
+        PLAIN: [_counted(each, FIXED, within(truth, each)) for each in found],
+    }
+    of_person = {method: _by_person(found, tallies) for method, tallies in by_method.items()}
+    return Assessment(
+        len(of_person[DETECTOR]),
+        sum(each.stretch.end_ms - each.stretch.start_ms for each in found) / 60_000,
+        sum(each.true for each in by_method[DETECTOR]),
+        {method: scores(tallies) for method, tallies in by_method.items()},
+        {method: intervals(tallies, seed) for method, tallies in of_person.items()},
+        [scores(tallies) for tallies in of_person[DETECTOR]],
+        _above_chance(found, of_person[DETECTOR], truth, seed),
+    )
+
+
+def _by_person(found: Sequence[Unseen], tallies: Sequence[Tally]) -> list[list[Tally]]:
+    people: dict[str, list[Tally]] = defaultdict(list)
+    for each, counted in zip(found, tallies, strict=True):
+        people[each.stretch.person].append(counted)
+    return list(people.values())
+
+
+def _counted(unseen: Unseen, counter: PeakCounter, true_ms: Floats) -> Tally:
+    stretch = unseen.stretch
+    steps = stretch.start_ms + SAMPLE_MS * counter.steps(stretch.acceleration)
+    return tally(true_ms, steps, stretch.start_ms, stretch.end_ms)
+
+
+def _tuned(found: Sequence[Unseen], truth: Truth | None) -> list[Tally]:
+    """Each person's counts by the peak counter that suits the others best."""
+    counts = [[_counted(each, choice, within(truth, each)) for each in found] for choice in CHOICES]
+    best: dict[str, int] = {}
+    for person in {each.stretch.person for each in found}:
+        others = [number for number, each in enumerate(found) if each.stretch.person != person]
+        figures = [scores([tallies[number] for number in others]) for tallies in counts]
+        best[person] = max(range(len(CHOICES)), key=lambda c, f=figures: _worth(f[c]))  # type: ignore[misc]
+    return [counts[best[each.stretch.person]][number] for number, each in enumerate(found)]
+
+
+def _worth(figures: Scores) -> float:
+    worth = figures.f1_100 - figures.count_mape / 100
+    return worth if np.isfinite(worth) else -np.inf
+
+
+def _above_chance(
+    found: Sequence[Unseen], right: Sequence[Sequence[Tally]], truth: Truth | None, seed: int
+) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    shifted = []
+    for each in found:
+        stretch, length = each.stretch, each.stretch.end_ms - each.stretch.start_ms
+        steps = PLACE_MS * each.model.picker.pick(each.probability)
+        wrong = stretch.start_ms + (steps + rng.uniform(*_SHIFT_MS)) % max(length, 1)
+        shifted.append(tally(within(truth, each), wrong, stretch.start_ms, stretch.end_ms))
+    wrong_by_person = _by_person(found, shifted)
+    gains = []
+    for _ in range(1_000):
+        drawn = rng.integers(len(right), size=len(right))
+        ours, chance = (
+            np.nan_to_num(scores([counted for person in drawn for counted in people[person]]).f1_100)
+            for people in (right, wrong_by_person)
+        )
+        gains.append(ours - chance)
+    return float(np.quantile(gains, 0.025)), float(np.quantile(gains, 0.975))

@@ -1,0 +1,42 @@
+"""Two peak counters to be compared with: what a phone without a trained detector would do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, find_peaks, sosfiltfilt
+
+from stedi.resampling import RATE_HZ
+
+Floats = NDArray[np.float64]
+
+# Steps come at 0.8 to 3 Hz; harmonics of the heel's strike lie above.
+_BAND_HZ = (0.8, 3.0)
+
+
+@dataclass(frozen=True)
+class PeakCounter:
+    """Counts peaks of the norm of acceleration, in the band of steps.
+
+    `prominence` is in units of gravity, `apart_seconds` the least time between steps.
+    """
+
+    prominence: float
+    apart_seconds: float
+
+    def steps(self, acceleration: NDArray[np.float32]) -> Floats:
+        """Where the steps are, in samples from the first of one unbroken stretch (samples × 3, 50 Hz)."""
+        norm = np.linalg.norm(np.asarray(acceleration, np.float64), axis=1)
+        if len(norm) < RATE_HZ or not norm.mean() > 0:
+            return np.empty(0)
+        band = butter(2, _BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
+        moved = sosfiltfilt(band, norm / norm.mean() - 1, padlen=min(len(norm) - 1, 3 * RATE_HZ))
+        peaks, _ = find_peaks(moved, prominence=self.prominence, distance=max(1, round(self.apart_seconds * RATE_HZ)))
+        return np.asarray(peaks, np.float64)
+
+
+# A tenth of gravity, and no more than three steps a second.
+FIXED = PeakCounter(prominence=0.1, apart_seconds=1 / 3)
+CHOICES = tuple(
+    PeakCounter(prominence, apart) for prominence in (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3) for apart in (0.25, 0.33, 0.42)
+)

@@ -1,0 +1,145 @@
+"""The model card: what a model was made of, how good it is on people it has not seen, and where it ends."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stedi.ml.assessment import Assessment
+from stedi.ml.features import Feature, feature_list
+from stedi.ml.scores import Scores
+
+_FIGURES = {
+    "f1_100": ("F1 at ±0.1 s", "{:.3f}"),
+    "precision_100": ("precision at ±0.1 s", "{:.3f}"),
+    "recall_100": ("recall at ±0.1 s", "{:.3f}"),
+    "f1_250": ("F1 at ±0.25 s", "{:.3f}"),
+    "precision_250": ("precision at ±0.25 s", "{:.3f}"),
+    "recall_250": ("recall at ±0.25 s", "{:.3f}"),
+    "count_mape": ("error of the count, mean of absolute values (%)", "{:.1f}"),
+    "count_bias": ("steps counted too many (%)", "{:+.1f}"),
+    "false_steps_per_idle_minute": ("false steps a minute without walking", "{:.2f}"),
+    "median_timing_error_ms": ("median error in time (ms)", "{:.0f}"),
+}
+_LIMITS = (
+    "It learnt from the people counted above; of people who walk otherwise it says less than the figures do.",
+    "Its teacher is a distance sensor: a step that no foot made past the sensor was no step to it.",
+    "Where a phone was carried is not in the feeds, so figures by position are not known.",
+    "Readings slower than 15 or faster than 400 a second were not tried.",
+    "It is no medical device.",
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: when and from which finished run and snapshots it was made, and with what."""
+
+    trained_at: str
+    run_id: str
+    policy: str
+    snapshots: Mapping[str, int]
+    people: int
+    seed: int
+    versions: Mapping[str, str]
+
+
+def card_json(origin: Origin, done: Assessment) -> dict[str, Any]:
+    """The card for programs; figures that nothing tells of are null."""
+    return {
+        **asdict(origin),
+        "recorded_minutes": round(done.minutes, 1),
+        "steps": done.steps,
+        "scores": _known(done.scores["detector"]),
+        "intervals": {name: [_known_number(end) for end in ends] for name, ends in done.intervals["detector"].items()},
+        "baselines": {method: _known(figures) for method, figures in done.scores.items() if method != "detector"},
+        "by_person": [_known(figures) for figures in done.by_person],
+        "above_chance": list(done.above_chance),
+        "features": [asdict(feature) for feature in feature_list()],
+        "limits": list(_LIMITS),
+    }
+
+
+def _known(figures: Scores) -> dict[str, float | None]:
+    return {name: _known_number(value) for name, value in asdict(figures).items()}
+
+
+def _known_number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
+
+
+def score_rows(done: Assessment) -> list[tuple[str, ...]]:
+    """The figures as text: name, the detector's with its interval, each peak counter's."""
+    rows = []
+    for name, (title, shape) in _FIGURES.items():
+        low, high = done.intervals["detector"][name]
+        values = [_text(getattr(figures, name), shape) for figures in done.scores.values()]
+        interval = f" ({_text(low, shape)} to {_text(high, shape)})" if not math.isnan(low) else ""
+        rows.append((title, values[0] + interval, *values[1:]))
+    return rows
+
+
+def _text(value: float, shape: str) -> str:
+    return "–" if math.isnan(value) else shape.format(value)
+
+
+def card_text(origin: Origin, done: Assessment) -> str:
+    """The card for people, as Markdown."""
+    figures = "\n".join(f"| {' | '.join(row)} |" for row in score_rows(done))
+    snapshots = "\n".join(f"| `{table}` | {snapshot} |" for table, snapshot in origin.snapshots.items())
+    people = "\n".join(
+        f"| {number} | {_text(each.f1_100, '{:.3f}')} | {_text(each.count_bias, '{:+.1f}')} |"
+        for number, each in enumerate(done.by_person, start=1)
+    )
+    limits = "\n".join(f"- {limit}" for limit in _LIMITS)
+    kinds = "\n".join(f"- {kind}" for kind in _kinds(feature_list()))
+    return f"""# A step detector
+
+Trained {origin.trained_at} on {origin.people} people who agree to research (policy `{origin.policy}`), of whom
+{done.minutes:,.0f} minutes with {done.steps:,} steps were recorded. Seed {origin.seed}.
+
+## How good it is
+
+Each person was set aside in turn (or a fifth of many), and everything, thresholds too, was learnt from the others.
+In brackets: the middle 95% over people drawn again.
+
+| | detector | {" | ".join(method for method in done.scores if method != "detector")} |
+|---|---|---|---|
+{figures}
+
+Its F1 at ±0.1 s is above that of its own steps at wrong times by {done.above_chance[0]:.3f} to {done.above_chance[1]:.3f}.
+
+![a stretch of motion](stretch.png)
+![people](people.png)
+![calibration](calibration.png)
+
+| person | F1 at ±0.1 s | counted too many (%) |
+|---|---|---|
+{people}
+
+## What it is made of
+
+Finished run `{origin.run_id}`:
+
+| table | snapshot |
+|---|---|
+{snapshots}
+
+Gradient-boosted trees (LightGBM) on {len(feature_list())} features of the motion around each 40 ms:
+
+{kinds}
+
+Made with {", ".join(f"{name} {version}" for name, version in origin.versions.items())}.
+
+## Limits
+
+{limits}
+"""
+
+
+def _kinds(listed: tuple[Feature, ...]) -> list[str]:
+    """Each kind of feature once, with its unit and how many there are of it."""
+    counted: dict[tuple[str, str], int] = {}
+    for feature in listed:
+        kind = (feature.name.partition("_at_")[0].partition("_over_")[0].replace("_", " "), feature.unit)
+        counted[kind] = counted.get(kind, 0) + 1
+    return [f"{name} ({unit}): {number}" for (name, unit), number in counted.items()]

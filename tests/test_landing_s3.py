@@ -104,6 +104,9 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
                 if answer and answer != "cut":
                     status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
                     body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
+                    if self.path == "/":
+                        # Services that are no stores speak JSON.
+                        body = json.dumps({"__type": code}).encode()
                     headers = [("Content-Length", str(len(body)))]
                 self.send_response(int(status))
                 for name, value in headers:

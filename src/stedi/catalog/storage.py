@@ -11,10 +11,6 @@ from stedi.errors import WarehouseError
 # Data files lie in one folder of a table, metadata and side files in another.
 DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
-_GLUE_ADVICE = {
-    "AccessDeniedException": "access is denied; grant glue:GetDatabase, CreateDatabase, UpdateDatabase, GetTable, "
-    "CreateTable and UpdateTable on the database and its tables",
-}
 
 
 def location(path: str) -> str:
@@ -46,5 +42,6 @@ def warehouse_errors(what: str) -> Iterator[None]:
         if not any(kind.__module__.startswith("botocore") for kind in type(error).__mro__):
             raise
         from stedi.aws_client import advice
+        from stedi.warehouse.s3 import ADVICE
 
-        raise WarehouseError(f"{what}: {advice(error, _GLUE_ADVICE)}") from error
+        raise WarehouseError(f"{what}: {advice(error, ADVICE)}") from error

@@ -21,9 +21,12 @@ except ImportError as error:
 _PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")
 # boto3 doesn't retry a body that breaks off, so we do; a line that breaks three in a row is down.
 _READS = 3
+# What to do about what S3 and Glue refuse a warehouse.
 ADVICE = {
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and "
     "s3:DeleteObject below the prefix, and use of its KMS key",
+    "AccessDeniedException": "access is denied; grant glue:GetDatabase, GetTable, CreateTable and UpdateTable on the "
+    "database and its tables",
 }
 
 

@@ -105,7 +105,19 @@ def spark_errors() -> Iterator[None]:
         cause = error.java_exception
         while cause.getCause() is not None:
             cause = cause.getCause()
-        raise WarehouseError(f"Spark failed: {cause.getClass().getName()}") from error
+        raise WarehouseError(f"Spark failed: {_told(cause)}") from error
+
+
+def _told(cause: Any) -> str:
+    """What kind of failure an exception of Java's is; where AWS refused, what to do."""
+    kind = str(cause.getClass().getName())
+    if not kind.startswith("software.amazon.awssdk.services."):
+        return kind
+    from stedi.aws_client import advice_on
+    from stedi.warehouse.s3 import ADVICE
+
+    details = cause.awsErrorDetails()
+    return advice_on(str(details.errorCode() if details else cause.statusCode()), ADVICE)
 
 
 def _fit(session: SparkSession) -> None:

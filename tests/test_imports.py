@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("maintain",),
     ("pipeline",),
     ("query", "verify", "simulate"),
-    ("rule_results", "query_output"),
+    ("rule_results", "query_output", "ml"),
     ("report",),
     ("aws",),
     ("cli",),
@@ -40,6 +40,9 @@ LIBRARIES = {
     "botocore": ("aws_client.py", "aws"),
     "pydantic": ("config.py", "aws/deployment.py"),
     "pydantic_settings": ("config.py",),
+    **dict.fromkeys(
+        ("lightgbm", "matplotlib", "mlflow", "onnx", "onnxmltools", "onnxruntime", "scipy", "sklearn", "skops"), ("ml",)
+    ),
     "typer": ("cli",),
     "rich": ("cli", "report.py"),
 }

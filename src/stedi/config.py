@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         description="folder of the tables and their catalog, or s3:// prefix of tables in the Glue Data Catalog",
     )
     consent: Consent = Consent()
+    models: Path | None = Field(
+        default=None, description="folder of the trained models; models in the warehouse's folder, or here, when absent"
+    )
     pseudonym_key: SecretStr | None = Field(
         default=None, description="secret that keys the pseudonyms; made on the first run when absent"
     )

@@ -11,7 +11,7 @@ SAMPLE_MS = 1000 // RATE_HZ
 # step lasts twice as long: what lies between can still be drawn as a line.
 GAP_MS = 250
 # No unit in which phones report reaches a million (16 g are 16,000 mg), and sums of less fit 64 bits.
-_MOST = "1e6"
+MOST = "1e6"
 _MILLIONTHS = "1e6"
 
 
@@ -29,7 +29,7 @@ def resampled(source: str, who: str) -> str:
         who: name of the column that tells whose readings belong together.
     """
     averages = ", ".join(f"sum(floor({v} * {_MILLIONTHS} + 0.5)::BIGINT)::DOUBLE / count(*) AS {v}" for v in "xyz")
-    measured = " AND ".join(f"abs({v}) <= {_MOST}" for v in "xyz")
+    measured = " AND ".join(f"abs({v}) <= {MOST}" for v in "xyz")
     following = ", ".join(f"lead({v}) OVER sequence AS next_{v}" for v in ("bin_ms", "late_ms", *"xyz"))
     lines = ", ".join(
         f"floor({v} + (next_{v} - {v}) * ((at_ms - bin_ms) - late_ms) / span_ms + 0.5) / {_MILLIONTHS} AS {v}" for v in "xyz"

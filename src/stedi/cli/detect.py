@@ -1,0 +1,69 @@
+"""Commands that use trained models: detect steps, list models."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stedi import report
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
+from stedi.errors import UsageError
+
+
+@app.command()
+def detect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="files of readings: JSON, CSV with a header, or Parquet")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="a model's name, or a folder that holds one [default: the newest not stale]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write, .json or .parquet [default: standard output]")] = None,
+) -> None:
+    """Find the steps in accelerometer readings: times (ms since the epoch) by user, as JSON or Parquet."""
+    try:
+        from stedi.ml import step_times
+        from stedi.ml.detect import detection
+        from stedi.ml.detector import Detector
+    except ImportError as error:
+        raise UsageError(f"the step detector is not installed ({error.name}): pip install 'stedi[ml]'") from None
+    from stedi.engines.embedded.readings import reasons
+    from stedi.ml.models import usable_model
+
+    if out is not None:
+        step_times.refuse_other_endings(out)
+    settings = OPTIONS.settings
+    detector = Detector.load(usable_model(settings, model))
+    with detection(files, detector, settings) as done:
+        if done.left_out:
+            left_out = sum(done.left_out.values())
+            print(f"stedi: left out {left_out:,} of {done.rows:,} rows: {reasons(done.left_out)}", file=sys.stderr)
+        if out is not None:
+            with ERROR_CONSOLE.status("detecting"):
+                step_times.write_file(done.found, out)
+        else:
+            with output():
+                step_times.write_json(done.found, sys.stdout)
+
+
+@app.command()
+def models() -> None:
+    """List the trained models: from which run and how many people, how good, and which are stale because consent changed."""
+    from stedi.ml.models import descriptions, models_folder
+
+    found = descriptions(OPTIONS.settings)
+    if not found and not OPTIONS.as_json:
+        ERROR_CONSOLE.print(f"there is no model in {models_folder(OPTIONS.settings)} yet; train one with `stedi train`")
+        return
+    headings = ("model", "trained at", "run", "policy", "people", "F1 ±0.1 s", "count error %", "stale", "why")
+    rows = (
+        (*list(each.values())[:5], _figure(each["f1_100"], 3), _figure(each["count_mape"], 1), each["stale"], each["why"])
+        for each in found
+    )
+    numbers = ("people", "F1 ±0.1 s", "count error %")
+    show_grids([report.grid("models", headings, rows, numbers=numbers)], {"models": found})
+
+
+def _figure(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,235 @@
+"""Accelerometer readings out of anybody's files, as samples at a steady rate, sorted out of core."""
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+
+from stedi.engines.embedded.landing import LandingReader
+from stedi.engines.embedded.session import Session
+from stedi.engines.embedded.sql import paths
+from stedi.engines.sql import literal, quoted
+from stedi.errors import LandingError, WarehouseError
+from stedi.identity import names_somebody, person
+from stedi.landing.accelerometer import FEED
+from stedi.landing.feed import LAST_MILLISECOND, Field
+from stedi.landing.files import is_landing_name, look, safe_name
+from stedi.resampling import MOST, resampled
+
+Form = Literal["json", "csv", "parquet"]
+
+# Files that begin with more blanks hold no readings.
+_START = 1 << 16
+_BATCH_ROWS = 50_000
+_NAMES = tuple(field.name for field in FEED.fields)
+_QUOTED_NAMES = ", ".join(map(quoted, _NAMES))
+
+
+class ReadingFiles:
+    """Readings of any number of files, held by the embedded engine, which spills what is too much for memory.
+
+    Attributes:
+        rows: how many rows or records the files hold.
+        left_out: how many of them are no readings, by the reason's name.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.rows = 0
+        self.left_out: Counter[str] = Counter()
+        # Not temporary: what hands out users must see what hands out samples stands on.
+        session.sql(
+            'CREATE TABLE readings ("user" VARCHAR, "timeStamp" DOUBLE, x DOUBLE, y DOUBLE, z DOUBLE, reason VARCHAR)'
+        )
+
+    def add(self, path: Path) -> None:
+        """Read a file: JSON in any layout of landing files, CSV with a header, or Parquet, packed or not.
+
+        Raises:
+            LandingError: it can't be read, lacks a column, or holds rows and no reading.
+            WarehouseError: memory or disk ran out.
+        """
+        name = safe_name(str(path))
+        try:
+            form = _form(path)
+            rows, left_out = self._add_json(path) if form == "json" else self._add_table(path, form)
+        except OSError as error:
+            raise LandingError(f"file {name} can't be read: {error.strerror or 'it is broken'}") from None
+        except (EOFError, zlib.error):
+            raise LandingError(f"file {name} can't be unpacked; send it again") from None
+        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            # The engine's message may quote the file's values.
+            raise LandingError(f"file {name} can't be read as {form} ({type(error).__name__}); write it again") from None
+        if rows and rows == left_out.total():
+            raise LandingError(
+                f"none of the {rows:,} rows of {name} is a reading ({reasons(left_out)}); "
+                f"a reading has {', '.join(_NAMES)} (ms since the epoch, UTC)"
+            )
+        self.rows += rows
+        self.left_out += left_out
+
+    def _add_json(self, path: Path) -> tuple[int, Counter[str]]:
+        reader = LandingReader(self._session, FEED)
+        read = reader.read([look(path, str(path))])
+        if not read.counts:
+            raise LandingError(f"file {safe_name(str(path))} changed while it was read; try again")
+        rows, left_out = self._take(f"SELECT {_QUOTED_NAMES} FROM {quoted(read.landed)}", dict.fromkeys(_NAMES, "DOUBLE"))
+        refused = Counter(dict(self._session.sql(f"SELECT reason, count(*) FROM {quoted(read.quarantined)} GROUP BY 1")))
+        reader.forget()
+        return rows + refused.total(), left_out + refused
+
+    def _add_table(self, path: Path, form: Form) -> tuple[int, Counter[str]]:
+        file = f"{paths([str(path)])}, hive_partitioning=false"
+        source = f"read_parquet({file})"
+        if form == "csv":
+            packing = "gzip" if _is_packed(path) else "none"
+            source = (
+                f"read_csv({file}, all_varchar=true, header=true, quote='\"', escape='\"', ignore_errors=true, "
+                f"store_rejects=true, compression={literal(packing)})"
+            )
+        found = {name.strip().lower(): (name, kind) for name, kind, *_ in self._session.sql(f"DESCRIBE FROM {source}")}
+        # What stands in the first line is not named: without a header it is data.
+        if missing := [name for name in _NAMES if name.lower() not in found]:
+            raise LandingError(
+                f"file {safe_name(str(path))} has no column {missing[0]}; its columns, or its first line, "
+                f"must name {', '.join(_NAMES)}"
+            )
+        columns = {name: found[name.lower()] for name in _NAMES}
+        listed = ", ".join(f"{quoted(given)} AS {quoted(name)}" for name, (given, _) in columns.items())
+        rows, left_out = self._take(f"SELECT {listed} FROM {source}", {name: kind for name, (_, kind) in columns.items()})
+        if form == "csv":
+            [(refused,)] = self._session.sql("SELECT count(DISTINCT line) FROM reject_errors")
+            for table in ("reject_errors", "reject_scans"):
+                self._session.drop(table)
+            rows, left_out = rows + refused, left_out + Counter({"not_csv": refused})
+        return rows, +left_out
+
+    def _take(self, query: str, kinds: Mapping[str, str]) -> tuple[int, Counter[str]]:
+        """Hold a query's rows, those that are no readings with the reason; returns how many, and how many of those."""
+        values = ", ".join(f"{_value(field, kinds[field.name])} AS {quoted(f'{field.name}_value')}" for field in FEED.fields)
+        taken = ", ".join(quoted(f"{name}_value") for name in _NAMES)
+        [(before,)] = self._session.sql("SELECT count(*) FROM readings")
+        self._session.sql(
+            f"INSERT INTO readings SELECT {taken}, "
+            f"CASE WHEN {' AND '.join(map(_is_good, FEED.fields))} THEN NULL ELSE {_reason()} END "
+            f"FROM (SELECT *, {values} FROM ({query}) AS given) AS typed"
+        )
+        counted = self._session.sql(f"SELECT reason, count(*) FROM readings WHERE rowid >= {before} GROUP BY 1")
+        return sum(n for _, n in counted), Counter({reason: n for reason, n in counted if reason})
+
+    def number_people(self) -> None:
+        """Tell whose readings belong together: users whose names match as addresses do are one, under their first spelling.
+
+        To be called once all files are read.
+        """
+        self._session.sql(
+            'CREATE TABLE spellings AS SELECT "user", min(rowid) AS first, '
+            f"{person(quoted('user'))} AS person FROM readings WHERE reason IS NULL GROUP BY ALL"
+        )
+        self._session.sql(
+            'CREATE TABLE people AS SELECT person, "user", row_number() OVER (ORDER BY "user") - 1 AS number '
+            'FROM (SELECT person, arg_min("user", first) AS "user" FROM spellings GROUP BY person) AS named'
+        )
+        self._session.sql(
+            'CREATE VIEW placed AS SELECT number, "timeStamp"::BIGINT AS t, x, y, z FROM readings '
+            'JOIN (SELECT s."user", number FROM spellings AS s JOIN people USING (person)) AS numbered USING ("user") '
+            "WHERE reason IS NULL"
+        )
+
+    def users(self) -> Iterator[str]:
+        """All users, in order, as the files spell them first; their places are their numbers."""
+        for batch in self._batches('SELECT "user" FROM people ORDER BY number'):
+            yield from batch["user"].to_pylist()
+
+    def samples(self) -> Iterator[pa.RecordBatch]:
+        """Samples at 50 Hz by number and at_ms: number and at_ms (long, ms since the epoch), x, y and z (float).
+
+        Raises:
+            WarehouseError: memory or disk ran out.
+        """
+        return self._batches(
+            f"SELECT number, at_ms, x::FLOAT AS x, y::FLOAT AS y, z::FLOAT AS z "
+            f"FROM ({resampled('placed', 'number')}) AS samples ORDER BY number, at_ms"
+        )
+
+    def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
+        # Results that are read at the same time need connections of their own.
+        with self._session.connection.cursor() as cursor, _spilling():
+            yield from cursor.sql(query).to_arrow_reader(_BATCH_ROWS)
+
+
+@contextmanager
+def _spilling() -> Iterator[None]:
+    try:
+        yield
+    # Arrow hands the engine's own errors on as OSError.
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise WarehouseError(
+            "the embedded engine ran out of memory or of disk for sorting readings; free some, or set memory_limit"
+        ) from error
+
+
+def reasons(left_out: Mapping[str, int]) -> str:
+    """Why rows were left out, on one line, the most frequent reason first."""
+    return ", ".join(f"{reason} {n:,}" for reason, n in sorted(left_out.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _form(path: Path) -> Form:
+    """What a file is: by its first character that is not blank, and by its name where that leaves it open.
+
+    Raises:
+        EOFError, OSError, zlib.error: it can't be read or unpacked.
+    """
+    with gzip.open(path) if _is_packed(path) else path.open("rb") as file:
+        start = file.read(_START)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "json" if not text or text[:1] in b"{[" or is_landing_name(path.name) else "csv"
+
+
+def _value(field: Field, kind: str) -> str:
+    """SQL for a field's value as text or number; null where it is none."""
+    name = quoted(field.name)
+    if field.kind == "text":
+        return f"{name}::VARCHAR"
+    if kind.startswith("TIMESTAMP"):
+        return f"epoch_ms({name})::DOUBLE"
+    return f"TRY_CAST({name} AS DOUBLE)"
+
+
+def _is_good(field: Field) -> str:
+    value = quoted(f"{field.name}_value")
+    if field.kind == "text":
+        return names_somebody(value)
+    if field.kind == "number":
+        return f"abs({value}) <= {MOST}"
+    return f"{value} BETWEEN 0 AND {LAST_MILLISECOND} AND {value} = floor({value})"
+
+
+def _reason() -> str:
+    """SQL for why a row is no reading, in the words of the landing feeds."""
+    cases = []
+    for field in FEED.fields:
+        name, value = quoted(field.name), quoted(f"{field.name}_value")
+        cases.append(f"WHEN coalesce(trim({name}::VARCHAR), '') = '' THEN '{field.name}_missing'")
+        if field.kind == "text":
+            cases.append(f"WHEN NOT {names_somebody(value)} THEN '{field.name}_missing'")
+            continue
+        cases.append(f"WHEN {value} IS NULL THEN '{field.name}_not_a_number'")
+        if field.kind == "number":
+            cases.append(f"WHEN NOT isfinite({value}) THEN '{field.name}_not_finite'")
+        what = "out_of_range" if field.kind == "number" else "not_milliseconds"
+        cases.append(f"WHEN NOT ({_is_good(field)}) THEN '{field.name}_{what}'")
+    return f"CASE {' '.join(cases)} END"

@@ -9,6 +9,7 @@ StediError                 one line for the user, exit code 1
 │   └── CatalogMovedError  another writer committed to a table meanwhile
 ├── DeploymentError        the deployment on AWS can't be made, found or asked
 ├── QueryError             the user's SQL was refused or failed
+├── TrainingError          there is nothing to learn, or too few people to learn it from
 └── RuleError              error-level rules failed, so tables were not published
 """
 
@@ -54,6 +55,10 @@ class DeploymentError(StediError):
 
 class QueryError(StediError):
     """The SQL was refused (it would write or read outside the tables) or failed."""
+
+
+class TrainingError(StediError):
+    """There is nothing to learn a step detector from, or nothing that is better than chance; none is published."""
 
 
 class RuleError(StediError):

@@ -6,14 +6,14 @@ import traceback
 from typer.exceptions import TyperException
 
 # Importing them gives the program its commands, in the order in which help lists them.
-from stedi.cli import work, look, aws  # isort: skip
+from stedi.cli import work, look, train, detect, aws  # isort: skip
 from stedi.cli.program import OPTIONS, app
 from stedi.errors import StediError
 
 # What shells give for a program that Ctrl-C ended, and what typer makes of it.
 _INTERRUPTED = 130
 
-__all__ = ["app", "aws", "look", "main", "work"]
+__all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from stedi.ml.assessment import Assessment
 from stedi.ml.features import Feature, feature_list
-from stedi.ml.scores import Scores
 
 _FIGURES = {
     "f1_100": ("F1 at ±0.1 s", "{:.3f}"),
@@ -49,22 +48,26 @@ def card_json(origin: Origin, done: Assessment) -> dict[str, Any]:
         **asdict(origin),
         "recorded_minutes": round(done.minutes, 1),
         "steps": done.steps,
-        "scores": _known(done.scores["detector"]),
-        "intervals": {name: [_known_number(end) for end in ends] for name, ends in done.intervals["detector"].items()},
-        "baselines": {method: _known(figures) for method, figures in done.scores.items() if method != "detector"},
-        "by_person": [_known(figures) for figures in done.by_person],
+        "scores": known(asdict(done.scores["detector"])),
+        "intervals": known(done.intervals["detector"]),
+        "baselines": {method: known(asdict(figures)) for method, figures in done.scores.items() if method != "detector"},
+        "by_person": [known(asdict(figures)) for figures in done.by_person],
         "above_chance": list(done.above_chance),
         "features": [asdict(feature) for feature in feature_list()],
         "limits": list(_LIMITS),
     }
 
 
-def _known(figures: Scores) -> dict[str, float | None]:
-    return {name: _known_number(value) for name, value in asdict(figures).items()}
+def known(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures, or pairs of them, by name; null where nothing tells of one."""
+    return {
+        name: [_known(end) for end in figure] if isinstance(figure, tuple) else _known(figure)
+        for name, figure in figures.items()
+    }
 
 
-def _known_number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else round(figure, 6)
 
 
 def score_rows(done: Assessment) -> list[tuple[str, ...]]:

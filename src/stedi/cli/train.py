@@ -1,0 +1,84 @@
+"""Commands that learn: train a step detector, and show how good one is on people it has not seen."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table as Grid
+
+from stedi import report
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
+from stedi.errors import UsageError
+
+if TYPE_CHECKING:
+    from stedi.ml.assessment import Assessment
+
+
+@app.command()
+def train(seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1) -> None:
+    """Train a step detector on the readings of people who agree, prove it on people set aside, and publish it."""
+    try:
+        from stedi.ml.train import train as learn
+    except ImportError as error:
+        raise _not_installed(error) from None
+    with ERROR_CONSOLE.status("training") as status:
+        done = learn(OPTIONS.settings, seed=seed, progress=status.update)
+    shown = _json(done.assessment) | {"model": done.folder.name, "folder": str(done.folder)}
+    show_grids([_grid(done.assessment, f"model {done.folder.name}: people set aside")], shown)
+    ERROR_CONSOLE.print(f"Its card: {done.folder / 'card.md'}. Next: stedi detect FILE")
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path | None, typer.Option(help="CSV or JSON of true step times: user, timeStamp (ms)")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for pictures of the result")] = None,
+    seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1,
+) -> None:
+    """Train as `stedi train` does, on all but a few people at a time, and count on those; publishes nothing."""
+    try:
+        from stedi.ml.assessment import assess
+        from stedi.ml.plots import draw
+        from stedi.ml.train import evaluated
+        from stedi.ml.truth import read_truth
+    except ImportError as error:
+        raise _not_installed(error) from None
+    settings = OPTIONS.settings
+    true = read_truth(settings, truth) if truth else None
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"folder {out} can't be written ({error.strerror}); name another with --out") from None
+    with ERROR_CONSOLE.status("evaluating") as status:
+        found = evaluated(settings, seed=seed, progress=status.update)
+        done = assess(found, seed, true)
+        if out is not None:
+            draw(found, done, out, true)
+    show_grids([_grid(done, "people set aside")], _json(done))
+
+
+def _not_installed(error: ImportError) -> UsageError:
+    return UsageError(f"the step detector is not installed ({error.name}): pip install 'stedi[ml]'")
+
+
+def _grid(done: "Assessment", title: str) -> Grid:
+    from stedi.ml.card import score_rows
+
+    headings = ("", *done.scores)
+    size = f"{done.people} people, {done.minutes:,.0f} minutes, {done.steps:,} steps"
+    return report.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])
+
+
+def _json(done: "Assessment") -> dict[str, Any]:
+    from stedi.ml.card import known
+
+    return {
+        "people": done.people,
+        "minutes": round(done.minutes, 1),
+        "steps": done.steps,
+        "scores": {method: known(asdict(figures)) for method, figures in done.scores.items()},
+        "intervals": {method: known(ends) for method, ends in done.intervals.items()},
+        "by_person": [known(asdict(figures)) for figures in done.by_person],
+        "above_chance": list(done.above_chance),
+    }

@@ -1,0 +1,132 @@
+"""Train a detector on what the lakehouse holds, prove it on people set aside, and publish it with its card."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import skops.io
+
+from stedi.config import Settings
+from stedi.errors import TrainingError
+from stedi.history import latest_run
+from stedi.ml.assessment import Assessment, assess
+from stedi.ml.card import Origin, card_json, card_text
+from stedi.ml.chance import coincidence_skill
+from stedi.ml.detector import FILE_NAME, detector_file
+from stedi.ml.models import draft, models_folder, publish
+from stedi.ml.plots import draw
+from stedi.ml.stretches import Stretch, read_stretches
+from stedi.ml.tracking import track
+from stedi.ml.training import FEWEST_PEOPLE, Unseen, drawn, fit, on_unseen_people
+from stedi.pipeline import run
+from stedi.tables import BY_NAME
+
+Progress = Callable[[str], None]
+
+TRAINING_SET = "step_training_set"
+_LIBRARIES = ("stedi", "lightgbm", "scikit-learn", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A published model: its folder, and how good it is on people set aside."""
+
+    folder: Path
+    assessment: Assessment
+
+
+def prepared(settings: Settings, seed: int, progress: Progress) -> list[Stretch]:
+    """The stretches to learn from, after a run that brings the training set, and consent, up to date.
+
+    Raises:
+        TrainingError: there are no steps, or of too few people.
+        StediError: the run fails.
+    """
+    report = run(settings, select=[TRAINING_SET], progress=progress)
+    if report.failed:
+        first = report.failed[0]
+        raise TrainingError(f"the training set is not up to date: {first.table} breaks {first.rule}; see `stedi quality`")
+    progress("reading the training set")
+    stretches = list(read_stretches(settings))
+    walkers = {stretch.person for stretch in stretches if len(stretch.steps_ms)}
+    if len(walkers) < FEWEST_PEOPLE:
+        raise TrainingError(_nothing_to_learn(settings, len(walkers), seed))
+    return drawn(stretches, seed)
+
+
+def _nothing_to_learn(settings: Settings, walkers: int, seed: int) -> str:
+    found = f"nothing to learn: steps show in the distance of {walkers} people, and at least {FEWEST_PEOPLE} are needed"
+    skill = coincidence_skill(settings, seed)
+    if skill is None:
+        return f"{found}; land readings of more people whose phone and step trainer record together"
+    area, low, high, people = skill
+    if low <= 0.5 <= high:
+        return (
+            f"{found}; of the coinciding readings of {people:,} people a phone's tell no better than chance "
+            f"what is near the sensor (area under the ROC curve {area:.3f}, 95% interval {low:.3f} to {high:.3f})"
+        )
+    return (
+        f"{found}; coinciding readings tell something (area under the ROC curve {area:.3f}, 95% interval {low:.3f} to "
+        f"{high:.3f}), but they are too far apart to see steps in: record at least 15 readings a second"
+    )
+
+
+def train(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: None) -> Trained:
+    """Train, prove and publish a detector.
+
+    The same training set and seed give the same model, bit for bit, on one machine.
+
+    Raises:
+        TrainingError: there is nothing to learn, or nothing better than chance.
+        WarehouseError: somebody withdrew meanwhile, or the models folder can't be written.
+        StediError: the run before fails.
+    """
+    stretches = prepared(settings, seed, progress)
+    with draft(settings) as folder:
+        unseen = on_unseen_people(stretches, seed, progress)
+        done = assess(unseen, seed)
+        low, high = done.above_chance
+        if not low > 0:
+            raise TrainingError(
+                "nothing to learn: on people set aside the detector is no better than its own steps at wrong times "
+                f"(F1 at ±0.1 s differs by {low:.3f} to {high:.3f}, 95% interval over {done.people} people)"
+            )
+        model = fit(stretches, seed, progress)
+        progress("publishing")
+        origin = _origin(settings, stretches, seed)
+        (folder / FILE_NAME).write_bytes(detector_file(model))
+        skops.io.dump(model.trees, folder / "model.skops")
+        (folder / "card.json").write_text(json.dumps(card_json(origin, done), indent=1), "utf-8")
+        (folder / "card.md").write_text(card_text(origin, done), "utf-8")
+        draw(unseen, done, folder)
+        published = publish(settings, folder, {stretch.person for stretch in stretches})
+    track(models_folder(settings), published.name, origin, done)
+    return Trained(published, done)
+
+
+def evaluated(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: None) -> list[Unseen]:
+    """What detectors say of each person that learnt from the others; see `stedi.ml.assessment.assess`.
+
+    Raises:
+        TrainingError: there is nothing to learn.
+        StediError: the run before fails.
+    """
+    return on_unseen_people(prepared(settings, seed, progress), seed, progress)
+
+
+def _origin(settings: Settings, stretches: Sequence[Stretch], seed: int) -> Origin:
+    last = latest_run(settings.warehouse)
+    assert last is not None
+    seen = (TRAINING_SET, *BY_NAME[TRAINING_SET].inputs)
+    return Origin(
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        last.run_id,
+        last.policy,
+        {name: last.snapshots[name] for name in seen if name in last.snapshots},
+        len({stretch.person for stretch in stretches}),
+        seed,
+        {library: version(library) for library in _LIBRARIES},
+    )

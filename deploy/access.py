@@ -57,6 +57,7 @@ class Access(Construct):
                 "table": table.name,
                 "open": [column.name for column in table.columns if not column.personal],
                 "closed": [column.name for column in table.columns if column.personal],
+                "on_demand": table.on_demand,
             }
             for table in ALL
             if table.zone == OPEN_ZONE

@@ -115,11 +115,17 @@ def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
     """Take back columns that must not be read, where somebody was granted them, then grant the rest."""
     table = opening["table"]
     grant, revoke = f"open {table}", f"close {table}"
+    absent = f"no {table} yet"
+    # Made when somebody first asks for it, so a run may find none to open.
+    missing = [{"ErrorEquals": ["LakeFormation.EntityNotFoundException"], "Next": absent}] if opening["on_demand"] else []
     states: dict[str, Any] = {grant: _permission("grantPermissions", opening, opening["open"]) | {"End": True}}
+    if missing:
+        states[grant] |= {"Catch": missing}
+        states[absent] = {"Type": "Succeed"}
     if opening["closed"]:
         states[revoke] = _permission("revokePermissions", opening, opening["closed"]) | {
             # What was never granted can't be taken back.
-            "Catch": [{"ErrorEquals": ["LakeFormation.InvalidInputException"], "Next": grant}],
+            "Catch": [{"ErrorEquals": ["LakeFormation.InvalidInputException"], "Next": grant}, *missing],
             "Next": grant,
         }
     return {"StartAt": revoke if opening["closed"] else grant, "States": states}

@@ -337,6 +337,18 @@ def test_data_scientists_read_no_column_that_names_a_person(lakehouse: dict[str,
     assert closed["customers_curated"] == [c.name for c in BY_NAME["customers_curated"].columns if c.personal]
 
 
+def test_a_table_that_nobody_asked_for_yet_fails_no_run(lakehouse: dict[str, Any]) -> None:
+    branches = machine(lakehouse)["States"]["open columns"]["Branches"]
+    for table in (table for table in ALL if table.zone == "curated"):
+        [branch] = [b for b in branches if f"open {table.name}" in b["States"]]
+        missing = [
+            branch["States"][caught["Next"]]["Type"]
+            for caught in branch["States"][f"open {table.name}"].get("Catch", ())
+            if caught["ErrorEquals"] == ["LakeFormation.EntityNotFoundException"]
+        ]
+        assert missing == (["Succeed"] if table.on_demand else [])
+
+
 def test_data_scientists_have_no_way_around_lake_formation(lakehouse: dict[str, Any]) -> None:
     role = next(name for name in of_type(lakehouse, "AWS::IAM::Role") if "DataScience" in name)
     results = bucket_named(lakehouse, "AthenaResults")

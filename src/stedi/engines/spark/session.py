@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from py4j.java_gateway import JavaPackage
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.sql import SparkSession
 
@@ -26,7 +26,7 @@ def start(warehouse: Warehouse) -> SparkSession:
     """A session in the running Spark, or in a new one as Spark's own configuration says, but for what is set here.
 
     Raises:
-        WarehouseError: there is no Java, the jars can't be had, or the running Spark lacks them.
+        WarehouseError: there is no Java, the jars can't be had, the running Spark lacks them, or no master answers.
     """
     settings = {
         "spark.sql.session.timeZone": "UTC",
@@ -53,6 +53,11 @@ def start(warehouse: Warehouse) -> SparkSession:
         raise WarehouseError(
             f"Spark does not start; it needs Java 17 or 21 and the jars {', '.join(jars)}, "
             "which it fetches from Maven Central once (what it says of it stands above)"
+        ) from error
+    except Py4JError as error:
+        raise WarehouseError(
+            "Spark does not start a session where its configuration says; check that its master (spark.master, in "
+            "spark-defaults.conf or PYSPARK_SUBMIT_ARGS) can be reached from here"
         ) from error
     _require(session, warehouse)
     for name, value in _catalog_settings(warehouse).items():

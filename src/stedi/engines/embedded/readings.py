@@ -20,6 +20,7 @@ from stedi.identity import names_somebody, person
 from stedi.landing.accelerometer import FEED
 from stedi.landing.feed import LAST_MILLISECOND, Field
 from stedi.landing.files import is_landing_name, look, safe_name
+from stedi.landing.records import is_whole
 from stedi.resampling import MOST, resampled
 
 Form = Literal["json", "csv", "parquet"]
@@ -88,6 +89,8 @@ class ReadingFiles:
         file = f"{paths([str(path)])}, hive_partitioning=false"
         source = f"read_parquet({file})"
         if form == "csv":
+            if not is_whole(path):
+                raise EOFError
             packing = "gzip" if _is_packed(path) else "none"
             source = (
                 f"read_csv({file}, all_varchar=true, header=true, quote='\"', escape='\"', ignore_errors=true, "

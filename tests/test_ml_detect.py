@@ -1,0 +1,351 @@
+"""Steps of any phone's readings: forms of files, disorder, gaps, rates, and windows that change nothing."""
+
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightgbm import LGBMRegressor
+from numpy.typing import NDArray
+
+from stedi.config import Settings
+from stedi.errors import LandingError, StediError, UsageError, WarehouseError
+from stedi.ml.detect import detect, detection
+from stedi.ml.detector import FILE_NAME, Detector, detector_file
+from stedi.ml.features import EVERY, REACH, features
+from stedi.ml.picking import PLACE_MS, Picker
+from stedi.ml.step_times import UserSteps, write_file
+from stedi.ml.training import Model
+from stedi.ml.trees import with_single_thresholds
+from stedi.ml.windows import Detects, windows
+from stedi.resampling import RATE_HZ, SAMPLE_MS
+from tests.test_cli import stedi
+
+START = 1_600_000_000_000
+Row = tuple[str, int, float, float, float]
+
+
+class XIsTheProbability:
+    """A detector by whose readings a test can say where steps are."""
+
+    picker = Picker(0.5)
+
+    def probability(self, acceleration: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray(acceleration[::EVERY, 0], np.float64)
+
+
+def walk(user: str, steps: Sequence[int], *, until: int, every: float = SAMPLE_MS) -> list[Row]:
+    """Readings from START on whose x rises to 1 at each step (ms from START)."""
+    times = [round(k * every) for k in range(int(until / every) + 1)]
+    return [(user, START + t, max((max(0.0, 1 - abs(t - s) / 200) for s in steps), default=0.0), 0.0, 1.0) for t in times]
+
+
+def as_json(rows: Iterable[Row]) -> str:
+    keys = ("user", "timeStamp", "x", "y", "z")
+    return "".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows)
+
+
+def as_csv(rows: Iterable[Row], header: str = "user,timeStamp,x,y,z") -> str:
+    return header + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def as_table(rows: Sequence[Row]) -> pa.Table:
+    return pa.table(dict(zip(("user", "timeStamp", "x", "y", "z"), map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def found(*files: Path, detector: Detects | None = None) -> dict[str, list[int]]:
+    steps: dict[str, list[int]] = {}
+    with detection(files, detector or XIsTheProbability(), Settings()) as done:
+        for part in done.found:
+            steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
+    return steps
+
+
+def put(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+STEPS = [2_000, 2_600, 3_240]
+THERE = [START + step for step in STEPS]
+
+
+def packed(text: str) -> bytes:
+    return gzip.compress(text.encode())
+
+
+FORMS: dict[str, Callable[[list[Row]], str | bytes]] = {
+    "lines.json": as_json,
+    "no_ending": as_json,
+    "array.json": lambda rows: "[" + as_json(rows).strip().replace("\n", ",\n") + "]",
+    "back_to_back.json": lambda rows: as_json(rows).replace("\n", ""),
+    "packed.json.gz": lambda rows: packed(as_json(rows)),
+    "small_keys.jsonl": lambda rows: as_json(rows).replace("timeStamp", "timestamp"),
+    "table.csv": as_csv,
+    "packed.csv.gz": lambda rows: packed(as_csv(rows)),
+    "packed_unsaid.csv": lambda rows: packed(as_csv(rows)),
+    "semicolons.csv": lambda rows: as_csv(rows).replace(",", ";"),
+    "from_excel.csv": lambda rows: "\ufeff" + as_csv(rows, "User,TIMESTAMP,X,Y,Z").replace("\n", "\r\n"),
+    "quoted.csv": lambda rows: as_csv((f'"{user}"', f'" {at} "', x, y, z) for user, at, x, y, z in rows),  # type: ignore[misc]
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_file_gives_the_same_steps(name: str, tmp_path: Path) -> None:
+    rows = walk("a@x.y", STEPS, until=5_000)
+    assert found(put(tmp_path / name, FORMS[name](rows))) == {"a@x.y": THERE}
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string(), pa.timestamp("ms"), pa.timestamp("us", "UTC")])
+def test_parquet_with_times_of_any_type(kind: pa.DataType, tmp_path: Path) -> None:
+    table = as_table(walk("a@x.y", STEPS, until=5_000))
+    times = table["timeStamp"]
+    if pa.types.is_timestamp(kind):
+        times = times.cast(pa.timestamp("ms"))
+    pq.write_table(table.set_column(1, "timestamp", times.cast(kind)), tmp_path / "any*name[1]")
+    assert found(tmp_path / "any*name[1]") == {"a@x.y": THERE}
+
+
+def test_disorder_repeats_and_people_in_turn_change_nothing(tmp_path: Path) -> None:
+    one, other = walk("a", STEPS, until=5_000), walk("b", [1_400], until=4_000)
+    rows = [*one, *other, *one[::3]]
+    random.Random(1).shuffle(rows)
+    half = len(rows) // 2
+    files = put(tmp_path / "1.csv", as_csv(rows[:half])), put(tmp_path / "2.json", as_json(rows[half:]))
+    assert found(*files) == {"a": THERE, "b": [START + 1_400]}
+
+
+def test_one_person_under_two_spellings_is_one_under_the_first(tmp_path: Path) -> None:
+    rows = walk("Ann@x.y", STEPS, until=5_000)
+    mixed = [(user if number % 2 == 0 else " ann@X.y ", *rest) for number, (user, *rest) in enumerate(rows)]
+    assert found(put(tmp_path / "a.json", as_json(mixed))) == {"Ann@x.y": THERE}  # type: ignore[arg-type]
+
+
+def test_a_gap_parts_two_stretches_and_holds_no_steps(tmp_path: Path) -> None:
+    rows = [row for row in walk("a", [2_000, 5_000, 8_000], until=10_000) if not START + 4_000 < row[1] < START + 6_000]
+    assert found(put(tmp_path / "a.csv", as_csv(rows))) == {"a": [START + 2_000, START + 8_000]}
+
+
+@pytest.mark.parametrize("rate", [15, 37, 100, 400])
+def test_any_rate_from_15_to_400_hz(rate: int, tmp_path: Path) -> None:
+    rows = walk("a", STEPS, until=5_000, every=1_000 / rate)
+    assert found(put(tmp_path / "a.csv", as_csv(rows)))["a"] == pytest.approx(THERE, abs=40, rel=0)
+
+
+def test_no_readings_no_steps(tmp_path: Path) -> None:
+    empty, blank, header = put(tmp_path / "e.json", ""), put(tmp_path / "b.csv", " \n"), put(tmp_path / "h.csv", as_csv([]))
+    assert found(empty, blank, header) == {}
+    pq.write_table(as_table(walk("a", [], until=0)).slice(0, 0), tmp_path / "e.parquet")
+    assert found(tmp_path / "e.parquet") == {}
+
+
+def test_who_has_too_few_readings_has_no_steps(tmp_path: Path) -> None:
+    rows = [*walk("b", STEPS, until=5_000), ("a", START, 1.0, 0.0, 0.0), ("c", START, 1.0, 0.0, 0.0)]
+    assert list(found(put(tmp_path / "a.csv", as_csv(rows))).items()) == [("a", []), ("b", THERE), ("c", [])]
+
+
+DIRTY: list[tuple[Any, ...]] = [
+    ("a", START + 1, float("nan"), 0, 0),
+    ("a", START + 2, 0, "fast", 0),
+    ("a", START + 3, 0, 0, 2e6),
+    ("", START + 4, 0, 0, 0),
+    ("a", "", 0, 0, 0),
+    ("a", -5, 0, 0, 0),
+    ("a", START + 5.5, 0, 0, 0),
+    ("a", START + 6, 0, 0, ""),
+]
+REASONS = {
+    "y_not_a_number": 1,
+    "z_out_of_range": 1,
+    "user_missing": 1,
+    "timeStamp_missing": 1,
+    "timeStamp_not_milliseconds": 2,
+    "z_missing": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reasons"),
+    [
+        (
+            "a.csv",
+            as_csv([*walk("a", STEPS, until=5_000), *DIRTY]) + "a,1\na,1,2,3,4,5\n",
+            {"x_not_finite": 1, "not_csv": 2},
+        ),
+        # JSON does not know NaN.
+        (
+            "a.json",
+            as_json([*walk("a", STEPS, until=5_000), *DIRTY]) + '{"user": "a"',
+            {"not_json": 1, "unfinished_record": 1},
+        ),
+    ],
+)
+def test_rows_that_are_no_readings_are_left_out_and_counted(
+    name: str, content: str, reasons: dict[str, int], tmp_path: Path
+) -> None:
+    file = put(tmp_path / name, content)
+    with detection([file], XIsTheProbability(), Settings()) as done:
+        assert done.left_out == REASONS | reasons
+        assert done.rows == 251 + sum(done.left_out.values())
+    assert found(file) == {"a": THERE}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "user,timeStamp,x,y\na@secret.org,1,2,3\n", "has no column z"),
+        ("a.csv", "a@secret.org,1,2,3,4\n", "has no column user"),
+        ("a.json", '{"user": "a@secret.org", "timeStamp": 1}\n' * 3, "none of the 3 rows of"),
+        ("a.csv", "user,timeStamp,x,y,z\na@secret.org,today,2,3,4\n", "timeStamp_not_a_number 1"),
+        ("a.csv", random.Random(1).randbytes(5_000), "a.csv"),
+        ("a.parquet", b"PAR1 a@secret.org", "a.parquet"),
+        ("a.csv.gz", packed(as_csv(walk("a@secret.org", [], until=90_000)))[:-500], "a.csv.gz"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line_without_its_content(
+    name: str, content: str | bytes, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LandingError) as refused:
+        found(put(tmp_path / name, content))
+    assert says in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "gone.csv", tmp_path):
+        with pytest.raises(LandingError, match="can't be read"):
+            found(path)
+    with pytest.raises(UsageError, match="no file is given"):
+        found()
+
+
+def batches(times: NDArray[np.int64], signal: NDArray[np.float32], cuts: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    rows = pa.record_batch(
+        [np.zeros(len(times), np.int64), times, *(np.ascontiguousarray(axis) for axis in signal.T)],
+        names=["number", "at_ms", "x", "y", "z"],
+    )
+    ends = sorted(({cut % len(times) for cut in cuts} - {0}) | {len(times)})
+    begin = 0
+    for end in ends:
+        yield rows.slice(begin, end - begin)
+        begin = end
+
+
+def cut_up(detector: Detects, signal: NDArray[np.float32], cuts: Sequence[int], samples: int) -> list[int]:
+    times = START + SAMPLE_MS * np.arange(len(signal))
+    parts = [window.steps_ms(detector) for window in windows(batches(times, signal, cuts), samples)]
+    return list(map(int, np.concatenate(parts)))
+
+
+def whole(detector: Detects, signal: NDArray[np.float32]) -> list[int]:
+    return list(map(int, np.rint(START + PLACE_MS * detector.picker.pick(detector.probability(signal)))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    length=st.integers(1, 12_000),
+    half=st.integers(1, 3_000),
+    cuts=st.lists(st.integers(0, 12_000), max_size=6),
+)
+def test_cutting_changes_no_step(seed: int, length: int, half: int, cuts: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    signal = rng.random((length, 3), np.float32) * (rng.random((length, 1)) < 0.05)
+    detector = XIsTheProbability()
+    assert cut_up(detector, signal, cuts, 2 * half) == whole(detector, signal)
+
+
+def test_no_window_holds_more_than_it_needs() -> None:
+    signal = np.zeros((20_000, 3), np.float32)
+    times = START + SAMPLE_MS * np.arange(len(signal))
+    sizes = [len(window.acceleration) for window in windows(batches(times, signal, [7, 9_000]), 500)]
+    assert len(sizes) >= 30
+    assert max(sizes) - 500 < 2 * (REACH + 2_000)
+
+
+def gait(seed: int, seconds: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Acceleration (g) of somebody who walks 1.8 steps a second, and where the steps are (samples)."""
+    rng = np.random.default_rng(seed)
+    steps = np.cumsum(rng.normal(RATE_HZ / 1.8, 1.5, int(seconds * 1.8) - 4)) + RATE_HZ
+    at = np.arange(seconds * RATE_HZ)
+    bumps = np.exp(-0.5 * ((at[:, None] - steps) / 3) ** 2).sum(axis=1)
+    signal = rng.normal(0, 0.03, (len(at), 3)) + np.stack([0.1 * bumps, 0 * bumps, 1 + 0.4 * bumps], axis=1)
+    return signal.astype(np.float32), steps
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that learnt from a minute of such walking, in its file."""
+    signal, steps = gait(1, 60)
+    places = EVERY * np.arange(len(signal) // EVERY)
+    targets = np.exp(-0.5 * (np.abs(places[:, None] - steps).min(axis=1) / 2.5) ** 2)
+    trees = LGBMRegressor(objective="cross_entropy", n_estimators=20, n_jobs=1, verbose=-1).fit(features(signal), targets)
+    folder = tmp_path_factory.mktemp("model")
+    (folder / FILE_NAME).write_bytes(detector_file(Model(with_single_thresholds(trees), 2.0, 0.0, Picker(0.4))))
+    return folder
+
+
+def test_cutting_changes_no_step_of_a_trained_detector(model_folder: Path) -> None:
+    detector = Detector.load(model_folder)
+    signal, steps = gait(2, 300)
+    all_of_it = whole(detector, signal)
+    assert len(all_of_it) == pytest.approx(len(steps), rel=0.05)
+    for samples in (1_000, 2_998, 7_002):
+        # Sums of single precision may end otherwise in another place of the array.
+        assert cut_up(detector, signal, [123, 4_567], samples) == pytest.approx(all_of_it, abs=1, rel=0)
+
+
+@pytest.fixture
+def walked(tmp_path: Path) -> Path:
+    signal, _ = gait(3, 30)
+    rows = [("a@x.y", START + SAMPLE_MS * n, *map(float, sample)) for n, sample in enumerate(signal)]
+    return put(tmp_path / "walk.csv", as_csv(rows) + "b,1,2,3,nan\n")  # type: ignore[arg-type]
+
+
+def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: Path, tmp_path: Path) -> None:
+    steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": tmp_path / "none"}))
+    assert len(steps["a@x.y"]) == pytest.approx(30 * 1.8, abs=5)
+    done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder))
+    assert json.loads(done.stdout) == steps
+    assert done.stderr == "stedi: left out 1 of 1,501 rows: z_not_finite 1\n"
+    stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json")
+    assert json.loads((tmp_path / "steps.json").read_text()) == steps
+    stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.parquet")
+    rows = pq.read_table(tmp_path / "steps.parquet").to_pylist()
+    assert rows == [{"user": "a@x.y", "timeStamp": at} for at in steps["a@x.y"]]
+
+
+def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) -> None:
+    for arguments, says in (
+        (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
+        (["--model", "none"], "no model is called 'none'"),
+        ([], "there is no model in lakehouse/models; train one with `stedi train`"),
+        (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
+    ):
+        done = stedi(tmp_path, "detect", "walk.csv", *arguments)
+        assert done.returncode in (1, 2)
+        assert says in done.stderr.splitlines()[-1]
+        assert done.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.csv"]
+
+
+@pytest.mark.parametrize("ending", [".json", ".parquet"])
+def test_a_result_is_there_whole_or_not_at_all(ending: str, tmp_path: Path) -> None:
+    def broken() -> Iterator[UserSteps]:
+        yield UserSteps("a", np.array([1], np.int64))
+        raise WarehouseError("the disk is full")
+
+    file = put(tmp_path / f"steps{ending}", "what was there before")
+    with pytest.raises(StediError):
+        write_file(broken(), file)
+    assert file.read_text() == "what was there before"
+    assert list(tmp_path.iterdir()) == [file]

@@ -18,11 +18,13 @@ _BAND_HZ = (0.8, 3.0)
 class PeakCounter:
     """Counts peaks of the norm of acceleration, in the band of steps.
 
-    `prominence` is in units of gravity, `apart_seconds` the least time between steps.
+    `prominence` is in units of gravity, `apart_seconds` the least time between steps, `late_seconds`
+    how much later than its peak a step is.
     """
 
     prominence: float
     apart_seconds: float
+    late_seconds: float = 0.0
 
     def steps(self, acceleration: NDArray[np.float32]) -> Floats:
         """Where the steps are, in samples from the first of one unbroken stretch (samples × 3, 50 Hz)."""
@@ -32,11 +34,14 @@ class PeakCounter:
         band = butter(2, _BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
         moved = sosfiltfilt(band, norm / norm.mean() - 1, padlen=min(len(norm) - 1, 3 * RATE_HZ))
         peaks, _ = find_peaks(moved, prominence=self.prominence, distance=max(1, round(self.apart_seconds * RATE_HZ)))
-        return np.asarray(peaks, np.float64)
+        return np.asarray(peaks, np.float64) + self.late_seconds * RATE_HZ
 
 
 # A tenth of gravity, and no more than three steps a second.
 FIXED = PeakCounter(prominence=0.1, apart_seconds=1 / 3)
 CHOICES = tuple(
-    PeakCounter(prominence, apart) for prominence in (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3) for apart in (0.25, 0.33, 0.42)
+    PeakCounter(prominence, apart, late)
+    for prominence in (0.03, 0.06, 0.1, 0.2)
+    for apart in (0.25, 0.4)
+    for late in (-0.12, -0.06, 0.0, 0.06, 0.12)
 )

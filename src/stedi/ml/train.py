@@ -22,11 +22,13 @@ from stedi.ml.stretches import Stretch, read_stretches
 from stedi.ml.tracking import track
 from stedi.ml.training import FEWEST_PEOPLE, Unseen, drawn, fit, on_unseen_people
 from stedi.pipeline import run
-from stedi.tables import BY_NAME
+from stedi.tables import BY_NAME, REFRESHED
 
 Progress = Callable[[str], None]
 
 TRAINING_SET = "step_training_set"
+# Random feeds are never quite so: the public landing set, all of it made by chance, has 0.508 (0.503 to 0.512).
+_TELLS_NOTHING = 0.52
 _LIBRARIES = ("stedi", "lightgbm", "scikit-learn", "onnx", "onnxruntime", "numpy")
 
 
@@ -45,7 +47,7 @@ def prepared(settings: Settings, seed: int, progress: Progress) -> list[Stretch]
         TrainingError: there are no steps, or of too few people.
         StediError: the run fails.
     """
-    report = run(settings, select=[TRAINING_SET], progress=progress)
+    report = run(settings, select=[table.name for table in REFRESHED], progress=progress)
     if report.failed:
         first = report.failed[0]
         raise TrainingError(f"the training set is not up to date: {first.table} breaks {first.rule}; see `stedi quality`")
@@ -63,9 +65,9 @@ def _nothing_to_learn(settings: Settings, walkers: int, seed: int) -> str:
     if skill is None:
         return f"{found}; land readings of more people whose phone and step trainer record together"
     area, low, high, people = skill
-    if low <= 0.5 <= high:
+    if low < _TELLS_NOTHING:
         return (
-            f"{found}; of the coinciding readings of {people:,} people a phone's tell no better than chance "
+            f"{found}; of the coinciding readings of {people:,} people a phone's tell no better than chance, which is 0.5, "
             f"what is near the sensor (area under the ROC curve {area:.3f}, 95% interval {low:.3f} to {high:.3f})"
         )
     return (

@@ -16,12 +16,12 @@ REFRACTORY_MS = 200
 # A share of readings that hold a foot: of a walk it is 10 to 25%, so this finds the nearest
 # distance also of a device that saw somebody walk for a tenth of its time.
 NEAR_PERCENT = 2
-# Of noise alone, the distance from the median to the lowest 2% is 3 times that from the median to
-# the upper quarter where it is Gaussian, and 2 times where it is even, as on the public landing
-# set; feet stand out 60 times in the simulator.
-CONTRAST = 6
-# Quantiles of few readings are chance: of 100 even ones the upper quarter is never (one in a
-# million) so near the median that noise passes for contrast; of 30 it is now and then.
+# How many times further the lowest 2% lie below the median than the upper quarter lies above it.
+# Of noise alone it is 3 times where that is Gaussian and 2 times where it is even, as on the public
+# landing set; where feet pass, the simulator's noisiest device has 36, and pads have no noise.
+CONTRAST = 12
+# Quantiles of few readings are chance. Of 100 readings of noise in whole numbers 5 devices in
+# 10,000 pass for contrast, of 200 one in 100,000.
 FEWEST_READINGS = 100
 
 _IN_TIME = "PARTITION BY device_number ORDER BY t"

@@ -6,7 +6,7 @@ import pytest
 from stedi.ml.baselines import CHOICES, FIXED
 
 
-def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:  # type: ignore[type-arg]
+def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:
     t = np.arange(seconds * 50) / 50
     return np.stack([0 * t, 0 * t, 1 + strength * np.sin(2 * np.pi * steps_a_second * t)], axis=1).astype(np.float32)
 

@@ -36,6 +36,7 @@ bench: setup  ## time a run against a hand-written DuckDB script, and 1% new dat
 screenshots: export STEDI_PSEUDONYM_KEY = screenshots
 screenshots: setup  ## draw every table's data from the demo again
 	$(STEDI) demo > /dev/null
+	$(STEDI) --landing demo/landing --warehouse demo/lakehouse run --select step_training_set > /dev/null
 	for table in $$($(STEDI) --warehouse demo/lakehouse --json tables \
 	    | .venv/bin/python -c 'import json, sys; print(*(t["table"] for t in json.load(sys.stdin)["tables"]))'); do \
 	  $(STEDI) --warehouse demo/lakehouse show $$table --svg screenshots/$$table.svg > /dev/null || exit 1; done

@@ -38,6 +38,11 @@ def _section(table: Table) -> str:
         "",
         f"- one row: {table.grain}; key: {', '.join(f'`{k}`' for k in table.key)}",
         f"- built from {built_from}; feeds {used_by}",
+        *(
+            [f"- made when first asked for (`stedi run --select {table.name}`), then kept by every run"]
+            if table.on_demand
+            else []
+        ),
         f"- files: {layout}sorted by {', '.join(f'`{s}`' for s in table.sort)}",
         "",
         "| column | type | personal | meaning |",

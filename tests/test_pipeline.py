@@ -79,6 +79,22 @@ def test_withdrawn_consent_empties_everything_downstream(lake: Lake) -> None:
     assert contents(lake)["machine_learning_curated"] == before["machine_learning_curated"]
 
 
+def test_both_zeros_are_one_value_whichever_comes_first(lake: Lake) -> None:
+    small(lake)
+    lake.land(
+        "accelerometer/2.json", [reading("a@x", t, x=x) for t, zeros in ((1, (-0.0, 0.0)), (2, (0.0, -0.0))) for x in zeros]
+    )
+    lake.land("step_trainer/2.json", [distance("s1", 1, -0.0)])
+    lake.run()
+    assert lake.rows("SELECT timeStamp, x::VARCHAR FROM accelerometer_trusted WHERE timeStamp < 3 ORDER BY ALL") == [
+        (1, "0.0"),
+        (2, "0.0"),
+    ]
+    assert lake.rows("SELECT distanceFromObject::VARCHAR FROM step_trainer_trusted WHERE sensorReadingTime = 1") == [
+        ("0.0",)
+    ]
+
+
 def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: Lake) -> None:
     small(lake)
     lake.land("accelerometer/2.json", b'{"user": "a@x"}\n')

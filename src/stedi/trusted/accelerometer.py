@@ -32,7 +32,8 @@ TABLE = Table(
         ),
     ),
     # Readings are told apart under a number for each person, which costs half of what their
-    # addresses cost, and get the addresses back at the end.
+    # addresses cost, and get the addresses back at the end. Adding nothing makes 0.0 of -0.0: they
+    # are one value, of which some engines keep the first that they meet, and others always 0.0.
     person="person",
     query=f"""
 WITH spellings AS (
@@ -41,7 +42,7 @@ WITH spellings AS (
     JOIN customer_trusted AS c ON c.person = {person("s.spelling")}
 ),
 readings AS (
-    SELECT DISTINCT s.person_number, a.timeStamp, a.x, a.y, a.z
+    SELECT DISTINCT s.person_number, a.timeStamp, a.x + 0.0 AS x, a.y + 0.0 AS y, a.z + 0.0 AS z
     FROM accelerometer_landing AS a JOIN spellings AS s ON s.spelling = a."user"
 ),
 usable AS ({usable("customer_trusted")}),

@@ -26,6 +26,7 @@ TABLE = Table(
             required=True,
         ),
     ),
+    # Adding nothing makes 0.0 of -0.0, as for accelerometer_trusted.
     person="person",
     query=f"""
 WITH owned AS (
@@ -35,7 +36,7 @@ WITH owned AS (
     FROM device_owner AS o JOIN customers_curated AS c ON c.person = o.person
 ),
 readings AS (
-    SELECT DISTINCT s.sensorReadingTime, o.device_number, s.distanceFromObject
+    SELECT DISTINCT s.sensorReadingTime, o.device_number, s.distanceFromObject + 0.0 AS distanceFromObject
     FROM step_trainer_landing AS s JOIN owned AS o ON o.serialNumber = s.serialNumber
 ),
 usable AS ({usable("customers_curated")}),

@@ -1,11 +1,14 @@
 """Samples at a steady rate and steps read off the distance, by hand and by law, in a table that is made when asked for."""
 
+import hashlib
+import hmac
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +18,13 @@ from stedi.maintain import maintain
 from stedi.resampling import resampled
 from stedi.simulate import simulate
 from stedi.verify import verify
-from tests.compare import REBUILT, contents, found_wrong, rule_counts
+from tests.compare import REBUILT, as_another, contents, found_wrong, rule_counts
 from tests.conftest import Lake, Record, customer, distance
 from tests.test_cli import stedi
 
 SET = TABLE.name
+NO_CONSENT = "rows of people who do not consent"
+KEY = hashlib.sha256(b"a key for tests").digest()
 Reading = tuple[int, float]
 READINGS = st.lists(
     st.tuples(st.integers(-5_000, 5_000), st.floats(-200, 200)),
@@ -303,6 +308,7 @@ def test_only_readings_under_consent_are_learned_from_where_the_policy_says_so(n
 def test_rules_tell_of_whom_no_step_was_seen_and_a_changed_row_is_found(lake: Lake) -> None:
     lake.land("customer/1.json", [customer("ann@x", 10, shares=10, serial="s-ann")])
     land(lake, walk("ann", "s-ann", 100_000, step_every=10_000))
+    lake.run()
     report = lake.run(select=[SET])
     assert {r.rule: r.failed for r in report.rules if r.table == SET} == {
         "required_columns_filled": 0,
@@ -311,7 +317,13 @@ def test_rules_tell_of_whom_no_step_was_seen_and_a_changed_row_is_found(lake: La
         "steps_seen": 298,
     }
     asked = {(finding.table, finding.question) for finding in verify(lake.settings)}
-    assert (SET, REBUILT) in asked
+    assert {(SET, REBUILT), (SET, NO_CONSENT)} <= asked
+    as_another(lake, SET, lambda rows: rows.slice(1))
+    assert [(f.table, f.question, f.wrong) for f in found_wrong(lake)] == [(SET, REBUILT, 1)]
+    # Bob agreed to nothing, and what another writer puts in under his pseudonym is found.
+    theirs = hmac.new(KEY, b"customer:bob@x", "sha256").hexdigest()
+    as_another(lake, SET, lambda rows: rows.set_column(0, "customer_pseudonym", pa.array([theirs] * len(rows))))
+    assert (SET, NO_CONSENT, 297) in [(f.table, f.question, f.wrong) for f in found_wrong(lake)]
 
 
 def test_steps_of_the_simulator_are_found_where_they_were_taken(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from stedi.config import Settings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
 from stedi.ml.detect import detect, detection
-from stedi.ml.detector import FILE_NAME, Detector, detector_file
+from stedi.ml.detector import FILE_NAME, Detector
+from stedi.ml.export import detector_file
 from stedi.ml.features import EVERY, REACH, features
 from stedi.ml.picking import PLACE_MS, Picker
 from stedi.ml.step_times import UserSteps, write_file

@@ -11,7 +11,8 @@ import skops.io
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
-from stedi.ml.detector import Detector, detector_file
+from stedi.ml.detector import Detector
+from stedi.ml.export import detector_file
 from stedi.ml.features import features
 from stedi.ml.models import descriptions
 from stedi.ml.stretches import read_stretches

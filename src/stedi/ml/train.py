@@ -15,7 +15,8 @@ from stedi.history import latest_run
 from stedi.ml.assessment import Assessment, assess
 from stedi.ml.card import Origin, card_json, card_text
 from stedi.ml.chance import coincidence_skill
-from stedi.ml.detector import FILE_NAME, detector_file
+from stedi.ml.detector import FILE_NAME
+from stedi.ml.export import detector_file
 from stedi.ml.models import draft, models_folder, publish
 from stedi.ml.plots import draw
 from stedi.ml.stretches import Stretch, read_stretches

@@ -32,7 +32,7 @@ class Size:
 def size_of(lake: Lake) -> Size:
     warehouse = lake.warehouse
     snapshots = 0
-    for table in ALL:
+    for table in (table for table in ALL if not table.on_demand):
         with opened(lake, table.name) as iceberg:
             snapshots += len(iceberg.snapshots())
     metadata = [path for path in warehouse.glob("stedi/*/metadata/*") if path.is_file()]

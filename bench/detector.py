@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from stedi.config import Settings
 from stedi.engines.embedded.session import Session
-from stedi.identity import person, pseudonym
+from stedi.identity import customer_pseudonym, person
 from stedi.ml.assessment import within
-from stedi.ml.picking import PLACE_MS
 from stedi.ml.scores import scores, tally
 from stedi.ml.train import evaluated
-from stedi.ml.training import Unseen
+from stedi.ml.training import Unseen, steps_ms
 from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.resampling import RATE_HZ
 from stedi.simulate import simulate
@@ -63,7 +62,7 @@ def truth(settings: Settings, landing: Path) -> tuple[dict[str, NDArray[np.float
     with tempfile.TemporaryDirectory() as scratch, Session(scratch=Path(scratch)) as session:
         session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings)))
         session.hold("users", [("name", "string", users)])
-        who = pseudonym(f"'customer:' || {person('name')}")
+        who = customer_pseudonym(person("name"))
         known = {row["name"]: row["who"] for row in session.select(f"SELECT name, {who} AS who FROM users")}
     names, at = np.asarray(steps["user"].to_pylist()), steps["step_ms"].to_numpy().astype(np.float64)
     places: dict[str, list[tuple[int, int, str]]] = {}
@@ -115,8 +114,8 @@ def show(
     counted = []
     for each in found:
         stretch = each.stretch
-        steps = PLACE_MS * each.model.picker.pick(each.model.probability(worse(stretch.acceleration)))
-        counted.append(tally(within(true, each), stretch.start_ms + steps, stretch.start_ms, stretch.end_ms))
+        steps = steps_ms(stretch, each.model.picker, each.model.probability(worse(stretch.acceleration)))
+        counted.append(tally(within(true, each), steps, stretch.start_ms, stretch.end_ms))
     figures = scores(counted)
     print(
         f"| {condition} | {figures.f1_100:.3f} | {figures.f1_250:.3f} | {figures.count_mape:.1f} "

@@ -11,10 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-
-pytest.importorskip("aws_cdk", reason="the deployment's tools are not installed (stedi[aws])")
-pytest.importorskip("moto", reason="the emulated AWS is not installed (stedi[dev])")
-
 from moto.athena.models import athena_backends
 from moto.stepfunctions.models import stepfunctions_backends
 

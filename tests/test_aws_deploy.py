@@ -16,9 +16,6 @@ from stedi.aws.questions import QUESTIONS
 from stedi.errors import UsageError
 from stedi.tables import ALL, BY_NAME, REFRESHED
 
-pytest.importorskip("aws_cdk", reason="the deployment's tools are not installed (stedi[aws])")
-pytest.importorskip("cdk_nag", reason="the security scanner is not installed (stedi[dev])")
-
 ROOT = Path(__file__).parents[1]
 REGIONS = ["us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1"]
 # Found by AWS's own documentation to know no resource.

@@ -19,10 +19,6 @@ from xml.etree import ElementTree
 
 import boto3
 import pytest
-
-pytest.importorskip("aws_cdk", reason="the deployment's tools are not installed (stedi[aws])")
-pytest.importorskip("moto", reason="the emulated AWS is not installed (stedi[dev])")
-
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from stedi.aws.deploying import deploy

@@ -65,6 +65,11 @@ class RuleError(StediError):
     """An error-level rule failed; the table keeps its last good snapshot."""
 
 
+def not_installed(what: str, extra: str, error: ImportError) -> UsageError:
+    """The error for a part of the program that an import shows not to be there, with how to get it."""
+    return UsageError(f"{what} is not installed ({error.name}): pip install 'stedi[{extra}]'")
+
+
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nothing has, with the nearest names that something has, or all of them."""
     names = list(known)

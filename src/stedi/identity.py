@@ -31,6 +31,16 @@ def pseudonym(value: str) -> str:
     return f"sha256($pseudonym_outer || unhex(sha256($pseudonym_inner || encode({value}))))"
 
 
+def customer_pseudonym(person: str) -> str:
+    """SQL for the pseudonym of whom an expression identifies."""
+    return pseudonym(f"'customer:' || {person}")
+
+
+def device_pseudonym(serial: str) -> str:
+    """SQL for the pseudonym of a device by its serial number."""
+    return pseudonym(f"'device:' || {serial}")
+
+
 def padded_keys(key: bytes) -> dict[str, bytes]:
     """The two blocks that HMAC derives from a key of at most 64 bytes, by parameter name.
 

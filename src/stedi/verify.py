@@ -15,7 +15,7 @@ from stedi.engines import Engine
 from stedi.engines.start import start_embedded
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
-from stedi.identity import names_somebody, person, pseudonym
+from stedi.identity import customer_pseudonym, device_pseudonym, names_somebody, person
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, list_files
@@ -54,11 +54,11 @@ _CONSENTING = f"""
     JOIN (SELECT person, max(moment) AS newest FROM ({_RECORDS}) AS records GROUP BY person) AS n
       ON n.person = r.person AND n.newest = r.moment
     GROUP BY r.person HAVING bool_and(r.consents)"""
-_PSEUDONYM = pseudonym("'customer:' || person")
+_PSEUDONYM = customer_pseudonym("person")
 _CONSENTING_PSEUDONYMS = f"SELECT {_PSEUDONYM} FROM ({_CONSENTING}) AS consenting"
 _EXPLAINED_PAIRS = f"""
-    SELECT {pseudonym("'customer:' || o.person")} AS customer_pseudonym,
-        {pseudonym("'device:' || o.serialNumber")} AS device_pseudonym,
+    SELECT {customer_pseudonym("o.person")} AS customer_pseudonym,
+        {device_pseudonym("o.serialNumber")} AS device_pseudonym,
         a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
     FROM device_owner AS o
     JOIN step_trainer_landing AS s ON s.serialNumber = o.serialNumber

@@ -8,7 +8,7 @@ import typer
 
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
-from stedi.errors import UsageError
+from stedi.errors import not_installed
 
 
 @app.command()
@@ -27,7 +27,7 @@ def detect(
         from stedi.ml.detect import detection
         from stedi.ml.detector import Detector
     except ImportError as error:
-        raise UsageError(f"the step detector is not installed ({error.name}): pip install 'stedi[ml]'") from None
+        raise not_installed("the step detector", "ml", error) from None
     from stedi.engines.embedded.readings import reasons
     from stedi.ml.models import usable_model
 

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
-from stedi.errors import UsageError
+from stedi.errors import UsageError, not_installed
 
 if TYPE_CHECKING:
     from stedi.ml.assessment import Assessment
@@ -21,7 +21,7 @@ def train(seed: Annotated[int, typer.Option(help="what all chance follows from")
     try:
         from stedi.ml.train import train as learn
     except ImportError as error:
-        raise _not_installed(error) from None
+        raise not_installed("the step detector", "ml", error) from None
     with ERROR_CONSOLE.status("training") as status:
         done = learn(OPTIONS.settings, seed=seed, progress=status.update)
     shown = _json(done.assessment) | {"model": done.folder.name, "folder": str(done.folder)}
@@ -42,7 +42,7 @@ def evaluate(
         from stedi.ml.train import evaluated
         from stedi.ml.truth import read_truth
     except ImportError as error:
-        raise _not_installed(error) from None
+        raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
     true = read_truth(settings, truth) if truth else None
     if out is not None:
@@ -56,10 +56,6 @@ def evaluate(
         if out is not None:
             draw(found, done, out, true)
     show_grids([_grid(done, "people set aside")], _json(done))
-
-
-def _not_installed(error: ImportError) -> UsageError:
-    return UsageError(f"the step detector is not installed ({error.name}): pip install 'stedi[ml]'")
 
 
 def _grid(done: "Assessment", title: str) -> Grid:

@@ -1,6 +1,6 @@
 """Consenting customers who have accelerometer readings, with their device as resolved."""
 
-from stedi.identity import pseudonym
+from stedi.identity import customer_pseudonym
 from stedi.table import Column, Rule, Table, no_repeats
 from stedi.trusted import customer
 
@@ -42,7 +42,7 @@ owned AS (
 SELECT {_CUSTOMER},
     o.serialNumber AS device_serial_number,
     coalesce(o.device_count, 0) AS device_count,
-    {pseudonym("'customer:' || c.person")} AS customer_pseudonym
+    {customer_pseudonym("c.person")} AS customer_pseudonym
 FROM customer_trusted AS c
 JOIN active AS a ON a.person = c.person
 LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1

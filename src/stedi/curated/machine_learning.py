@@ -1,6 +1,6 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
-from stedi.identity import pseudonym
+from stedi.identity import customer_pseudonym, device_pseudonym
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 
 TABLE = Table(
@@ -33,7 +33,7 @@ WITH customers AS (
 ),
 devices AS (
     SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number,
-        {pseudonym("'device:' || serialNumber")} AS device_pseudonym
+        {device_pseudonym("serialNumber")} AS device_pseudonym
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
 ),
 steps AS (
@@ -76,6 +76,6 @@ JOIN devices AS d ON d.device_number = s.device_number
             "accelerometer_trusted": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"),
             "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
-        key=pseudonym("'customer:' || k"),
+        key=customer_pseudonym("k"),
     ),
 )

@@ -1,6 +1,6 @@
 """Samples of the phone's motion, and at which of them the step trainer saw a step: what the detector learns from."""
 
-from stedi.identity import pseudonym
+from stedi.identity import customer_pseudonym
 from stedi.resampling import SAMPLE_MS, resampled
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 
@@ -192,7 +192,7 @@ LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at
             ),
             "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
-        key=pseudonym("'customer:' || k"),
+        key=customer_pseudonym("k"),
     ),
     on_demand=True,
 )

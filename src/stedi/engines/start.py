@@ -5,7 +5,7 @@ from pathlib import Path
 from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.engine import Engine
-from stedi.errors import UsageError
+from stedi.errors import not_installed
 
 
 def start_engine(settings: Settings, scratch: Path) -> Engine:
@@ -20,7 +20,7 @@ def start_engine(settings: Settings, scratch: Path) -> Engine:
     try:
         from stedi.engines.spark import SparkEngine
     except ImportError as error:
-        raise UsageError(f"the Spark engine is not installed ({error.name}): pip install 'stedi[spark]'") from None
+        raise not_installed("the Spark engine", "spark", error) from None
     return SparkEngine(settings.warehouse, scratch=scratch)
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stedi.ml.baselines import CHOICES, FIXED, PeakCounter
-from stedi.ml.picking import PLACE_MS
-from stedi.ml.scores import Scores, Tally, intervals, scores, tally
+from stedi.ml.baselines import CHOICES, FIXED, PeakCounter, in_band
+from stedi.ml.scores import Scores, Tally, intervals, mean_worth, middle, people_again, scores, tally
 from stedi.ml.training import Unseen
 from stedi.resampling import SAMPLE_MS
 
@@ -61,9 +60,9 @@ def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None) -> As
     the epoch, sorted) of each person, in place of those that the training set derived.
     """
     by_method = {
-        DETECTOR: [each.tally(within(truth, each)) for each in found],
+        DETECTOR: [_tally(each, each.steps_ms, truth) for each in found],
         TUNED: _tuned(found, truth),
-        PLAIN: [_counted(each, FIXED, within(truth, each)) for each in found],
+        PLAIN: [_tally(each, _counted(each, FIXED), truth) for each in found],
     }
     of_person = {method: _by_person(found, tallies) for method, tallies in by_method.items()}
     return Assessment(
@@ -84,26 +83,30 @@ def _by_person(found: Sequence[Unseen], tallies: Sequence[Tally]) -> list[list[T
     return list(people.values())
 
 
-def _counted(unseen: Unseen, counter: PeakCounter, true_ms: Floats) -> Tally:
-    stretch = unseen.stretch
-    steps = stretch.start_ms + SAMPLE_MS * counter.steps(stretch.acceleration)
-    return tally(true_ms, steps, stretch.start_ms, stretch.end_ms)
+def _tally(unseen: Unseen, steps_ms: Floats, truth: Truth | None) -> Tally:
+    return tally(within(truth, unseen), steps_ms, unseen.stretch.start_ms, unseen.stretch.end_ms)
+
+
+def _counted(unseen: Unseen, counter: PeakCounter) -> Floats:
+    return unseen.stretch.start_ms + SAMPLE_MS * counter.steps(in_band(unseen.stretch.acceleration))
 
 
 def _tuned(found: Sequence[Unseen], truth: Truth | None) -> list[Tally]:
     """Each person's counts by the peak counter that suits the others best."""
-    counts = [[_counted(each, choice, within(truth, each)) for each in found] for choice in CHOICES]
-    best: dict[str, int] = {}
+    moved = [in_band(each.stretch.acceleration) for each in found]
+    counts = [
+        [
+            _tally(each, each.stretch.start_ms + SAMPLE_MS * choice.steps(motion), truth)
+            for each, motion in zip(found, moved, strict=True)
+        ]
+        for choice in CHOICES
+    ]
+    best: dict[str, list[Tally]] = {}
     for person in {each.stretch.person for each in found}:
         others = [number for number, each in enumerate(found) if each.stretch.person != person]
-        figures = [scores([tallies[number] for number in others]) for tallies in counts]
-        best[person] = max(range(len(CHOICES)), key=lambda c, f=figures: _worth(f[c]))  # type: ignore[misc]
-    return [counts[best[each.stretch.person]][number] for number, each in enumerate(found)]
-
-
-def _worth(figures: Scores) -> float:
-    worth = figures.f1_100 - figures.count_mape / 100
-    return worth if np.isfinite(worth) else -np.inf
+        worth = [mean_worth([tallies[number] for number in others]) for tallies in counts]
+        best[person] = counts[int(np.argmax(worth))]
+    return [best[each.stretch.person][number] for number, each in enumerate(found)]
 
 
 def _above_chance(
@@ -112,17 +115,12 @@ def _above_chance(
     rng = np.random.default_rng(seed)
     shifted = []
     for each in found:
-        stretch, length = each.stretch, each.stretch.end_ms - each.stretch.start_ms
-        steps = PLACE_MS * each.model.picker.pick(each.probability)
-        wrong = stretch.start_ms + (steps + rng.uniform(*_SHIFT_MS)) % max(length, 1)
-        shifted.append(tally(within(truth, each), wrong, stretch.start_ms, stretch.end_ms))
-    wrong_by_person = _by_person(found, shifted)
-    gains = []
-    for _ in range(1_000):
-        drawn = rng.integers(len(right), size=len(right))
-        ours, chance = (
-            np.nan_to_num(scores([counted for person in drawn for counted in people[person]]).f1_100)
-            for people in (right, wrong_by_person)
-        )
-        gains.append(ours - chance)
-    return float(np.quantile(gains, 0.025)), float(np.quantile(gains, 0.975))
+        start, length = each.stretch.start_ms, each.stretch.end_ms - each.stretch.start_ms
+        wrong_ms = start + (each.steps_ms - start + rng.uniform(*_SHIFT_MS)) % max(length, 1)
+        shifted.append(_tally(each, wrong_ms, truth))
+    wrong = _by_person(found, shifted)
+
+    def f1(people: Sequence[Sequence[Tally]], drawn: NDArray[np.int64]) -> float:
+        return float(np.nan_to_num(scores([counted for person in drawn for counted in people[person]]).f1_100))
+
+    return middle(f1(right, drawn) - f1(wrong, drawn) for drawn in people_again(len(right), seed))

@@ -26,15 +26,23 @@ class PeakCounter:
     apart_seconds: float
     late_seconds: float = 0.0
 
-    def steps(self, acceleration: NDArray[np.float32]) -> Floats:
-        """Where the steps are, in samples from the first of one unbroken stretch (samples × 3, 50 Hz)."""
-        norm = np.linalg.norm(np.asarray(acceleration, np.float64), axis=1)
-        if len(norm) < RATE_HZ or not norm.mean() > 0:
-            return np.empty(0)
-        band = butter(2, _BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
-        moved = sosfiltfilt(band, norm / norm.mean() - 1, padlen=min(len(norm) - 1, 3 * RATE_HZ))
+    def steps(self, moved: Floats) -> Floats:
+        """Where the steps are, in samples from the first of one unbroken stretch, from its motion `in_band`."""
         peaks, _ = find_peaks(moved, prominence=self.prominence, distance=max(1, round(self.apart_seconds * RATE_HZ)))
         return np.asarray(peaks, np.float64) + self.late_seconds * RATE_HZ
+
+
+def in_band(acceleration: NDArray[np.float32]) -> Floats:
+    """The norm of acceleration about its mean, in gravities, as far as it moves as fast as steps.
+
+    Args:
+        acceleration: samples × 3 axes at 50 Hz, in any unit; less than a second is taken for rest.
+    """
+    norm = np.linalg.norm(np.asarray(acceleration, np.float64), axis=1)
+    if len(norm) < RATE_HZ or not norm.mean() > 0:
+        return np.zeros(len(norm))
+    band = butter(2, _BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
+    return np.asarray(sosfiltfilt(band, norm / norm.mean() - 1, padlen=min(len(norm) - 1, 3 * RATE_HZ)))
 
 
 # A tenth of gravity, and no more than three steps a second.

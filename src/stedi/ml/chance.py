@@ -6,6 +6,7 @@ from lightgbm import LGBMClassifier
 from sklearn.metrics import roc_auc_score
 
 from stedi.config import Settings
+from stedi.ml.scores import middle, people_again
 from stedi.ml.training import folds
 from stedi.query import query
 
@@ -42,10 +43,6 @@ def coincidence_skill(settings: Settings, seed: int) -> tuple[float, float, floa
         said[aside] = np.asarray(trees.fit(seen[~aside], near[~aside]).predict_proba(seen[aside]))[:, 1]
     order = np.argsort(person, kind="stable")
     rows = np.split(order, np.flatnonzero(person[order][1:] != person[order][:-1]) + 1)
-    rng = np.random.default_rng(seed)
-    areas = []
-    for _ in range(200):
-        drawn = np.concatenate([rows[number] for number in rng.integers(len(rows), size=len(rows))])
-        areas.append(roc_auc_score(near[drawn], said[drawn]))
-    low, high = np.quantile(areas, (0.025, 0.975))
-    return float(roc_auc_score(near, said)), float(low), float(high), len(people)
+    again = (np.concatenate([rows[number] for number in drawn]) for drawn in people_again(len(rows), seed, times=200))
+    low, high = middle(roc_auc_score(near[drawn], said[drawn]) for drawn in again)
+    return float(roc_auc_score(near, said)), low, high, len(people)

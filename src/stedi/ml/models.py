@@ -6,12 +6,10 @@ nobody without the key. A model is stale once one of them is no longer in the ta
 follows from a person's readings outlasts the person's consent, so a stale model is refused.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stedi.config import Settings
+from stedi.disk import sole_holder, sync, whole_file
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.history import latest_run, new_run_id
 from stedi.query import query
@@ -32,8 +31,8 @@ _TRAIN = "train one with `stedi train`"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A published model.
+class PublishedModel:
+    """A model that was published.
 
     Attributes:
         name: sorts by the time of publishing.
@@ -101,7 +100,7 @@ def _surely_allowed(settings: Settings) -> Allowed:
     return now
 
 
-def read_models(folder: Path) -> list[Model]:
+def read_models(folder: Path) -> list[PublishedModel]:
     """All published models, oldest first; none where the folder is not there.
 
     Raises:
@@ -116,7 +115,7 @@ def read_models(folder: Path) -> list[Model]:
     return [_read(folder / name) for name in names]
 
 
-def _read(folder: Path) -> Model:
+def _read(folder: Path) -> PublishedModel:
     try:
         card = json.loads((folder / _CARD).read_bytes())
         people = pa.array(json.loads((folder / _PEOPLE).read_bytes())["people"], pa.string())
@@ -129,7 +128,7 @@ def _read(folder: Path) -> Model:
         raise WarehouseError(
             f"model {folder} can't be understood ({type(error).__name__}); restore it or remove it"
         ) from None
-    return Model(folder.name, folder, card, people)
+    return PublishedModel(folder.name, folder, card, people)
 
 
 def usable_model(settings: Settings, wanted: str | None = None) -> Path:
@@ -154,7 +153,7 @@ def usable_model(settings: Settings, wanted: str | None = None) -> Path:
     return _usable_outside(settings, folder)
 
 
-def _newest_usable(settings: Settings, models: list[Model]) -> Path:
+def _newest_usable(settings: Settings, models: list[PublishedModel]) -> Path:
     if not models:
         raise WarehouseError(f"there is no model in {models_folder(settings)}; {_TRAIN}")
     now = _surely_allowed(settings)
@@ -186,19 +185,17 @@ def draft(settings: Settings) -> Iterator[Path]:
     """
     models = models_folder(settings)
     folder = models / _DRAFT
-    try:
-        models.mkdir(parents=True, exist_ok=True)
-        lock = (models / ".lock").open("w")
-    except OSError as error:
-        raise WarehouseError(f"models folder {models} can't be written: {error.strerror}") from error
-    with lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            models.mkdir(parents=True, exist_ok=True)
+            held.enter_context(sole_holder(models / ".lock"))
+            # What lies there is a dead process's.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
         except BlockingIOError:
             raise WarehouseBusyError(f"another training is at work on {models}; wait for it to end") from None
-        # What lies there is a dead process's.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        except OSError as error:
+            raise WarehouseError(f"models folder {models} can't be written: {error.strerror}") from error
         try:
             yield folder
         finally:
@@ -223,28 +220,19 @@ def publish(settings: Settings, made: Path, people: Iterable[str]) -> Path:
         raise WarehouseError(f"model {made} has no {missing[0]} and is not published; {_TRAIN}")
     names = sorted(set(people))
     try:
-        descriptor = os.open(made / _PEOPLE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"people": names}, file)
+        with whole_file(made / _PEOPLE, mode=0o600) as file:
+            file.write(json.dumps({"people": names}).encode())
         model = _read(made)
         if why := _surely_allowed(settings).objection(model.policy, model.people):
             raise WarehouseError(f"the model is not published: {why}; train again with `stedi train`")
         for path in (*made.iterdir(), made):
-            _sync(path)
+            sync(path)
         folder = made.with_name(new_run_id())
         made.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise WarehouseError(f"models folder {made.parent} can't be written: {error.strerror}") from error
     return folder
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def descriptions(settings: Settings) -> list[dict[str, Any]]:
@@ -258,7 +246,7 @@ def descriptions(settings: Settings) -> list[dict[str, Any]]:
     return [_description(model, now) for model in reversed(models)]
 
 
-def _description(model: Model, now: Allowed | None) -> dict[str, Any]:
+def _description(model: PublishedModel, now: Allowed | None) -> dict[str, Any]:
     why = now.objection(model.policy, model.people) if now else "no run to hold it against"
     scores = model.card.get("scores") or {}
     return {

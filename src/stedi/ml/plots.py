@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from stedi.ml.assessment import Assessment, Truth, within
 from stedi.ml.features import EVERY
 from stedi.ml.picking import PLACE_MS
-from stedi.ml.training import Unseen
+from stedi.ml.scores import away_ms
+from stedi.ml.training import AT_STEP_MS, Unseen
 from stedi.resampling import RATE_HZ, SAMPLE_MS
 
 # A window without a screen is all that is needed, and all that there is on a server.
@@ -19,7 +20,6 @@ mpl.use("Agg")
 
 _SHOWN_SECONDS = 12
 _BINS = 10
-_AT_STEP_MS = 60
 
 
 def draw(found: Sequence[Unseen], done: Assessment, folder: Path, truth: Truth | None = None) -> list[Path]:
@@ -46,8 +46,10 @@ def _draw_stretch(found: Sequence[Unseen], truth: Truth | None, path: Path) -> N
     figure, (above, below) = plt.subplots(2, 1, figsize=(10, 4.5), sharex=True, height_ratios=(2, 1))
     above.plot(seconds, norm, color="#777777", linewidth=0.8)
     true = within(truth, shown)
-    steps = stretch.start_ms + PLACE_MS * shown.model.picker.pick(shown.probability)
-    for times, label, colour, at in ((true, "true step", "#2c7bb6", norm.max()), (steps, "detected", "#d7191c", norm.min())):
+    for times, label, colour, at in (
+        (true, "true step", "#2c7bb6", norm.max()),
+        (shown.steps_ms, "detected", "#d7191c", norm.min()),
+    ):
         inside = times[(times >= from_ms) & (times < to_ms)]
         above.plot((inside - from_ms) / 1000, np.full(len(inside), at), "|", color=colour, markersize=14, label=label)
     above.set_ylabel("acceleration (g)")
@@ -78,10 +80,8 @@ def _draw_calibration(found: Sequence[Unseen], truth: Truth | None, path: Path) 
     said, held = [], []
     for each in found:
         at = each.stretch.start_ms + PLACE_MS * np.arange(len(each.probability))
-        steps = np.concatenate(([-np.inf], within(truth, each), [np.inf]))
-        after = np.searchsorted(steps, at)
         said.append(each.probability)
-        held.append(np.minimum(steps[after] - at, at - steps[after - 1]) <= _AT_STEP_MS)
+        held.append(away_ms(within(truth, each), at) <= AT_STEP_MS)
     probability, is_step = np.concatenate(said), np.concatenate(held)
     place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     count = np.bincount(place, minlength=_BINS)

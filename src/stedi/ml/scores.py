@@ -1,7 +1,8 @@
 """How well detected steps agree with true ones, and how sure of that the number of people lets us be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ Floats = NDArray[np.float64]
 # Step times of the teacher are precise to about 0.1 s; half a step is about 0.25 s.
 TOLERANCES_MS = (100, 250)
 _BOOTSTRAPS = 1_000
+# Where nobody walks, a false step counts as one of ten.
+_FEW_STEPS = 10
 
 
 def matched(true_ms: Floats, found_ms: Floats, tolerance_ms: float) -> list[tuple[float, float]]:
@@ -30,6 +33,14 @@ def matched(true_ms: Floats, found_ms: Floats, tolerance_ms: float) -> list[tupl
         else:
             i += 1
     return pairs
+
+
+def away_ms(steps_ms: Floats, at_ms: NDArray[Any]) -> Floats:
+    """How far moments are from the nearest of some steps, in order; infinite where there is no step."""
+    steps = np.concatenate(([-np.inf], steps_ms, [np.inf]))
+    after = np.searchsorted(steps, at_ms)
+    found: Floats = np.minimum(steps[after] - at_ms, at_ms - steps[after - 1])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,17 +127,31 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
+def mean_worth(tallies: Sequence[Tally]) -> float:
+    """How good steps are, in time and in number alike, over stretches that count alike; 1 at best."""
+    return float(np.mean([_worth(each) for each in tallies]))
+
+
+def _worth(counted: Tally) -> float:
+    all_steps = counted.true + counted.found
+    f1 = 2 * counted.matched_100 / all_steps if all_steps else 1.0
+    return f1 - abs(counted.found - counted.true) / max(counted.true, _FEW_STEPS)
+
+
+def people_again(people: int, seed: int, times: int = _BOOTSTRAPS) -> Iterator[NDArray[np.int64]]:
+    """Numbers of as many people, drawn again and again from so many (the bootstrap, Efron 1979); of one none is drawn."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(people, size=people) for _ in range(times if people > 1 else 0))
+
+
+def middle(values: Iterable[float]) -> tuple[float, float]:
+    """The middle 95% of some values; of those that are numbers."""
+    known = [value for value in values if not np.isnan(value)]
+    return (float(np.quantile(known, 0.025)), float(np.quantile(known, 0.975))) if known else (float("nan"),) * 2
+
+
 def intervals(by_person: Sequence[Sequence[Tally]], seed: int) -> dict[str, tuple[float, float]]:
     """For each figure the middle 95% of what it would be among as many people drawn again from these."""
-    rng = np.random.default_rng(seed)
-    people = len(by_person)
-    drawn = [
-        scores([counted for person in rng.integers(people, size=people) for counted in by_person[person]])
-        for _ in range(_BOOTSTRAPS if people > 1 else 0)
-    ]
-
-    def middle(figure: str) -> tuple[float, float]:
-        values = [value for each in drawn if not np.isnan(value := getattr(each, figure))]
-        return (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))) if values else (float("nan"),) * 2
-
-    return {field.name: middle(field.name) for field in fields(Scores)}
+    again = people_again(len(by_person), seed)
+    drawn = [scores([counted for person in people for counted in by_person[person]]) for people in again]
+    return {field.name: middle(getattr(each, field.name) for each in drawn) for field in fields(Scores)}

@@ -1,9 +1,9 @@
 """Step times by user as JSON or Parquet, written as they are found."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import groupby
 from pathlib import Path
 from typing import IO
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stedi.disk import whole_file
 from stedi.errors import UsageError, WarehouseError
 
 _SCHEMA = pa.schema(
@@ -81,21 +82,14 @@ def write_file(found: Iterable[UserSteps], file: Path) -> None:
         WarehouseError: the file can't be written.
     """
     refuse_other_endings(file)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
     try:
-        try:
+        with whole_file(file) as out:
             if file.suffix.lower() == ".json":
-                with draft.open("w", encoding="utf-8") as text:
-                    write_json(found, text)
-                    text.flush()
-                    os.fsync(text.fileno())
+                text = TextIOWrapper(out, encoding="utf-8")
+                write_json(found, text)
+                # Its file is for others to close.
+                text.detach()
             else:
-                with draft.open("wb") as binary:
-                    write_parquet(found, binary)
-                    binary.flush()
-                    os.fsync(binary.fileno())
-            draft.rename(file)
-        finally:
-            draft.unlink(missing_ok=True)
+                write_parquet(found, out)
     except OSError as error:
         raise WarehouseError(f"file {file} can't be written: {error.strerror or error}; nothing is left of it") from error

@@ -1,7 +1,7 @@
 """Train a detector on what the lakehouse holds, prove it on people set aside, and publish it with its card."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,9 +19,9 @@ from stedi.ml.detector import FILE_NAME
 from stedi.ml.export import detector_file
 from stedi.ml.models import draft, models_folder, publish
 from stedi.ml.plots import draw
-from stedi.ml.stretches import Stretch, read_stretches
+from stedi.ml.stretches import read_stretches
 from stedi.ml.tracking import track
-from stedi.ml.training import FEWEST_PEOPLE, Unseen, drawn, fit, on_unseen_people
+from stedi.ml.training import FEWEST_PEOPLE, Example, Unseen, examples, fit, on_unseen_people
 from stedi.pipeline import run
 from stedi.tables import BY_NAME, REFRESHED
 
@@ -41,8 +41,8 @@ class Trained:
     assessment: Assessment
 
 
-def prepared(settings: Settings, seed: int, progress: Progress) -> list[Stretch]:
-    """The stretches to learn from, after a run that brings the training set, and consent, up to date.
+def prepared(settings: Settings, seed: int, progress: Progress) -> list[Example]:
+    """The examples to learn from, after a run that brings the training set, and consent, up to date.
 
     Raises:
         TrainingError: there are no steps, or of too few people.
@@ -57,7 +57,8 @@ def prepared(settings: Settings, seed: int, progress: Progress) -> list[Stretch]
     walkers = {stretch.person for stretch in stretches if len(stretch.steps_ms)}
     if len(walkers) < FEWEST_PEOPLE:
         raise TrainingError(_nothing_to_learn(settings, len(walkers), seed))
-    return drawn(stretches, seed)
+    progress("looking at the motion")
+    return examples(stretches, seed)
 
 
 def _nothing_to_learn(settings: Settings, walkers: int, seed: int) -> str:
@@ -87,9 +88,9 @@ def train(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: N
         WarehouseError: somebody withdrew meanwhile, or the models folder can't be written.
         StediError: the run before fails.
     """
-    stretches = prepared(settings, seed, progress)
+    learnt = prepared(settings, seed, progress)
     with draft(settings) as folder:
-        unseen = on_unseen_people(stretches, seed, progress)
+        unseen = on_unseen_people(learnt, seed, progress)
         done = assess(unseen, seed)
         low, high = done.above_chance
         if not low > 0:
@@ -97,15 +98,16 @@ def train(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: N
                 "nothing to learn: on people set aside the detector is no better than its own steps at wrong times "
                 f"(F1 at ±0.1 s differs by {low:.3f} to {high:.3f}, 95% interval over {done.people} people)"
             )
-        model = fit(stretches, seed, progress)
+        people = {each.stretch.person for each in learnt}
+        model = fit(learnt, seed, progress)
         progress("publishing")
-        origin = _origin(settings, stretches, seed)
+        origin = _origin(settings, len(people), seed)
         (folder / FILE_NAME).write_bytes(detector_file(model))
         skops.io.dump(model.trees, folder / "model.skops")
         (folder / "card.json").write_text(json.dumps(card_json(origin, done), indent=1), "utf-8")
         (folder / "card.md").write_text(card_text(origin, done), "utf-8")
         draw(unseen, done, folder)
-        published = publish(settings, folder, {stretch.person for stretch in stretches})
+        published = publish(settings, folder, people)
     track(models_folder(settings), published.name, origin, done)
     return Trained(published, done)
 
@@ -120,7 +122,7 @@ def evaluated(settings: Settings, *, seed: int = 1, progress: Progress = lambda 
     return on_unseen_people(prepared(settings, seed, progress), seed, progress)
 
 
-def _origin(settings: Settings, stretches: Sequence[Stretch], seed: int) -> Origin:
+def _origin(settings: Settings, people: int, seed: int) -> Origin:
     last = latest_run(settings.warehouse)
     assert last is not None
     seen = (TRAINING_SET, *BY_NAME[TRAINING_SET].inputs)
@@ -129,7 +131,7 @@ def _origin(settings: Settings, stretches: Sequence[Stretch], seed: int) -> Orig
         last.run_id,
         last.policy,
         {name: last.snapshots[name] for name in seen if name in last.snapshots},
-        len({stretch.person for stretch in stretches}),
+        people,
         seed,
         {library: version(library) for library in _LIBRARIES},
     )

@@ -9,9 +9,9 @@ from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from stedi.ml.features import EVERY, features
+from stedi.ml.features import features
 from stedi.ml.picking import PLACE_MS, Picker
-from stedi.ml.scores import Tally, tally
+from stedi.ml.scores import Tally, away_ms, mean_worth, tally
 from stedi.ml.stretches import Stretch
 from stedi.ml.trees import with_single_thresholds
 from stedi.resampling import RATE_HZ
@@ -23,11 +23,9 @@ Progress = Callable[[str], None]
 # precise to about 100 ms, which as a standard deviation is about half of it.
 _TARGET_SPREAD_MS = 50
 # For the calibrated probability a place is a step's when the step is nearer than to the next place but one.
-_AT_STEP_MS = 60
+AT_STEP_MS = 60
 # Ten hours of motion: features of all of it take half a gigabyte, and more of the same strides teach little.
 _MOST_SAMPLES = 10 * 3600 * RATE_HZ
-# Where nobody walks, a false step counts as one of ten.
-_FEW_STEPS = 10
 _OUTER_FOLDS, _INNER_FOLDS = 5, 3
 FEWEST_PEOPLE = 3
 # A peak is taken for a step from so far on, as shares of how often a place of somebody who walks is a
@@ -67,49 +65,66 @@ class Model:
 
     def probability(self, acceleration: NDArray[np.float32]) -> Floats:
         """Of a step at every place of one unbroken stretch (samples × 3 at 50 Hz)."""
-        return self.calibrated(_raw_scores(self.trees, features(acceleration)))
+        return self.said(features(acceleration))
 
-    def calibrated(self, raw: Floats) -> Floats:
-        """Probabilities from the trees' scores."""
-        found: Floats = 1 / (1 + np.exp(-(self.slope * raw + self.offset)))
-        return found
+    def said(self, seen: NDArray[np.float32]) -> Floats:
+        """The same from the features of its places."""
+        return _probability(self.slope, self.offset, _raw_scores(self.trees, seen))
 
-    def tally(self, stretch: Stretch, truth_ms: Floats | None = None) -> Tally:
-        """Count this detector's steps on a stretch against its own, or against truth from elsewhere."""
-        return _tally(stretch, self.picker, self.probability(stretch.acceleration), truth_ms)
+
+def _probability(slope: float, offset: float, raw: Floats) -> Floats:
+    found: Floats = 1 / (1 + np.exp(-(slope * raw + offset)))
+    return found
 
 
 def _raw_scores(trees: LGBMRegressor, seen: NDArray[np.float32]) -> Floats:
     return np.asarray(trees.booster_.predict(seen, raw_score=True, num_threads=1), np.float64)
 
 
-def _tally(stretch: Stretch, picker: Picker, probability: Floats, truth_ms: Floats | None = None) -> Tally:
-    found = stretch.start_ms + PLACE_MS * picker.pick(probability)
-    return tally(stretch.steps_ms if truth_ms is None else truth_ms, found, stretch.start_ms, stretch.end_ms)
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A stretch to learn from, or to be tried on.
+
+    Attributes:
+        stretch: whose motion, and its steps.
+        seen: places × features.
+        away_ms: how far each place is from the nearest step.
+    """
+
+    stretch: Stretch
+    seen: NDArray[np.float32]
+    away_ms: Floats
+
+    def tally(self, picker: Picker, probability: Floats) -> Tally:
+        """Count the steps that a picker finds in probabilities against the training set's own."""
+        stretch = self.stretch
+        return tally(stretch.steps_ms, steps_ms(stretch, picker, probability), stretch.start_ms, stretch.end_ms)
 
 
-def _away_ms(stretch: Stretch) -> Floats:
-    """How far each place of a stretch is from the nearest step; infinite where there is none."""
-    at = stretch.start_ms + PLACE_MS * np.arange((len(stretch.acceleration) + EVERY - 1) // EVERY)
-    steps = np.concatenate(([-np.inf], stretch.steps_ms, [np.inf]))
-    after = np.searchsorted(steps, at)
-    found: Floats = np.minimum(steps[after] - at, at - steps[after - 1])
-    return found
+def steps_ms(stretch: Stretch, picker: Picker, probability: Floats) -> Floats:
+    """When the steps are that a picker finds in the probabilities of a stretch's places (ms since the epoch)."""
+    return stretch.start_ms + PLACE_MS * picker.pick(probability)
 
 
-def _grow(stretches: Sequence[Stretch], seed: int) -> LGBMRegressor:
-    """Trees that know from a place's features how near a step is."""
-    rows = [features(stretch.acceleration) for stretch in stretches]
-    targets = [np.exp(-0.5 * (_away_ms(stretch) / _TARGET_SPREAD_MS) ** 2) for stretch in stretches]
-    trees = LGBMRegressor(**_TREES, random_state=seed).fit(np.concatenate(rows), np.concatenate(targets))
-    return with_single_thresholds(trees)
-
-
-def drawn(stretches: Sequence[Stretch], seed: int) -> list[Stretch]:
-    """Stretches of ten hours in all, drawn by chance where there are more."""
+def examples(stretches: Sequence[Stretch], seed: int) -> list[Example]:
+    """Stretches of ten hours in all, drawn by chance where there are more, with what is seen of them."""
     order = np.random.default_rng(seed).permutation(len(stretches))
     total = np.cumsum([len(stretches[number].acceleration) for number in order])
-    return [stretches[number] for number in sorted(order[: int(np.searchsorted(total, _MOST_SAMPLES)) + 1])]
+    drawn = sorted(order[: int(np.searchsorted(total, _MOST_SAMPLES)) + 1])
+    return [_example(stretches[number]) for number in drawn]
+
+
+def _example(stretch: Stretch) -> Example:
+    seen = features(stretch.acceleration)
+    return Example(stretch, seen, away_ms(stretch.steps_ms, stretch.start_ms + PLACE_MS * np.arange(len(seen))))
+
+
+def _grow(learnt: Sequence[Example], seed: int) -> LGBMRegressor:
+    """Trees that know from a place's features how near a step is."""
+    rows = np.concatenate([each.seen for each in learnt])
+    away = np.concatenate([each.away_ms for each in learnt])
+    trees = LGBMRegressor(**_TREES, random_state=seed).fit(rows, np.exp(-0.5 * (away / _TARGET_SPREAD_MS) ** 2))
+    return with_single_thresholds(trees)
 
 
 def folds(people: Sequence[str], most: int, seed: int) -> list[set[str]]:
@@ -118,50 +133,41 @@ def folds(people: Sequence[str], most: int, seed: int) -> list[set[str]]:
     return [set(map(str, shuffled[first::most])) for first in range(min(most, len(shuffled)))]
 
 
-def fit(stretches: Sequence[Stretch], seed: int, progress: Progress = lambda _: None) -> Model:
-    """Learn from stretches of at least two people.
+def fit(learnt: Sequence[Example], seed: int, progress: Progress = lambda _: None) -> Model:
+    """Learn from examples of at least two people.
 
     What turns scores into probabilities and peaks into steps is chosen by what trees say of
     people whom they have not seen; the trees themselves are then grown on everybody.
     """
-    unseen: list[tuple[Stretch, Floats]] = []
-    groups = folds([stretch.person for stretch in stretches], _INNER_FOLDS, seed)
+    unseen: list[tuple[Example, Floats]] = []
+    groups = folds([each.stretch.person for each in learnt], _INNER_FOLDS, seed)
     for number, group in enumerate(groups, start=1):
         progress(f"calibrating, part {number} of {len(groups)}")
-        trees = _grow([stretch for stretch in stretches if stretch.person not in group], seed)
-        unseen += [(s, _raw_scores(trees, features(s.acceleration))) for s in stretches if s.person in group]
+        trees = _grow([each for each in learnt if each.stretch.person not in group], seed)
+        unseen += [(each, _raw_scores(trees, each.seen)) for each in learnt if each.stretch.person in group]
     slope, offset = _calibration(unseen)
     progress("growing the trees on everybody")
-    trees = _grow(stretches, seed)
-    model = Model(trees, slope, offset, Picker(least=1.0))
-    return Model(trees, slope, offset, _best_picker([(stretch, model.calibrated(raw)) for stretch, raw in unseen]))
+    picker = _best_picker([(each, _probability(slope, offset, raw)) for each, raw in unseen])
+    return Model(_grow(learnt, seed), slope, offset, picker)
 
 
-def _calibration(unseen: Sequence[tuple[Stretch, Floats]]) -> tuple[float, float]:
+def _calibration(unseen: Sequence[tuple[Example, Floats]]) -> tuple[float, float]:
     """Platt's line from scores to the log odds of a step at a place (Platt 1999)."""
-    raw = np.concatenate([each for _, each in unseen])
-    is_step = np.concatenate([_away_ms(stretch) <= _AT_STEP_MS for stretch, _ in unseen])
+    raw = np.concatenate([raw for _, raw in unseen])
+    is_step = np.concatenate([each.away_ms for each, _ in unseen]) <= AT_STEP_MS
     line = LogisticRegression(C=np.inf).fit(raw[:, None], is_step)
     return float(line.coef_[0, 0]), float(line.intercept_[0])
 
 
-def _best_picker(unseen: Sequence[tuple[Stretch, Floats]]) -> Picker:
+def _best_picker(unseen: Sequence[tuple[Example, Floats]]) -> Picker:
     """The picker whose steps are the best in time and in number alike."""
-    away = np.concatenate([_away_ms(stretch) for stretch, _ in unseen])
-    usual = float(np.mean(away[away <= _WALKING_MS] <= _AT_STEP_MS))
+    away = np.concatenate([each.away_ms for each, _ in unseen])
+    usual = float(np.mean(away[away <= _WALKING_MS] <= AT_STEP_MS))
     pickers = [Picker(usual * share) for share in _THRESHOLDS]
-    worth = [np.mean([_worth(_tally(stretch, picker, said)) for stretch, said in unseen]) for picker in pickers]
-    return pickers[int(np.argmax(worth))]
+    return max(pickers, key=lambda picker: mean_worth([each.tally(picker, said) for each, said in unseen]))
 
 
-def _worth(counted: Tally) -> float:
-    """What a detector makes of a stretch: steps at the right times and in the right number, 1 at best."""
-    all_steps = counted.true + counted.found
-    f1 = 2 * counted.matched_100 / all_steps if all_steps else 1.0
-    return f1 - abs(counted.found - counted.true) / max(counted.true, _FEW_STEPS)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unseen:
     """A stretch, and what a detector that learnt from other people says of it."""
 
@@ -169,20 +175,21 @@ class Unseen:
     model: Model
     probability: Floats
 
-    def tally(self, truth_ms: Floats | None = None) -> Tally:
-        """Counts against the training set's own steps, or against truth from elsewhere."""
-        return _tally(self.stretch, self.model.picker, self.probability, truth_ms)
+    @property
+    def steps_ms(self) -> Floats:
+        """When the detector says that the steps are (ms since the epoch)."""
+        return steps_ms(self.stretch, self.model.picker, self.probability)
 
 
-def on_unseen_people(stretches: Sequence[Stretch], seed: int, progress: Progress = lambda _: None) -> list[Unseen]:
+def on_unseen_people(learnt: Sequence[Example], seed: int, progress: Progress = lambda _: None) -> list[Unseen]:
     """What detectors say of each person that learnt, in all, from the others: one person a time, or a fifth of many."""
     found = []
-    groups = folds([stretch.person for stretch in stretches], _OUTER_FOLDS, seed)
+    groups = folds([each.stretch.person for each in learnt], _OUTER_FOLDS, seed)
     for number, group in enumerate(groups, start=1):
 
         def say(what: str, number: int = number) -> None:
             progress(f"people set aside, part {number} of {len(groups)}: {what}")
 
-        model = fit([stretch for stretch in stretches if stretch.person not in group], seed, say)
-        found += [Unseen(s, model, model.probability(s.acceleration)) for s in stretches if s.person in group]
+        model = fit([each for each in learnt if each.stretch.person not in group], seed, say)
+        found += [Unseen(each.stretch, model, model.said(each.seen)) for each in learnt if each.stretch.person in group]
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from stedi.config import Settings
 from stedi.engines.embedded.moments import moments
 from stedi.engines.embedded.session import Session
-from stedi.identity import person, pseudonym
+from stedi.identity import customer_pseudonym, person
 from stedi.ml.assessment import Truth
 from stedi.pipeline import pseudonym_key, query_parameters
 
@@ -19,7 +19,7 @@ def read_truth(settings: Settings, path: Path) -> Truth:
     Raises:
         UsageError: the file is missing, is neither, or lacks a column.
     """
-    who = pseudonym(f"'customer:' || {person('spelled')}")
+    who = customer_pseudonym(person("spelled"))
     with TemporaryDirectory() as scratch, Session(scratch=Path(scratch)) as session:
         session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings, may_make=False)))
         return {row["who"]: np.asarray(row["moments"], np.float64) for row in moments(session, path, who)}

@@ -3,15 +3,14 @@
 The system drops the lock when the process ends, however it ends, so nothing can be left locked.
 """
 
-import fcntl
-import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
+from stedi.disk import sole_holder, sync, whole_file
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.warehouse.warehouse import StoredFile, Warehouse
 
@@ -75,17 +74,11 @@ class WarehouseFolder(Warehouse):
     def _put(self, name: str, content: bytes, mode: int) -> None:
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
-        draft = path.with_name(f".{path.name}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        with whole_file(path, mode) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        # The new name is as lasting as the file only once the folder is on disk as well.
-        _sync(path.parent)
 
     def keep(self, path: str) -> None:
-        _sync(Path(path))
+        sync(Path(path))
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
@@ -107,16 +100,14 @@ class WarehouseFolder(Warehouse):
 
     @contextmanager
     def sole_writer(self) -> Iterator[None]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / ".lock").open("w")
-        except OSError as error:
-            raise WarehouseError(f"warehouse {self} can't be written: {error.strerror or error}") from error
-        with file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.root.mkdir(parents=True, exist_ok=True)
+                held.enter_context(sole_holder(self.root / ".lock"))
             except BlockingIOError:
                 raise WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again") from None
+            except OSError as error:
+                raise WarehouseError(f"warehouse {self} can't be written: {error.strerror or error}") from error
             yield
 
     def confirm_hold(self) -> None:
@@ -129,11 +120,3 @@ class WarehouseFolder(Warehouse):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         yield folder
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

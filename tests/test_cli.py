@@ -266,3 +266,10 @@ def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Pat
     monkeypatch.setenv("STEDI_WAREHOUSE", "lakehouse")
     assert stedi(folder, "tables").returncode == 0
     assert "no warehouse at elsewhere" in stedi(folder, "--warehouse", "elsewhere", "tables").stderr
+
+
+def test_a_group_of_commands_without_one_shows_its_help_and_nothing_else(tmp_path: Path) -> None:
+    done = stedi(tmp_path, "aws")
+    assert done.returncode == 2
+    assert "deploy" in done.stdout + done.stderr
+    assert "stedi:" not in done.stderr

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from stedi.ml.assessment import Assessment
 from stedi.ml.scores import intervals, matched, scores, tally
 
 times = st.lists(st.integers(0, 2000), max_size=12, unique=True).map(lambda found: np.array(sorted(found), float))
@@ -59,3 +60,10 @@ def test_one_person_has_no_interval_and_alike_people_a_narrow_one() -> None:
     low, high = intervals([good, bad, good, bad], 1)["f1_100"]
     assert low < 2 / 3 < high
     assert intervals([good, bad], 7)["f1_100"] == intervals([good, bad], 7)["f1_100"]
+
+
+def test_a_detector_says_which_peak_counter_is_better() -> None:
+    good, bad = (scores([tally(np.array([1000.0]), np.array([1000.0 + off]), 0, 2000)]) for off in (0, 200))
+    figures = {"detector": bad, "tuned peak counter": good, "fixed peak counter": bad}
+    assert Assessment(1, 1, 1, figures, {}, [], (0, 0)).better_methods == ["tuned peak counter"]
+    assert Assessment(1, 1, 1, figures | {"detector": good}, {}, [], (0, 0)).better_methods == []

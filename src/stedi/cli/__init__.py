@@ -21,7 +21,9 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        code = _fail(f"{error.format_message()} (see `stedi --help`)", error.exit_code)
+        # Where only the command is missing its help has been shown, and there is nothing to say.
+        message = error.format_message()
+        code = _fail(f"{message} (see `stedi --help`)", error.exit_code) if message else error.exit_code
     except StediError as error:
         if OPTIONS.trace:
             traceback.print_exc()

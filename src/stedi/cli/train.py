@@ -26,7 +26,9 @@ def train(seed: Annotated[int, typer.Option(help="what all chance follows from")
         done = learn(OPTIONS.settings, seed=seed, progress=status.update)
     shown = _json(done.assessment) | {"model": done.folder.name, "folder": str(done.folder)}
     show_grids([_grid(done.assessment, f"model {done.folder.name}: people set aside")], shown)
-    ERROR_CONSOLE.print(f"Its card: {done.folder / 'card.md'}. Next: stedi detect FILE")
+    for method in done.assessment.better_methods:
+        ERROR_CONSOLE.print(f"A {method} has the higher F1 at ±0.1 s: more people, or more of their walking, would help.")
+    ERROR_CONSOLE.print(f"Its card: {done.folder / 'card.md'}. Next: stedi detect FILE", soft_wrap=True)
 
 
 @app.command()

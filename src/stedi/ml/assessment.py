@@ -43,6 +43,12 @@ class Assessment:
     by_person: Sequence[Scores]
     above_chance: tuple[float, float]
 
+    @property
+    def better_methods(self) -> list[str]:
+        """The peak counters that have the higher F1 at ±0.1 s than the detector."""
+        ours = self.scores[DETECTOR].f1_100
+        return [method for method, figures in self.scores.items() if figures.f1_100 > ours]
+
 
 def within(truth: Truth | None, unseen: Unseen) -> Floats:
     """The true steps of a stretch: those of the training set, or those that truth from elsewhere has in its time."""

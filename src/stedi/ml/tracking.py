@@ -9,9 +9,10 @@ from urllib.parse import quote
 from stedi.ml.assessment import Assessment
 from stedi.ml.card import Origin
 
-# Before it is imported: nothing is told to anybody.
+# Before it is imported: nothing is told to anybody, nor of every table that it makes for itself.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 import mlflow
 

@@ -1,7 +1,8 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
+from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym, device_pseudonym
-from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
+from stedi.table import Column, Dimension, Fact, Scope, Table
 
 TABLE = Table(
     name="machine_learning_curated",
@@ -52,19 +53,7 @@ JOIN readings AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.
 JOIN customers AS c ON c.customer_number = s.customer_number
 JOIN devices AS d ON d.device_number = s.device_number
 """,
-    rules=(
-        Rule(
-            "known_pseudonym",
-            "error",
-            "every row belongs to a customer in customers_curated",
-            violations="""
-            SELECT customer_pseudonym, n FROM (
-                SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
-            WHERE NOT EXISTS (
-                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)""",
-            by=("customer_pseudonym",),
-        ),
-    ),
+    rules=(KNOWN_PSEUDONYM,),
     day="timeStamp",
     sort=("customer_pseudonym", "timeStamp"),
     sort_by=("customer_number", "timeStamp"),

@@ -1,5 +1,6 @@
 """Samples of the phone's motion, and at which of them the step trainer saw a step: what the detector learns from."""
 
+from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym
 from stedi.resampling import SAMPLE_MS, resampled
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
@@ -159,17 +160,7 @@ LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at
 """,
     rules=(
         no_repeats("one_sample_a_moment", "a customer has one sample at a time", "customer_pseudonym", "at_ms"),
-        Rule(
-            "known_pseudonym",
-            "error",
-            "every row belongs to a customer in customers_curated",
-            violations="""
-            SELECT customer_pseudonym, n FROM (
-                SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
-            WHERE NOT EXISTS (
-                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)""",
-            by=("customer_pseudonym",),
-        ),
+        KNOWN_PSEUDONYM,
         Rule(
             "steps_seen",
             "warn",

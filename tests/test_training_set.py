@@ -186,6 +186,25 @@ def test_another_device_of_the_same_person_watches_too() -> None:
     assert [at for _, at, is_step in found if is_step] == [1_000, 2_000, 3_000, 4_000, 5_000]
 
 
+@pytest.mark.parametrize(
+    ("watched", "sessions"),
+    [
+        # From (ms) to (ms), a device each.
+        ([(0, 5_000), (5_020, 8_000)], [(0, 8_000)]),
+        ([(0, 5_000), (5_040, 8_000)], [(0, 5_000), (5_040, 8_000)]),
+        ([(0, 8_000), (2_000, 3_000), (7_980, 9_000)], [(0, 9_000)]),
+        ([(0, 8_000), (2_000, 3_000), (8_500, 9_000)], [(0, 8_000), (8_500, 9_000)]),
+        ([(2_000, 4_000), (2_000, 3_000)], [(2_000, 4_000)]),
+    ],
+)
+def test_what_several_devices_watch_is_in_the_set_once(
+    watched: list[tuple[int, int]], sessions: list[tuple[int, int]]
+) -> None:
+    readings = [(f"s{n}", t, 250.0) for n, (begin, end) in enumerate(watched) for t in range(begin, end + 1, 20)]
+    found = [(session, at) for session, at, _ in training_set_of(readings)]
+    assert found == [(begin, at) for begin, end in sessions for at in range(begin, end + 1, 20)]
+
+
 def test_of_different_distances_at_one_moment_the_nearest_counts() -> None:
     both = [("s", t, d) for t, d in floor(FEET).items()] + [("s", 500, 60.0), ("s", 1_000, 250.0)]
     assert [at for _, at, is_step in training_set_of(both) if is_step] == [500, *AT]

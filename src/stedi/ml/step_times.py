@@ -1,7 +1,7 @@
 """Step times by user as JSON or Parquet, written as they are found."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import groupby
@@ -53,15 +53,23 @@ def write_parquet(found: Iterable[UserSteps], out: IO[bytes]) -> None:
 
 
 def _tables(found: Iterable[UserSteps]) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
+    held: list[UserSteps] = []
+    rows = 0
     for part in found:
-        users = pa.repeat(pa.scalar(part.user), len(part.steps_ms))
-        held.append(pa.record_batch([users, pa.array(part.steps_ms)], schema=_SCHEMA))
-        if sum(batch.num_rows for batch in held) >= _GROUP_ROWS or len(held) >= _GROUP_ROWS:
-            yield pa.Table.from_batches(held)
-            held = []
+        if len(part.steps_ms):
+            held.append(part)
+            rows += len(part.steps_ms)
+        if rows >= _GROUP_ROWS:
+            yield _table(held)
+            held, rows = [], 0
     if held:
-        yield pa.Table.from_batches(held)
+        yield _table(held)
+
+
+def _table(parts: Sequence[UserSteps]) -> pa.Table:
+    users = pa.array([part.user for part in parts])
+    times = [part.steps_ms for part in parts]
+    return pa.table([users.take(np.repeat(np.arange(len(parts)), list(map(len, times)))), np.concatenate(times)], _SCHEMA)
 
 
 def refuse_other_endings(file: Path) -> None:

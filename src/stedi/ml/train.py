@@ -53,7 +53,7 @@ def prepared(settings: Settings, seed: int, progress: Progress) -> list[Example]
         first = report.failed[0]
         raise TrainingError(f"the training set is not up to date: {first.table} breaks {first.rule}; see `stedi quality`")
     progress("reading the training set")
-    stretches = list(read_stretches(settings))
+    stretches = list(read_stretches(settings, seed))
     walkers = {stretch.person for stretch in stretches if len(stretch.steps_ms)}
     if len(walkers) < FEWEST_PEOPLE:
         raise TrainingError(_nothing_to_learn(settings, len(walkers), seed))

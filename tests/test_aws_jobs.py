@@ -6,7 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from stedi.warehouse import warehouse_at
 from tests.compare import contents, found_wrong
 from tests.conftest import Lake
 from tests.killing import found_by_rules, land_first, land_more, twin
+from tests.light_spark import LIGHT
 from tests.test_landing_s3 import BUCKET, Store, aws, server, store
 from tests.test_warehouse_s3 import PLACE, iceberg
 
 __all__ = ["aws", "server", "store", "twin"]
+
+needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 
 JOBS = Path(__file__).parents[1] / "deploy" / "jobs"
 IN_ORDER = (
@@ -34,11 +37,12 @@ IN_ORDER = (
     "machine_learning_curated",
     "publish_run",
 )
-# What is shuffled here is tiny, and compiling it well costs more than running it.
-SPARK = (
-    "--conf spark.sql.shuffle.partitions=2 "
-    "--conf 'spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell"
-)
+# Runs scripts one after the other, of which each finds its own name and arguments.
+IN_TURN = """
+import json, runpy, sys
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 # What Glue gives every job besides its own arguments.
 OF_GLUE = ["--JOB_NAME", "a job", "--TempDir", "s3://temp/", "--enable-metrics", "true", "--continuation-option=x"]
 
@@ -68,18 +72,26 @@ class Bucket(Lake):
 
     def start(self, job: str, engine: str) -> dict[str, Any]:
         """Run a script in a process of its own; returns what it reports."""
+        [report] = self._reports(str(JOBS / f"{job}.py"), *self.arguments(engine))
+        return report
+
+    def start_in_turn(self, jobs: Sequence[str], engine: str) -> list[dict[str, Any]]:
+        """Run scripts one after the other in one process, for Java takes longer to start than to run one."""
+        commands = [[str(JOBS / f"{job}.py"), *self.arguments(engine)] for job in jobs]
+        return self._reports("-c", IN_TURN, json.dumps(commands))
+
+    def _reports(self, *command: str) -> list[dict[str, Any]]:
         done = subprocess.run(
-            [sys.executable, str(JOBS / f"{job}.py"), *self.arguments(engine)],
+            [sys.executable, *command],
             cwd=self.landing,
-            env={**os.environ, "PYSPARK_SUBMIT_ARGS": SPARK},
+            env={**os.environ, "PYSPARK_SUBMIT_ARGS": LIGHT},
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        report: dict[str, Any] = json.loads(done.stdout)
-        return report
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -112,16 +124,29 @@ def test_the_jobs_in_order_lead_from_landing_files_to_the_tables_of_a_run(bucket
     assert contents(bucket) == expected(bucket, twin)
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+@needs_java
 def test_on_spark_the_first_job_works_alone_and_each_goes_on_from_the_one_before(bucket: Bucket, twin: Lake) -> None:
     land_first(bucket)
     seen: set[str] = set()
-    for job in IN_ORDER[1:]:
-        report = bucket.start(job, "spark")
+    # The first and what follows it, as Glue has it, know nothing of each other but the warehouse.
+    reports = [bucket.start(IN_ORDER[1], "spark"), *bucket.start_in_turn(IN_ORDER[2:], "spark")]
+    assert len(reports) == len(IN_ORDER[1:])
+    for report in reports:
         done = {name for name, table in report["tables"].items() if table["status"] == "refreshed"}
         assert done == set(report["tables"]) - seen
         seen |= done
     assert len(read_runs(bucket.settings.warehouse)) == 1
+    assert_is_what_one_run_gives(bucket, twin)
+
+
+@needs_java
+def test_on_spark_landing_files_are_taken_by_themselves_and_once(bucket: Bucket, twin: Lake) -> None:
+    land_first(bucket)
+    taken, again = (report["tables"] for report in bucket.start_in_turn(["ingest_landing"] * 2, "spark"))
+    assert {table["status"] for table in taken.values()} == {"refreshed"}
+    assert {table["status"] for table in again.values()} == {"up to date"}
+    made = bucket.start("publish_run", "embedded")["tables"]
+    assert {name for name, table in made.items() if table["status"] == "up to date"} == set(taken)
     assert_is_what_one_run_gives(bucket, twin)
 
 

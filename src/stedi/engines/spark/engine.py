@@ -41,7 +41,7 @@ class SparkEngine(Engine):
         self._session = start(self._warehouse)
         self._staging = Staging(self._session, self._warehouse)
         self._parameters: dict[str, str | bytes] = {}
-        self._kept: set[str] = set()
+        self._kept: dict[str, DataFrame] = {}
         self._named_files: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -61,8 +61,11 @@ class SparkEngine(Engine):
         return query
 
     def _frame(self, sql: str) -> DataFrame:
+        text = translated(sql)
+        # Only those that it names: each given one is some calls to Java, and a rewriting of the whole query.
+        named = {name: value for name, value in self._parameters.items() if f":{name}" in text}
         with spark_errors():
-            return self._session.sql(translated(sql), args=self._parameters)
+            return self._session.sql(text, args=named)
 
     def select(self, sql: str) -> list[dict[str, Any]]:
         with spark_errors():
@@ -74,11 +77,20 @@ class SparkEngine(Engine):
     def _keep(self, relation: str, frame: DataFrame) -> None:
         # Not only remembered but cut off from what it came of: relations come of relations, and a
         # run's last would carry the plans of all before it.
-        self._kept.add(relation)
         with spark_errors():
-            frame.localCheckpoint().createOrReplaceTempView(relation)
+            self._kept[relation] = kept = frame.localCheckpoint()
+            kept.createOrReplaceTempView(relation)
+
+    def rows(self, relation: str) -> int:
+        kept: Any = self._kept.get(relation)
+        if kept is None:
+            return super().rows(relation)
+        # A run asks this of dozens of relations, each small; a query would cost a plan and a shuffle.
+        with spark_errors():
+            return int(kept._jdf.queryExecution().toRdd().count())
 
     def name(self, relation: str, query: str) -> None:
+        self._kept.pop(relation, None)
         self._frame(query).createOrReplaceTempView(relation)
 
     def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
@@ -89,7 +101,7 @@ class SparkEngine(Engine):
 
     def drop(self, relation: str) -> None:
         if relation in self._kept:
-            self._kept.remove(relation)
+            del self._kept[relation]
             self.unname(relation)
 
     def unname(self, relation: str) -> None:

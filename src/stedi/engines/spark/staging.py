@@ -3,8 +3,10 @@
 A name stands for the table and what is to be done with it; a rewrite of files is Iceberg's own use of this.
 """
 
+import json
+import struct
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from py4j.java_gateway import JavaMember
@@ -13,8 +15,12 @@ from pyspark.sql import DataFrame, SparkSession
 from stedi.catalog.storage import DATA, location, plain_path, table_folder
 from stedi.engines.spark.session import CATALOG
 from stedi.own_files import own_uuid
-from stedi.table import ColumnStatistics, DataFiles, Table, Value, WrittenFile
+from stedi.table import ColumnStatistics, ColumnType, DataFiles, Table, Value, WrittenFile
 from stedi.warehouse import Warehouse
+
+# In the order of `ColumnStatistics`, as Iceberg names them.
+_FIGURES = ("column-sizes", "value-counts", "null-value-counts", "nan-value-counts", "lower-bounds", "upper-bounds")
+_LAYOUTS: dict[ColumnType, str] = {"long": "<q", "int": "<i", "double": "<d", "boolean": "<?", "timestamptz": "<q"}
 
 
 class Staging:
@@ -59,8 +65,10 @@ class Staging:
         self._names.add(group, written_to)
         try:
             rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
-            files = list(coordinator.fetchNewFiles(written_to, group))
-            return [_written(self._jvm, table, written_to.schema(), file) for file in files]
+            # A file in one piece: each figure asked for by itself is a call to Java, and there are a hundred.
+            described, spec = self._iceberg.ContentFileParser.toJson, written_to.spec()
+            files = coordinator.fetchNewFiles(written_to, group).toArray()
+            return [_written(table, json.loads(described(file, spec))) for file in files]
         finally:
             self._names.remove(group)
             coordinator.clearRewrite(written_to, group)
@@ -89,40 +97,36 @@ def _tasks(scan: Any, paths: Iterable[str]) -> list[Any]:
     return found
 
 
-def _written(jvm: Any, table: Table, schema: Any, file: Any) -> WrittenFile:
-    def figures(by_column: Any) -> dict[int, Any]:
-        return {} if by_column is None else {int(number): by_column[number] for number in by_column}
+def _written(table: Table, told: Mapping[str, Any]) -> WrittenFile:
+    """A file as Iceberg describes it in JSON."""
 
-    sizes, counts, nulls, nans, lowest, highest = (
-        figures(each)
-        for each in (
-            file.columnSizes(),
-            file.valueCounts(),
-            file.nullValueCounts(),
-            file.nanValueCounts(),
-            file.lowerBounds(),
-            file.upperBounds(),
-        )
-    )
+    def figures(name: str) -> dict[int, Any]:
+        by_column = told.get(name, {"keys": (), "values": ()})
+        return dict(zip(by_column["keys"], by_column["values"], strict=True))
 
-    def value(bounds: dict[int, Any], number: int) -> Value | None:
-        if number not in bounds:
-            return None
-        kind = schema.findField(number).type()
-        found = jvm.org.apache.iceberg.types.Conversions.fromByteBuffer(kind, bounds[number])
-        return found if isinstance(found, int | float | bool | str) else str(found.toString())
-
+    sizes, counts, nulls, nans, lowest, highest = map(figures, _FIGURES)
     columns = {
         column.name: ColumnStatistics(
             sizes.get(number, 0),
             counts.get(number, 0),
             nulls.get(number, 0),
             nans.get(number),
-            value(lowest, number),
-            value(highest, number),
+            _bound(lowest.get(number), column.type),
+            _bound(highest.get(number), column.type),
         )
         for number, column in enumerate(table.columns, start=1)
     }
-    any_class = jvm.java.lang.Class.forName("java.lang.Object")
-    day_ms = int(file.partition().get(0, any_class)) if table.day else None
-    return WrittenFile(plain_path(file.location()), int(file.recordCount()), int(file.fileSizeInBytes()), columns, day_ms)
+    day_ms = told["partition"][0] if table.day else None
+    return WrittenFile(plain_path(told["file-path"]), told["record-count"], told["file-size-in-bytes"], columns, day_ms)
+
+
+def _bound(written: str | None, kind: ColumnType) -> Value | None:
+    """A bound out of Iceberg's single-value serialisation (appendix D of its specification), written in hexadecimal."""
+    if written is None:
+        return None
+    content = bytes.fromhex(written)
+    if kind == "string":
+        return content.decode()
+    value: Value
+    [value] = struct.unpack(_LAYOUTS[kind], content)
+    return value

@@ -6,9 +6,10 @@ STEDI := .venv/bin/stedi
 help:  ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Compiling every module of every library takes a minute; those that are used are compiled when they are.
 .venv/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --requirement requirements.lock
+	.venv/bin/python -m pip install --quiet --no-compile --requirement requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

@@ -7,8 +7,7 @@ is made worse is made so for the people set aside only.
 
 import argparse
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stedi.config import Settings
-from stedi.engines.embedded.session import Session
-from stedi.identity import customer_pseudonym, person
 from stedi.ml.assessment import within
+from stedi.ml.positions import Positions, position_of
 from stedi.ml.scores import scores, tally
 from stedi.ml.train import evaluated
 from stedi.ml.training import Unseen, steps_ms
-from stedi.pipeline import pseudonym_key, query_parameters
+from stedi.ml.truth import read_positions, read_truth
 from stedi.resampling import RATE_HZ
 from stedi.simulate import simulate
 
@@ -54,23 +52,6 @@ def slower(rate_hz: int) -> Callable[[Acceleration], Acceleration]:
     return make
 
 
-def truth(settings: Settings, landing: Path) -> tuple[dict[str, NDArray[np.float64]], dict[str, list[tuple[int, int, str]]]]:
-    """By pseudonym: the true steps, and (from, to, position) of where the phone was."""
-    steps = pq.read_table(landing / "ground_truth/steps.parquet")
-    activities = pq.read_table(landing / "ground_truth/activities.parquet").to_pylist()
-    users = sorted({row["user"] for row in activities} | set(steps["user"].to_pylist()))
-    with tempfile.TemporaryDirectory() as scratch, Session(scratch=Path(scratch)) as session:
-        session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings)))
-        session.hold("users", [("name", "string", users)])
-        who = customer_pseudonym(person("name"))
-        known = {row["name"]: row["who"] for row in session.select(f"SELECT name, {who} AS who FROM users")}
-    names, at = np.asarray(steps["user"].to_pylist()), steps["step_ms"].to_numpy().astype(np.float64)
-    places: dict[str, list[tuple[int, int, str]]] = {}
-    for row in activities:
-        places.setdefault(known[row["user"]], []).append((row["from_ms"], row["to_ms"], row["position"]))
-    return {known[name]: np.sort(at[names == name]) for name in users}, places
-
-
 def main() -> None:
     """Train once, then count under each condition."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,26 +66,26 @@ def main() -> None:
         {"landing": str(landing), "warehouse": str(WORK / "lakehouse"), "pseudonym_key": "bench"}
     )
     found = evaluated(settings, progress=lambda what: print(f"  {what}", flush=True))
-    true, places = truth(settings, landing)
+    truth = landing / "ground_truth"
+    # A moment's column is called as in the feeds.
+    steps = pq.read_table(truth / "steps.parquet").rename_columns({"step_ms": "timeStamp"})
+    pq.write_table(steps, WORK / "steps.parquet")
+    true = read_truth(settings, WORK / "steps.parquet")
+    positions = read_positions(settings, truth / "activities.parquet")
     print("| condition | F1 ±0.1 s | F1 ±0.25 s | count error % | false steps/min at rest |\n|---|---|---|---|---|")
     show("as simulated", found, true, lambda acceleration: acceleration)
     for deviation in NOISES:
         show(f"noise of {deviation:g} m/s²", found, true, noisy(deviation))
     for rate in RATES_HZ:
         show(f"{rate} readings a second", found, true, slower(rate))
-    for position, some in sorted(by_position(found, places)):
+    for position, some in sorted(by_position(found, positions)):
         show(f"phone in {position}", some, true, lambda acceleration: acceleration)
 
 
-def by_position(found: list[Unseen], places: Mapping[str, list[tuple[int, int, str]]]) -> Iterator[tuple[str, list[Unseen]]]:
+def by_position(found: Sequence[Unseen], positions: Positions) -> Iterator[tuple[str, list[Unseen]]]:
     """The stretches of each position of the phone."""
-    grouped: dict[str, list[Unseen]] = {}
-    for each in found:
-        middle = (each.stretch.start_ms + each.stretch.end_ms) / 2
-        for begin, end, position in places[each.stretch.person]:
-            if begin <= middle < end:
-                grouped.setdefault(position, []).append(each)
-    yield from grouped.items()
+    for position in {position_of(each.stretch, positions) for each in found} - {None}:
+        yield str(position), [each for each in found if position_of(each.stretch, positions) == position]
 
 
 def show(
@@ -118,7 +99,7 @@ def show(
     for each in found:
         stretch = each.stretch
         steps = steps_ms(stretch, each.model.picker, each.model.probability(worse(stretch.acceleration)))
-        counted.append(tally(within(true, each), steps, stretch.start_ms, stretch.end_ms))
+        counted.append(tally(within(true, stretch), steps, stretch.start_ms, stretch.end_ms))
     figures = scores(counted)
     print(
         f"| {condition} | {figures.f1_100:.3f} | {figures.f1_250:.3f} | {figures.count_mape:.1f} "

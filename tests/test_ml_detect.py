@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from stedi.ml.detector import FILE_NAME, Detector
 from stedi.ml.export import detector_file
 from stedi.ml.features import EVERY, REACH, features
 from stedi.ml.picking import PLACE_MS, Picker
-from stedi.ml.step_times import UserSteps, write_file
+from stedi.ml.step_times import UserSteps, write_file, write_parquet
 from stedi.ml.training import Model
 from stedi.ml.trees import with_single_thresholds
 from stedi.ml.windows import Detects, windows
@@ -151,6 +152,65 @@ def test_no_readings_no_steps(tmp_path: Path) -> None:
 def test_who_has_too_few_readings_has_no_steps(tmp_path: Path) -> None:
     rows = [*walk("b", STEPS, until=5_000), ("a", START, 1.0, 0.0, 0.0), ("c", START, 1.0, 0.0, 0.0)]
     assert list(found(put(tmp_path / "a.csv", as_csv(rows))).items()) == [("a", []), ("b", THERE), ("c", [])]
+
+
+def test_of_whom_nothing_can_be_said_is_counted(tmp_path: Path) -> None:
+    # One reading a second, and 0.7 of every second, which leaves gaps of 0.3 s.
+    slow = walk("slow", STEPS, until=60_000, every=1_000)
+    broken = [row for row in walk("broken", STEPS, until=60_000) if (row[1] - START) % 1_000 <= 700]
+    file = put(tmp_path / "a.csv", as_csv([*slow, *broken, *walk("sound", STEPS, until=5_000)]))
+    with detection([file], XIsTheProbability(), Settings()) as done:
+        assert done.users == 0
+        assert len({part.user for part in done.found}) == 3
+        assert (done.users, done.broken) == (3, 2)
+
+
+def test_times_in_seconds_are_refused(tmp_path: Path) -> None:
+    rows = [(user, at // 1_000, x, y, z) for user, at, x, y, z in walk("a@secret.org", STEPS, until=60_000)]
+    with pytest.raises(LandingError, match=r"of 1 of 2 users .* in seconds\?") as refused:
+        found(put(tmp_path / "a.csv", as_csv([*rows, *walk("b", STEPS, until=5_000)])))
+    assert "secret" not in str(refused.value)
+    # Many retries of a moment are none.
+    again = walk("a", STEPS, until=5_000) + [("a", START, 0.0, 0.0, 1.0)] * 200
+    assert found(put(tmp_path / "a.csv", as_csv(again))) == {"a": THERE}
+
+
+def test_a_long_recording_gives_what_its_parts_give_in_little_memory(tmp_path: Path) -> None:
+    """Two hours of two people at 100 Hz in disorder, 1.4 million readings, which 60 MB do not hold."""
+    file, minutes = tmp_path / "long.parquet", 120
+    duckdb.sql(
+        f"""COPY (
+            SELECT user, {START} + t AS timeStamp, greatest(0, 1 - abs(t % 700 - 350) / 200)::DOUBLE AS x,
+                random() AS y, 1.0::DOUBLE AS z
+            FROM (SELECT unnest(range(0, {minutes} * 60_000, 10)) AS t), (SELECT unnest(['a', 'b']) AS user)
+            ORDER BY hash(t)
+        ) TO '{file}'"""
+    )
+    little = Settings.model_validate({"memory_limit": "60MB", "threads": 1})
+    steps: dict[str, list[int]] = {}
+    with detection([file], XIsTheProbability(), little) as done:
+        for part in done.found:
+            assert len(part.steps_ms) < 20 * 60_000 / 700 + 2
+            steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
+    # The grid of samples is 20 ms wide.
+    times = np.arange(START + 350, START + minutes * 60_000, 700)
+    for user in ("a", "b"):
+        assert len(steps[user]) == pytest.approx(len(times), abs=1)
+        assert np.abs(np.array(steps[user])[: len(times) - 1] - times[: len(steps[user])][: len(times) - 1]).max() <= 20
+    half = tmp_path / "half.parquet"
+    cut = START + minutes * 30_000
+    duckdb.sql(f"COPY (FROM '{file}' WHERE timeStamp < {cut}) TO '{half}'")
+    first = found(half)
+    assert {user: [at for at in steps[user] if at < cut - 10_000] for user in steps} == {
+        user: [at for at in first[user] if at < cut - 10_000] for user in steps
+    }
+
+
+def test_parts_without_steps_cost_nothing_to_hold() -> None:
+    parts = [UserSteps("a", np.array([n] if n % 7 == 0 else [], np.int64)) for n in range(1_000)]
+    held = pa.BufferOutputStream()
+    write_parquet(parts, held)
+    assert pq.read_table(pa.BufferReader(held.getvalue()))["timeStamp"].to_pylist() == list(range(0, 1_000, 7))
 
 
 DIRTY: list[tuple[Any, ...]] = [

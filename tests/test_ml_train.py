@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,19 @@ import skops.io
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
+from stedi.ml.card import Origin, card_json, card_text
 from stedi.ml.detector import Detector
 from stedi.ml.export import detector_file
 from stedi.ml.features import features
 from stedi.ml.models import descriptions
+from stedi.ml.positions import Stay
 from stedi.ml.stretches import read_stretches
-from stedi.ml.train import Trained, train
+from stedi.ml.train import Trained, evaluated, train
 from stedi.ml.training import examples, fit
-from stedi.ml.truth import read_truth
+from stedi.ml.truth import read_positions, read_truth
 from stedi.query import query
 from stedi.simulate import simulate
+from stedi.simulate.gait import POSITIONS
 from tests.conftest import Lake, customer, reading
 
 
@@ -35,7 +39,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def trained(settings: Settings) -> Trained:
-    return train(settings, seed=7)
+    truth = Path(settings.landing) / "ground_truth"
+    return train(settings, seed=7, positions=read_positions(settings, truth / "activities.parquet"))
 
 
 def test_a_model_is_published_with_its_card(settings: Settings, trained: Trained) -> None:
@@ -45,11 +50,38 @@ def test_a_model_is_published_with_its_card(settings: Settings, trained: Trained
     assert set(card["snapshots"]) >= {"step_training_set", "accelerometer_trusted", "step_trainer_trusted"}
     assert card["scores"]["f1_250"] > card["above_chance"][0] > 0
     assert {"tuned peak counter", "fixed peak counter"} == set(card["baselines"])
+    assert set(card["by_position"]) <= set(POSITIONS)
+    assert sum(at["steps"] for at in card["by_position"].values()) == card["steps"] > 0
+    assert all(0 < at["people"] <= card["people"] and at["scores"]["f1_250"] > 0.5 for at in card["by_position"].values())
     text = (trained.folder / "card.md").read_text("utf-8")
+    assert all(f"| {position} | {at['people']} | " in text for position, at in card["by_position"].items())
+    assert "was not told" not in text + json.dumps(card)
     assert not [person for person in people if person in text]
     assert [model["stale"] for model in descriptions(settings)] == [False]
     pictures = [(trained.folder / f"{name}.png").read_bytes()[:4] for name in ("stretch", "people", "calibration")]
     assert pictures == [b"\x89PNG"] * 3
+
+
+def test_a_card_says_where_nobody_told_where_phones_were(trained: Trained) -> None:
+    untold = replace(trained.assessment, by_position={})
+    origin = Origin("today", "run", "customer", {}, 1, 1, {})
+    card = card_json(origin, untold)
+    assert card["by_position"] == {}
+    assert "was not told" in card["limits"][-1]
+    assert card["limits"][-1] in card_text(origin, untold)
+    named = {"left | right\n": next(iter(trained.assessment.by_position.values()))}
+    assert "| left \\| right | " in card_text(origin, replace(untold, by_position=named))
+
+
+def test_what_was_told_of_other_times_is_refused(settings: Settings, trained: Trained) -> None:
+    person = next(read_stretches(settings, seed=1)).person
+    for told in (
+        {"positions": {person: [Stay(0, 1_000, "hand")]}},
+        {"positions": {"nobody": [Stay(0, 1e15, "hand")]}},
+        {"truth": {person: np.array([1_000.0])}},
+    ):
+        with pytest.raises(UsageError, match="falls on what was recorded"):
+            evaluated(settings, **told)
 
 
 def test_mlflow_knows_of_it(trained: Trained) -> None:
@@ -107,7 +139,7 @@ def test_true_steps_are_known_by_pseudonym(settings: Settings, trained: Trained,
         with pytest.raises(UsageError):
             read_truth(settings, tmp_path / wrong)
     path.write_text("a,b\n1,2\n", "utf-8")
-    with pytest.raises(UsageError, match="user,timeStamp"):
+    with pytest.raises(UsageError, match="user, timeStamp"):
         read_truth(settings, path)
 
 

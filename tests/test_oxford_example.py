@@ -23,7 +23,7 @@ def convert(folder: Path, out: Path, *options: object) -> subprocess.CompletedPr
 def write_recordings(folder: Path) -> None:
     """Ann's phone reports every 10 ms for 30 s, twice, Bo's every 15 ms; they set a foot down each 600 ms."""
     folder.mkdir()
-    (folder / "recordings.csv").write_text("recording_id,user\na1,Ann\na2,Ann\nb1,Bo\n")
+    (folder / "recordings.csv").write_text("recording_id,user,position\na1,Ann,hand\na2,Ann,bag\nb1,Bo,hand\n")
     duckdb.sql(
         """
         CREATE TABLE recording AS
@@ -50,7 +50,8 @@ def write_recordings(folder: Path) -> None:
 def test_steps_come_out_where_a_foot_was_set_down(tmp_path: Path, lake: Lake) -> None:
     write_recordings(tmp_path / "steps")
     truth = tmp_path / "truth.csv"
-    done = convert(tmp_path / "steps", lake.landing, "--truth", truth)
+    positions = tmp_path / "positions.csv"
+    done = convert(tmp_path / "steps", lake.landing, "--truth", truth, "--positions", positions)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     lake.run(select=["step_training_set"])
     owners = lake.rows("SELECT serialNumber, person, status FROM device_owner ORDER BY ALL")
@@ -61,6 +62,14 @@ def test_steps_come_out_where_a_foot_was_set_down(tmp_path: Path, lake: Lake) ->
     assert true[0] == ("ann@oxford.example", 1_514_764_800_000 + 607)
     # The second recording begins a minute after the first ended, at 30,005 ms.
     assert true[49] == ("ann@oxford.example", 1_514_764_800_000 + 30_005 + 60_000 + 607)
+    with positions.open() as file:
+        told = [tuple(row.values()) for row in csv.DictReader(file)]
+    begin = 1_514_764_800_000
+    assert told[:2] == [
+        ("ann@oxford.example", str(begin), str(begin + 30_005), "hand"),
+        ("ann@oxford.example", str(begin + 90_005), str(begin + 120_010), "bag"),
+    ]
+    assert [row[3] for row in told] == ["hand", "bag", "hand"]
     found = lake.rows(DERIVED)
     assert [who for who, _ in found] == [who for who, _ in true]
     assert all(abs(at - step) <= 20 for (_, at), (_, step) in zip(found, true, strict=True))

@@ -1,8 +1,9 @@
 """Turn the Oxford step counter data set into landing files, as three customers with a step trainer would send them.
 
-Usage: landing_files.py FOLDER OUT [--truth FILE]. FOLDER holds `recordings.csv`, `accelerometer.parquet`
+Usage: landing_files.py FOLDER OUT [--truth FILE] [--positions FILE]. FOLDER holds `recordings.csv`, `accelerometer.parquet`
 and `foot_pads.parquet`; README.md says what they hold, and what is made of them. With `--truth`, the
-true steps of FOLDER's `steps.csv` are written beside, on the same clock; nothing else reads them.
+true steps of FOLDER's `steps.csv` are written beside, on the same clock; nothing else reads them. With
+`--positions`, so is where the phone was in each recording.
 """
 
 import argparse
@@ -32,7 +33,7 @@ WITH lengths AS (
     FROM (SELECT recording_id, t_ms FROM accelerometer UNION ALL SELECT recording_id, t_ms FROM foot_pads) AS all_times
     GROUP BY recording_id
 )
-SELECT r.recording_id, r."user" AS name,
+SELECT r.recording_id, r."user" AS name, l.length_ms,
     lower(r."user") || '@oxford.example' AS email,
     'oxford-' || lower(r."user") AS serial,
     {FIRST_MS} + coalesce(sum(l.length_ms + {APART_MS}) OVER (
@@ -77,9 +78,13 @@ _TRUTH = """
 SELECT r.email AS "user", r.begin_ms + s.t_ms AS timeStamp
 FROM true_steps AS s JOIN recordings AS r USING (recording_id) ORDER BY 1, 2
 """
+_POSITIONS = """
+SELECT r.email AS "user", r.begin_ms AS from_ms, r.begin_ms + r.length_ms AS to_ms, l.position
+FROM recordings AS r JOIN listed AS l USING (recording_id) ORDER BY 1, 2
+"""
 
 
-def write(folder: Path, out: Path, truth: Path | None = None) -> None:
+def write(folder: Path, out: Path, truth: Path | None = None, positions: Path | None = None) -> None:
     """Write `customer/`, `accelerometer/` and `step_trainer/` below a folder that is empty or new.
 
     Raises:
@@ -101,6 +106,8 @@ def write(folder: Path, out: Path, truth: Path | None = None) -> None:
             _copy(connection, query, out / feed / "oxford.json", "FORMAT json")
         if truth:
             _copy(connection, _TRUTH, truth, "FORMAT csv, HEADER")
+        if positions:
+            _copy(connection, _POSITIONS, positions, "FORMAT csv, HEADER")
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path, options: str) -> None:
@@ -114,9 +121,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the data set")
     parser.add_argument("out", type=Path, help="folder of the landing files, new or empty")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="also write the true steps as CSV")
+    parser.add_argument("--positions", type=Path, metavar="FILE", help="also write where the phone was as CSV")
     options = parser.parse_args()
     try:
-        write(options.folder, options.out, options.truth)
+        write(options.folder, options.out, options.truth, options.positions)
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}")
     except duckdb.Error as error:

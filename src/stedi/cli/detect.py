@@ -45,6 +45,12 @@ def detect(
         else:
             with output():
                 step_times.write_json(done.found, sys.stdout)
+        if done.broken:
+            print(
+                f"stedi: {done.broken:,} of {done.users:,} users have no unbroken second of readings to find steps in: "
+                "it takes at least 15 readings a second, with times in ms",
+                file=sys.stderr,
+            )
 
 
 @app.command()

@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from stedi.ml.assessment import Assessment
 
 
+Seed = Annotated[int, typer.Option(help="what all chance follows from")]
+PositionsFile = Annotated[
+    Path | None,
+    typer.Option("--positions", help="where phones were, for figures by position: user, from_ms, to_ms, position"),
+]
+
+
 @app.command()
-def train(seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1) -> None:
+def train(seed: Seed = 1, positions: PositionsFile = None) -> None:
     """Train a step detector on the readings of people who agree, prove it on people set aside, and publish it."""
     try:
         from stedi.ml.train import train as learn
+        from stedi.ml.truth import read_positions
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
+    settings = OPTIONS.settings
+    told = read_positions(settings, positions) if positions else None
     with ERROR_CONSOLE.status("training") as status:
-        done = learn(OPTIONS.settings, seed=seed, progress=status.update)
+        done = learn(settings, seed=seed, positions=told, progress=status.update)
     shown = _json(done.assessment) | {"model": done.folder.name, "folder": str(done.folder)}
-    show_grids([_grid(done.assessment, f"model {done.folder.name}: people set aside")], shown)
+    show_grids(_grids(done.assessment, f"model {done.folder.name}: people set aside"), shown)
     for method in done.assessment.better_methods:
         ERROR_CONSOLE.print(f"A {method} has the higher F1 at ±0.1 s: more people, or more of their walking, would help.")
     ERROR_CONSOLE.print(f"Its card: {done.folder / 'card.md'}. Next: stedi detect FILE", soft_wrap=True)
@@ -33,43 +43,50 @@ def train(seed: Annotated[int, typer.Option(help="what all chance follows from")
 
 @app.command()
 def evaluate(
-    truth: Annotated[Path | None, typer.Option(help="CSV or JSON of true step times: user, timeStamp (ms)")] = None,
+    truth: Annotated[Path | None, typer.Option(help="true step times: user, timeStamp (ms); CSV, JSON or Parquet")] = None,
+    positions: PositionsFile = None,
     out: Annotated[Path | None, typer.Option(help="folder for pictures of the result")] = None,
-    seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1,
+    seed: Seed = 1,
 ) -> None:
     """Train as `stedi train` does, on all but a few people at a time, and count on those; publishes nothing."""
     try:
         from stedi.ml.assessment import assess
         from stedi.ml.plots import draw
         from stedi.ml.train import evaluated
-        from stedi.ml.truth import read_truth
+        from stedi.ml.truth import read_positions, read_truth
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
     true = read_truth(settings, truth) if truth else None
+    told = read_positions(settings, positions) if positions else None
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"folder {out} can't be written ({error.strerror}); name another with --out") from None
     with ERROR_CONSOLE.status("evaluating") as status:
-        found = evaluated(settings, seed=seed, progress=status.update)
-        done = assess(found, seed, true)
+        found = evaluated(settings, seed=seed, truth=true, positions=told, progress=status.update)
+        done = assess(found, seed, true, told)
         if out is not None:
             draw(found, done, out, true)
-    show_grids([_grid(done, "people set aside")], _json(done))
+    show_grids(_grids(done, "people set aside"), _json(done))
 
 
-def _grid(done: "Assessment", title: str) -> Grid:
-    from stedi.ml.card import score_rows
+def _grids(done: "Assessment", title: str) -> list[Grid]:
+    from stedi.ml.card import POSITION_HEADINGS, position_rows, score_rows
 
     headings = ("", *done.scores)
     size = f"{done.people} people, {done.minutes:,.0f} minutes, {done.steps:,} steps"
-    return report.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])
+    grids = [report.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])]
+    if done.by_position:
+        grids.append(
+            report.grid("the detector, by position", POSITION_HEADINGS, position_rows(done), numbers=POSITION_HEADINGS[1:])
+        )
+    return grids
 
 
 def _json(done: "Assessment") -> dict[str, Any]:
-    from stedi.ml.card import known
+    from stedi.ml.card import known, positions_json
 
     return {
         "people": done.people,
@@ -78,5 +95,6 @@ def _json(done: "Assessment") -> dict[str, Any]:
         "scores": {method: known(asdict(figures)) for method, figures in done.scores.items()},
         "intervals": {method: known(ends) for method, ends in done.intervals.items()},
         "by_person": [known(asdict(figures)) for figures in done.by_person],
+        "by_position": positions_json(done),
         "above_chance": list(done.above_chance),
     }

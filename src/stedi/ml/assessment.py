@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stedi.errors import UsageError
 from stedi.ml.baselines import CHOICES, FIXED, PeakCounter, in_band
+from stedi.ml.positions import Positions, position_of
 from stedi.ml.scores import Scores, Tally, intervals, mean_worth, middle, people_again, scores, tally
+from stedi.ml.stretches import Stretch
 from stedi.ml.training import Unseen
 from stedi.resampling import SAMPLE_MS
 
@@ -16,8 +19,20 @@ Floats = NDArray[np.float64]
 Truth = Mapping[str, Floats]
 
 DETECTOR, TUNED, PLAIN = "detector", "tuned peak counter", "fixed peak counter"
+_ELSEWHERE = "falls on what was recorded; name users as the landing files do, and give times in ms since the epoch, UTC"
 # Far enough that a rhythm shifted so knows nothing of where the steps are.
 _SHIFT_MS = (5_000, 60_000)
+
+
+@dataclass(frozen=True)
+class AtPosition:
+    """The detector's figures while phones were in one position, with their intervals, and what they rest on."""
+
+    people: int
+    minutes: float
+    steps: int
+    scores: Scores
+    intervals: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class Assessment:
         by_person: the detector's figures of each person, numbered, not named.
         above_chance: by how much the detector's F1 at ±0.1 s exceeds that of its own steps at wrong
             times: the middle 95% over people drawn again.
+        by_position: the detector's figures by where the phone was, by name; empty where nobody told,
+            and what nobody told of is in none.
     """
 
     people: int
@@ -42,6 +59,7 @@ class Assessment:
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     by_person: Sequence[Scores]
     above_chance: tuple[float, float]
+    by_position: Mapping[str, AtPosition]
 
     @property
     def better_methods(self) -> list[str]:
@@ -50,16 +68,27 @@ class Assessment:
         return [method for method, figures in self.scores.items() if figures.f1_100 > ours]
 
 
-def within(truth: Truth | None, unseen: Unseen) -> Floats:
+def within(truth: Truth | None, stretch: Stretch) -> Floats:
     """The true steps of a stretch: those of the training set, or those that truth from elsewhere has in its time."""
-    stretch = unseen.stretch
     if truth is None:
         return stretch.steps_ms
     steps = truth.get(stretch.person, np.empty(0))
     return steps[(steps >= stretch.start_ms) & (steps <= stretch.end_ms)]
 
 
-def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None) -> Assessment:
+def refuse_what_is_elsewhere(stretches: Sequence[Stretch], truth: Truth | None, positions: Positions | None) -> None:
+    """See to it that what was told of people concerns what was recorded.
+
+    Raises:
+        UsageError: truth or positions are told, and none of any of the stretches.
+    """
+    if truth is not None and not any(len(within(truth, stretch)) for stretch in stretches):
+        raise UsageError(f"none of the true steps {_ELSEWHERE}")
+    if positions is not None and not any(position_of(stretch, positions) for stretch in stretches):
+        raise UsageError(f"none of the positions {_ELSEWHERE}")
+
+
+def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None, positions: Positions | None = None) -> Assessment:
     """Count, on every stretch, what a detector that learnt from other people makes of it.
 
     The tuned peak counter is tuned on the same other people. `truth` has the step times (ms since
@@ -73,13 +102,33 @@ def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None) -> As
     of_person = {method: _by_person(found, tallies) for method, tallies in by_method.items()}
     return Assessment(
         len(of_person[DETECTOR]),
-        sum(each.stretch.end_ms - each.stretch.start_ms for each in found) / 60_000,
+        _minutes(found),
         sum(each.true for each in by_method[DETECTOR]),
         {method: scores(tallies) for method, tallies in by_method.items()},
         {method: intervals(tallies, seed) for method, tallies in of_person.items()},
         [scores(tallies) for tallies in of_person[DETECTOR]],
         _above_chance(found, of_person[DETECTOR], truth, seed),
+        _by_position(found, truth, positions or {}, seed),
     )
+
+
+def _minutes(found: Sequence[Unseen]) -> float:
+    return sum(each.stretch.end_ms - each.stretch.start_ms for each in found) / 60_000
+
+
+def _by_position(found: Sequence[Unseen], truth: Truth | None, positions: Positions, seed: int) -> dict[str, AtPosition]:
+    of_position: dict[str, list[Unseen]] = defaultdict(list)
+    for each in found:
+        if (position := position_of(each.stretch, positions)) is not None:
+            of_position[position].append(each)
+    return {position: _at_position(some, truth, seed) for position, some in sorted(of_position.items())}
+
+
+def _at_position(found: Sequence[Unseen], truth: Truth | None, seed: int) -> AtPosition:
+    tallies = [_tally(each, each.steps_ms, truth) for each in found]
+    people = _by_person(found, tallies)
+    steps = sum(each.true for each in tallies)
+    return AtPosition(len(people), _minutes(found), steps, scores(tallies), intervals(people, seed))
 
 
 def _by_person(found: Sequence[Unseen], tallies: Sequence[Tally]) -> list[list[Tally]]:
@@ -90,7 +139,7 @@ def _by_person(found: Sequence[Unseen], tallies: Sequence[Tally]) -> list[list[T
 
 
 def _tally(unseen: Unseen, steps_ms: Floats, truth: Truth | None) -> Tally:
-    return tally(within(truth, unseen), steps_ms, unseen.stretch.start_ms, unseen.stretch.end_ms)
+    return tally(within(truth, unseen.stretch), steps_ms, unseen.stretch.start_ms, unseen.stretch.end_ms)
 
 
 def _counted(unseen: Unseen, counter: PeakCounter) -> Floats:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stedi.ml.assessment import Assessment
+from stedi.ml.assessment import Assessment, AtPosition
 from stedi.ml.features import Feature, feature_list
 
 _FIGURES = {
@@ -20,10 +20,13 @@ _FIGURES = {
     "false_steps_per_idle_minute": ("false steps a minute without walking", "{:.2f}"),
     "median_timing_error_ms": ("median error in time (ms)", "{:.0f}"),
 }
+_NOT_TOLD = (
+    "Where a phone was carried is not in the feeds, and was not told (`stedi train --positions`): figures by position "
+    "are not known."
+)
 _LIMITS = (
     "It learnt from the people counted above; of people who walk otherwise it says less than the figures do.",
     "Its teacher is a distance sensor: a step that no foot made past the sensor was no step to it.",
-    "Where a phone was carried is not in the feeds, so figures by position are not known.",
     "Readings slower than 15 or faster than 400 a second were not tried.",
     "It is no medical device.",
 )
@@ -52,10 +55,52 @@ def card_json(origin: Origin, done: Assessment) -> dict[str, Any]:
         "intervals": known(done.intervals["detector"]),
         "baselines": {method: known(asdict(figures)) for method, figures in done.scores.items() if method != "detector"},
         "by_person": [known(asdict(figures)) for figures in done.by_person],
+        "by_position": positions_json(done),
         "above_chance": list(done.above_chance),
         "features": [asdict(feature) for feature in feature_list()],
-        "limits": list(_LIMITS),
+        "limits": _limits(done),
     }
+
+
+def _limits(done: Assessment) -> list[str]:
+    return [*_LIMITS, *([] if done.by_position else [_NOT_TOLD])]
+
+
+def positions_json(done: Assessment) -> dict[str, dict[str, Any]]:
+    """The detector's figures by where the phone was, for programs; empty where nobody told."""
+    return {
+        position: {
+            "people": at.people,
+            "minutes": round(at.minutes, 1),
+            "steps": at.steps,
+            "scores": known(asdict(at.scores)),
+            "intervals": known(at.intervals),
+        }
+        for position, at in done.by_position.items()
+    }
+
+
+POSITION_HEADINGS = (
+    "phone in",
+    "people",
+    "minutes",
+    "steps",
+    "F1 ±0.1 s",
+    "F1 ±0.25 s",
+    "count error %",
+    "counted too many %",
+)
+
+
+def position_rows(done: Assessment) -> list[tuple[str, ...]]:
+    """The same as text, a row a position."""
+    return [(position, *_position_row(at)) for position, at in done.by_position.items()]
+
+
+def _position_row(at: AtPosition) -> tuple[str, ...]:
+    names = {"f1_100": "{:.3f}", "f1_250": "{:.3f}", "count_mape": "{:.1f}", "count_bias": "{:+.1f}"}
+    figures = (_with_interval(getattr(at.scores, name), at.intervals[name], shape) for name, shape in names.items())
+    return (f"{at.people:,}", f"{at.minutes:,.0f}", f"{at.steps:,}", *figures)
 
 
 def known(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,11 +119,15 @@ def score_rows(done: Assessment) -> list[tuple[str, ...]]:
     """The figures as text: name, the detector's with its interval, each peak counter's."""
     rows = []
     for name, (title, shape) in _FIGURES.items():
-        low, high = done.intervals["detector"][name]
-        values = [_text(getattr(figures, name), shape) for figures in done.scores.values()]
-        interval = f" ({_text(low, shape)} to {_text(high, shape)})" if not math.isnan(low) else ""
-        rows.append((title, values[0] + interval, *values[1:]))
+        ours, *others = (getattr(figures, name) for figures in done.scores.values())
+        with_interval = _with_interval(ours, done.intervals["detector"][name], shape)
+        rows.append((title, with_interval, *(_text(value, shape) for value in others)))
     return rows
+
+
+def _with_interval(value: float, interval: tuple[float, float], shape: str) -> str:
+    low, high = (_text(end, shape) for end in interval)
+    return _text(value, shape) + ("" if math.isnan(interval[0]) else f" ({low} to {high})")
 
 
 def _text(value: float, shape: str) -> str:
@@ -93,7 +142,7 @@ def card_text(origin: Origin, done: Assessment) -> str:
         f"| {number} | {_text(each.f1_100, '{:.3f}')} | {_text(each.count_bias, '{:+.1f}')} |"
         for number, each in enumerate(done.by_person, start=1)
     )
-    limits = "\n".join(f"- {limit}" for limit in _LIMITS)
+    limits = "\n".join(f"- {limit}" for limit in _limits(done))
     kinds = "\n".join(f"- {kind}" for kind in _kinds(feature_list()))
     return f"""# A step detector
 
@@ -120,6 +169,8 @@ Its F1 at ±0.1 s is above that of its own steps at wrong times by {done.above_c
 |---|---|---|
 {people}
 
+{_positions(done)}
+
 ## What it is made of
 
 Finished run `{origin.run_id}`:
@@ -138,6 +189,25 @@ Made with {", ".join(f"{name} {version}" for name, version in origin.versions.it
 
 {limits}
 """
+
+
+def _positions(done: Assessment) -> str:
+    """The figures by position as Markdown, or why there are none."""
+    if not done.by_position:
+        return _NOT_TOLD
+    rows = (tuple(_in_a_cell(text) for text in row) for row in position_rows(done))
+    return "\n".join(
+        [
+            f"| {' | '.join(POSITION_HEADINGS)} |",
+            "|---" * len(POSITION_HEADINGS) + "|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
+    )
+
+
+def _in_a_cell(text: str) -> str:
+    """A name that somebody gave, so that it stays in its cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _kinds(listed: tuple[Feature, ...]) -> list[str]:

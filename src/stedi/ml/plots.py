@@ -33,7 +33,7 @@ def draw(found: Sequence[Unseen], done: Assessment, folder: Path, truth: Truth |
 
 def _draw_stretch(found: Sequence[Unseen], truth: Truth | None, path: Path) -> None:
     """Twelve seconds from the middle of the stretch with the most true steps."""
-    shown = max(found, key=lambda each: len(within(truth, each)))
+    shown = max(found, key=lambda each: len(within(truth, each.stretch)))
     stretch = shown.stretch
     middle = len(stretch.acceleration) // 2
     first = max(0, middle - _SHOWN_SECONDS * RATE_HZ // 2) // EVERY * EVERY
@@ -45,7 +45,7 @@ def _draw_stretch(found: Sequence[Unseen], truth: Truth | None, path: Path) -> N
     to_ms = from_ms + len(norm) * SAMPLE_MS
     figure, (above, below) = plt.subplots(2, 1, figsize=(10, 4.5), sharex=True, height_ratios=(2, 1))
     above.plot(seconds, norm, color="#777777", linewidth=0.8)
-    true = within(truth, shown)
+    true = within(truth, stretch)
     for times, label, colour, at in (
         (true, "true step", "#2c7bb6", norm.max()),
         (shown.steps_ms, "detected", "#d7191c", norm.min()),
@@ -81,7 +81,7 @@ def _draw_calibration(found: Sequence[Unseen], truth: Truth | None, path: Path) 
     for each in found:
         at = each.stretch.start_ms + PLACE_MS * np.arange(len(each.probability))
         said.append(each.probability)
-        held.append(away_ms(within(truth, each), at) <= AT_STEP_MS)
+        held.append(away_ms(within(truth, each.stretch), at) <= AT_STEP_MS)
     probability, is_step = np.concatenate(said), np.concatenate(held)
     place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     count = np.bincount(place, minlength=_BINS)

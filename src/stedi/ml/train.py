@@ -12,13 +12,14 @@ import skops.io
 from stedi.config import Settings
 from stedi.errors import TrainingError
 from stedi.history import latest_run
-from stedi.ml.assessment import Assessment, assess
+from stedi.ml.assessment import Assessment, Truth, assess, refuse_what_is_elsewhere
 from stedi.ml.card import Origin, card_json, card_text
 from stedi.ml.chance import coincidence_skill
 from stedi.ml.detector import FILE_NAME
 from stedi.ml.export import detector_file
 from stedi.ml.models import draft, models_folder, publish
 from stedi.ml.plots import draw
+from stedi.ml.positions import Positions
 from stedi.ml.stretches import read_stretches
 from stedi.ml.tracking import track
 from stedi.ml.training import FEWEST_PEOPLE, Example, Unseen, examples, fit, on_unseen_people
@@ -78,20 +79,30 @@ def _nothing_to_learn(settings: Settings, walkers: int, seed: int) -> str:
     )
 
 
-def train(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: None) -> Trained:
+def train(
+    settings: Settings, *, seed: int = 1, positions: Positions | None = None, progress: Progress = lambda _: None
+) -> Trained:
     """Train, prove and publish a detector.
 
     The same training set and seed give the same model, bit for bit, on one machine.
 
+    Args:
+        settings: where the tables are, and where models go.
+        seed: what all chance follows from.
+        positions: where phones were, for the card alone; nothing is learnt from it.
+        progress: told of what is being done.
+
     Raises:
         TrainingError: there is nothing to learn, or nothing better than chance.
+        UsageError: positions are told, and none of what was recorded.
         WarehouseError: somebody withdrew meanwhile, or the models folder can't be written.
         StediError: the run before fails.
     """
     learnt = prepared(settings, seed, progress)
+    refuse_what_is_elsewhere([each.stretch for each in learnt], None, positions)
     with draft(settings) as folder:
         unseen = on_unseen_people(learnt, seed, progress)
-        done = assess(unseen, seed)
+        done = assess(unseen, seed, positions=positions)
         low, high = done.above_chance
         if not low > 0:
             raise TrainingError(
@@ -112,14 +123,24 @@ def train(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: N
     return Trained(published, done)
 
 
-def evaluated(settings: Settings, *, seed: int = 1, progress: Progress = lambda _: None) -> list[Unseen]:
+def evaluated(
+    settings: Settings,
+    *,
+    seed: int = 1,
+    truth: Truth | None = None,
+    positions: Positions | None = None,
+    progress: Progress = lambda _: None,
+) -> list[Unseen]:
     """What detectors say of each person that learnt from the others; see `stedi.ml.assessment.assess`.
 
     Raises:
         TrainingError: there is nothing to learn.
+        UsageError: truth or positions are told, and none of what was recorded.
         StediError: the run before fails.
     """
-    return on_unseen_people(prepared(settings, seed, progress), seed, progress)
+    learnt = prepared(settings, seed, progress)
+    refuse_what_is_elsewhere([each.stretch for each in learnt], truth, positions)
+    return on_unseen_people(learnt, seed, progress)
 
 
 def _origin(settings: Settings, people: int, seed: int) -> Origin:

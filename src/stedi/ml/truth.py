@@ -1,25 +1,46 @@
-"""True step times from a file, by the pseudonyms under which the training set knows people."""
+"""True step times and the positions of phones from files, by the pseudonyms under which the training set knows people."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from stedi.config import Settings
-from stedi.engines.embedded.moments import moments
+from stedi.engines.embedded.moments import moments, stays
 from stedi.engines.embedded.session import Session
 from stedi.identity import customer_pseudonym, person
 from stedi.ml.assessment import Truth
+from stedi.ml.positions import Positions, Stay
 from stedi.pipeline import pseudonym_key, query_parameters
+
+_WHO = customer_pseudonym(person("spelled"))
 
 
 def read_truth(settings: Settings, path: Path) -> Truth:
-    """Step times (ms since the epoch) of each pseudonymous person, sorted, from CSV or JSON with `user` and `timeStamp`.
+    """Step times (ms since the epoch) of each pseudonymous person, sorted, from a file with `user` and `timeStamp`.
 
     Raises:
-        UsageError: the file is missing, is neither, or lacks a column.
+        UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
-    who = customer_pseudonym(person("spelled"))
+    with _session(settings) as session:
+        return {row["who"]: np.asarray(row["moments"], np.float64) for row in moments(session, path, _WHO)}
+
+
+def read_positions(settings: Settings, path: Path) -> Positions:
+    """Where each pseudonymous person's phone was, from a file with `user`, `from_ms`, `to_ms` and `position`.
+
+    Raises:
+        UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
+    """
+    with _session(settings) as session:
+        return {row["who"]: [Stay(**stay) for stay in row["stays"]] for row in stays(session, path, _WHO)}
+
+
+@contextmanager
+def _session(settings: Settings) -> Iterator[Session]:
+    """A session that knows the key of the pseudonyms; on a new warehouse the key that the first run will use."""
     with TemporaryDirectory() as scratch, Session(scratch=Path(scratch)) as session:
-        session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings, may_make=False)))
-        return {row["who"]: np.asarray(row["moments"], np.float64) for row in moments(session, path, who)}
+        session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings)))
+        yield session

@@ -1,4 +1,4 @@
-"""Read moments of people (user, timeStamp) from the user's own CSV or JSON file."""
+"""Read what people know of themselves from a file of their own: when their steps were, and where their phone was."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,15 @@ import duckdb
 from stedi.engines.embedded.session import Session
 from stedi.engines.embedded.sql import plain
 from stedi.engines.sql import literal
-from stedi.errors import UsageError
+from stedi.errors import UsageError, WarehouseError
 
-_READERS = {".csv": "read_csv", ".json": "read_json", ".jsonl": "read_json", ".ndjson": "read_json"}
+_READERS = {
+    ".csv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+    ".ndjson": "read_json",
+    ".parquet": "read_parquet",
+}
 
 
 def moments(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
@@ -22,18 +28,52 @@ def moments(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
         who: SQL over the user's name, `spelled`, for what they are to be known by.
 
     Raises:
-        UsageError: the file is missing, is neither CSV nor JSON, or lacks a column.
+        UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
+    columns = {"user": "VARCHAR", "timeStamp": "DOUBLE"}
+    return _read(
+        session, path, columns, '"timeStamp" IS NOT NULL', f'{who} AS who, list("timeStamp" ORDER BY "timeStamp") AS moments'
+    )
+
+
+def stays(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
+    """The `stays` of each `who`, by their beginnings: from_ms, to_ms (ms since the epoch) and the phone's position.
+
+    Args:
+        session: whose parameters `who` may use.
+        path: a file with the columns `user`, `from_ms`, `to_ms` and `position`.
+        who: SQL over the user's name, `spelled`, for what they are to be known by.
+
+    Raises:
+        UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
+    """
+    columns = {"user": "VARCHAR", "from_ms": "DOUBLE", "to_ms": "DOUBLE", "position": "VARCHAR"}
+    stay = "{'from_ms': from_ms, 'to_ms': to_ms, 'position': trim(position)}"
+    good = "from_ms < to_ms AND trim(position) <> ''"
+    return _read(session, path, columns, good, f"{who} AS who, list({stay} ORDER BY from_ms) AS stays")
+
+
+def _read(session: Session, path: Path, columns: dict[str, str], good: str, wanted: str) -> list[dict[str, Any]]:
+    named = ", ".join(columns)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"file {path} is neither .csv nor .json; give it as user,timeStamp (ms)")
+        raise UsageError(f"file {path} is neither .csv, .json nor .parquet; give it with the columns {named}")
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist; give the place of one with user,timeStamp (ms)")
+        raise UsageError(f"file {path} does not exist; give the place of one with the columns {named}")
+    typed = ", ".join(f'TRY_CAST("{name}" AS {kind}) AS "{name}"' for name, kind in columns.items())
     try:
-        return session.select(
-            f"""SELECT {who} AS who, list(at_ms ORDER BY at_ms) AS moments FROM (
-                SELECT "user"::VARCHAR AS spelled, timeStamp::DOUBLE AS at_ms FROM {reader}({literal(plain(str(path)))})
-            ) AS given GROUP BY ALL"""
+        session.sql(f"CREATE OR REPLACE TEMP TABLE told AS SELECT {typed} FROM {reader}({literal(plain(str(path)))})")
+    except (duckdb.Error, WarehouseError) as error:
+        # The engine's message may quote the file's values.
+        raise UsageError(
+            f"file {path} can't be read ({type(error).__name__}); give it with the columns {named} (times in ms)"
+        ) from None
+    [(rows, sound)] = session.sql(f"SELECT count(*), count(*) FILTER ({good} AND \"user\" <> '') FROM told")
+    if sound < rows:
+        raise UsageError(
+            f"{rows - sound:,} of {rows:,} rows of {path} lack a value, or end before they begin; "
+            f"correct them: {named} (times in ms since the epoch, UTC)"
         )
-    except duckdb.Error as error:
-        raise UsageError(f"file {path} can't be read ({type(error).__name__}); give it as user,timeStamp (ms)") from None
+    found = session.select(f'SELECT {wanted} FROM (SELECT *, "user" AS spelled FROM told) AS given GROUP BY who')
+    session.drop("told")
+    return found

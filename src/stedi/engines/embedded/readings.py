@@ -28,6 +28,8 @@ Form = Literal["json", "csv", "parquet"]
 # Files that begin with more blanks hold no readings.
 _START = 1 << 16
 _BATCH_ROWS = 50_000
+# No phone takes 2,000 readings a second; a hundred at one moment may be retries.
+_CROWDED_A_MS, _FEWEST_CROWDED = 2, 100
 _NAMES = tuple(field.name for field in FEED.fields)
 _QUOTED_NAMES = ", ".join(map(quoted, _NAMES))
 
@@ -130,6 +132,9 @@ class ReadingFiles:
         """Tell whose readings belong together: users whose names match as addresses do are one, under their first spelling.
 
         To be called once all files are read.
+
+        Raises:
+            LandingError: somebody's readings lie so close together that their times are no milliseconds.
         """
         self._session.sql(
             'CREATE TABLE spellings AS SELECT "user", min(rowid) AS first, '
@@ -144,6 +149,15 @@ class ReadingFiles:
             'JOIN (SELECT s."user", number FROM spellings AS s JOIN people USING (person)) AS numbered USING ("user") '
             "WHERE reason IS NULL"
         )
+        [(users, crowded)] = self._session.sql(
+            f"SELECT count(*), count(*) FILTER (n > {_FEWEST_CROWDED} AND n > {_CROWDED_A_MS} * (took_ms + 1)) "
+            "FROM (SELECT count(*) AS n, max(t) - min(t) AS took_ms FROM placed GROUP BY number) AS spans"
+        )
+        if crowded:
+            raise LandingError(
+                f"readings of {crowded:,} of {users:,} users come more than {1000 * _CROWDED_A_MS:,} times a second; "
+                "are their times in seconds? timeStamp is ms since the epoch, UTC"
+            )
 
     def users(self) -> Iterator[str]:
         """All users, in order, as the files spell them first; their places are their numbers."""

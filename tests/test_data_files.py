@@ -8,7 +8,7 @@ from stedi.catalog.data_file import as_data_file
 from stedi.catalog.storage import location, plain_path
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing import FEEDS
-from stedi.table import Table
+from stedi.table import DataFiles, Table
 from stedi.tables import BY_NAME
 from tests.conftest import Lake
 
@@ -99,3 +99,21 @@ def test_a_text_that_is_cut_stays_a_bound(lake: Lake) -> None:
     )
     [(ours, _)] = described(lake, CUSTOMER, query)
     assert (ours.lower_bounds[1], ours.upper_bounds[1]) == (b"a" * 16, b"b" * 15 + b"c")
+
+
+def test_of_equal_rows_in_a_rewritten_file_as_many_stay_as_did_not_go(lake: Lake) -> None:
+    table = BY_NAME["consent_history"]
+    stays = ["(NULL, 1, 2)", "('a', 1, 2)", "('a', 1, 2)", "('a', 1, NULL)", "('b', 5, NULL)"]
+    with EmbeddedEngine(scratch=lake.landing) as engine:
+
+        def query(rows: list[str]) -> str:
+            return f"FROM (VALUES {', '.join(rows)}) AS rows (person, consented_from_ms, consented_to_ms)"
+
+        [file] = engine.write(table, query([*stays, "(NULL, 1, 2)", "('a', 1, 2)", "(NULL, 3, 4)"]), str(lake.landing))
+        files = DataFiles((file.path,))
+        candidate = engine.compute(table, query([*stays, "('c', 7, 8)"]))
+        found = engine.difference(table, candidate, engine.read_current(table, files))
+        assert (found.added, found.removed, found.touched_files) == (1, 3, (file.path,))
+        [written] = engine.write_difference(table, found, files, str(lake.landing))
+        left = engine.sql(f"FROM '{written.path}' ORDER BY ALL NULLS FIRST")
+    assert left == [(None, 1, 2), ("a", 1, None), ("a", 1, 2), ("a", 1, 2), ("b", 5, None), ("c", 7, 8)]

@@ -12,12 +12,14 @@ _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace(
 
 def person(email: str) -> str:
     """SQL for the identity behind an e-mail address: addresses match trimmed and case-folded."""
-    # Naming what to take off costs ten times as much as looking at both ends, and few need it.
-    visible = f"{email} BETWEEN '!' AND '~' AND right({email}, 1) BETWEEN '!' AND '~'"
-    trimmed = f"CASE WHEN {visible} THEN {email} ELSE trim({email}, '{_WHITE_SPACE}') END"
+    # Naming what to take off costs ten times as much as looking at both ends, and few need it. All white
+    # space of ASCII, where a byte is a character, lies at or below the space; one CASE for all that is
+    # plain costs half of one within another, and the last character half of what `right` takes for it.
+    is_plain = f"bit_length({email}) = 8 * length({email}) AND {email} >= '!' AND substr({email}, -1) >= '!'"
+    trimmed = f"trim({email}, '{_WHITE_SPACE}')"
     # Capitals don't tell these from ss and σ (Unicode's CaseFolding), and lower case keeps them apart.
     folded = f"replace(replace(lower({trimmed}), 'ß', 'ss'), 'ς', 'σ')"
-    return f"CASE WHEN bit_length({email}) = 8 * length({email}) THEN lower({trimmed}) ELSE {folded} END"
+    return f"CASE WHEN {is_plain} THEN lower({email}) ELSE {folded} END"
 
 
 def names_somebody(email: str) -> str:

@@ -1,7 +1,7 @@
 """Consenting customers who have accelerometer readings, with their device as resolved."""
 
 from stedi.identity import customer_pseudonym
-from stedi.table import Column, Rule, Table, no_repeats
+from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
 from stedi.trusted import customer
 
 _CUSTOMER = ", ".join(f"c.{name}" for name in customer.TABLE.column_names)
@@ -59,4 +59,12 @@ LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
     ),
     sort=("person",),
     parameters=("pseudonym_inner", "pseudonym_outer"),
+    scope=Scope(
+        "person",
+        {
+            "customer_trusted": Fact("person"),
+            "accelerometer_trusted": Fact("person", columns=("person",), spelling="person"),
+            "device_owner": Fact("person", columns=("person", "serialNumber", "reading_times", "coincidences")),
+        },
+    ),
 )

@@ -252,8 +252,14 @@ class Engine(ABC):
         added, removed = map(quoted, moved_rows(table))
         query = f"SELECT * FROM {added}"
         if difference.touched_files:
-            touched = self.rows_of(table, files.part(difference.touched_files))
-            query += f" UNION ALL ({touched} EXCEPT ALL SELECT {columns(table)} FROM {removed})"
+            # EXCEPT ALL numbers all rows that it is given, so it is given those alone that could go.
+            first = quoted(table.key[0])
+            touched = f"SELECT * FROM ({self.rows_of(table, files.part(difference.touched_files))}) AS f"
+            same = f"JOIN {removed} AS r ON f.{first} IS NOT DISTINCT FROM r.{first}"
+            query += (
+                f" UNION ALL {touched} ANTI {same} "
+                f"UNION ALL ({touched} SEMI {same} EXCEPT ALL SELECT {columns(table)} FROM {removed})"
+            )
         return self.write(table, query, folder)
 
     def forget_candidate(self, table: Table) -> None:

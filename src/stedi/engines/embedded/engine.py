@@ -23,6 +23,10 @@ _PARQUET = "FORMAT parquet, WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 1000
 # large. What people query, and pay Athena for by size, is zstd, whose first level takes a quarter
 # less time than the third for files half as large again.
 _COMPRESSION = dict.fromkeys(("trusted", "curated", "operations"), "zstd, COMPRESSION_LEVEL 1") | {"landing": "snappy"}
+# A row group is read whole for one row of it. Readings lie together by person, so fewer of smaller groups
+# are read: of 137 people among 29 million landing rows in half the CPU time that groups of 122,880
+# rows take, of 40 people among 13 million sorted ones in 60%. Writing and reading all take the same.
+_ROW_GROUP_ROWS = dict.fromkeys(("trusted", "curated", "operations"), 40_960) | {"landing": 20_480}
 
 
 class EmbeddedEngine(Session, Engine):
@@ -62,6 +66,7 @@ class EmbeddedEngine(Session, Engine):
         order = [] if table.zone == "landing" else [f"q.{quoted(name)}" for name in sort_by or table.sort]
         ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
         options = f"{_PARQUET}, COMPRESSION {_COMPRESSION[table.zone]}, FIELD_IDS {{{ids}}}"
+        options += f", ROW_GROUP_SIZE {_ROW_GROUP_ROWS[table.zone]}"
         shown = values(table)
         if table.day:
             shown += f", q.{quoted(table.day)} - q.{quoted(table.day)} % {MILLISECONDS_A_DAY} AS day_ms"

@@ -337,3 +337,17 @@ def test_the_command_prints_the_figures_exits_1_on_a_difference_and_names_nobody
         assert not [name for name in ("ann", "bob", "cat@", "serial-") if name in each.stdout + each.stderr]
     [broken] = [finding for finding in json.loads(done[1].stdout)["findings"] if not finding["holds"]]
     assert broken == {"table": "accelerometer_trusted", "question": REBUILT, "rows": 20, "wrong": 1, "holds": False}
+
+
+def test_tables_that_no_run_was_asked_for_are_not_missed_and_a_lost_one_is(lake: Lake) -> None:
+    lake.land("customer/1.json", [customer("ann@x", 10, shares=10)])
+    lake.run(select=["consent_history"])
+    found = verify(lake.settings)
+    assert all(finding.holds for finding in found)
+    not_made = {finding.table for finding in found if finding.question.startswith("not made")}
+    assert {"customer_trusted", "machine_learning_curated", "accelerometer_landing"} <= not_made
+    assert not not_made & {"customer_landing", "consent_history"}
+    lake.run()
+    with opened(lake, "consent_history") as table:
+        table.catalog.drop_table(table.name())
+    assert "consent_history" in {finding.table for finding in found_wrong(lake)}

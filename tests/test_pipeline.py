@@ -13,6 +13,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.pipeline import run
 from stedi.quality import RuleResult, Select, check
+from stedi.report import run_grids
 from stedi.simulate import simulate
 from stedi.table import Rule, Table
 from tests.compare import contents
@@ -255,3 +256,19 @@ def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.Monkey
     # 5 and 7 lie before consent, which began at 10.
     assert counted["taken_after_consent"] == (23, 2)
     assert counted["one_reading_a_moment"] == (23, 2)
+
+
+def test_a_run_of_some_tables_says_which_others_it_leaves_behind(lake: Lake) -> None:
+    lake.land("customer/1.json", [customer("ann@x", 10, shares=10)])
+    lake.land("accelerometer/1.json", [reading("ann@x", 20)])
+    assert lake.run(select=["customer_trusted"]).left_behind == []
+    assert lake.run().left_behind == []
+    lake.land("customer/2.json", [customer("ann@x", 30)])
+    behind = ["consent_history", "device_owner", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"]
+    for dry_run in (True, False):
+        report = lake.run(select=["customer_trusted"], dry_run=dry_run)
+        assert report.left_behind == [*behind, "machine_learning_curated"]
+        assert "left behind" in str(run_grids(report)[-1].title)
+    assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(1,)]
+    assert lake.run().left_behind == []
+    assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(0,)]

@@ -75,6 +75,9 @@ def run_grids(report: "RunReport") -> list[Grid]:
     if report.outside_consent:
         title = "kept readings taken while consent was not in force"
         grids.append(grid(title, ("table", "readings"), report.outside_consent.items(), numbers=("readings",)))
+    if report.left_behind:
+        title = "not selected and left behind: people who withdrew may still be in there; `stedi run` brings all up to date"
+        grids.append(grid(title, ("table",), [(name,) for name in report.left_behind]))
     if broken := [r for r in report.rules if not r.passed]:
         grids.append(rules_grid(broken))
     return grids
@@ -141,6 +144,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
         "quarantined": report.quarantined,
         "files": report.files,
         "outside_consent": report.outside_consent,
+        "left_behind": report.left_behind,
         "rules": [rule_json(rule) for rule in report.rules],
         "seconds": report.seconds,
     }

@@ -118,7 +118,9 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = [t for t in kept(catalog) if t.name in run.snapshots or catalog.snapshot(t.name)]
-        findings += [Finding(t.name, "not made: no run was asked for it yet", 0, 0) for t in kept(catalog) if t not in compared]
+        findings += [
+            Finding(t.name, "not made: no run was asked for it yet", 0, 0) for t in kept(catalog) if t not in compared
+        ]
         for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:

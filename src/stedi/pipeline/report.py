@@ -37,7 +37,11 @@ class TableReport:
 
 @dataclass
 class RunReport:
-    """What a run did, or under `dry_run` would do."""
+    """What a run did, or under `dry_run` would do.
+
+    `left_behind` names the tables that were not selected and no longer follow from what was: they
+    may still hold rows of people who have withdrawn.
+    """
 
     run_id: str
     policy: str
@@ -46,6 +50,7 @@ class RunReport:
     quarantined: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int]] = field(default_factory=dict)
     outside_consent: dict[str, int] = field(default_factory=dict)
+    left_behind: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

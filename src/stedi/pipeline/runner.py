@@ -21,7 +21,7 @@ from stedi.landing.files import LandingFile, LedgerEntry, list_files
 from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
-from stedi.pipeline.refresh import refresh
+from stedi.pipeline.refresh import follows_from, refresh, why_refresh
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.store import Draft, Store, kept
 from stedi.table import Table, with_ancestors
@@ -70,6 +70,8 @@ def run(
         report = RunReport(new_run_id(), settings.consent.policy, dry_run)
         with start_engine(settings, scratch) as engine:
             steps.work(engine, catalog, report, progress)
+            if publish:
+                report.left_behind = steps.left_behind()
             if catalog is not None and publish and not dry_run:
                 number = record(catalog, engine, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
@@ -142,6 +144,18 @@ class _Steps:
             outside = mark.reflects.get("rules", {}).get("taken_after_consent") if mark else None
             if outside is not None:
                 report.outside_consent[table.name] = outside
+
+    def left_behind(self) -> list[str]:
+        """The tables that stand, are not wanted, and no longer follow from their inputs."""
+        behind: list[str] = []
+        for table in (t for t in kept(self.store) if t.inputs and t.name not in self.wanted):
+            snapshot = self.store.snapshot(table.name)
+            is_behind = set(table.inputs) & set(behind) or why_refresh(
+                snapshot, follows_from(table, self.store, self.parameters)
+            )
+            if snapshot is not None and is_behind:
+                behind.append(table.name)
+        return behind
 
     def _with_retries(self, table: Table, engine: Engine, catalog: Catalog | None, report: RunReport) -> TableReport:
         """Do a table's step; where another writer came between, look again and decide anew."""

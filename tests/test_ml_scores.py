@@ -65,5 +65,5 @@ def test_one_person_has_no_interval_and_alike_people_a_narrow_one() -> None:
 def test_a_detector_says_which_peak_counter_is_better() -> None:
     good, bad = (scores([tally(np.array([1000.0]), np.array([1000.0 + off]), 0, 2000)]) for off in (0, 200))
     figures = {"detector": bad, "tuned peak counter": good, "fixed peak counter": bad}
-    assert Assessment(1, 1, 1, figures, {}, [], (0, 0)).better_methods == ["tuned peak counter"]
-    assert Assessment(1, 1, 1, figures | {"detector": good}, {}, [], (0, 0)).better_methods == []
+    assert Assessment(1, 1, 1, figures, {}, [], (0, 0), {}).better_methods == ["tuned peak counter"]
+    assert Assessment(1, 1, 1, figures | {"detector": good}, {}, [], (0, 0), {}).better_methods == []

@@ -103,16 +103,29 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
     assert not said or said.startswith("only the first 1,000 rows")
 
 
-@pytest.mark.parametrize("seconds", [0.8, 1.2])
-def test_ctrl_c_is_said_in_a_line(tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("asked", "seconds", "command"),
+    [
+        (signal.SIGINT, 0.8, ["run"]),
+        (signal.SIGINT, 1.2, ["run"]),
+        (signal.SIGTERM, 1.5, ["run"]),
+        (signal.SIGTERM, 1.5, ["run", "--dry-run"]),
+    ],
+)
+def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: signal.Signals, seconds: float, command: list[str]
+) -> None:
     assert stedi(tmp_path, "simulate", "landing", "--customers", "60", "--days", "2", "--seed", "1").returncode == 0
     program = Path(sys.executable).with_name("stedi")
-    with subprocess.Popen([program, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    with subprocess.Popen([program, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         time.sleep(seconds)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(asked)
         said = running.communicate()[1].decode()
     # On a quick machine it may have been done before.
     assert (running.returncode, said.count("interrupted; the tables are as they were")) in ((130, 1), (0, 0))
+    assert list((tmp_path / "temporary").iterdir()) == []
     assert "Traceback" not in said
     assert stedi(tmp_path, "run").returncode == 0
     assert stedi(tmp_path, "verify").returncode == 0

@@ -23,7 +23,7 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
             if record is None:
                 raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
             try:
-                session = _session(catalog, record)
+                session = _session(catalog, record, settings)
                 break
             except WarehouseError:
                 # Upkeep after a newer run may have removed what this one left; then that run is read.
@@ -32,8 +32,8 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
     return session.run(sql)
 
 
-def _session(catalog: Catalog, record: RunRecord) -> QuerySession:
-    session = QuerySession(catalog.warehouse)
+def _session(catalog: Catalog, record: RunRecord, settings: Settings) -> QuerySession:
+    session = QuerySession(catalog.warehouse, memory_limit=settings.memory_limit, threads=settings.threads)
     with warehouse_errors(f"warehouse {catalog.warehouse} can't be read"):
         for table in ALL:
             snapshot_id = record.snapshots.get(table.name)

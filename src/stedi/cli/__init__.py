@@ -1,5 +1,6 @@
 """The command line: arguments, one call into the library, a report."""
 
+import signal
 import sys
 import traceback
 
@@ -18,6 +19,8 @@ __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 
 def main() -> None:
     """Run the program; what went wrong becomes one line and an exit code: 2 for wrong usage, else 1."""
+    # Schedulers ask with SIGTERM; it ends as Ctrl-C does, and nothing stays in temporary folders.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:

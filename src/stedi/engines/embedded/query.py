@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.session import interruptible, reach, refusal
+from stedi.engines.embedded.session import hold_to, interruptible, reach, refusal
 from stedi.engines.embedded.sql import plain, rows
 from stedi.engines.sql import literal, literals, quoted
 from stedi.errors import QueryError
@@ -91,9 +91,15 @@ def _as_arrow_has_it(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelati
 class QuerySession:
     """A DuckDB session in which SQL can read the tables and nothing else, and write nothing."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, *, memory_limit: str | None = None, threads: int | None = None) -> None:
+        """Start a session with so much memory and so many threads.
+
+        Raises:
+            WarehouseError: the engine refuses a setting.
+        """
         self._connection = duckdb.connect(":memory:")
         reach(self._connection, warehouse)
+        hold_to(self._connection, memory_limit, threads)
         # Left to itself the engine would spill to the folder that the user is in.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
         self._files: set[str] = set()

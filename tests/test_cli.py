@@ -286,3 +286,25 @@ def test_a_group_of_commands_without_one_shows_its_help_and_nothing_else(tmp_pat
     assert done.returncode == 2
     assert "deploy" in done.stdout + done.stderr
     assert "stedi:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fails_with", "said"),
+    [
+        (
+            "OSError('libgomp.so.1: cannot open shared object file')",
+            "can't be loaded (libgomp.so.1: cannot open shared object file); install that library",
+        ),
+        ("ModuleNotFoundError(name='lightgbm')", "is not installed (lightgbm): pip install 'stedi[ml]'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_what_the_detector_lacks_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, fails_with: str, said: str
+) -> None:
+    (tmp_path / "lightgbm.py").write_text(f"raise {fails_with}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = stedi(tmp_path, command)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -28,7 +28,7 @@ def train(seed: Seed = 1, positions: PositionsFile = None) -> None:
     try:
         from stedi.ml.train import train as learn
         from stedi.ml.truth import read_positions
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
     told = read_positions(settings, positions) if positions else None
@@ -54,7 +54,7 @@ def evaluate(
         from stedi.ml.plots import draw
         from stedi.ml.train import evaluated
         from stedi.ml.truth import read_positions, read_truth
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
     true = read_truth(settings, truth) if truth else None

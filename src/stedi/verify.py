@@ -117,10 +117,12 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
         draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
-        compared = [t for t in kept(catalog) if t.name in run.snapshots or catalog.snapshot(t.name)]
-        findings += [
-            Finding(t.name, "not made: no run was asked for it yet", 0, 0) for t in kept(catalog) if t not in compared
-        ]
+        compared = []
+        for table in kept(catalog):
+            if table.name in run.snapshots or catalog.snapshot(table.name):
+                compared.append(table)
+            else:
+                findings.append(Finding(table.name, "not made: no run was asked for it yet", 0, 0))
         for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:

@@ -149,11 +149,9 @@ class _Steps:
         """The tables that stand, are not wanted, and no longer follow from their inputs."""
         behind: list[str] = []
         for table in (t for t in kept(self.store) if t.inputs and t.name not in self.wanted):
-            snapshot = self.store.snapshot(table.name)
-            is_behind = set(table.inputs) & set(behind) or why_refresh(
-                snapshot, follows_from(table, self.store, self.parameters)
-            )
-            if snapshot is not None and is_behind:
+            if (snapshot := self.store.snapshot(table.name)) is None:
+                continue
+            if set(table.inputs) & set(behind) or why_refresh(snapshot, follows_from(table, self.store, self.parameters)):
                 behind.append(table.name)
         return behind
 

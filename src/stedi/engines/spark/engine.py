@@ -41,7 +41,7 @@ class SparkEngine(Engine):
         self._session = start(self._warehouse)
         self._staging = Staging(self._session, self._warehouse)
         self._parameters: dict[str, str | bytes] = {}
-        self._kept: dict[str, DataFrame] = {}
+        self._kept: set[str] = set()
         self._named_files: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -77,20 +77,11 @@ class SparkEngine(Engine):
     def _keep(self, relation: str, frame: DataFrame) -> None:
         # Not only remembered but cut off from what it came of: relations come of relations, and a
         # run's last would carry the plans of all before it.
+        self._kept.add(relation)
         with spark_errors():
-            self._kept[relation] = kept = frame.localCheckpoint()
-            kept.createOrReplaceTempView(relation)
-
-    def rows(self, relation: str) -> int:
-        kept: Any = self._kept.get(relation)
-        if kept is None:
-            return super().rows(relation)
-        # A run asks this of dozens of relations, each small; a query would cost a plan and a shuffle.
-        with spark_errors():
-            return int(kept._jdf.queryExecution().toRdd().count())
+            frame.localCheckpoint().createOrReplaceTempView(relation)
 
     def name(self, relation: str, query: str) -> None:
-        self._kept.pop(relation, None)
         self._frame(query).createOrReplaceTempView(relation)
 
     def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
@@ -101,7 +92,7 @@ class SparkEngine(Engine):
 
     def drop(self, relation: str) -> None:
         if relation in self._kept:
-            del self._kept[relation]
+            self._kept.remove(relation)
             self.unname(relation)
 
     def unname(self, relation: str) -> None:

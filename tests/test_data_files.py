@@ -36,6 +36,20 @@ def rows(table: Table, **values: str) -> str:
     return "SELECT " + ", ".join(f'{values.get(c.name, "NULL")} AS "{c.name}"' for c in table.columns)
 
 
+ODD_RECORDS = " UNION ALL ".join(
+    rows(
+        CUSTOMER,
+        customerName=text,
+        registrationDate=str(number - 2),
+        source_position=str(2**62 + number),
+        arrived_at=f"TIMESTAMPTZ '2026-01-01 10:00:00.{number}00001+00'",
+    )
+    for number, text in enumerate(
+        ("'b'", "'a very long name of somebody'", "'ü' || chr(10) || '''\"'", "''", "repeat('z', 40)")
+    )
+)
+
+
 def assert_alike(ours: DataFile, theirs: DataFile) -> None:
     assert plain_path(ours.file_path) == plain_path(theirs.file_path)
     assert (ours.record_count, ours.file_size_in_bytes) == (theirs.record_count, theirs.file_size_in_bytes)
@@ -46,18 +60,7 @@ def assert_alike(ours: DataFile, theirs: DataFile) -> None:
 
 
 def test_texts_moments_and_empty_columns_are_described_as_by_reading_the_file(lake: Lake) -> None:
-    texts = ["'b'", "'a very long name of somebody'", "'ü' || chr(10) || '''\"'", "''", "repeat('z', 40)"]
-    query = " UNION ALL ".join(
-        rows(
-            CUSTOMER,
-            customerName=text,
-            registrationDate=str(number - 2),
-            source_position=str(2**62 + number),
-            arrived_at=f"TIMESTAMPTZ '2026-01-01 10:00:00.{number}00001+00'",
-        )
-        for number, text in enumerate(texts)
-    )
-    [(ours, theirs)] = described(lake, CUSTOMER, query)
+    [(ours, theirs)] = described(lake, CUSTOMER, ODD_RECORDS)
     assert_alike(ours, theirs)
     assert ours.lower_bounds == theirs.lower_bounds
     assert ours.upper_bounds == theirs.upper_bounds

@@ -16,13 +16,12 @@ from stedi.tables import BY_NAME
 from tests.compare import opened
 from tests.conftest import Lake, customer
 from tests.light_spark import on, require_java, session
-from tests.test_data_files import LATEST_DAY_MS, assert_alike, rows
+from tests.test_data_files import LATEST_DAY_MS, ODD_RECORDS, assert_alike, rows
 
 require_java()
 __all__ = ["session"]
 
 CUSTOMERS, READINGS = BY_NAME["customer_landing"], BY_NAME["accelerometer_trusted"]
-TEXTS = ("'b'", "'a very long name of somebody'", "'ü' || chr(10) || '''\"'", "''", "repeat('z', 40)")
 
 
 @pytest.fixture
@@ -36,16 +35,7 @@ def engine(lake: Lake) -> Iterator[SparkEngine]:
     [
         (
             CUSTOMERS,
-            " UNION ALL ".join(
-                rows(
-                    CUSTOMERS,
-                    customerName=text,
-                    registrationDate=str(number - 2),
-                    source_position=str(2**62 + number),
-                    arrived_at=f"TIMESTAMPTZ '2026-01-01 10:00:00.{number}00001+00'",
-                )
-                for number, text in enumerate(TEXTS)
-            ),
+            ODD_RECORDS,
             None,
         ),
         (

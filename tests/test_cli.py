@@ -308,3 +308,11 @@ def test_what_the_detector_lacks_is_said_in_a_line(
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--truth", "--positions"])
+def test_a_mistyped_file_about_people_leaves_no_warehouse_behind(tmp_path: Path, option: str) -> None:
+    done = stedi(tmp_path, "evaluate", option, "nope.csv")
+    assert done.returncode == 2
+    assert "file nope.csv does not exist" in done.stderr
+    assert list(tmp_path.iterdir()) == []

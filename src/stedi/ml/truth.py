@@ -24,8 +24,9 @@ def read_truth(settings: Settings, path: Path) -> Truth:
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
-    with _session(settings) as session:
-        return {row["who"]: np.asarray(row["moments"], np.float64) for row in moments(session, path, _WHO)}
+    with _session() as session:
+        told = moments(session, path, _WHO, lambda: _parameters(settings))
+    return {row["who"]: np.asarray(row["moments"], np.float64) for row in told}
 
 
 def read_positions(settings: Settings, path: Path) -> Positions:
@@ -34,13 +35,17 @@ def read_positions(settings: Settings, path: Path) -> Positions:
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
-    with _session(settings) as session:
-        return {row["who"]: [Stay(**stay) for stay in row["stays"]] for row in stays(session, path, _WHO)}
+    with _session() as session:
+        told = stays(session, path, _WHO, lambda: _parameters(settings))
+    return {row["who"]: [Stay(**stay) for stay in row["stays"]] for row in told}
+
+
+def _parameters(settings: Settings) -> dict[str, str | bytes]:
+    """The key of the pseudonyms; on a new warehouse it is made, and the first run will use it."""
+    return query_parameters(settings.consent.policy, pseudonym_key(settings))
 
 
 @contextmanager
-def _session(settings: Settings) -> Iterator[Session]:
-    """A session that knows the key of the pseudonyms; on a new warehouse the key that the first run will use."""
+def _session() -> Iterator[Session]:
     with TemporaryDirectory() as scratch, Session(scratch=Path(scratch)) as session:
-        session.set_parameters(query_parameters(settings.consent.policy, pseudonym_key(settings)))
         yield session

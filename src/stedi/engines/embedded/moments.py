@@ -1,5 +1,6 @@
 """Read what people know of themselves from a file of their own: when their steps were, and where their phone was."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from stedi.engines.embedded.sql import plain
 from stedi.engines.sql import literal
 from stedi.errors import UsageError, WarehouseError
 
+Parameters = Callable[[], Mapping[str, str | bytes]]
+
 _READERS = {
     ".csv": "read_csv",
     ".json": "read_json",
@@ -19,30 +22,31 @@ _READERS = {
 }
 
 
-def moments(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
+def moments(session: Session, path: Path, who: str, parameters: Parameters) -> list[dict[str, Any]]:
     """The sorted `moments` (ms since the epoch) of each `who`.
 
     Args:
-        session: whose parameters `who` may use.
+        session: what reads the file.
         path: a file with the columns `user` and `timeStamp`.
         who: SQL over the user's name, `spelled`, for what they are to be known by.
+        parameters: gives those that `who` reads; asked once the file is known to be good.
 
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     columns = {"user": "VARCHAR", "timeStamp": "DOUBLE"}
-    return _read(
-        session, path, columns, '"timeStamp" IS NOT NULL', f'{who} AS who, list("timeStamp" ORDER BY "timeStamp") AS moments'
-    )
+    wanted = f'{who} AS who, list("timeStamp" ORDER BY "timeStamp") AS moments'
+    return _read(session, path, columns, '"timeStamp" IS NOT NULL', wanted, parameters)
 
 
-def stays(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
+def stays(session: Session, path: Path, who: str, parameters: Parameters) -> list[dict[str, Any]]:
     """The `stays` of each `who`, by their beginnings: from_ms, to_ms (ms since the epoch) and the phone's position.
 
     Args:
-        session: whose parameters `who` may use.
+        session: what reads the file.
         path: a file with the columns `user`, `from_ms`, `to_ms` and `position`.
         who: SQL over the user's name, `spelled`, for what they are to be known by.
+        parameters: gives those that `who` reads; asked once the file is known to be good.
 
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
@@ -50,10 +54,12 @@ def stays(session: Session, path: Path, who: str) -> list[dict[str, Any]]:
     columns = {"user": "VARCHAR", "from_ms": "DOUBLE", "to_ms": "DOUBLE", "position": "VARCHAR"}
     stay = "{'from_ms': from_ms, 'to_ms': to_ms, 'position': trim(position)}"
     good = "from_ms < to_ms AND trim(position) <> ''"
-    return _read(session, path, columns, good, f"{who} AS who, list({stay} ORDER BY from_ms) AS stays")
+    return _read(session, path, columns, good, f"{who} AS who, list({stay} ORDER BY from_ms) AS stays", parameters)
 
 
-def _read(session: Session, path: Path, columns: dict[str, str], good: str, wanted: str) -> list[dict[str, Any]]:
+def _read(
+    session: Session, path: Path, columns: dict[str, str], good: str, wanted: str, parameters: Parameters
+) -> list[dict[str, Any]]:
     named = ", ".join(columns)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -74,6 +80,7 @@ def _read(session: Session, path: Path, columns: dict[str, str], good: str, want
             f"{rows - sound:,} of {rows:,} rows of {path} lack a value, or end before they begin; "
             f"correct them: {named} (times in ms since the epoch, UTC)"
         )
+    session.set_parameters(parameters())
     found = session.select(f'SELECT {wanted} FROM (SELECT *, "user" AS spelled FROM told) AS given GROUP BY who')
     session.drop("told")
     return found

@@ -6,7 +6,9 @@ STEDI := .venv/bin/stedi
 help:  ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# Compiling every module of every library takes a minute; those that are used are compiled when they are.
+# Compiling every module of every library takes a minute; those that are used are compiled when they are, and
+# once, also where Python is told elsewhere not to keep what it compiled: each start took four seconds there.
+unexport PYTHONDONTWRITEBYTECODE
 .venv/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile --requirement requirements.lock

@@ -8,11 +8,9 @@ from typer.exceptions import TyperException
 
 # Importing them gives the program its commands, in the order in which help lists them.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
+from stedi.__main__ import INTERRUPTED
 from stedi.cli.program import OPTIONS, app
 from stedi.errors import StediError
-
-# What shells give for a program that Ctrl-C ended, and what typer makes of it.
-_INTERRUPTED = 130
 
 __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 
@@ -20,7 +18,8 @@ __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 def main() -> None:
     """Run the program; what went wrong becomes one line and an exit code: 2 for wrong usage, else 1."""
     # Schedulers ask with SIGTERM; it ends as Ctrl-C does, and nothing stays in temporary folders.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.default_int_handler)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
@@ -36,7 +35,7 @@ def main() -> None:
             raise
         # Its text may quote data, so only its kind is named.
         code = _fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
-    if code == _INTERRUPTED:
+    if code == INTERRUPTED:
         _fail("interrupted; the tables are as they were, or whole: run again to go on", code)
     raise SystemExit(code)
 

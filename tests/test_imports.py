@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("aws",),
     ("cli",),
+    ("__main__",),
 )
 LIBRARIES = {
     "duckdb": ("engines/embedded", "simulate"),

@@ -3,8 +3,7 @@
 import os
 import signal
 
-# What shells give for a program that Ctrl-C ended, and what typer makes of it.
-INTERRUPTED = 130
+from stedi.errors import INTERRUPTED
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ StediError                 one line for the user, exit code 1
 import difflib
 from collections.abc import Iterable
 
+# The exit code of a program that was asked to stop, as shells give it for Ctrl-C and typer too.
+INTERRUPTED = 130
+
 
 class StediError(Exception):
     """What failed, where, for how many rows, and what to do next, in one line."""

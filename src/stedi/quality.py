@@ -47,27 +47,42 @@ def checks(table: Table) -> tuple[Rule, ...]:
     )
 
 
-def check(table: Table, relation: str, select: Select) -> list[RuleResult]:
-    """Check every rule of a table on candidate rows; `select` runs a SQL query.
+def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> list[RuleResult]:
+    """Check rules of a table, by default all, on candidate rows; `select` runs a SQL query.
 
-    Conditions on single rows are counted together in one pass.
+    What nobody is expected to break is counted in one query: conditions on single rows, and errors.
     """
-    rules = checks(table)
+    rules = checks(table) if rules is None else rules
     counts = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
-    [found] = select(f'SELECT count(*) AS "checked rows"{counts} FROM "{relation}"')
-    checked = found["checked rows"]
+    sums = "".join(
+        f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_offenders(rule, relation)}) AS "{rule.name}"'
+        for rule in rules
+        if rule.violations and rule.level == "error"
+    )
+    [found] = select(f'SELECT counted.*{sums} FROM (SELECT count(*) AS "checked rows"{counts} FROM "{relation}") AS counted')
     results = []
     for rule in rules:
-        if rule.violations is None:
+        if rule.name in found:
             failed = found[rule.name]
-            examples = select(_first(table, rule, f'"{relation}" WHERE {rule.where}')) if failed else []
+            examples = select(_first(table, rule, _offenders(rule, relation))) if failed else []
         else:
-            offenders = rule.violations.replace("{rows}", f'"{relation}"')
-            examples = select(_first(table, rule, f"({offenders}) AS offenders", "(sum(n) OVER ())::BIGINT"))
+            examples = select(_first(table, rule, _offenders(rule, relation), "(sum(n) OVER ())::BIGINT"))
             failed = examples[0]["broken rows"] if examples else 0
         shown = tuple({name: example[name] for name in rule.by or table.key} for example in examples)
-        results.append(RuleResult(table.name, rule.name, rule.level, rule.meaning, checked, failed, shown))
+        results.append(RuleResult(table.name, rule.name, rule.level, rule.meaning, found["checked rows"], failed, shown))
     return results
+
+
+def warnings(table: Table) -> tuple[Rule, ...]:
+    """The rules of a table that published rows may break."""
+    return tuple(rule for rule in checks(table) if rule.level == "warn")
+
+
+def _offenders(rule: Rule, relation: str) -> str:
+    """SQL source of the rows that break a rule, or of who breaks it and how often (`n`)."""
+    if rule.violations is None:
+        return f'"{relation}" WHERE {rule.where}'
+    return f"""({rule.violations.replace("{rows}", f'"{relation}"')}) AS offenders"""
 
 
 def moved_on(
@@ -82,7 +97,7 @@ def moved_on(
         rows: how many rows it had before.
         recorded: how many rows broke each rule before.
         found: what the rules find on the part as it is now.
-        gone: what they find on the part as it was before.
+        gone: what the warnings among them find on the part as it was before.
     """
     before = {result.rule: result for result in gone}
     return [

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
@@ -61,8 +61,9 @@ class Catalog:
         """
         self.warehouse = warehouse
         self._seen: dict[str, IcebergTable] = {}
-        # A snapshot never changes, so what it reads is looked up once.
+        # A snapshot never changes, and no manifest does, so what they name is looked up once.
         self._plans: dict[int, _Plan] = {}
+        self._named: dict[str, tuple[DataFile, ...]] = {}
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
             self._catalog = _connect(warehouse, create)
             here = {"layout_version": str(LAYOUT_VERSION), "location": location(warehouse.path(""))}
@@ -142,8 +143,9 @@ class Catalog:
         """
         self.warehouse.confirm_hold()
         iceberg = self.ensure(table)
-        doomed = set(commit.removed)
-        gone = [f for f in self._plan(table.name, None).data if plain_path(f.file_path) in doomed] if doomed else []
+        doomed, before = set(commit.removed), self._plan(table.name, None)
+        gone = [file for file in before.data if plain_path(file.file_path) in doomed]
+        came = [as_data_file(written, iceberg.metadata) for written in commit.added]
         mark = json.dumps(commit.recorded(self.snapshot(table.name)), sort_keys=True)
         try:
             with CommitTransaction(iceberg) as transaction:
@@ -152,14 +154,17 @@ class Catalog:
                     producer.commit_uuid = own_uuid()
                     for data_file in gone:
                         producer.delete_data_file(data_file)
-                    for written in commit.added:
+                    for written, data_file in zip(commit.added, came, strict=True):
                         self.warehouse.keep(written.path)
-                        producer.append_data_file(as_data_file(written, iceberg.metadata))
+                        producer.append_data_file(data_file)
         except (CommitFailedException, ValidationException):
             self.look_again(table.name)
             raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None
         snapshot = self.snapshot(table.name)
         assert snapshot is not None
+        if not before.deletes:
+            stays = (file for file in before.data if plain_path(file.file_path) not in doomed)
+            self._plans[snapshot.id] = _Plan((*stays, *came), (), snapshot.id)
         return snapshot
 
     def snapshot(self, name: str) -> Snapshot | None:
@@ -222,16 +227,29 @@ class Catalog:
             return _Plan((), ())
         snapshot_id = snapshot_id or iceberg.metadata.current_snapshot_id
         assert snapshot_id is not None
-        if iceberg.snapshot_by_id(snapshot_id) is None:
+        snapshot = iceberg.snapshot_by_id(snapshot_id)
+        if snapshot is None:
             raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
         if snapshot_id not in self._plans:
-            tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
-            self._plans[snapshot_id] = _Plan(
-                tuple(task.file for task in tasks),
-                tuple({delete.file_path for task in tasks for delete in task.delete_files}),
-                snapshot_id,
-            )
+            named = [file for manifest in snapshot.manifests(iceberg.io) for file in self.named_by(iceberg, manifest)]
+            if all(file.content is DataFileContent.DATA for file in named):
+                self._plans[snapshot_id] = _Plan(tuple(named), (), snapshot_id)
+            else:
+                # Only a scan tells which of another writer's deletes are about which files.
+                tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+                self._plans[snapshot_id] = _Plan(
+                    tuple(task.file for task in tasks),
+                    tuple({delete.file_path for task in tasks for delete in task.delete_files}),
+                    snapshot_id,
+                )
         return self._plans[snapshot_id]
+
+    def named_by(self, iceberg: IcebergTable, manifest: ManifestFile) -> tuple[DataFile, ...]:
+        """The files that a manifest of a table names."""
+        if manifest.manifest_path not in self._named:
+            entries = manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True)
+            self._named[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
+        return self._named[manifest.manifest_path]
 
     def data_folder(self, table: Table) -> str:
         """The path of the folder where the table's data files go."""

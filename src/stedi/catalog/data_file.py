@@ -26,7 +26,7 @@ def as_data_file(written: WrittenFile, metadata: TableMetadata) -> DataFile:
         found = ((field.field_id, figure(statistics, field.field_type)) for field, statistics in columns)
         return {field_id: value for field_id, value in found if value is not None}
 
-    return DataFile.from_args(
+    described = DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=location(written.path),
         file_format=FileFormat.PARQUET,
@@ -39,8 +39,10 @@ def as_data_file(written: WrittenFile, metadata: TableMetadata) -> DataFile:
         nan_value_counts=of_columns(lambda column, _: column.nans),
         lower_bounds=of_columns(lambda column, kind: _bound(_at_least(column.lowest), kind)),
         upper_bounds=of_columns(lambda column, kind: _bound(_at_most(column.highest), kind)),
-        spec_id=metadata.default_spec_id,
     )
+    # No part of what is stored, and needed to remove the file.
+    described.spec_id = metadata.default_spec_id
+    return described
 
 
 def _bound(value: Value | None, kind: IcebergType) -> bytes | None:

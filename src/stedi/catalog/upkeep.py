@@ -54,5 +54,5 @@ def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[str]:
                 continue
             seen.add(manifest.manifest_path)
             yield plain_path(manifest.manifest_path)
-            for item in manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True):
-                yield plain_path(item.data_file.file_path)
+            for file in catalog.named_by(iceberg, manifest):
+                yield plain_path(file.file_path)

@@ -8,9 +8,8 @@ from typer.exceptions import TyperException
 
 # Importing them gives the program its commands, in the order in which help lists them.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
-from stedi.__main__ import INTERRUPTED
 from stedi.cli.program import OPTIONS, app
-from stedi.errors import StediError
+from stedi.errors import INTERRUPTED, StediError
 
 __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 

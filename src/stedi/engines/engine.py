@@ -236,16 +236,19 @@ class Engine(ABC):
         self.keep("uneven", balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}"))
         for relation, times in ((added, "n"), (removed, "-n")):
             self.keep(relation, self.repeated(names, f"uneven WHERE {times} > 0", times))
+        [moved] = self.select(
+            "SELECT coalesce(sum(n) FILTER (WHERE n > 0), 0)::BIGINT AS came, "
+            "coalesce(sum(-n) FILTER (WHERE n < 0), 0)::BIGINT AS went FROM uneven"
+        )
         self.drop("uneven")
-        went = self.rows(removed)
         touched: list[str] = []
-        if went:
+        if moved["went"]:
             same = " AND ".join(f"f.{quoted(n)} IS NOT DISTINCT FROM r.{quoted(n)}" for n in table.column_names)
             found = self.select(
                 f"SELECT DISTINCT filename FROM {quoted(current)} AS f SEMI JOIN {quoted(removed)} AS r ON {same}"
             )
             touched = sorted(row["filename"] for row in found)
-        return Difference(self.rows(added), went, tuple(touched))
+        return Difference(moved["came"], moved["went"], tuple(touched))
 
     def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: str) -> list[WrittenFile]:
         """Write the added rows and what stays of the touched files; returns the new files."""

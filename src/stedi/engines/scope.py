@@ -52,9 +52,10 @@ class Reach:
             f"SELECT DISTINCT k, t FROM ({' UNION ALL '.join(moments)}) AS found "
             "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)",
         )
-        [span] = self._engine.select("SELECT min(t) AS first_ms, max(t) AS last_ms FROM scope_moments")
-        self._keys = self._engine.rows("scope_keys")
-        self._first_ms, self._last_ms = span["first_ms"], span["last_ms"]
+        [found] = self._engine.select(
+            "SELECT min(t) AS first_ms, max(t) AS last_ms, (SELECT count(*) FROM scope_keys) AS n FROM scope_moments"
+        )
+        self._keys, self._first_ms, self._last_ms = found["n"], found["first_ms"], found["last_ms"]
 
     def respell(self, key: str) -> None:
         """Let the scope name keys as the table does; each key is worked out once, however many moments it has."""

@@ -10,7 +10,7 @@ from stedi.landing import FEEDS, quarantine
 from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
 from stedi.pipeline.store import Store
-from stedi.quality import check, moved_on
+from stedi.quality import check, moved_on, warnings
 from stedi.table import DataFiles, Table, WrittenFile
 from stedi.tables import BY_NAME
 
@@ -79,10 +79,12 @@ def refresh(
             found = check(table, candidate, engine.select)
             # The current rows are counted against the inputs as they were when those rows were
             # made, so what is taken off is what was once added.
-            for change in changes:
+            doubted = warnings(table)
+            asked = [c for c in changes if any(c.table.name in (rule.violations or "") for rule in doubted)]
+            for change in asked:
                 engine.show(change.table, change.before)
-            gone = check(table, current, engine.select)
-            for change in changes:
+            gone = check(table, current, engine.select, doubted) if doubted else []
+            for change in asked:
                 engine.show(change.table, change.now)
             report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
             before = snapshot.rows

@@ -118,7 +118,7 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
 def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: signal.Signals, seconds: float, command: list[str]
 ) -> None:
-    assert stedi(tmp_path, "simulate", "landing", "--customers", "60", "--days", "2", "--seed", "1").returncode == 0
+    assert stedi(tmp_path, "simulate", "landing", "--customers", "60", "--readings", "20000").returncode == 0
     program = Path(sys.executable).with_name("stedi")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))

@@ -67,6 +67,8 @@ def refresh(
     reason = "asked for" if anew and snapshot else why_refresh(snapshot, sources)
     if snapshot is not None and reason is None:
         return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
+    for name in table.inputs:
+        engine.show(BY_NAME[name], store.files(name))
     files = store.files(table.name)
     report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
     reflects = {"run_id": run_id, **sources}

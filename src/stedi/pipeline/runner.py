@@ -134,7 +134,6 @@ class _Steps:
             if done.is_held_back:
                 self.held_back.add(table.name)
             report.tables[table.name] = done
-            engine.show(table, self.store.files(table.name))
         # Of the other tables a job on AWS may not even look at the catalog.
         for feed in (f for f in FEEDS if f.table.name in self.wanted):
             entries = ledger_of(self.store, feed.table)

@@ -128,10 +128,10 @@ def test_the_jobs_in_order_lead_from_landing_files_to_the_tables_of_a_run(bucket
 def test_on_spark_each_job_goes_on_from_the_one_before(bucket: Bucket, twin: Lake) -> None:
     land_first(bucket)
     # Landing files are taken by themselves, and once.
-    taken, *reports = bucket.start_in_turn(["ingest_landing", *IN_ORDER], "spark")
-    seen = {name for name, table in taken["tables"].items() if table["status"] == "refreshed"}
-    assert seen == set(taken["tables"])
-    assert len(reports) == len(IN_ORDER)
+    in_turn = ["ingest_landing", "ingest_landing", "accelerometer_landing_to_trusted", "publish_run"]
+    reports = bucket.start_in_turn(in_turn, "spark")
+    assert len(reports) == len(in_turn)
+    seen: set[str] = set()
     for report in reports:
         done = {name for name, table in report["tables"].items() if table["status"] == "refreshed"}
         assert done == set(report["tables"]) - seen

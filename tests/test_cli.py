@@ -28,7 +28,7 @@ def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         patch.setattr(sys, "argv", ["stedi", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-    said, errors = (text.buffer.getvalue().decode() for text in (out, err))  # type: ignore[attr-defined]
+    said, errors = (text.buffer.getvalue().decode() for text in (out, err))
     return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), said, errors)
 
 

@@ -47,7 +47,7 @@ class Engine(ABC):
     # What the rows in scope that are still at hand were taken from, and how, by input.
     _narrowed: Mapping[str, tuple[Fact, Change]] = {}
     # The queries that tables' names stand for: naming one opens all of its files, and few change from table to table.
-    _read: Mapping[str, str] = {}
+    _queries: Mapping[str, str] = {}
 
     @abstractmethod
     def __enter__(self) -> Self: ...
@@ -148,13 +148,13 @@ class Engine(ABC):
     def show(self, table: Table, files: DataFiles, view: str | None = None) -> str:
         """Make a table's files readable under its name, or under another; returns the name."""
         name = view or table.name
-        self._read_as(name, self.rows_of(table, files))
+        self._name_once(name, self.rows_of(table, files))
         return name
 
-    def _read_as(self, name: str, query: str) -> None:
-        if self._read.get(name) != query:
+    def _name_once(self, name: str, query: str) -> None:
+        if self._queries.get(name) != query:
             self.name(name, query)
-            self._read = {**self._read, name: query}
+            self._queries = {**self._queries, name: query}
 
     @contextmanager
     def view(self, name: str, query: str) -> Iterator[None]:
@@ -198,7 +198,7 @@ class Engine(ABC):
                 if not _serves(at_hand.get(change.table.name), reach, change):
                     source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
                     self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling))
-                self._read_as(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
+                self._name_once(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
                     self._narrowed = {change.table.name: (reach, change)}

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas
@@ -238,11 +238,11 @@ def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.Monkey
     lake.run()
     computed: dict[str, int] = {}
 
-    def count_candidates(table: Table, relation: str, select: Select) -> list[RuleResult]:
+    def count_candidates(table: Table, relation: str, select: Select, *rules: Sequence[Rule]) -> list[RuleResult]:
         if relation.startswith("candidate"):
             [counted] = select(f'SELECT count(*) AS n FROM "{relation}"')
             computed[table.name] = counted["n"]
-        return check(table, relation, select)
+        return check(table, relation, select, *rules)
 
     monkeypatch.setattr("stedi.pipeline.refresh.check", count_candidates)
     lake.land("accelerometer/3.json", [reading("a@x", 104, x=9.0), reading("a@x", 7)])

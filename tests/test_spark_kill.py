@@ -62,12 +62,13 @@ def test_a_run_killed_at_several_moments_is_made_good_by_the_embedded_engine(lak
     assert_made_good(lake, twin)
 
 
-def test_a_run_of_changes_killed_while_it_stages_is_made_good_by_spark(
-    lake: Lake, twin: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["embedded", "spark"])
+def test_a_run_of_changes_killed_while_it_stages_is_made_good(
+    lake: Lake, twin: Lake, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_first(lake)
     lake.run()
     land_more(lake)
     kill_when_seen(lake, lake.warehouse, "stedi/accelerometer_trusted/data/**/*.parquet", tmp_path)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", LIGHT)
-    assert_made_good(on(lake, "spark"), twin)
+    assert_made_good(on(lake, engine), twin)

@@ -58,8 +58,7 @@ def arrive(pair: tuple[Lake, Lake], landing: Path, files: list[Path]) -> None:
             shutil.copy2(file, target)
 
 
-# Both policies on few rows are in test_spark.py.
-@pytest.mark.parametrize("policy", ["customer"])
+@pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_the_public_landing_set_in_two_batches(public_landing_set: Path, pair: tuple[Lake, Lake], policy: str) -> None:
     files = sorted(public_landing_set.rglob("*.json"))
     held_back = [file for number, file in enumerate(files) if number % 3 == 1]
@@ -70,7 +69,7 @@ def test_the_public_landing_set_in_two_batches(public_landing_set: Path, pair: t
     assert {name: counted[name] for name in PUBLIC_COUNTS[policy]} == PUBLIC_COUNTS[policy]
 
 
-@pytest.mark.parametrize("policy", ["reading"])
+@pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_simulated_data_with_all_its_defects_in_batches(pair: tuple[Lake, Lake], policy: str, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
     simulate(simulated, customers=40, days=3, seed=7, readings=30_000)

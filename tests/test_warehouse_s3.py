@@ -181,7 +181,7 @@ def test_services_that_fail_from_any_request_on_are_said_and_the_next_run_makes_
         return None if requests_left >= 0 else "403 AccessDenied"
 
     trouble(fail)
-    for number in range(1, 400, 67):
+    for number in range(1, 400, 41):
         requests_left = number
         try:
             lake.run()

@@ -1,7 +1,6 @@
 """`stedi aws` against an emulated AWS: the project's own templates are deployed, run, asked and removed."""
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,16 +49,14 @@ Stedi = Callable[..., Said]
 
 
 @pytest.fixture
-def stedi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stedi:
+def stedi(capsys: pytest.CaptureFixture[str]) -> Stedi:
     """Run the program in this process, as far from a terminal as in CI."""
 
     def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["stedi", *arguments])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = main(arguments)
         printed = capsys.readouterr()
-        return Said(printed.out, printed.err, int(ended.value.code or 0))
+        return Said(printed.out, printed.err, code)
 
     return call
 
@@ -76,10 +73,7 @@ def deployed(endpoint: str) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": endpoint}).items():
             patch.setenv(name, value)
-        patch.setattr(sys, "argv", ["stedi", "aws", "deploy", "--yes", "--set", "scan_limit_gb=4"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
+        assert main(["aws", "deploy", "--yes", "--set", "scan_limit_gb=4"]) == 0
         return stacks.outputs("stedi")
 
 

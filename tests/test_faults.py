@@ -5,7 +5,6 @@ import errno
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -270,9 +269,8 @@ def test_after_the_clock_jumped_back_the_tables_times_still_go_forward_as_other_
 
 def _command(arguments: list[str], said: Path) -> None:
     """The program's command line, as in a process of its own."""
-    sys.argv = ["stedi", *arguments]
     with said.open("w") as file, redirect_stderr(file), redirect_stdout(file):
-        cli.main()
+        raise SystemExit(cli.main(arguments))
 
 
 def commands(lake: Lake, *each: str, at_once: int) -> list[tuple[int, str]]:

@@ -1,32 +1,79 @@
-"""Where the program starts, alone or as `python -m stedi`: ready to be stopped before anything is loaded."""
+"""Where the program starts, alone or as `python -m stedi`: it can be asked to stop at any moment.
+
+Ctrl-C and a scheduler's SIGTERM end it in the same way, with a line and exit code 130.
+"""
 
 import os
 import signal
+import sys
+from types import FrameType
+from typing import NoReturn
 
 from stedi.errors import INTERRUPTED
 
-_ASKED = (signal.SIGINT, signal.SIGTERM)
+_REQUESTS = (signal.SIGINT, signal.SIGTERM)
+# Native code that is interrupted in what it calls goes wrong: DuckDB aborts the process where it is being loaded
+# and takes a file that it asks for as missing, and pydantic takes the class that is being made for a wrong one.
+_CALLED_BY_NATIVE_CODE = frozenset({"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects"})
+_AGAIN_S = 0.01
 
 
-def main() -> None:
-    """Load the program and run it; who stops it meanwhile gets the line that a run stopped later gives."""
-    # Libraries may take an interrupt that comes while they load for a missing part, and go on without it.
-    for asked in _ASKED:
-        signal.signal(asked, _stop)
+def main() -> int:
+    """Load the program and run it; returns the exit code."""
+    stop = _Stop()
     from stedi import cli
 
     try:
-        cli.main()
-    finally:
+        stop.by_interrupting = True
+        code = cli.main(sys.argv[1:])
         # All is done and said, and what stops Python on its way out ends in a traceback.
-        for asked in _ASKED:
-            signal.signal(asked, signal.SIG_IGN)
+        for request in _REQUESTS:
+            signal.signal(request, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
+    return code
 
 
-def _stop(_number: int, _frame: object) -> None:
-    os.write(2, b"stedi: interrupted; nothing had begun\n")
+class _Stop:
+    """What a request to stop does.
+
+    Before the work begins it ends the program at once. Later it interrupts the work, which then frees what it
+    holds: temporary folders, a lease in S3, a query in Athena. Who asks once more doesn't wait for that.
+    """
+
+    def __init__(self) -> None:
+        self.by_interrupting = False
+        self._asked = False
+        signal.signal(signal.SIGALRM, self._ask)
+        for request in _REQUESTS:
+            signal.signal(request, self._ask)
+
+    def _ask(self, request: int, frame: FrameType | None) -> None:
+        if not self.by_interrupting:
+            _end("interrupted; nothing had begun")
+        if self._asked and request != signal.SIGALRM:
+            _end("interrupted again; temporary files may be left")
+        self._asked = True
+        if _is_called_by_native_code(frame):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            raise KeyboardInterrupt
+
+
+def _is_called_by_native_code(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") in _CALLED_BY_NATIVE_CODE:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end(line: str) -> NoReturn:
+    os.write(2, f"stedi: {line}\n".encode())
     os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

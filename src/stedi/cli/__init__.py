@@ -1,26 +1,27 @@
 """The command line: arguments, one call into the library, a report."""
 
-import signal
 import sys
 import traceback
+from collections.abc import Sequence
 
 from typer.exceptions import TyperException
 
 # Importing them gives the program its commands, in the order in which help lists them.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
 from stedi.cli.program import OPTIONS, app
-from stedi.errors import INTERRUPTED, StediError
+from stedi.errors import StediError
 
 __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
 
 
-def main() -> None:
-    """Run the program; what went wrong becomes one line and an exit code: 2 for wrong usage, else 1."""
-    # Schedulers ask with SIGTERM; it ends as Ctrl-C does, and nothing stays in temporary folders.
-    for asked in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(asked, signal.default_int_handler)
+def main(arguments: Sequence[str]) -> int:
+    """Run the program; what went wrong becomes one line and an exit code: 2 for wrong usage, else 1.
+
+    Raises:
+        KeyboardInterrupt: somebody asked it to stop; where typer took that, the exit code says so.
+    """
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code: int = app(list(arguments) or ["--help"], standalone_mode=False) or 0
     except TyperException as error:
         # Where only the command is missing its help has been shown, and there is nothing to say.
         message = error.format_message()
@@ -34,9 +35,7 @@ def main() -> None:
             raise
         # Its text may quote data, so only its kind is named.
         code = _fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
-    if code == INTERRUPTED:
-        _fail("interrupted; the tables are as they were, or whole: run again to go on", code)
-    raise SystemExit(code)
+    return code
 
 
 def _fail(message: str, code: int) -> int:

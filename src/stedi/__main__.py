@@ -3,6 +3,7 @@
 Ctrl-C and a scheduler's SIGTERM end it in the same way, with a line and exit code 130.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -16,11 +17,14 @@ _REQUESTS = (signal.SIGINT, signal.SIGTERM)
 # and takes a file that it asks for as missing, and pydantic takes the class that is being made for a wrong one.
 _CALLED_BY_NATIVE_CODE = frozenset({"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects"})
 _AGAIN_S = 0.01
+# Libraries make a million objects that stay; Python would look through them three hundred times for some to free.
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main() -> int:
     """Load the program and run it; returns the exit code."""
     stop = _Stop()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from stedi import cli
 
     try:

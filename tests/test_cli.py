@@ -120,6 +120,26 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
     assert not said or said.startswith("only the first 1,000 rows")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_output_that_can_not_be_written_is_said_in_a_line(folder: Path, form: str) -> None:
+    program = Path(sys.executable).with_name("stedi")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [program, "query", "FROM range(100000)", "--format", form],
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "stedi: standard output can't be written: No space left on device; send it elsewhere, or make room\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "seconds", "command"),
     [

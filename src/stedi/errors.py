@@ -8,6 +8,7 @@ StediError                 one line for the user, exit code 1
 │   ├── WarehouseBusyError another run holds the warehouse
 │   └── CatalogMovedError  another writer committed to a table meanwhile
 ├── DeploymentError        the deployment on AWS can't be made, found or asked
+├── OutputError            results can't be written where they were asked for
 ├── QueryError             the user's SQL was refused or failed
 ├── TrainingError          there is nothing to learn, or too few people to learn it from
 └── RuleError              error-level rules failed, so tables were not published
@@ -54,6 +55,10 @@ class CatalogMovedError(WarehouseError):
 
 class DeploymentError(StediError):
     """The deployment on AWS can't be made, found, asked or removed."""
+
+
+class OutputError(StediError):
+    """Results can't be written where they were asked for."""
 
 
 class QueryError(StediError):

@@ -14,6 +14,7 @@ from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__, report
 from stedi.config import Settings, load_settings
+from stedi.errors import OutputError
 
 
 class GlobalOptionsAnywhere(TyperGroup):
@@ -112,12 +113,20 @@ def _console() -> Console:
 
 @contextmanager
 def output() -> Iterator[None]:
-    """Write to standard output; where its reader left, as `head` does, the rest goes nowhere."""
+    """Write to standard output; where its reader left, as `head` does, the rest goes nowhere.
+
+    Raises:
+        OutputError: it can't be written, as to a file on a full disk.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        # What is left in the buffer is not tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            why = error.strerror or type(error).__name__
+            raise OutputError(f"standard output can't be written: {why}; send it elsewhere, or make room") from error
 
 
 def show_grids(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:

@@ -164,7 +164,10 @@ def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
             time.sleep(0.01)
         time.sleep(seconds)
         running.send_signal(asked)
-        said = running.communicate()[1].decode()
+        try:
+            said = running.communicate(timeout=60)[1].decode()
+        finally:
+            running.kill()
     # It may still be loading then, or on a quick machine have been done before.
     if running.returncode == 130:
         assert said.endswith(("stedi: interrupted; nothing had begun\n", INTERRUPTED))
@@ -177,7 +180,8 @@ def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
 
 
 ASKED_TO_STOP = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 import duckdb
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from stedi import __main__, cli
@@ -197,6 +201,18 @@ class Bucket(SubTreeFileSystem):
         for asks in self.once:
             asks()
         return super().get_file_info(path)
+
+pool = ThreadPoolExecutor(1)
+
+def start():
+    begin = threading.Thread.start
+
+    def asked_as_soon_as_begun(thread):
+        begin(thread)
+        ask()
+
+    threading.Thread.start = asked_as_soon_as_begun
+    pool.submit(int)
 
 def read():
     os.mkdir("bucket")
@@ -219,6 +235,8 @@ sys.exit(__main__.main())
         ("import loads_slowly", f"loaded\n{INTERRUPTED}"),
         # DuckDB again takes a file as missing about which it could not ask.
         ("read()", INTERRUPTED),
+        # Python would wait for a thread that it has not told to end.
+        ("start()", INTERRUPTED),
         ("\n    try: ask()\n    finally: ask(); time.sleep(60)", "stedi: interrupted again; temporary files may be left\n"),
     ],
 )

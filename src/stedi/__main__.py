@@ -14,9 +14,13 @@ from typing import NoReturn
 from stedi.errors import INTERRUPTED
 
 _REQUESTS = (signal.SIGINT, signal.SIGTERM)
-# Native code that is interrupted in what it calls goes wrong: DuckDB aborts the process where it is being loaded
-# and takes a file that it asks for as missing, and pydantic takes the class that is being made for a wrong one.
-_CALLED_BY_NATIVE_CODE = frozenset({"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects"})
+# Modules whose calls are not interrupted but left to end. Native code goes wrong when what it calls fails: DuckDB
+# aborts the process where it is being loaded and takes a file that it asks for as missing, and pydantic takes the
+# class that is being made for a wrong one. A thread of a pool that has begun and is not yet on its list would be
+# waited for at the end, for ever.
+_LEFT_TO_END = frozenset(
+    {"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects", "concurrent.futures.thread"}
+)
 _AGAIN_S = 0.01
 # Libraries make a million objects that stay; Python would look through them three hundred times for some to free.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -78,15 +82,15 @@ class _Stop:
         if self._asked and request != signal.SIGALRM:
             _end("interrupted again; temporary files may be left")
         self._asked = True
-        if _is_called_by_native_code(frame):
+        if _is_left_to_end(frame):
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         else:
             raise KeyboardInterrupt
 
 
-def _is_called_by_native_code(frame: FrameType | None) -> bool:
+def _is_left_to_end(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_globals.get("__name__") in _CALLED_BY_NATIVE_CODE:
+        if frame.f_globals.get("__name__") in _LEFT_TO_END:
             return True
         frame = frame.f_back
     return False

@@ -180,7 +180,7 @@ def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
 
 
 ASKED_TO_STOP = """
-import os, signal, sys, threading, time
+import os, signal, sys, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import duckdb
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
@@ -214,6 +214,18 @@ def start():
     threading.Thread.start = asked_as_soon_as_begun
     pool.submit(int)
 
+def make():
+    make = tempfile.mkdtemp
+
+    def asked_as_soon_as_made(*arguments):
+        folder = make(*arguments)
+        ask()
+        return folder
+
+    tempfile.mkdtemp = asked_as_soon_as_made
+    with tempfile.TemporaryDirectory(dir="."):
+        time.sleep(60)
+
 def read():
     os.mkdir("bucket")
     duckdb.execute("COPY (SELECT 1 AS one) TO 'bucket/key' (FORMAT parquet)")
@@ -237,6 +249,7 @@ sys.exit(__main__.main())
         ("read()", INTERRUPTED),
         # Python would wait for a thread that it has not told to end.
         ("start()", INTERRUPTED),
+        ("make()", INTERRUPTED),
         ("\n    try: ask()\n    finally: ask(); time.sleep(60)", "stedi: interrupted again; temporary files may be left\n"),
     ],
 )
@@ -253,6 +266,7 @@ def test_who_asks_at_a_bad_moment_is_heard_all_the_same(tmp_path: Path, work: st
         timeout=50,
     )
     assert (done.returncode, done.stderr) == (130, said)
+    assert list(tmp_path.glob("tmp*")) == []
 
 
 def _listens_to_sigterm(process: int) -> bool:

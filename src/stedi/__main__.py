@@ -16,10 +16,10 @@ from stedi.errors import INTERRUPTED
 _REQUESTS = (signal.SIGINT, signal.SIGTERM)
 # Modules whose calls are not interrupted but left to end. Native code goes wrong when what it calls fails: DuckDB
 # aborts the process where it is being loaded and takes a file that it asks for as missing, and pydantic takes the
-# class that is being made for a wrong one. A thread of a pool that has begun and is not yet on its list would be
-# waited for at the end, for ever.
+# class that is being made for a wrong one. A pool's thread that has begun and is not yet on its list would be
+# waited for at the end, for ever; a temporary folder that nobody knows of yet would stay.
 _LEFT_TO_END = frozenset(
-    {"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects", "concurrent.futures.thread"}
+    {"importlib._bootstrap", "fsspec.spec", "stedi.engines.embedded.objects", "concurrent.futures.thread", "tempfile"}
 )
 _AGAIN_S = 0.01
 # Libraries make a million objects that stay; Python would look through them three hundred times for some to free.

@@ -39,7 +39,7 @@ def main() -> int:
         stop.by_interrupting = True
         code = cli.main(sys.argv[1:])
         # All is done and said, and what stops Python on its way out ends in a traceback.
-        for request in _REQUESTS:
+        for request in (*_REQUESTS, signal.SIGALRM):
             signal.signal(request, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -19,6 +19,7 @@ from tests.compare import Died, commits
 from tests.conftest import Lake, customer, reading
 from tests.test_pipeline import small
 
+PROGRAM = Path(sys.executable).with_name("stedi")
 INTERRUPTED = "stedi: interrupted; the tables are as they were, or whole: run again to go on\n"
 
 
@@ -34,8 +35,7 @@ def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Start the program in a folder, as a process of its own."""
-    program = Path(sys.executable).with_name("stedi")
-    return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture
@@ -110,8 +110,7 @@ def test_queries_cannot_write_or_read_other_files(folder: Path, sql: str) -> Non
     ],
 )
 def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str]) -> None:
-    program = Path(sys.executable).with_name("stedi")
-    with subprocess.Popen([program, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen([PROGRAM, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.close()
@@ -120,13 +119,18 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
     assert not said or said.startswith("only the first 1,000 rows")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
-def test_output_that_can_not_be_written_is_said_in_a_line(folder: Path, form: str) -> None:
-    program = Path(sys.executable).with_name("stedi")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["query", "FROM range(100000)", "--format", form] for form in ("table", "csv", "json", "parquet")),
+        ["version"],
+        ["--version"],
+    ],
+)
+def test_output_that_can_not_be_written_is_said_in_a_line(folder: Path, arguments: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [program, "query", "FROM range(100000)", "--format", form],
+            [PROGRAM, *arguments],
             cwd=folder,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -155,10 +159,9 @@ def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: signal.Signals, seconds: float, command: list[str]
 ) -> None:
     assert stedi(tmp_path, "simulate", "landing", "--customers", "60", "--readings", "20000").returncode == 0
-    program = Path(sys.executable).with_name("stedi")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    with subprocess.Popen([program, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen([PROGRAM, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         while not _listens_to_sigterm(running.pid):
             assert running.poll() is None
             time.sleep(0.01)

@@ -105,7 +105,7 @@ def test_other_programs_find_the_tables_by_glue(lake: LakeInS3) -> None:
     assert found_wrong(lake) == []
 
 
-def test_commands_look_at_it_as_at_a_folder(lake: LakeInS3, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_commands_look_at_it_as_at_a_folder(lake: LakeInS3, capsys: Any) -> None:
     land_first(lake)
     lake.run()
     for command, key in (["tables"], "tables"), (["history", "customer_trusted"], "commits"), (["quality"], "rules"):

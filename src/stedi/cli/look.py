@@ -216,4 +216,5 @@ def ddl(
 @app.command()
 def version() -> None:
     """Print the program's version."""
-    print(__version__)
+    with output():
+        print(__version__)

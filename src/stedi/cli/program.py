@@ -72,7 +72,8 @@ _GIVEN: dict[str, Any] = {}
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        with output():
+            print(__version__)
         raise typer.Exit
 
 

@@ -119,6 +119,14 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
     assert not said or said.startswith("only the first 1,000 rows")
 
 
+@pytest.mark.parametrize(("warehouse", "code"), [("lakehouse", 0), ("nowhere", 1)])
+def test_closed_standard_streams_lead_nowhere(folder: Path, warehouse: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" --warehouse "$1" tables <&- >&- 2>&-', PROGRAM, warehouse], cwd=folder, check=False, timeout=120
+    )
+    assert done.returncode == code
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -377,7 +385,7 @@ def test_pictures_are_written(folder: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'?"),
-        (["run", "--policy", "all"], 2, "'all' is not one of 'customer', 'reading'"),
+        (["run", "--policy", "all"], 2, "Invalid value for '--policy': 'all' is not one of 'customer', 'reading'"),
         (["run", "--engine", "sparc"], 2, "'sparc' is not one of 'embedded', 'spark'"),
         (["run", "--nope"], 2, "No such option: --nope"),
         (["show"], 2, "Missing argument 'TABLE'"),
@@ -433,6 +441,23 @@ def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Pat
     monkeypatch.setenv("STEDI_WAREHOUSE", "lakehouse")
     assert stedi(folder, "tables").returncode == 0
     assert "no warehouse at elsewhere" in stedi(folder, "--warehouse", "elsewhere", "tables").stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("STEDI_CONSENT_POLICY", "did you mean STEDI_CONSENT__POLICY"),
+        ("STEDI_CONSENT__POLIC", "did you mean STEDI_CONSENT__POLICY"),
+        ("stedi_warehose", "the environment settings are STEDI_LANDING, "),
+    ],
+)
+def test_a_misspelled_setting_in_the_environment_is_not_overlooked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, hint: str
+) -> None:
+    monkeypatch.setenv(variable, "reading")
+    done = stedi(folder, "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no environment setting is called '{variable}'; {hint}" in done.stderr
 
 
 def test_a_group_of_commands_without_one_shows_its_help_and_nothing_else(tmp_path: Path) -> None:

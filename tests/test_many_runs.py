@@ -1,6 +1,6 @@
 """Many small runs in a row leave a bounded number of files, and metadata that stops growing.
 
-`STEDI_MANY_RUNS=500` does so many runs instead of 60.
+`MANY_RUNS=500` does so many runs instead of 60.
 """
 
 import os
@@ -12,7 +12,7 @@ from stedi.tables import ALL
 from tests.compare import contents, found_wrong, opened
 from tests.conftest import Lake, customer, distance, reading
 
-RUNS = int(os.environ.get("STEDI_MANY_RUNS", "60"))
+RUNS = int(os.environ.get("MANY_RUNS", "60"))
 MAINTAIN_EVERY, KEEP_RUNS = 10, 5
 # A run adds about three files to a table: data, a manifest and its list; metadata files go by themselves.
 MOST_FILES_A_TABLE = 4 * (MAINTAIN_EVERY + KEEP_RUNS)

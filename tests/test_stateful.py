@@ -2,7 +2,7 @@
 
 Hypothesis makes up sequences of what can happen to a lake. A model remembers the content last
 taken of every landing file; a fresh lake that gets just these files has to hold the same rows.
-`STEDI_STATEFUL_EXAMPLES=500` tries more sequences than the default, and others each time.
+`STATEFUL_EXAMPLES=500` tries more sequences than the default, and others each time.
 """
 
 import gzip
@@ -260,7 +260,7 @@ class LakeMachine(RuleBasedStateMachine):
         assert rule_counts(self.lake, tables) == rule_counts(fresh, tables)
 
 
-EXAMPLES = os.environ.get("STEDI_STATEFUL_EXAMPLES")
+EXAMPLES = os.environ.get("STATEFUL_EXAMPLES")
 TestLakeMachine = LakeMachine.TestCase
 TestLakeMachine.settings = settings(
     max_examples=int(EXAMPLES or 10),

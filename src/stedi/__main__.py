@@ -28,6 +28,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 def main() -> int:
     """Load the program and run it; returns the exit code."""
+    _open_what_is_closed()
     done: list[int] = []
     # Registered first, it comes last.
     atexit.register(_leave, done)
@@ -47,6 +48,14 @@ def main() -> int:
         print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
     done.append(code)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Lead closed standard streams nowhere: the next file to be opened would be taken for one of them."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _leave(done: list[int]) -> None:

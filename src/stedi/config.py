@@ -1,17 +1,22 @@
 """Settings: file < environment < command line; unknown keys are refused."""
 
+import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stedi.errors import UsageError
+from stedi.errors import UsageError, no_such
 from stedi.warehouse import Warehouse, warehouse_at
 
 Policy = Literal["customer", "reading"]
 EngineName = Literal["embedded", "spark"]
+
+PYDANTICS_OWN_WORDS = "Value error, "
+_PREFIX, _NESTED = "STEDI_", "__"
 
 
 class Consent(BaseModel):
@@ -26,12 +31,10 @@ class Consent(BaseModel):
     )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
-    model_config = SettingsConfigDict(
-        env_prefix="STEDI_", env_nested_delimiter="__", extra="forbid", frozen=True, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
 
     landing: str = Field(default="landing", description="folder or s3:// prefix with one folder a feed")
     database: str = Field(
@@ -63,6 +66,12 @@ class Settings(BaseSettings):
         # What other settings say goes by the text, also of one that was read before.
         return warehouse_at(str(place), info.data["database"]) if "database" in info.data else place
 
+
+class _Found(Settings, BaseSettings):
+    """Settings of which the environment says some."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter=_NESTED)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -76,27 +85,17 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-class _Given(Settings):
-    """Settings of which every value is given: the environment has been looked at."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
 def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     """Read settings from a TOML file, the environment and the options that were given.
 
     Raises:
-        UsageError: the file is missing or malformed, or a key or value is not valid.
+        UsageError: the file is missing or malformed, or a key, a variable or a value is not valid.
     """
+    # A misspelled policy would be the default one, and nobody would know.
+    variables = list(_variables(Settings))
+    for name in os.environ:
+        if name.upper().startswith(_PREFIX) and name.upper() not in variables:
+            raise no_such("environment setting", name, variables)
     path = file or Path("stedi.toml")
     values: dict[str, Any] = {}
     if file is not None or path.exists():
@@ -107,12 +106,20 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"configuration file {path} can't be read: {error}") from None
     try:
-        settings = Settings(**values)
+        found = _Found(**values)
         given = {key: value for key, value in options.items() if value is not None}
         if policy := given.pop("policy", None):
             given["consent"] = {"policy": policy}
-        return _Given(**settings.model_dump() | given)
+        return Settings(**found.model_dump() | given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTICS_OWN_WORDS)}") from None
+
+
+def _variables(settings: type[BaseModel], prefix: str = _PREFIX) -> Iterator[str]:
+    for name, field in settings.model_fields.items():
+        variable = prefix + name.upper()
+        yield variable
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _variables(field.annotation, variable + _NESTED)

@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 # Importing them gives the program its commands, in the order in which help lists them.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
 from stedi.cli.program import OPTIONS, app
+from stedi.config import PYDANTICS_OWN_WORDS
 from stedi.errors import StediError
 
 __all__ = ["app", "aws", "detect", "look", "main", "train", "work"]
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         code: int = app(list(arguments) or ["--help"], standalone_mode=False) or 0
     except TyperException as error:
         # Where only the command is missing its help has been shown, and there is nothing to say.
-        message = error.format_message()
+        message = error.format_message().replace(PYDANTICS_OWN_WORDS, "")
         code = _fail(f"{message} (see `stedi --help`)", error.exit_code) if message else error.exit_code
     except StediError as error:
         if OPTIONS.trace:

@@ -58,7 +58,8 @@ class Settings(BaseModel):
     keep_runs: int = Field(default=30, ge=1, description="how many finished runs can still be read with --as-of")
     maintain_every: int = Field(default=20, ge=0, description="after how many runs one does the upkeep too; 0: never")
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
-    threads: int | None = Field(default=None, ge=1, description="the embedded engine's threads")
+    # The engine starts as many as it is told, and a slip of thousands stops the whole machine.
+    threads: int | None = Field(default=None, ge=1, le=1024, description="the embedded engine's threads, at most 1024")
 
     @field_validator("warehouse", mode="before")
     @classmethod

@@ -119,6 +119,16 @@ def test_a_reader_who_leaves_early_is_no_error(folder: Path, arguments: list[str
     assert not said or said.startswith("only the first 1,000 rows")
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_results_are_utf_8_in_every_locale(folder: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    sql = "SELECT 'İlhan Ωmega' AS name"
+    done = subprocess.run(
+        [PROGRAM, "query", sql, "--format", form], cwd=folder, capture_output=True, check=True, timeout=120
+    )
+    assert "İlhan Ωmega" in done.stdout.decode("utf-8")
+
+
 @pytest.mark.parametrize(("warehouse", "code"), [("lakehouse", 0), ("nowhere", 1)])
 def test_closed_standard_streams_lead_nowhere(folder: Path, warehouse: str, code: int) -> None:
     done = subprocess.run(

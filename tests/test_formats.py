@@ -2,11 +2,13 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stedi.landing.records import read_records
 from tests.conftest import Lake, reading
 
 RECORDS = [reading("ada@x.org", 1000 + i, x=i / 4) for i in range(5)]
@@ -87,11 +89,24 @@ def test_an_empty_file_and_an_empty_folder_give_no_rows(lake: Lake) -> None:
     assert {table.status for table in lake.run().tables.values()} == {"up to date"}
 
 
-def test_file_names_may_hold_any_character(lake: Lake) -> None:
-    lake.land("accelerometer/it's [a] *new* file?.json", PLAIN)
-    lake.land("accelerometer/it's a other new file.json", PLAIN)
-    lake.run()
-    assert lake.rows("SELECT count(*), count(DISTINCT source_file) FROM accelerometer_landing") == [(10, 2)]
+@pytest.mark.parametrize("inside", ["lake", "$lake"])
+def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir()
+    lake = Lake(tmp_path / inside)
+    names = ["it's [a] *new* file?.json", "it's a other new file.json", "$consent_policy it's $a.json"]
+    for content, rows in ((PLAIN, 15), (PLAIN + PLAIN, 30)):
+        for name in names:
+            lake.land(f"accelerometer/{name}", content)
+        lake.run()
+        found = lake.rows("SELECT count(*), count(DISTINCT source_file) FROM accelerometer_landing")
+        assert found == [(rows, len(names))]
+
+
+def test_what_is_hidden_is_passed_over(lake: Lake) -> None:
+    for name in (".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json"):
+        lake.land(f"accelerometer/{name}", PLAIN)
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/b/c/a.json",)]
 
 
 def test_unknown_keys_are_kept_with_their_values(lake: Lake) -> None:
@@ -192,6 +207,59 @@ UNUSUAL = {
     "broken-record-ends-an-array.json": (b"[" + LINES[0] + b', {"user": NaN}]\n', [GOOD, "not_json"]),
     "number-of-5000-digits.json": (TWO % LINES[0].replace(b"1000", b"1" * 5000), [GOOD, "not_json", GOOD]),
 }
+
+
+# Unreadable records with lists of objects in them, as (text, is a record) one after the other.
+INNER = '{"user": "ada", "timeStamp": 1, "x": 0, "y": 0, "z": 0}'
+LISTED: dict[str, list[tuple[str, bool | None]]] = {
+    "a list": [(f'{{"x": NaN, "old": [{INNER}, {INNER}, {INNER}]}}', False), ("\n", None), (INNER, True)],
+    "an array on one line": [("[", None), (f'{{"x": NaN, "old": [{INNER},{INNER}]}}', False), (",", None), (INNER, True)],
+    "back to back": [
+        (f'{{"x": NaN, "old": [{INNER},{INNER}]}}', False),
+        (INNER, True),
+        ('{"x": NaN}', False),
+        (INNER, True),
+    ],
+    "spread over lines": [
+        ("[\n  ", None),
+        (f'{{"x": NaN,\n   "old": [\n    {INNER},\n    {INNER}\n  ],\n   "new":\n    {INNER}}}', False),
+        (",\n  ", None),
+        (INNER, True),
+        ("\n]\n", None),
+    ],
+    "a line that breaks off": [
+        (f'{{"old": [{INNER}, {{"user": "a', False),
+        ("\n", None),
+        (INNER, True),
+        ("\n", None),
+    ],
+    "a file that breaks off": [(INNER, True), ("\n", None), (f'{{"old": [{INNER}, {INNER}, {{"us', False)],
+    "a file that begins inside": [(f'r": "a", "old": [{INNER}, {INNER}]}}', False), ("\n", None), (INNER, True)],
+}
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 5, 100, 1 << 20])
+@pytest.mark.parametrize("name", LISTED)
+def test_an_object_within_an_unreadable_record_is_none(tmp_path: Path, name: str, chunk_bytes: int) -> None:
+    (tmp_path / "a.json").write_text("".join(text for text, _ in LISTED[name]))
+    found = [(each.text, each.reason is None) for each in read_records(tmp_path / "a.json", chunk_bytes=chunk_bytes)]
+    assert found == [(text, is_record) for text, is_record in LISTED[name] if is_record is not None]
+
+
+def test_many_unreadable_records_are_told_apart_wherever_they_lie(tmp_path: Path) -> None:
+    # Far more than what is kept of the text behind them.
+    lines = [f"  {{'user': 'a', 'timeStamp': {number}}}" for number in range(3000)]
+    (tmp_path / "a.json").write_text("\n".join(lines))
+    assert [each.text for each in read_records(tmp_path / "a.json")] == [line.strip() for line in lines]
+
+
+def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
+    past = [{"email": "ann@x", "lastUpdateDate": 5}, {"email": "ann@x", "lastUpdateDate": 7, "shareWithResearchAsOfDate": 2}]
+    record = json.dumps({"email": "ann@x", "lastUpdateDate": 9, "previous": [*past, *past]})
+    lake.land("customer/a.json", record[:-20].encode())
+    lake.run()
+    assert lake.rows("SELECT count(*) FROM customer_landing") == lake.rows("SELECT count(*) FROM customer_trusted") == [(0,)]
+    assert lake.rows("SELECT reason FROM quarantine") == [("unfinished_record",)]
 
 
 @pytest.mark.parametrize("name", UNUSUAL)

@@ -159,7 +159,14 @@ def contents(files: list[LandingFile], scratch: Path) -> dict[str, bytes]:
 def test_objects_are_listed_as_files_in_a_folder_are(store: Store, tmp_path: Path) -> None:
     keys = [
         *("customer/a.json", "customers/b.jsonl", "customer/2024/01/c.ndjson", "customer/d.JSON.GZ", "customer/e.jsonl.gz"),
-        *("customer/.hidden.json", "customer/f.csv", "customer/g.json.tmp", "customerx/h.json", "customer.json"),
+        *(
+            "customer/.hidden.json",
+            "customer/.partial/e.json",
+            "customer/f.csv",
+            "customer/g.json.tmp",
+            "customerx/h.json",
+            "customer.json",
+        ),
         *("accelerometer/i.ndjson.gz", "elsewhere/customer/j.json"),
     ]
     for key in keys:

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -28,7 +29,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 def main() -> int:
     """Load the program and run it; returns the exit code."""
-    _open_what_is_closed()
+    _prepare_streams()
     done: list[int] = []
     # Registered first, it comes last.
     atexit.register(_leave, done)
@@ -50,12 +51,15 @@ def main() -> int:
     return code
 
 
-def _open_what_is_closed() -> None:
-    """Lead closed standard streams nowhere: the next file to be opened would be taken for one of them."""
+def _prepare_streams() -> None:
+    """Lead closed standard streams nowhere, or the next file to be opened would be taken for one; results are UTF-8."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(number, mode))
+    # Whoever reads results in a file expects it, and names hold letters that not every locale has.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _leave(done: list[int]) -> None:

@@ -62,9 +62,9 @@ class FilePlan:
 
 
 def is_landing_name(name: str) -> bool:
-    """Whether a file of this name holds records: one of the endings, and not hidden."""
-    last = name.rpartition("/")[2]
-    return last.lower().endswith(ENDINGS) and not last.startswith(".")
+    """Whether a file of this name below the landing place holds records: one of the endings, and not hidden."""
+    # What copies files often does so in a hidden folder first.
+    return name.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in name.split("/"))
 
 
 def safe_name(name: str) -> str:
@@ -133,9 +133,10 @@ def _list_folder(root: Path, feed: Feed) -> list[LandingFile]:
     found: list[LandingFile] = []
     for folder in feed.folders:
         for directory, _, names in os.walk(root / folder, onerror=refuse_unless_gone):
-            for path in (Path(directory, name) for name in names if is_landing_name(name)):
+            within = Path(directory).relative_to(root)
+            for name in filter(is_landing_name, ((within / each).as_posix() for each in names)):
                 try:
-                    found.append(look(path, path.relative_to(root).as_posix()))
+                    found.append(look(root / name, name))
                 except OSError as error:
                     refuse_unless_gone(error)
     return found

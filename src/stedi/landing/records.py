@@ -29,9 +29,12 @@ _FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
 _LONGEST_RECORD = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
-_NEXT_RECORD = re.compile(r"\n[\s,\[\]]*(?=\{)|\}[ \t,]*(?=\{)")
-_END_OF_GARBAGE = re.compile(r"[\n{]")
+_BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
+_END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
+# what was read is taken off, or 80,000 broken lines would take half a minute.
+_MOST_BEHIND = 1 << 14
 # Deeper values are no data of these feeds, and reading them would need a stack as deep.
 _DEEPEST = 100
 
@@ -157,27 +160,36 @@ class _Text:
 
 
 def _scan(source: _Text) -> Iterator[Found]:
-    text, at = "", 0
+    text, at, line = "", 0, ""
     while True:
         at = _BETWEEN_RECORDS.match(text, at).end()  # type: ignore[union-attr]  # matches anything
         if at == len(text):
             if source.ended:
                 break
-            text, at = source.read(), 0
+            text, at, line = source.read(), 0, _beginning(text, at, line)
             continue
-        found, end = _next(text, at)
+        found, end = _next(text, at, line)
         # A failure may only mean that the rest has not been read yet.
         if end == len(text) or found.reason:
             lookahead = len(text) - at
             if not source.ended and lookahead < _LONGEST_RECORD:
-                text, at = text[at:] + source.read(), 0
+                text, at, line = text[at:] + source.read(), 0, _beginning(text, at, line)
                 continue
             if found.reason and end == len(text) and source.ended and text[at] == "{":
                 found = _at_the_end(found)
         yield found
         at = end
+        if found.reason and at > _MOST_BEHIND:
+            text, at, line = text[at:], 0, _beginning(text, at, line)
     if source.broken:
         yield Found("", reason="broken_gzip")
+
+
+def _beginning(text: str, at: int, line: str) -> str:
+    """The white space before a position's line and the character behind it; `line` is that of the text's first."""
+    start = text.rfind("\n", 0, at) + 1
+    before = text[start:at] if start else line + text[:at]
+    return before[: len(before) - len(before.lstrip()) + 1]
 
 
 def _at_the_end(found: Found) -> Found:
@@ -186,19 +198,51 @@ def _at_the_end(found: Found) -> Found:
     return Found(whole, reason=found.reason) if whole.endswith("}") else Found(found.text, reason="unfinished_record")
 
 
-def _next(text: str, at: int) -> tuple[Found, int]:
+def _next(text: str, at: int, line: str) -> tuple[Found, int]:
     """The record that starts at a position and where it ends; unreadable text up to the next start."""
     if text[at] != "{":
-        stop = _END_OF_GARBAGE.search(text, at)
-        end = stop.start() if stop else len(text)
+        end = _end_of_garbage(text, at)
         return Found(text[at:end].rstrip(), reason="not_an_object"), end
     try:
         pairs, end = _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError) as error:
-        stop = _NEXT_RECORD.search(text, at + 1)
-        end = stop.end() if stop else len(text)
+        end = _end_of_unreadable(text, at, _beginning(text, at, line))
         return Found(text[at:end].rstrip().rstrip(","), reason=_why_unreadable(error)), end
     return Found(text[at:end], pairs=pairs), end
+
+
+def _end_of_garbage(text: str, at: int) -> int:
+    for gap, is_in_a_list in _gaps(_END_OF_GARBAGE, text, at):
+        if gap[0] == "\n":
+            return gap.start()
+        if not is_in_a_list:
+            return gap.end()
+    return len(text)
+
+
+def _end_of_unreadable(text: str, at: int, line: str) -> int:
+    """Where the next record starts. An object of a list within the unreadable one is none, and could be a consent.
+
+    Such an object stands behind a comma, and in a line of its own it is indented further than the record.
+    """
+    indent = len(line) - len(line[-1:].strip())
+    for gap, is_in_a_list in _gaps(_BEFORE_AN_OBJECT, text, at + 1):
+        closes = gap[0][0] == "}"
+        if closes and (not is_in_a_list or not gap[0][1:].strip()):
+            return gap.end()
+        lines = gap[0].rpartition("\n")
+        if lines[1] and len(lines[2]) <= indent:
+            return gap.end()
+    return len(text)
+
+
+def _gaps(pattern: re.Pattern[str], text: str, at: int) -> Iterator[tuple[re.Match[str], bool]]:
+    """Where something else may start behind a position, and whether a list has been opened since and not closed."""
+    lists, counted = 0, at
+    for gap in pattern.finditer(text, at):
+        lists += text.count("[", counted, gap.end()) - text.count("]", counted, gap.end())
+        counted = gap.end()
+        yield gap, lists > 0
 
 
 def row_of(

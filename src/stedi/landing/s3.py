@@ -51,7 +51,8 @@ def list_objects(landing: str, feed: Feed) -> list[LandingFile]:
         for folder in feed.folders:
             for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{folder}/"):
                 entries = page.get("Contents", ())
-                found += [_landing_file(bucket, prefix, entry) for entry in entries if is_landing_name(entry["Key"])]
+                listed = (_landing_file(bucket, prefix, entry) for entry in entries)
+                found += [file for file in listed if is_landing_name(file.name)]
         # Without a file of this feed, somebody may have mistyped the prefix.
         if not found and not client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
             raise LandingError(f"{place} holds nothing; put one folder a feed there, or give its place with --landing")

@@ -7,7 +7,8 @@ from stedi.engines.sql import columns, literals, no_rows
 from stedi.table import DataFiles, Table
 
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
-_PARAMETER = re.compile(r"\$([a-z_]+)")
+# Texts and names may hold what looks like one.
+_PARAMETER = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\$([a-z_]+)""")
 
 
 def plain(path: str) -> str:
@@ -22,7 +23,7 @@ def paths(files: Iterable[str]) -> str:
 
 def bound(query: str) -> str:
     """A query whose `$name` parameters read the session's variables."""
-    return _PARAMETER.sub(r"getvariable('\1')", query)
+    return _PARAMETER.sub(lambda found: found[1] or f"getvariable('{found[2]}')", query)
 
 
 def rows_with_file(files: DataFiles) -> str:

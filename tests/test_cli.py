@@ -83,6 +83,9 @@ def test_query_formats(folder: Path) -> None:
         "EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'",
         "CREATE TABLE t AS SELECT 1",
         "ATTACH 'other.db'",
+        "WITH a AS (COPY (SELECT 1) TO 'stolen.csv') SELECT * FROM a",
+        "EXPLAIN ANALYZE WITH a AS (COPY (SELECT 1) TO 'stolen.csv') SELECT * FROM a",
+        "SELECT * FROM (WITH a AS (WITH b AS (COPY (SELECT 1) TO 'stolen.csv') FROM b) FROM a)",
         "SELECT 1; COPY (SELECT 1) TO 'stolen.csv'",
         "SELECT * FROM read_text('lakehouse/pseudonym.key')",
         "SELECT * FROM read_text('/etc/hostname')",
@@ -96,6 +99,22 @@ def test_queries_cannot_write_or_read_other_files(folder: Path, sql: str) -> Non
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("stedi: ")
     assert not (folder / "stolen.csv").exists()
+
+
+def test_queries_cannot_write_over_the_tables_own_files(folder: Path) -> None:
+    [file] = (folder / "lakehouse/stedi/customer_trusted/data").rglob("*.parquet")
+    before = file.read_bytes()
+    copy = f"COPY (SELECT 1) TO '{file}' (FORMAT parquet, USE_TMP_FILE false)"
+    for sql in (copy, f"WITH a AS ({copy}) SELECT * FROM a"):
+        done = stedi(folder, "query", sql)
+        assert (done.returncode, "queries only read" in done.stderr) == (1, True)
+    assert file.read_bytes() == before
+
+
+def test_a_text_that_looks_like_writing_is_a_text(folder: Path) -> None:
+    text = '"type":"COPY_QUERY_NODE"'
+    done = stedi(folder, "--json", "query", f"SELECT '{text}' AS t")
+    assert json.loads(done.stdout)["rows"] == [[text]]
 
 
 @pytest.mark.parametrize(
@@ -468,6 +487,25 @@ def test_a_misspelled_setting_in_the_environment_is_not_overlooked(
     done = stedi(folder, "run")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"no environment setting is called '{variable}'; {hint}" in done.stderr
+
+
+def test_an_empty_setting_is_no_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("STEDI_PSEUDONYM_KEY", "STEDI_LANDING", "STEDI_WAREHOUSE"):
+        monkeypatch.setenv(variable, " ")
+        done = stedi(folder, "run")
+        said = f"stedi: environment setting {variable} is empty; give it a value, or unset it\n"
+        assert (done.returncode, done.stderr) == (2, said)
+        monkeypatch.delenv(variable)
+    for line in ("pseudonym_key = ''", "landing = ''", "warehouse = ''"):
+        (folder / "stedi.toml").write_text(line)
+        assert stedi(folder, "run").returncode == 2
+
+
+def test_a_warehouse_among_the_landing_files_is_refused(folder: Path) -> None:
+    for warehouse in ("landing/customer", "landing/accelerometer/x/lake"):
+        done = stedi(folder, "--warehouse", warehouse, "run")
+        assert (done.returncode, "lies among the landing files in" in done.stderr) == (2, True)
+        assert not (folder / warehouse / "catalog.db").exists()
 
 
 def test_a_group_of_commands_without_one_shows_its_help_and_nothing_else(tmp_path: Path) -> None:

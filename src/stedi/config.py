@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from stedi.errors import UsageError, no_such
 from stedi.warehouse import Warehouse, warehouse_at
@@ -36,7 +36,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
 
-    landing: str = Field(default="landing", description="folder or s3:// prefix with one folder a feed")
+    landing: str = Field(default="landing", min_length=1, description="folder or s3:// prefix with one folder a feed")
     database: str = Field(
         default="stedi",
         pattern=r"^[a-z0-9_]{1,255}$",
@@ -52,7 +52,7 @@ class Settings(BaseModel):
         default=None, description="folder of the trained models; models in the warehouse's folder, or here, when absent"
     )
     pseudonym_key: SecretStr | None = Field(
-        default=None, description="secret that keys the pseudonyms; made on the first run when absent"
+        default=None, min_length=1, description="secret that keys the pseudonyms; made on the first run when absent"
     )
     engine: EngineName = Field(default="embedded", description="what computes: embedded or spark")
     keep_runs: int = Field(default=30, ge=1, description="how many finished runs can still be read with --as-of")
@@ -64,6 +64,8 @@ class Settings(BaseModel):
     @field_validator("warehouse", mode="before")
     @classmethod
     def _found(cls, place: object, info: ValidationInfo) -> object:
+        if not str(place):
+            raise ValueError("is empty; name a folder or an s3:// prefix")
         # What other settings say goes by the text, also of one that was read before.
         return warehouse_at(str(place), info.data["database"]) if "database" in info.data else place
 
@@ -94,20 +96,28 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     """
     # A misspelled policy would be the default one, and nobody would know.
     variables = list(_variables(Settings))
-    for name in os.environ:
-        if name.upper().startswith(_PREFIX) and name.upper() not in variables:
+    for name, value in os.environ.items():
+        if not name.upper().startswith(_PREFIX):
+            continue
+        if name.upper() not in variables:
             raise no_such("environment setting", name, variables)
+        if not value.strip():
+            # Such as a secret that a scheduler does not know: the pseudonyms' key would be one that everybody knows.
+            raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")
     path = file or Path("stedi.toml")
     values: dict[str, Any] = {}
     if file is not None or path.exists():
         try:
-            values = tomllib.loads(path.read_text("utf-8"))
+            values = tomllib.loads(path.read_text("utf-8-sig"))
         except FileNotFoundError:
             raise UsageError(f"configuration file {path} does not exist") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"configuration file {path} can't be read: {error}") from None
     try:
-        found = _Found(**values)
+        try:
+            found = _Found(**values)
+        except SettingsError as error:
+            raise UsageError(f"{error}; it is written as JSON in the environment") from None
         given = {key: value for key, value in options.items() if value is not None}
         if policy := given.pop("policy", None):
             given["consent"] = {"policy": policy}

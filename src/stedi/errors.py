@@ -83,6 +83,12 @@ def not_installed(what: str, extra: str, error: ImportError | OSError) -> UsageE
     return UsageError(f"{what} is not installed ({error.name}): pip install 'stedi[{extra}]'")
 
 
+DAMAGED = (
+    "put the file back from a copy, or build another warehouse from the landing files with --warehouse; "
+    "where only a data file behind the landing tables is lost, `stedi run --full-refresh` makes it anew"
+)
+
+
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nothing has, with the nearest names that something has, or all of them."""
     names = list(known)

@@ -15,9 +15,10 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 from stedi.catalog.data_file import as_data_file
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import MARK, Commit, Snapshot
-from stedi.catalog.storage import DATA, METADATA, location, plain_path, table_folder, warehouse_errors
+from stedi.catalog.storage import DATA, METADATA, intact, location, plain_path, table_folder, warehouse_errors
 from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
+from stedi.history import latest_run
 from stedi.own_files import own_uuid
 from stedi.table import DataFiles, Table, WrittenFile
 from stedi.warehouse import Warehouse, WarehouseFolder
@@ -106,7 +107,10 @@ class Catalog:
     def find(self, name: str) -> IcebergTable | None:
         """The table as this catalog last saw it, or None where it has not been made yet."""
         if name not in self._seen:
-            with warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"):
+            with (
+                warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"),
+                intact(f"metadata of {name}"),
+            ):
                 try:
                     self._seen[name] = self._catalog.load_table((self.warehouse.database, name))
                 except NoSuchTableError:
@@ -231,7 +235,8 @@ class Catalog:
         if snapshot is None:
             raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
         if snapshot_id not in self._plans:
-            named = [file for manifest in snapshot.manifests(iceberg.io) for file in self.named_by(iceberg, manifest)]
+            with intact(f"list of the files of table {name}"):
+                named = [file for manifest in snapshot.manifests(iceberg.io) for file in self.named_by(iceberg, manifest)]
             if all(file.content is DataFileContent.DATA for file in named):
                 self._plans[snapshot_id] = _Plan(tuple(named), (), snapshot_id)
             else:
@@ -290,9 +295,16 @@ def _connect(warehouse: Warehouse, create: bool) -> "SqliteCatalog | GlueCatalog
     if isinstance(warehouse, WarehouseFolder):
         from stedi.catalog.sqlite import SqliteCatalog
 
+        file = warehouse.root / "catalog.db"
+        if not (file.exists() and file.stat().st_size) and latest_run(warehouse) is not None:
+            # A new one would know of no table, and upkeep would take all files for nobody's.
+            raise WarehouseError(
+                f"warehouse {warehouse} has lost its catalog: {file} is missing or empty, and runs have finished there; "
+                "put it back, or build another warehouse from the landing files with --warehouse"
+            )
         if create:
             warehouse.folder("")
-        elif not (warehouse.root / "catalog.db").exists():
+        elif not file.exists():
             raise NoWarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
         return SqliteCatalog(warehouse)
     from stedi.catalog.glue import GlueCatalog

@@ -1,12 +1,14 @@
 """Paths as Iceberg writes them, and the storage's own errors in our words."""
 
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyiceberg.exceptions import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from stedi.errors import WarehouseError
+from stedi.errors import DAMAGED, WarehouseError
 
 # Data files lie in one folder of a table, metadata and side files in another.
 DATA, METADATA = "data", "metadata"
@@ -26,6 +28,19 @@ def plain_path(location: str) -> str:
 def table_folder(name: str) -> str:
     """Where a table's files lie in a warehouse."""
     return f"stedi/{name}"
+
+
+@contextmanager
+def intact(what: str) -> Iterator[None]:
+    """Turn what readers raise on a file that is cut off, or something else, into one clear line.
+
+    Raises:
+        WarehouseError: what is read is damaged.
+    """
+    try:
+        yield
+    except (ValidationError, ValueError, TypeError, LookupError, EOFError, zlib.error) as error:
+        raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {DAMAGED}") from error
 
 
 @contextmanager

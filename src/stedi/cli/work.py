@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, settings_with, show_grids
@@ -123,6 +124,5 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
     sample = ask(settings, "SELECT * FROM machine_learning_curated LIMIT 5")
     grids = [*report.run_grids(done), report.grid("machine_learning_curated", sample.columns, sample.rows())]
     show_grids(grids, report.run_json(done))
-    ERROR_CONSOLE.print(
-        f'Next: stedi --warehouse {settings.warehouse} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"'
-    )
+    place = escape(str(settings.warehouse))
+    ERROR_CONSOLE.print(f'Next: stedi --warehouse {place} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"')

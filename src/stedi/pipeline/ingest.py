@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from stedi.catalog import Commit
+from stedi.catalog import Commit, intact
 from stedi.engines import Engine
 from stedi.landing import ledger, quarantine
 from stedi.landing.feed import Feed
@@ -19,7 +19,10 @@ _MANY_REJECT_FILES = 20
 def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
     """Which landing files a landing table holds."""
     mark = store.latest_mark(table.name)
-    return ledger.decode(store.read_side_file(mark.reflects["ledger"])) if mark else {}
+    if mark is None:
+        return {}
+    with intact(f"record of the files in {table.name}"):
+        return ledger.decode(store.read_side_file(mark.reflects["ledger"]))
 
 
 def reject_files(store: Store, table: Table) -> DataFiles:

@@ -12,8 +12,8 @@ from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
 from stedi.engines.start import start_engine
-from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
-from stedi.history import new_run_id
+from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError, WarehouseError
+from stedi.history import latest_run, new_run_id
 from stedi.identity import padded_keys
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
@@ -26,13 +26,14 @@ from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.store import Draft, Store, kept
 from stedi.table import Table, with_ancestors
 from stedi.tables import BY_NAME, REFRESHED
+from stedi.warehouse import WarehouseFolder
 
 Progress = Callable[[str], None]
 
 _FEED_OF = {feed.table.name: feed for feed in FEEDS}
 # Another writer (Athena, say) commits in seconds; one that beats us so often in a row is at work all the time.
 _TRIES = 5
-_KEY_FILE = "pseudonym.key"
+_KEY_FILE, _KEY_BYTES = "pseudonym.key", 32
 
 
 def run(
@@ -59,6 +60,7 @@ def run(
     """
     started = time.monotonic()
     selected = with_ancestors(select, BY_NAME)
+    _keep_apart(settings)
     listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS if not select or feed.table.name in selected}
 
     def again(feed: Feed) -> Callable[[LedgerEntry], bool]:
@@ -80,6 +82,16 @@ def run(
     return report
 
 
+def _keep_apart(settings: Settings) -> None:
+    """See that no run takes the files of its own warehouse for landing files."""
+    if not isinstance(settings.warehouse, WarehouseFolder):
+        return
+    root = settings.warehouse.root
+    for folder in (folder for feed in FEEDS for folder in feed.folders):
+        if (Path(settings.landing) / folder).resolve() in (root, *root.parents):
+            raise UsageError(f"warehouse {settings.warehouse} lies among the landing files in {folder}; put it elsewhere")
+
+
 @contextmanager
 def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
     """The catalog, where the run's steps find and put tables, and a folder for what is not kept."""
@@ -98,7 +110,7 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None,
         except NoWarehouseError:
             yield None, Draft(None, Path(folder)), Path(folder)
         else:
-            with catalog:
+            with catalog, warehouse_errors(f"warehouse {settings.warehouse} can't be read"):
                 yield catalog, Draft(catalog, Path(folder)), Path(folder)
 
 
@@ -184,23 +196,39 @@ def query_parameters(policy: str, key: bytes) -> dict[str, str | bytes]:
 def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
     """The key of the pseudonyms: the configured one, else one made once and kept in the warehouse.
 
-    A plan for a warehouse without a key gets one that is not kept.
+    A plan for a warehouse without a key gets one that is not kept. The kept one is text: set as the secret, it
+    makes the same pseudonyms.
 
     Raises:
-        WarehouseError: none is configured, and the warehouse lies where no secret may be kept.
+        WarehouseError: none is configured, and the warehouse lies where no secret may be kept, or has lost its key.
     """
     if settings.pseudonym_key is not None:
-        # Any length of secret becomes one block's worth of key.
-        return hashlib.sha256(settings.pseudonym_key.get_secret_value().encode()).digest()
+        return _key_of(settings.pseudonym_key.get_secret_value().encode())
     if not settings.warehouse.keeps_secrets:
         raise WarehouseError(
             f"there is no pseudonym key, and beside the data in {settings.warehouse} it would not be secret; "
             "set STEDI_PSEUDONYM_KEY, to the same secret for every run"
         )
     try:
-        return settings.warehouse.read(_KEY_FILE)
+        content = settings.warehouse.read(_KEY_FILE)
     except FileNotFoundError:
-        key = secrets.token_bytes(32)
+        if latest_run(settings.warehouse) is not None:
+            raise WarehouseError(
+                f"warehouse {settings.warehouse} has lost its {_KEY_FILE}, and STEDI_PSEUDONYM_KEY is not set; another key "
+                "would give everybody another pseudonym, so set it to the secret of the runs before, or put the file back"
+            ) from None
+        content = secrets.token_urlsafe(_KEY_BYTES).encode()
         if may_make:
-            settings.warehouse.create(_KEY_FILE, key, private=True)
-        return key
+            settings.warehouse.create(_KEY_FILE, content, private=True)
+    except OSError as error:
+        raise WarehouseError(
+            f"the pseudonym key in warehouse {settings.warehouse} can't be read: {error.strerror}; "
+            "set STEDI_PSEUDONYM_KEY, or work as the user who made it"
+        ) from error
+    # Warehouses of earlier versions keep the key itself.
+    return content if len(content) == _KEY_BYTES else _key_of(content.strip())
+
+
+def _key_of(secret: bytes) -> bytes:
+    """Any length of secret as one block's worth of key."""
+    return hashlib.sha256(secret).digest()

@@ -17,8 +17,9 @@ from stedi.engines.embedded.session import Session, interruptible
 from stedi.engines.embedded.sql import paths
 from stedi.engines.engine import Ingested
 from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
+from stedi.errors import LandingError
 from stedi.landing.feed import LAST_MILLISECOND, Feed
-from stedi.landing.files import LandingFile, is_steady, local_copies
+from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.landing.records import is_whole, read_records, row_of, spelled_keys
 from stedi.table import Column
@@ -47,12 +48,18 @@ class LandingReader:
         """Read files, copies of those in S3; those that were not steady meanwhile are left out.
 
         Raises:
-            LandingError: S3 can't be read.
+            LandingError: S3 or a file can't be read.
             OSError: a copy can't be written.
             WarehouseError: memory or disk ran out.
         """
         with local_copies(files, self._session.scratch) as copies:
-            self._read(copies)
+            try:
+                self._read(copies)
+            except PermissionError as error:
+                name = safe_name(str(error.filename))
+                raise LandingError(
+                    f"landing file {name} can't be read: {error.strerror}; give this user the right to"
+                ) from error
             steady = [file for file in copies if is_steady(file)]
         if len(steady) < len(copies):
             # Somebody is still writing the others.

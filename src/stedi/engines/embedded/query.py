@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.engines.embedded.session import hold_to, interruptible, reach, refusal
+from stedi.engines.embedded.session import first_line, hold_to, interruptible, reach, refusal
 from stedi.engines.embedded.sql import plain, rows
 from stedi.engines.sql import literal, literals, quoted
-from stedi.errors import QueryError
+from stedi.errors import DAMAGED, QueryError, WarehouseError
 from stedi.table import DataFiles, Table
 from stedi.warehouse import Warehouse
 
@@ -23,6 +23,10 @@ _SAID_BEFORE_IT_RUNS = ("Parser Error", "Binder Error", "Catalog Error", "Permis
 # From the first quotation mark to the last: a value may hold some itself.
 _QUOTED = re.compile(r"'.*'|\".*\"|(?<=\bwith value )\S+")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
+# A statement that reads may hold others that write: WITH a AS (COPY … TO …). Within texts of the query the
+# quotation marks of its JSON are escaped.
+_QUERY_NODE = re.compile(r'"type":"([A-Z_]+_NODE)"')
+_NODES_THAT_READ = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
 
 class QueryResult:
@@ -110,7 +114,12 @@ class QuerySession:
 
     def add_table(self, table: Table, files: DataFiles) -> None:
         """Make a table's data files readable under its name."""
-        self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {rows(table, files)}").fetchall()
+        try:
+            self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {rows(table, files)}").fetchall()
+        except duckdb.Error as error:
+            if refusal(error) is not None:
+                raise
+            raise WarehouseError(f"a file of table {table.name} can't be read: {first_line(error)}; {DAMAGED}") from error
         # The engine looks up both the path as we spell it and the file that it finds there.
         self._files |= {spelled for path in (*files.paths, *files.deletes) for spelled in (path, plain(path))}
 
@@ -141,7 +150,8 @@ class QuerySession:
         try:
             statements = self._connection.extract_statements(sql)
             if statements and _EXPLAIN.match(sql):
-                statements = self._connection.extract_statements(_EXPLAIN.sub("", sql, count=1))
+                sql = _EXPLAIN.sub("", sql, count=1)
+                statements = self._connection.extract_statements(sql)
         except duckdb.Error as error:
             raise QueryError(f"the query can't be parsed: {' '.join(str(error).split())}") from error
         if len(statements) != 1:
@@ -151,6 +161,11 @@ class QuerySession:
             raise QueryError("PIVOT would first look up its columns; name them: PIVOT … ON column IN (…)")
         if kind != "SELECT":
             raise QueryError(f"queries only read, and this is {kind}; start with SELECT, FROM, WITH or DESCRIBE")
+        [(tree,)] = self._connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()
+        nodes = set(_QUERY_NODE.findall(tree))
+        if not nodes or nodes - _NODES_THAT_READ:
+            inner = ", ".join(sorted(node.partition("_")[0] for node in nodes - _NODES_THAT_READ))
+            raise QueryError(f"queries only read, and this one holds {inner or 'what can not be told'}; leave that out")
 
 
 def _without_values(error: Exception) -> str:

@@ -11,7 +11,7 @@ import duckdb
 
 from stedi.engines.embedded.sql import bound
 from stedi.engines.sql import SQL_TYPES, literal, quoted
-from stedi.errors import WarehouseError
+from stedi.errors import DAMAGED, WarehouseError
 from stedi.table import ColumnType
 from stedi.warehouse import Warehouse, WarehouseFolder
 
@@ -68,10 +68,15 @@ class Session:
         except duckdb.OutOfMemoryException as error:
             raise WarehouseError(
                 "the embedded engine ran out of memory or of disk for spilling; "
-                f"free some, or set memory_limit ({_first_line(error)})"
+                f"free some, or set memory_limit ({first_line(error)})"
             ) from error
         except duckdb.IOException as error:
-            raise WarehouseError(f"the disk refused: {_first_line(error)}") from error
+            raise WarehouseError(f"the disk refused: {first_line(error)}") from error
+        except duckdb.InvalidInputException as error:
+            # Of a data file that is cut off, or none; it may say so of values, too, and they stay unsaid.
+            if "parquet" not in str(error).lower():
+                raise
+            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
         except duckdb.Error as error:
             if (refused := refusal(error)) is None:
                 raise
@@ -118,7 +123,7 @@ def hold_to(connection: duckdb.DuckDBPyConnection, memory_limit: str | None, thr
         if threads:
             connection.execute(f"SET threads = {int(threads)}").fetchall()
     except duckdb.Error as error:
-        raise WarehouseError(f"the embedded engine refuses a setting: {_first_line(error)}") from error
+        raise WarehouseError(f"the embedded engine refuses a setting: {first_line(error)}") from error
 
 
 def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
@@ -153,5 +158,6 @@ def interruptible() -> Iterator[None]:
         raise
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of the engine's message; the others show the query."""
     return str(error).strip().splitlines()[0]

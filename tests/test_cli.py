@@ -39,7 +39,9 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def folder(lake: Lake, tmp_path: Path) -> Path:
+def folder(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert lake.settings.pseudonym_key is not None
+    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", lake.settings.pseudonym_key.get_secret_value())
     small(lake)
     lake.run()
     return tmp_path

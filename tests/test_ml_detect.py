@@ -155,14 +155,35 @@ def test_who_has_too_few_readings_has_no_steps(tmp_path: Path) -> None:
 
 
 def test_of_whom_nothing_can_be_said_is_counted(tmp_path: Path) -> None:
-    # One reading a second, and 0.7 of every second, which leaves gaps of 0.3 s.
+    # One reading a second, and half of every second, which leaves gaps of 0.5 s.
     slow = walk("slow", STEPS, until=60_000, every=1_000)
-    broken = [row for row in walk("broken", STEPS, until=60_000) if (row[1] - START) % 1_000 <= 700]
+    broken = [row for row in walk("broken", STEPS, until=60_000) if (row[1] - START) % 1_000 <= 500]
     file = put(tmp_path / "a.csv", as_csv([*slow, *broken, *walk("sound", STEPS, until=5_000)]))
     with detection([file], XIsTheProbability(), Settings()) as done:
         assert done.users == 0
         assert len({part.user for part in done.found}) == 3
         assert (done.users, done.broken) == (3, 2)
+
+
+def test_who_gives_readings_without_gravity_is_counted(tmp_path: Path) -> None:
+    def turned_about(user: str, every_ms: int) -> list[Row]:
+        """Gravity along z, and along x in turn, so that within a minute nothing of it may be left but its length."""
+        sides = [(0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0)]
+        return [
+            (user, at, x, 0.0, z)
+            for user, at, *_ in walk(user, [], until=60_000)
+            for x, z in [sides[(at - START) // every_ms % 4]]
+        ]
+
+    # Without gravity the steps' pushes are made up for between them; at rest only an offset is left.
+    pushes = [(user, at, x - 0.3, 0.0, 0.0) for user, at, x, *_ in walk("none", range(300, 30_000, 600), until=30_000)]
+    rest = [("none", START + at, 0.01, 0.0, 0.0) for at in range(30_020, 200_000, SAMPLE_MS)]
+    file = put(
+        tmp_path / "a.csv", as_csv([*pushes, *rest, *turned_about("turned", 7_500), *walk("held", STEPS, until=5_000)])
+    )
+    with detection([file], XIsTheProbability(), Settings()) as done:
+        assert len({part.user for part in done.found}) == 3
+        assert (done.users, done.weightless) == (3, 1)
 
 
 def test_times_in_seconds_are_refused(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def test_a_step_lies_between_places() -> None:
     assert found == pytest.approx([20.0, 32.4, 45.0], abs=0.1)
 
 
-def test_of_two_peaks_within_280_ms_the_higher_is_a_step() -> None:
-    assert Picker(0.1).pick(bumps(100, (20, 0.6), (26, 0.9))) == pytest.approx([26], abs=0.2)
-    assert len(Picker(0.1).pick(bumps(100, (20, 0.6), (30, 0.9)))) == 2
+def test_of_two_peaks_within_200_ms_the_higher_is_a_step() -> None:
+    assert Picker(0.1).pick(bumps(100, (20, 0.6), (25, 0.9))) == pytest.approx([25], abs=0.2)
+    assert len(Picker(0.1).pick(bumps(100, (20, 0.6), (27, 0.9)))) == 2
 
 
 def test_a_weak_peak_counts_where_the_rhythm_misses_a_step() -> None:

@@ -21,7 +21,10 @@ def detect(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="file to write, .json or .parquet [default: standard output]")] = None,
 ) -> None:
-    """Find the steps in accelerometer readings: times (ms since the epoch) by user, as JSON or Parquet."""
+    """Find the steps in accelerometer readings: times (ms since the epoch) by user, as JSON or Parquet.
+
+    Readings must hold gravity: Android's TYPE_ACCELEROMETER, on iOS gravity and userAcceleration added up.
+    """
     try:
         from stedi.ml import step_times
         from stedi.ml.detect import detection
@@ -49,6 +52,12 @@ def detect(
             print(
                 f"stedi: {done.broken:,} of {done.users:,} users have no unbroken second of readings to find steps in: "
                 "it takes at least 15 readings a second, with times in ms",
+                file=sys.stderr,
+            )
+        if done.weightless:
+            print(
+                f"stedi: the readings of {done.weightless:,} of {done.users:,} users lack gravity, so hardly any step "
+                "is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together on iOS",
                 file=sys.stderr,
             )
 

@@ -17,7 +17,7 @@ from stedi.resampling import RATE_HZ, SAMPLE_MS
 _SHORTEST_MS = 5_000
 # Features of ten minutes take 8 MB; what is cut in two there loses the surroundings of a few seconds.
 _LONGEST_MS = 600_000
-# Ten hours of motion: features of all of it, shaken too, take a gigabyte; more of the same strides teach little.
+# Ten hours of motion: features of all of it, augmented too, take a gigabyte; more of the same strides teach little.
 MOST_SAMPLES = 10 * 3600 * RATE_HZ
 
 

@@ -10,6 +10,7 @@ from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from stedi.ml.augmentation import augmented
 from stedi.ml.features import features
 from stedi.ml.picking import PLACE_MS, Picker
 from stedi.ml.scores import Tally, away_ms, mean_worth, tally
@@ -24,10 +25,8 @@ Progress = Callable[[str], None]
 _TARGET_SPREAD_MS = 50
 # For the calibrated probability a place is a step's when the step is nearer than to the next place but one.
 AT_STEP_MS = 60
-# White noise on each axis, as a standard deviation in gravities. A detector that had learnt from clean motion alone
-# took 0.1 for walking, 48 steps a minute of people at rest. What is not as recorded counts for less.
-_TREMORS = (0.02, 0.2)
-_SHAKEN_WEIGHT = 0.25
+# What is not as recorded counts for less.
+_AUGMENTED_WEIGHT = 0.5
 _OUTER_FOLDS, _INNER_FOLDS = 5, 3
 _AT_A_TIME = 2
 FEWEST_PEOPLE = 3
@@ -92,14 +91,16 @@ class Example:
     Attributes:
         stretch: whose motion, and its steps.
         seen: places × features.
-        shaken: the same where the phone trembles more; what is learnt from beside what it recorded.
         away_ms: how far each place is from the nearest step.
+        augmented, augmented_away_ms: the same at another pace and with more tremor; what is learnt from beside what
+            was recorded, and never tried on.
     """
 
     stretch: Stretch
     seen: NDArray[np.float32]
-    shaken: NDArray[np.float32]
     away_ms: Floats
+    augmented: NDArray[np.float32]
+    augmented_away_ms: Floats
 
     def tally(self, picker: Picker, probability: Floats) -> Tally:
         """Count the steps that a picker finds in probabilities against the training set's own."""
@@ -115,24 +116,20 @@ def steps_ms(stretch: Stretch, picker: Picker, probability: Floats) -> Floats:
 def examples(stretches: Iterable[Stretch], seed: int) -> list[Example]:
     """Stretches with what is seen of them."""
     rng = np.random.default_rng(seed)
-    return [_example(stretch, rng) for stretch in stretches]
+    return [Example(stretch, *_places(stretch), *_places(augmented(stretch, rng))) for stretch in stretches]
 
 
-def _example(stretch: Stretch, rng: np.random.Generator) -> Example:
+def _places(stretch: Stretch) -> tuple[NDArray[np.float32], Floats]:
     seen = features(stretch.acceleration)
-    gravity = np.linalg.norm(stretch.acceleration, axis=1).mean()
-    tremor = gravity * np.exp(rng.uniform(*np.log(_TREMORS)))
-    shaken = (stretch.acceleration + rng.normal(scale=tremor, size=stretch.acceleration.shape)).astype(np.float32)
-    return Example(
-        stretch, seen, features(shaken), away_ms(stretch.steps_ms, stretch.start_ms + PLACE_MS * np.arange(len(seen)))
-    )
+    return seen, away_ms(stretch.steps_ms, stretch.start_ms + PLACE_MS * np.arange(len(seen)))
 
 
 def _grow(learnt: Sequence[Example], seed: int) -> LGBMRegressor:
     """Trees that know from a place's features how near a step is."""
-    rows = np.concatenate([seen for each in learnt for seen in (each.seen, each.shaken)])
-    away = np.concatenate([each.away_ms for each in learnt for _ in range(2)])
-    weights = np.concatenate([np.full(len(each.away_ms), weight) for each in learnt for weight in (1, _SHAKEN_WEIGHT)])
+    rows = np.concatenate([each.seen for each in learnt] + [each.augmented for each in learnt])
+    recorded = np.concatenate([each.away_ms for each in learnt])
+    away = np.concatenate([recorded] + [each.augmented_away_ms for each in learnt])
+    weights = np.where(np.arange(len(away)) < len(recorded), 1, _AUGMENTED_WEIGHT)
     near = np.exp(-0.5 * (away / _TARGET_SPREAD_MS) ** 2)
     trees = LGBMRegressor(**_TREES, random_state=seed).fit(rows, near, sample_weight=weights)
     return with_single_thresholds(trees)

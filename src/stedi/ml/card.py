@@ -27,6 +27,8 @@ _NOT_TOLD = (
 _LIMITS = (
     "It learnt from the people counted above; of people who walk otherwise it says less than the figures do.",
     "Its teacher is a distance sensor: a step that no foot made past the sensor was no step to it.",
+    "It learnt from other paces than its walkers' own only by making their motion faster and slower.",
+    "Readings must hold gravity; acceleration without it shows hardly any step.",
     "Readings slower than 15 or faster than 400 a second were not tried.",
     "It is no medical device.",
 )

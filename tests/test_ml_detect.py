@@ -106,7 +106,15 @@ def test_every_form_of_file_gives_the_same_steps(name: str, tmp_path: Path) -> N
     assert found(put(tmp_path / name, FORMS[name](rows))) == {"a@x.y": THERE}
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string(), pa.timestamp("ms"), pa.timestamp("us", "UTC")])
+KINDS = [
+    pa.int64(),
+    pa.float64(),
+    pa.string(),
+    *(pa.timestamp(u, zone) for u in ("ms", "us", "ns") for zone in (None, "UTC")),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_parquet_with_times_of_any_type(kind: pa.DataType, tmp_path: Path) -> None:
     table = as_table(walk("a@x.y", STEPS, until=5_000))
     times = table["timeStamp"]
@@ -114,6 +122,34 @@ def test_parquet_with_times_of_any_type(kind: pa.DataType, tmp_path: Path) -> No
         times = times.cast(pa.timestamp("ms"))
     pq.write_table(table.set_column(1, "timestamp", times.cast(kind)), tmp_path / "any*name[1]")
     assert found(tmp_path / "any*name[1]") == {"a@x.y": THERE}
+
+
+def test_parquet_with_text_in_bytes(tmp_path: Path) -> None:
+    table = as_table(walk("Jürgen", STEPS, until=5_000))
+    pq.write_table(table.set_column(0, "user", table["user"].cast(pa.binary())), tmp_path / "a.parquet")
+    assert found(tmp_path / "a.parquet") == {"Jürgen": THERE}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind", "reason"),
+    [
+        ("user", b"\xfc", pa.binary(), "user_not_text"),
+        ("user", ["a"], pa.list_(pa.string()), "user_not_text"),
+        ("user", {"name": "a"}, pa.struct([("name", pa.string())]), "user_not_text"),
+        ("x", True, pa.bool_(), "x_not_a_number"),
+        ("x", [1.0], pa.list_(pa.float64()), "x_not_a_number"),
+        ("timeStamp", True, pa.bool_(), "timeStamp_not_a_number"),
+        ("timeStamp", 2**62, pa.timestamp("us"), "timeStamp_not_milliseconds"),
+    ],
+)
+def test_parquet_with_a_column_of_another_type(
+    column: str, value: object, kind: pa.DataType, reason: str, tmp_path: Path
+) -> None:
+    table = as_table([("a", START, 0.0, 0.0, 1.0)])
+    at = table.column_names.index(column)
+    pq.write_table(table.set_column(at, column, pa.array([value], kind)), tmp_path / "a.parquet")
+    with pytest.raises(LandingError, match=rf"none of the 1 rows of .*a\.parquet is a reading \({reason} 1\)"):
+        found(tmp_path / "a.parquet")
 
 
 def test_disorder_repeats_and_people_in_turn_change_nothing(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class ReadingFiles:
             raise LandingError(f"file {name} can't be read: {error.strerror or 'it is broken'}") from None
         except (EOFError, zlib.error):
             raise LandingError(f"file {name} can't be unpacked; send it again") from None
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except duckdb.Error as error:
             # The engine's message may quote the file's values.
             raise LandingError(f"file {name} can't be read as {form} ({type(error).__name__}); write it again") from None
         if rows and rows == left_out.total():
@@ -227,11 +227,16 @@ def _value(field: Field, kind: str) -> str:
     """SQL for a field's value as text or number; null where it is none."""
     name = quoted(field.name)
     if field.kind == "text":
-        return f"{name}::VARCHAR"
-    if kind.startswith("TIMESTAMP"):
-        return f"epoch_ms({name})::DOUBLE"
-    number = f"TRY_CAST({name} AS DOUBLE)"
-    return f"round({number})" if field.kind == "milliseconds" else number
+        # Some writers of Parquet don't mark text as such.
+        text = f"TRY(decode({name}))" if kind == "BLOB" else f"{name}::VARCHAR"
+        return "NULL::VARCHAR" if kind.endswith("]") or kind.startswith(("STRUCT", "MAP")) else text
+    # The engine takes truth values for 1 and 0.
+    number = "NULL::DOUBLE" if kind == "BOOLEAN" else f"TRY_CAST({name} AS DOUBLE)"
+    if field.kind == "number":
+        return number
+    # The engine knows no epoch of nanoseconds in UTC; of microseconds it does.
+    ms = f"epoch_us({name}::TIMESTAMPTZ) / 1000" if kind.startswith("TIMESTAMP") else number
+    return f"round({ms})"
 
 
 def _is_good(field: Field) -> str:
@@ -250,6 +255,7 @@ def _reason() -> str:
         name, value = quoted(field.name), quoted(f"{field.name}_value")
         cases.append(f"WHEN coalesce(trim({name}::VARCHAR), '') = '' THEN '{field.name}_missing'")
         if field.kind == "text":
+            cases.append(f"WHEN {value} IS NULL THEN '{field.name}_not_text'")
             cases.append(f"WHEN NOT {names_somebody(value)} THEN '{field.name}_missing'")
             continue
         cases.append(f"WHEN {value} IS NULL THEN '{field.name}_not_a_number'")

@@ -3,7 +3,7 @@
 import gzip
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 
 from stedi.config import Settings
+from stedi.engines.embedded import readings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
 from stedi.ml.detect import detect, detection
 from stedi.ml.detector import FILE_NAME, Detector
@@ -329,6 +330,39 @@ def test_rows_that_are_no_readings_are_left_out_and_counted(
         assert done.left_out == REASONS | reasons
         assert done.rows == 251 + sum(done.left_out.values())
     assert found(file) == {"a": THERE}
+
+
+def left_out(*files: Path) -> tuple[int, Mapping[str, int]]:
+    with detection(files, XIsTheProbability(), Settings()) as done:
+        return done.rows, done.left_out
+
+
+# The engine looks at so many rows to learn what separates cells.
+LOOKED_AT = 20_480
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [("a,1,0,0,1," + 300 * "2", "not_csv"), ('"a,1,0,0,1', "within_quotes"), (b"\xfc,1,0,0,1", "not_utf8")],
+    ids=["not_csv", "within_quotes", "not_utf8"],
+)
+def test_no_row_of_a_file_that_ends_badly_is_lost_uncounted(row: str | bytes, reason: str, tmp_path: Path) -> None:
+    good = [f"a,{at},0,0,1\n" for at in range(LOOKED_AT + 30_009)]
+    bad = (row.encode() if isinstance(row, str) else row) + b"\n"
+    # An open quote takes good rows in; of refused rows beyond 8 MB the engine, in parallel, says nothing.
+    rest = bad + "".join(good[LOOKED_AT + 10 :]).encode() if reason == "within_quotes" else bad * 30_000
+    file = put(tmp_path / "a.csv", as_csv([]).encode() + "".join(good[: LOOKED_AT + 10]).encode() + rest)
+    assert left_out(file) == (LOOKED_AT + 30_010, {reason: 30_000})
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 1 << 18])
+def test_lines_within_quotes_are_counted_wherever_pieces_of_a_file_end(
+    piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "_PIECE_BYTES", piece)
+    text = 'user,timeStamp,x,y,z,note\r\na,1,0,0,1,"one\r\ntwo"\r\n\r\na,2,0,0,1,\r\n\r\n\r\na,3,0,0,1,"one"'
+    assert left_out(put(tmp_path / "a.csv", text)) == (4, {"within_quotes": 1})
+    assert left_out(put(tmp_path / "a.csv", text.replace("\r\n", "\n"))) == (4, {"within_quotes": 1})
 
 
 @pytest.mark.parametrize(

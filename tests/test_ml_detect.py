@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
@@ -489,6 +493,26 @@ def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: P
     stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.parquet")
     rows = pq.read_table(tmp_path / "steps.parquet").to_pylist()
     assert rows == [{"user": "a@x.y", "timeStamp": at} for at in steps["a@x.y"]]
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("form", [as_csv, as_json])
+def test_standard_input_is_a_file_like_any(
+    name: str, form: Callable[[list[Row]], str], tmp_path: Path, model_folder: Path
+) -> None:
+    text = form(walk("a", [], until=2_000))
+    command = [sys.executable, "-m", "stedi", "detect", name, "--model", str(model_folder)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"a": []}\n', "")
+
+
+def test_a_named_pipe_is_read_once_and_for_all_its_rows(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=[as_csv(walk("a", STEPS, until=5_000))])
+    writer.start()
+    assert found(pipe) == {"a": THERE}
+    writer.join()
 
 
 def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) -> None:

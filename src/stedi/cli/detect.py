@@ -14,7 +14,10 @@ from stedi.errors import not_installed
 @app.command()
 def detect(
     files: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="files of readings: JSON, CSV with a header, or Parquet")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="files of readings: JSON, CSV with a header, or Parquet; - is standard input"
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="a model's name, or a folder that holds one [default: the newest not stale]")

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile
 from typing import IO, Literal
 
 import duckdb
@@ -28,6 +30,7 @@ Form = Literal["json", "csv", "parquet"]
 # Files that begin with more blanks hold no readings.
 _START = 1 << 16
 _BATCH_ROWS = 50_000
+_STANDARD_INPUT = Path("/dev/stdin")
 # Lines are counted fastest in pieces that fit the processor's cache.
 _PIECE_BYTES = 1 << 18
 # No phone takes 2,000 readings a second; a hundred at one moment may be retries.
@@ -65,6 +68,7 @@ class ReadingFiles:
     def add(self, path: Path) -> None:
         """Read a file: JSON in any layout of landing files, CSV with a header, or Parquet, packed or not.
 
+        What is no regular file, such as a pipe, is copied first: it can be read once only. `-` is standard input.
         Times are rounded to milliseconds.
 
         Raises:
@@ -73,8 +77,9 @@ class ReadingFiles:
         """
         name = safe_name(str(path))
         try:
-            form = _form(path)
-            rows, left_out = self._add_json(path) if form == "json" else self._add_table(path, form)
+            with self._regular(path) as file:
+                form = _form(file)
+                rows, left_out = self._add_json(file, name) if form == "json" else self._add_table(file, name, form)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise LandingError(f"file {name} can't be unpacked; send it again") from None
         except OSError as error:
@@ -90,17 +95,30 @@ class ReadingFiles:
         self.rows += rows
         self.left_out += left_out
 
-    def _add_json(self, path: Path) -> tuple[int, Counter[str]]:
+    @contextmanager
+    def _regular(self, path: Path) -> Iterator[Path]:
+        """The file, or a copy of what a pipe holds."""
+        given = _STANDARD_INPUT if str(path) == "-" else path
+        if given.is_file() or given.is_dir() or not given.exists():
+            yield given
+            return
+        with NamedTemporaryFile(prefix="stream-", dir=self._session.scratch) as copy:
+            with given.open("rb") as stream:
+                copyfileobj(stream, copy)
+            copy.flush()
+            yield Path(copy.name)
+
+    def _add_json(self, path: Path, name: str) -> tuple[int, Counter[str]]:
         reader = LandingReader(self._session, _FRACTIONS)
         read = reader.read([look(path, str(path))])
         if not read.counts:
-            raise LandingError(f"file {safe_name(str(path))} changed while it was read; try again")
+            raise LandingError(f"file {name} changed while it was read; try again")
         rows, left_out = self._take(f"SELECT {_QUOTED_NAMES} FROM {quoted(read.landed)}", dict.fromkeys(_NAMES, "DOUBLE"))
         refused = Counter(dict(self._session.sql(f"SELECT reason, count(*) FROM {quoted(read.quarantined)} GROUP BY 1")))
         reader.forget()
         return rows + refused.total(), left_out + refused
 
-    def _add_table(self, path: Path, form: Form) -> tuple[int, Counter[str]]:
+    def _add_table(self, path: Path, name: str, form: Form) -> tuple[int, Counter[str]]:
         file = f"{paths([str(path)])}, hive_partitioning=false"
         source = f"read_parquet({file})"
         if form == "csv":
@@ -112,16 +130,16 @@ class ReadingFiles:
                 f"read_csv({file}, all_varchar=true, header=true, quote='\"', escape='\"', ignore_errors=true, "
                 f"store_rejects=true, parallel=false, compression={literal(packing)})"
             )
-        found = {name.strip().lower(): (name, kind) for name, kind, *_ in self._session.sql(f"DESCRIBE FROM {source}")}
+        found = {column.strip().lower(): (column, kind) for column, kind, *_ in self._session.sql(f"DESCRIBE FROM {source}")}
         # What stands in the first line is not named: without a header it is data.
-        if missing := [name for name in _NAMES if name.lower() not in found]:
+        if missing := [column for column in _NAMES if column.lower() not in found]:
             raise LandingError(
-                f"file {safe_name(str(path))} has no column {missing[0]}; its columns, or its first line, "
-                f"must name {', '.join(_NAMES)}"
+                f"file {name} has no column {missing[0]}; its columns, or its first line, must name {', '.join(_NAMES)}"
             )
-        columns = {name: found[name.lower()] for name in _NAMES}
-        listed = ", ".join(f"{quoted(given)} AS {quoted(name)}" for name, (given, _) in columns.items())
-        rows, left_out = self._take(f"SELECT {listed} FROM {source}", {name: kind for name, (_, kind) in columns.items()})
+        columns = {column: found[column.lower()] for column in _NAMES}
+        listed = ", ".join(f"{quoted(given)} AS {quoted(column)}" for column, (given, _) in columns.items())
+        kinds = {column: kind for column, (_, kind) in columns.items()}
+        rows, left_out = self._take(f"SELECT {listed} FROM {source}", kinds)
         if form == "csv":
             refused = Counter(dict(self._session.sql(f"SELECT reason, count(*) FROM ({_REFUSED}) AS lines GROUP BY 1")))
             for table in ("reject_errors", "reject_scans"):

@@ -377,6 +377,13 @@ def test_lines_within_quotes_are_counted_wherever_pieces_of_a_file_end(
         ("a.json", '{"user": "a@secret.org", "timeStamp": 1}\n' * 3, "none of the 3 rows of"),
         ("a.csv", "user,timeStamp,x,y,z\na@secret.org,today,2,3,4\n", "timeStamp_not_a_number 1"),
         ("a.csv", random.Random(1).randbytes(5_000), "a.csv"),
+        ("a.csv", "user,timeStamp,x,y,z\r\n" + "a@secret.org,1,2,3,4\n" * 9, "lines end in different ways"),
+        (
+            "a.csv",
+            "user,timeStamp,x,y,z\na@secret.org,1,2,3,4\n".encode("utf-16"),
+            "a.csv is UTF-16; write it again as UTF-8",
+        ),
+        ("a.json", '{"user": "a@secret.org"}'.encode("utf-16"), "a.json is UTF-16; write it again as UTF-8"),
         ("a.parquet", b"PAR1 a@secret.org", "a.parquet"),
         ("a.csv.gz", packed(as_csv(walk("a@secret.org", [], until=90_000)))[:-500], "a.csv.gz"),
     ],
@@ -519,6 +526,7 @@ def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) 
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
         (["--model", "none"], "no model is called 'none'"),
+        (["--model", str(model_folder / FILE_NAME)], f"give the folder that it lies in: {model_folder}"),
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
     ):

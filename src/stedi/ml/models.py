@@ -138,7 +138,7 @@ def usable_model(settings: Settings, wanted: str | None = None) -> Path:
     against consent and is taken as it is; where there is a warehouse, it is held against that.
 
     Raises:
-        UsageError: there is no such model.
+        UsageError: there is no such model, or a file is given.
         WarehouseError: it is stale, or all are; or there is none, or nothing to hold them against.
     """
     models = read_models(models_folder(settings))
@@ -146,6 +146,8 @@ def usable_model(settings: Settings, wanted: str | None = None) -> Path:
     if wanted is None or named:
         return _newest_usable(settings, named or models)
     folder = Path(wanted)
+    if folder.is_file():
+        raise UsageError(f"model {wanted} is a file; give the folder that it lies in: {folder.parent}")
     if not folder.is_dir():
         if not models:
             raise UsageError(f"no model is called {wanted!r}, and none is in {models_folder(settings)}; {_TRAIN}")

@@ -1,5 +1,6 @@
 """Accelerometer readings out of anybody's files, as samples at a steady rate, sorted out of core."""
 
+import codecs
 import gzip
 import zlib
 from collections import Counter
@@ -78,7 +79,7 @@ class ReadingFiles:
         name = safe_name(str(path))
         try:
             with self._regular(path) as file:
-                form = _form(file)
+                form = _form(file, name)
                 rows, left_out = self._add_json(file, name) if form == "json" else self._add_table(file, name, form)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise LandingError(f"file {name} can't be unpacked; send it again") from None
@@ -86,7 +87,7 @@ class ReadingFiles:
             raise LandingError(f"file {name} can't be read: {error.strerror or 'it is broken'}") from None
         except duckdb.Error as error:
             # The engine's message may quote the file's values.
-            raise LandingError(f"file {name} can't be read as {form} ({type(error).__name__}); write it again") from None
+            raise LandingError(f"file {name} can't be read as {form}: {_why(form, error)}; write it again") from None
         if rows and rows == left_out.total():
             raise LandingError(
                 f"none of the {rows:,} rows of {name} is a reading ({reasons(left_out)}); "
@@ -233,6 +234,14 @@ def reasons(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in sorted(left_out.items(), key=lambda each: (-each[1], each[0])))
 
 
+def _why(form: Form, error: duckdb.Error) -> str:
+    if form != "csv":
+        return type(error).__name__
+    return (
+        "its lines end in different ways, or have no separator in common, or a line such as sep=, stands before the header"
+    )
+
+
 def _is_packed(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
@@ -259,16 +268,19 @@ def _lines(path: Path) -> tuple[int, bool]:
     return lines, has_quotes
 
 
-def _form(path: Path) -> Form:
+def _form(path: Path, name: str) -> Form:
     """What a file is: by its first character that is not blank, and by its name where that leaves it open.
 
     Raises:
         EOFError, OSError, zlib.error: it can't be read or unpacked.
+        LandingError: it is in another encoding than UTF-8.
     """
     with _opened(path) as file:
         start = file.read(_START)
     if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise LandingError(f"file {name} is UTF-16; write it again as UTF-8")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     return "json" if not text or text[:1] in b"{[" or is_landing_name(path.name) else "csv"
 

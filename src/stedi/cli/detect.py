@@ -48,6 +48,11 @@ def detect(
         if out is not None:
             with ERROR_CONSOLE.status("detecting"):
                 step_times.write_file(done.found, out)
+            if OPTIONS.as_json:
+                with output():
+                    report.print_json(
+                        {"out": str(out), "users": done.users, "rows": done.rows, "left_out": dict(done.left_out)}
+                    )
         else:
             with output():
                 step_times.write_json(done.found, sys.stdout)

@@ -550,3 +550,11 @@ def test_a_result_is_there_whole_or_not_at_all(ending: str, tmp_path: Path) -> N
         write_file(broken(), file)
     assert file.read_text() == "what was there before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_result_goes_where_a_link_leads(tmp_path: Path) -> None:
+    link = tmp_path / "steps.json"
+    link.symlink_to(tmp_path / "there.json")
+    write_file([UserSteps("a", np.array([1], np.int64))], link)
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "there.json").read_text()) == {"a": [1]}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import groupby
+from os.path import realpath
 from pathlib import Path
 from typing import IO
 
@@ -91,7 +92,8 @@ def write_file(found: Iterable[UserSteps], file: Path) -> None:
     """
     refuse_other_endings(file)
     try:
-        with whole_file(file) as out:
+        # A link stays one.
+        with whole_file(Path(realpath(file))) as out:
             if file.suffix.lower() == ".json":
                 text = TextIOWrapper(out, encoding="utf-8")
                 write_json(found, text)

@@ -13,6 +13,7 @@ from stedi.query import query
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 Record = Mapping[str, Any]
+KEY = "a key for tests"
 
 
 class Lake:
@@ -26,7 +27,7 @@ class Lake:
                 "landing": str(self.landing),
                 "warehouse": folder / "lakehouse",
                 "consent": {"policy": policy},
-                "pseudonym_key": "a key for tests",
+                "pseudonym_key": KEY,
             }
         )
 

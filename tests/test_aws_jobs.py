@@ -17,7 +17,7 @@ from stedi.history import read_runs
 from stedi.table import Rule
 from stedi.warehouse import warehouse_at
 from tests.compare import contents, found_wrong
-from tests.conftest import Lake
+from tests.conftest import KEY, Lake
 from tests.killing import found_by_rules, land_first, land_more, twin
 from tests.light_spark import LIGHT
 from tests.test_landing_s3 import BUCKET, Store, aws, server, store
@@ -56,7 +56,7 @@ class Bucket(Lake):
         self.settings = self.settings.model_copy(
             update={"landing": f"s3://{BUCKET}/in", "warehouse": warehouse_at(PLACE, "stedi")}
         )
-        made = boto3.client("secretsmanager").create_secret(Name="pseudonyms", SecretString="a key for tests")
+        made = boto3.client("secretsmanager").create_secret(Name="pseudonyms", SecretString=KEY)
         self.secret: str = made["ARN"]
 
     def land(self, name: str, records: Any) -> Path:

@@ -16,7 +16,7 @@ from stedi import __version__
 from stedi.cli import main
 from stedi.tables import ALL
 from tests.compare import Died, commits
-from tests.conftest import Lake, customer, reading
+from tests.conftest import KEY, Lake, customer, reading
 from tests.test_pipeline import small
 
 PROGRAM = Path(sys.executable).with_name("stedi")
@@ -38,10 +38,14 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs go on where a `Lake` stopped."""
+    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", KEY)
+
+
 @pytest.fixture
-def folder(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    assert lake.settings.pseudonym_key is not None
-    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", lake.settings.pseudonym_key.get_secret_value())
+def folder(lake: Lake, tmp_path: Path) -> Path:
     small(lake)
     lake.run()
     return tmp_path

@@ -1,13 +1,17 @@
 """Refresh tables in DuckDB: its SQL as it is, files by their paths, Parquet by COPY."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import duckdb
 
 from stedi.engines.embedded.landing import LandingReader
-from stedi.engines.embedded.session import Session
+from stedi.engines.embedded.session import Session, first_line
 from stedi.engines.embedded.sql import bound, rows, rows_with_file
 from stedi.engines.embedded.written import written_files
 from stedi.engines.engine import Engine, Ingested, values
 from stedi.engines.sql import literal, quoted
+from stedi.errors import DAMAGED, WarehouseError
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
 from stedi.own_files import OWN_SUFFIX, own_uuid
@@ -31,6 +35,15 @@ _ROW_GROUP_ROWS = dict.fromkeys(("trusted", "curated", "operations"), 40_960) | 
 
 class EmbeddedEngine(Session, Engine):
     """Refreshes tables in one DuckDB session."""
+
+    def sql(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        try:
+            return super().sql(sql, parameters)
+        except duckdb.InvalidInputException as error:
+            # Of a data file that is cut off, or none; it may say so of values, too, and they stay unsaid.
+            if "parquet" not in str(error).lower():
+                raise
+            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
 
     def bound(self, query: str) -> str:
         return bound(query)

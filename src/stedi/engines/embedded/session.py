@@ -11,7 +11,7 @@ import duckdb
 
 from stedi.engines.embedded.sql import bound
 from stedi.engines.sql import SQL_TYPES, literal, quoted
-from stedi.errors import DAMAGED, WarehouseError
+from stedi.errors import WarehouseError
 from stedi.table import ColumnType
 from stedi.warehouse import Warehouse, WarehouseFolder
 
@@ -72,11 +72,6 @@ class Session:
             ) from error
         except duckdb.IOException as error:
             raise WarehouseError(f"the disk refused: {first_line(error)}") from error
-        except duckdb.InvalidInputException as error:
-            # Of a data file that is cut off, or none; it may say so of values, too, and they stay unsaid.
-            if "parquet" not in str(error).lower():
-                raise
-            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
         except duckdb.Error as error:
             if (refused := refusal(error)) is None:
                 raise

@@ -63,8 +63,9 @@ class FilePlan:
 
 def is_landing_name(name: str) -> bool:
     """Whether a file of this name below the landing place holds records: one of the endings, and not hidden."""
-    # What copies files often does so in a hidden folder first.
-    return name.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in name.split("/"))
+    # What copies files often does so in a hidden folder first. Keys in S3 may hold dots as any other part.
+    is_hidden = any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+    return name.lower().endswith(ENDINGS) and not is_hidden
 
 
 def safe_name(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from stedi.errors import WarehouseError
 from stedi.maintain import maintain
@@ -76,6 +77,18 @@ def test_a_warehouse_that_lost_its_catalog_is_not_taken_for_a_new_one(lake: Lake
             work()
     catalog.write_bytes(whole)
     assert lake.rows("SELECT count(*) FROM accelerometer_landing") == [(14,)]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_an_empty_key_is_none(lake: Lake, content: bytes) -> None:
+    lake.settings = lake.settings.model_copy(update={"pseudonym_key": None})
+    (lake.warehouse / "pseudonym.key").write_bytes(content)
+    for work in (lake.run, lambda: lake.run(dry_run=True), lambda: verify(lake.settings)):
+        with pytest.raises(WarehouseError, match=r"pseudonym\.key is empty; give it the secret"):
+            work()
+    lake.settings = lake.settings.model_copy(update={"pseudonym_key": SecretStr(" ")})
+    with pytest.raises(WarehouseError, match="the configured pseudonym key is empty"):
+        lake.run()
 
 
 def test_the_kept_key_serves_from_elsewhere_and_is_missed(lake: Lake) -> None:

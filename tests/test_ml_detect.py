@@ -498,7 +498,8 @@ def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: P
     stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json")
     assert json.loads((tmp_path / "steps.json").read_text()) == steps
     done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json", "--json")
-    assert json.loads(done.stdout) == {"out": "steps.json", "users": 1, "rows": 1_501, "left_out": {"z_not_finite": 1}}
+    counted = {"users": 1, "broken": 0, "weightless": 0, "rows": 1_501, "left_out": {"z_not_finite": 1}}
+    assert json.loads(done.stdout) == {"out": "steps.json", **counted}
     stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.parquet")
     rows = pq.read_table(tmp_path / "steps.parquet").to_pylist()
     assert rows == [{"user": "a@x.y", "timeStamp": at} for at in steps["a@x.y"]]

@@ -25,7 +25,7 @@ from stedi.ml.truth import read_positions, read_truth
 from stedi.query import query
 from stedi.simulate import simulate
 from stedi.simulate.gait import POSITIONS
-from tests.conftest import Lake, customer, reading
+from tests.conftest import KEY, Lake, customer, reading
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("walkers")
     simulate(folder / "landing", customers=24, days=1, seed=3, readings=50_000)
     return Settings.model_validate(
-        {"landing": str(folder / "landing"), "warehouse": folder / "lakehouse", "pseudonym_key": "a key for tests"}
+        {"landing": str(folder / "landing"), "warehouse": folder / "lakehouse", "pseudonym_key": KEY}
     )
 
 

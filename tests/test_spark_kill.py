@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Lake
+from tests.conftest import KEY, Lake
 from tests.killing import assert_made_good, land_first, land_more, twin
 from tests.light_spark import LIGHT, on, require_java
 
@@ -34,7 +34,7 @@ def kill_when_seen(lake: Lake, folder: Path, pattern: str, spill: Path) -> None:
     environment = os.environ | {
         "PYSPARK_SUBMIT_ARGS": LIGHT,
         "SPARK_LOCAL_DIRS": str(spill),
-        "STEDI_PSEUDONYM_KEY": "a key for tests",
+        "STEDI_PSEUDONYM_KEY": KEY,
     }
     before = set(folder.glob(pattern))
     process = subprocess.Popen(

@@ -8,7 +8,7 @@ import pytest
 from stedi.errors import UsageError
 from stedi.table import in_run_order, with_ancestors
 from stedi.tables import ALL, BY_NAME
-from tests.conftest import Lake, customer, distance, reading
+from tests.conftest import KEY, Lake, customer, distance, reading
 
 INTERVALS = "SELECT person, consented_from_ms, consented_to_ms FROM consent_history ORDER BY ALL"
 
@@ -125,7 +125,7 @@ def test_readings_pair_only_within_one_person_and_under_pseudonyms(lake: Lake) -
     lake.run()
     rows = lake.rows("SELECT DISTINCT customer_pseudonym, x, distanceFromObject FROM machine_learning_curated ORDER BY x")
     assert [(x, d) for _, x, d in rows] == [(0.0, 0.0), (1.0, 1.0)]
-    key = hashlib.sha256(b"a key for tests").digest()
+    key = hashlib.sha256(KEY.encode()).digest()
     assert [p for p, _, _ in rows] == [hmac.new(key, f"customer:{p}".encode(), "sha256").hexdigest() for p in people]
     [(text,)] = lake.rows("SELECT string_agg(m::VARCHAR, '') FROM machine_learning_curated AS m")
     assert not any(secret in text for secret in ("@", "s0", "s1"))

@@ -19,12 +19,12 @@ from stedi.resampling import resampled
 from stedi.simulate import simulate
 from stedi.verify import verify
 from tests.compare import REBUILT, as_another, contents, found_wrong, rule_counts
-from tests.conftest import Lake, Record, customer, distance
+from tests.conftest import KEY, Lake, Record, customer, distance
 from tests.test_cli import stedi
 
 SET = TABLE.name
 NO_CONSENT = "rows of people who do not consent"
-KEY = hashlib.sha256(b"a key for tests").digest()
+HASHED_KEY = hashlib.sha256(KEY.encode()).digest()
 Reading = tuple[int, float]
 READINGS = st.lists(
     st.tuples(st.integers(-5_000, 5_000), st.floats(-200, 200)),
@@ -340,7 +340,7 @@ def test_rules_tell_of_whom_no_step_was_seen_and_a_changed_row_is_found(lake: La
     as_another(lake, SET, lambda rows: rows.slice(1))
     assert [(f.table, f.question, f.wrong) for f in found_wrong(lake)] == [(SET, REBUILT, 1)]
     # Bob agreed to nothing, and what another writer puts in under his pseudonym is found.
-    theirs = hmac.new(KEY, b"customer:bob@x", "sha256").hexdigest()
+    theirs = hmac.new(HASHED_KEY, b"customer:bob@x", "sha256").hexdigest()
     as_another(lake, SET, lambda rows: rows.set_column(0, "customer_pseudonym", pa.array([theirs] * len(rows))))
     assert (SET, NO_CONSENT, 297) in [(f.table, f.question, f.wrong) for f in found_wrong(lake)]
 

@@ -17,7 +17,7 @@ from stedi.simulate import simulate
 from stedi.tables import BY_NAME
 from stedi.verify import verify
 from tests.compare import DERIVED, REBUILT, Died, Kept, as_another, commits, contents, found_wrong, marks, opened, tree
-from tests.conftest import Lake, customer, distance, reading
+from tests.conftest import KEY, Lake, customer, distance, reading
 from tests.test_cli import stedi
 
 NO_CONSENT = "rows of people who do not consent"
@@ -324,7 +324,7 @@ def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
 def test_the_command_prints_the_figures_exits_1_on_a_difference_and_names_nobody(
     furnished: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", "a key for tests")
+    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", KEY)
     folder = furnished.landing.parent
     sound = stedi(folder, "--json", "verify")
     assert sound.returncode == 0

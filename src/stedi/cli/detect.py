@@ -50,9 +50,8 @@ def detect(
                 step_times.write_file(done.found, out)
             if OPTIONS.as_json:
                 with output():
-                    report.print_json(
-                        {"out": str(out), "users": done.users, "rows": done.rows, "left_out": dict(done.left_out)}
-                    )
+                    counted = {name: getattr(done, name) for name in ("users", "broken", "weightless", "rows")}
+                    report.print_json({"out": str(out), **counted, "left_out": dict(done.left_out)})
         else:
             with output():
                 step_times.write_json(done.found, sys.stdout)

@@ -186,7 +186,10 @@ def _scan(source: _Text) -> Iterator[Found]:
 
 
 def _beginning(text: str, at: int, line: str) -> str:
-    """The white space before a position's line and the character behind it; `line` is that of the text's first."""
+    """How the line of a position begins before it: its white space and one character, where there are any.
+
+    `line` is how the text's first line began before the text.
+    """
     start = text.rfind("\n", 0, at) + 1
     before = text[start:at] if start else line + text[:at]
     return before[: len(before) - len(before.lstrip()) + 1]
@@ -212,6 +215,7 @@ def _next(text: str, at: int, line: str) -> tuple[Found, int]:
 
 
 def _end_of_garbage(text: str, at: int) -> int:
+    """Where a line ends that begins with no object, or where an object starts on it that is not part of what is cut off."""
     for gap, is_in_a_list in _gaps(_END_OF_GARBAGE, text, at):
         if gap[0] == "\n":
             return gap.start()

@@ -200,10 +200,11 @@ def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
     makes the same pseudonyms.
 
     Raises:
-        WarehouseError: none is configured, and the warehouse lies where no secret may be kept, or has lost its key.
+        WarehouseError: none is configured, and the warehouse lies where no secret may be kept, or has lost its key; or
+            it is empty.
     """
     if settings.pseudonym_key is not None:
-        return _key_of(settings.pseudonym_key.get_secret_value().encode())
+        return _key_of(settings.pseudonym_key.get_secret_value().encode(), "the configured pseudonym key")
     if not settings.warehouse.keeps_secrets:
         raise WarehouseError(
             f"there is no pseudonym key, and beside the data in {settings.warehouse} it would not be secret; "
@@ -226,9 +227,11 @@ def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
             "set STEDI_PSEUDONYM_KEY, or work as the user who made it"
         ) from error
     # Warehouses of earlier versions keep the key itself.
-    return content if len(content) == _KEY_BYTES else _key_of(content.strip())
+    return content if len(content) == _KEY_BYTES else _key_of(content.strip(), settings.warehouse.path(_KEY_FILE))
 
 
-def _key_of(secret: bytes) -> bytes:
-    """Any length of secret as one block's worth of key."""
+def _key_of(secret: bytes, what: str) -> bytes:
+    """Any length of secret as one block's worth of key; nothing is no secret, and everybody could compute what it keys."""
+    if not secret.strip():
+        raise WarehouseError(f"{what} is empty; give it the secret of the runs before, or, where there are none, any")
     return hashlib.sha256(secret).digest()

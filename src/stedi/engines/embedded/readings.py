@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BufferedIOBase
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import NamedTemporaryFile
-from typing import IO, Literal
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -247,8 +248,9 @@ def _is_packed(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if _is_packed(path) else path.open("rb")  # type: ignore[return-value]
+def _opened(path: Path) -> BufferedIOBase:
+    """A file's content, unpacked."""
+    return gzip.open(path) if _is_packed(path) else path.open("rb")
 
 
 def _lines(path: Path) -> tuple[int, bool]:

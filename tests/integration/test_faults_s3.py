@@ -1,0 +1,92 @@
+"""A store of landing files that fails or is slow in the midst of a run: the run says so, and the next makes good."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stedi import aws_client
+from stedi.errors import LandingError
+from stedi.landing import s3
+from tests.support.killing import assert_made_good, land_first, land_more, seen, twin
+from tests.support.lake import Lake
+from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble
+
+__all__ = ["aws", "server", "store", "trouble", "twin"]
+
+
+class RemoteLake(Lake):
+    """A lake whose landing files lie in a bucket, and in a folder for comparison."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        super().__init__(folder)
+        self._store = store
+        self.settings = self.settings.model_copy(update={"landing": f"s3://{BUCKET}/in"})
+
+    def land(self, name: str, records: Any) -> Path:
+        path = super().land(name, records)
+        self._store.put(f"in/{name}", path.read_bytes())
+        return path
+
+
+@pytest.fixture
+def remote(store: Store, tmp_path: Path) -> RemoteLake:
+    lake = RemoteLake(tmp_path, store)
+    land_first(lake)
+    lake.run()
+    return lake
+
+
+@pytest.mark.parametrize("answer", ["500 InternalError", "cut", "slow"])
+def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_good(
+    remote: RemoteLake, twin: Lake, trouble: Callable[[Trouble], None], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setitem(aws_client._CONFIG, "read_timeout", 0.2)
+    monkeypatch.setattr(s3, "_DOWNLOADS", 2)
+    land_more(remote)
+    before, requests_left, said = seen(remote), 0, []
+
+    def fail(path: str) -> str | None:
+        nonlocal requests_left
+        requests_left -= 1
+        if requests_left >= 0:
+            return None
+        if answer == "slow":
+            time.sleep(0.6)
+            return None
+        return answer
+
+    trouble(fail)
+    for number in range(0, 40, 3):
+        requests_left = number
+        try:
+            remote.run()
+        except LandingError as error:
+            said.append(str(error))
+            assert seen(remote) == before
+        else:
+            break
+    assert len(said) >= 3
+    assert {("can't be read" in line, "\n" in line) for line in said} == {(True, False)}
+    requests_left = 1000
+    assert_made_good(remote, twin)
+
+
+def test_a_store_that_stumbles_at_every_request_costs_time_and_no_record(
+    remote: RemoteLake, twin: Lake, trouble: Callable[[Trouble], None]
+) -> None:
+    land_more(remote)
+    stumbled: set[str] = set()
+
+    def stumble(path: str) -> str | None:
+        if path in stumbled:
+            return None
+        stumbled.add(path)
+        return "503 SlowDown"
+
+    trouble(stumble)
+    remote.run()
+    assert len(stumbled) >= 6
+    assert_made_good(remote, twin)

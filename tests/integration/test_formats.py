@@ -1,0 +1,322 @@
+"""Every layout that the real writers use gives the same records; what is broken is kept apart."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stedi.landing.records import read_records
+from tests.support.lake import Lake, reading
+
+RECORDS = [reading("ada@x.org", 1000 + i, x=i / 4) for i in range(5)]
+LINES = [json.dumps(record).encode() for record in RECORDS]
+PLAIN = b"\n".join(LINES) + b"\n"
+LANDED = 'SELECT "user", timeStamp, x, y, z, source_position FROM accelerometer_landing ORDER BY ALL'
+EXPECTED = [("ada@x.org", 1000 + i, i / 4, 0.0, 1.0, i + 1) for i in range(5)]
+
+LAYOUTS = {
+    "lines.json": PLAIN,
+    "no-last-newline.json": PLAIN[:-1],
+    "crlf.jsonl": PLAIN.replace(b"\n", b"\r\n"),
+    "byte-order-mark.ndjson": b"\xef\xbb\xbf" + PLAIN,
+    "array.json": b"[" + b",".join(LINES) + b"]",
+    "array-of-lines.json": b"[\n" + b",\n".join(LINES) + b"\n]\n",
+    "pretty.json": json.dumps(RECORDS, indent=2).encode(),
+    "back-to-back.json": b"".join(LINES),
+    "some-back-to-back.json": LINES[0] + LINES[1] + b"\n" + LINES[2] + b"\n" + LINES[3] + LINES[4],
+    "trailing-commas.json": b",\n".join(LINES) + b",\n",
+    "blank-lines.json": b"\n\n".join(LINES) + b"\n\n",
+    "zipped.json.gz": gzip.compress(PLAIN),
+    "zipped-array.json.gz": gzip.compress(b"[" + b",".join(LINES) + b"]"),
+    "other-case.json": PLAIN.replace(b"timeStamp", b"TIMESTAMP").replace(b'"x"', b'"X"'),
+    "mixed-case.json": LINES[0] + b"\n" + PLAIN[len(LINES[0]) + 1 :].replace(b"timeStamp", b"timestamp"),
+    "numbers-as-strings.json": "".join(
+        json.dumps({k: str(v) if k != "user" else v for k, v in record.items()}) + "\n" for record in RECORDS
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_gives_the_same_rows(lake: Lake, name: str) -> None:
+    lake.land(f"accelerometer/deep/er/{name}", LAYOUTS[name])
+    report = lake.run(select=["accelerometer_landing"])
+    assert lake.rows(LANDED) == EXPECTED
+    assert report.quarantined["accelerometer"] == 0
+
+
+@pytest.mark.parametrize(
+    "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":7,"x":1,"y":1,"z":1}']
+)
+def test_a_folder_named_like_a_column_says_nothing(lake: Lake, folder: str) -> None:
+    lake.land(f"accelerometer/{folder}/a.json", PLAIN)
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows(LANDED) == EXPECTED
+    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [(f"accelerometer/{folder}/a.json",)]
+
+
+@pytest.mark.parametrize("byte", [b"x", b"{", b"\0", b"\x7f", b"5"])
+def test_a_file_of_one_byte_is_a_broken_record(lake: Lake, byte: bytes) -> None:
+    lake.land("accelerometer/a.json", byte)
+    assert lake.run().quarantined["accelerometer"] == 1
+
+
+def test_a_packed_file_whose_checksum_is_wrong_is_not_trusted(lake: Lake) -> None:
+    packed = bytearray(gzip.compress(PLAIN, 0))
+    packed[packed.find(b"0.25")] = ord("7")
+    lake.land("accelerometer/a.json.gz", bytes(packed))
+    lake.run()
+    assert "broken_gzip" in [reason for (reason,) in lake.rows("SELECT reason FROM quarantine")]
+
+
+@pytest.mark.parametrize("blanks", ["", " ", "\t", "\r", "\r ", " \r"])
+@pytest.mark.parametrize("layout", ["{}\n", "[{}]\n"])
+def test_a_comma_before_the_end_is_not_json(lake: Lake, blanks: str, layout: str) -> None:
+    record = LINES[0][:-1].decode() + f",{blanks}}}"
+    lake.land("accelerometer/a.json", layout.replace("{}", record).encode())
+    lake.run()
+    assert lake.rows("SELECT reason FROM quarantine") == [("not_json",)]
+
+
+def test_an_empty_file_and_an_empty_folder_give_no_rows(lake: Lake) -> None:
+    lake.land("accelerometer/empty.json", b"")
+    lake.land("accelerometer/blank.json", b" \n\n")
+    (lake.landing / "customers").mkdir()
+    lake.run()
+    assert lake.rows("SELECT count(*) FROM accelerometer_landing") == [(0,)]
+    assert {table.status for table in lake.run().tables.values()} == {"up to date"}
+
+
+@pytest.mark.parametrize("inside", ["lake", "$lake"])
+def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir()
+    lake = Lake(tmp_path / inside)
+    names = ["it's [a] *new* file?.json", "it's a other new file.json", "$consent_policy it's $a.json"]
+    for content, rows in ((PLAIN, 15), (PLAIN + PLAIN, 30)):
+        for name in names:
+            lake.land(f"accelerometer/{name}", content)
+        lake.run()
+        found = lake.rows("SELECT count(*), count(DISTINCT source_file) FROM accelerometer_landing")
+        assert found == [(rows, len(names))]
+
+
+def test_what_is_hidden_is_passed_over(lake: Lake) -> None:
+    for name in (".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json"):
+        lake.land(f"accelerometer/{name}", PLAIN)
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/b/c/a.json",)]
+
+
+def test_unknown_keys_are_kept_with_their_values(lake: Lake) -> None:
+    lake.land("accelerometer/a.json", [RECORDS[0], {**RECORDS[1], "app": {"version": [2, "β"]}}])
+    lake.run()
+    [(first,), (second,)] = lake.rows("SELECT extra_fields FROM accelerometer_landing ORDER BY source_position")
+    assert first is None
+    assert json.loads(second) == {"app": {"version": [2, "β"]}}
+
+
+BROKEN = {
+    "not_json": b'{"user": "a", "timeStamp": 1, "x": }',
+    "not_an_object": b'"just text"',
+    "user_missing": b'{"timeStamp": 1, "x": 0, "y": 0, "z": 0}',
+    "x_missing": b'{"user": "a", "timeStamp": 1, "x": null, "y": 0, "z": 0}',
+    "x_not_a_number": b'{"user": "a", "timeStamp": 1, "x": "north", "y": 0, "z": 0}',
+    "y_not_a_number": b'{"user": "a", "timeStamp": 1, "x": 0, "y": true, "z": 0}',
+    "z_not_finite": b'{"user": "a", "timeStamp": 1, "x": 0, "y": 0, "z": 1e999}',
+    "timeStamp_not_milliseconds": b'{"user": "a", "timeStamp": 1.5, "x": 0, "y": 0, "z": 0}',
+    "timeStamp_given_twice": b'{"user": "a", "timeStamp": 1, "timestamp": 2, "x": 0, "y": 0, "z": 0}',
+    "user_not_text": b'{"user": ["a"], "timeStamp": 1, "x": 0, "y": 0, "z": 0}',
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_broken_record_is_quarantined_with_its_place_and_reason_and_the_rest_is_kept(lake: Lake, reason: str) -> None:
+    lake.land("accelerometer/a.json", b"\n".join([*LINES[:2], BROKEN[reason], *LINES[2:]]))
+    lake.run(select=["accelerometer_landing", "quarantine"])
+    assert lake.rows("SELECT feed, source_file, source_position, raw_record, reason FROM quarantine") == [
+        ("accelerometer", "accelerometer/a.json", 3, BROKEN[reason].decode(), reason)
+    ]
+    assert [row[:5] for row in lake.rows(LANDED)] == [row[:5] for row in EXPECTED]
+
+
+def test_an_upload_that_broke_off_loses_only_its_last_record(lake: Lake) -> None:
+    lake.land("accelerometer/a.json", PLAIN[:-20])
+    lake.land("accelerometer/b.json.gz", gzip.compress(PLAIN * 50)[:-40])
+    lake.run()
+    reasons = lake.rows("SELECT source_file, reason FROM quarantine ORDER BY source_file, source_position")
+    assert reasons[0] == ("accelerometer/a.json", "unfinished_record")
+    assert reasons[-1] == ("accelerometer/b.json.gz", "broken_gzip")
+    assert lake.rows("SELECT count(*) FROM accelerometer_landing WHERE source_file = 'accelerometer/a.json'") == [(4,)]
+
+
+def test_bytes_that_are_no_text_are_quarantined_in_readable_form(lake: Lake) -> None:
+    lake.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1, "x": 0, "y": 0, "z": 0}\n')
+    lake.run()
+    [(raw, reason)] = lake.rows("SELECT raw_record, reason FROM quarantine")
+    assert reason == "not_utf8"
+    assert "\\udcff" in raw or "\\xff" in raw
+
+
+def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(lake: Lake) -> None:
+    record = {"email": "a@x", "lastUpdateDate": 5, "shareWithResearchAsOfDate": "gladly"}
+    lake.land("customer/a.json", [record])
+    lake.run()
+    assert lake.rows("SELECT shareWithResearchAsOfDate, extra_fields FROM customer_landing") == [
+        (None, '{"shareWithResearchAsOfDate": "gladly"}')
+    ]
+
+
+def deep(levels: int, opening: str = "[", closing: str = "]") -> bytes:
+    return f'{{"user": "a", "timeStamp": 1, "x": 0, "y": 0, "z": 0, "app": {opening * levels}1{closing * levels}}}'.encode()
+
+
+def with_app(text: str) -> bytes:
+    return json.dumps(RECORDS[0] | {"app": text}).encode()
+
+
+GOOD = "landed"
+TWO = LINES[0] + b"\n%s\n" + LINES[1] + b"\n"
+UNUSUAL = {
+    "two-byte-order-marks.json": (b"\xef\xbb\xbf" * 2 + PLAIN, [GOOD] * 5),
+    "carriage-returns.json": (PLAIN.replace(b"\n", b"\r"), [GOOD] * 5),
+    "UPPER.JSON": (PLAIN, [GOOD] * 5),
+    "UPPER.JSONL.GZ": (gzip.compress(PLAIN), [GOOD] * 5),
+    "plain-called.json.gz": (PLAIN, [GOOD] * 5),
+    "zipped-called.json": (gzip.compress(PLAIN), [GOOD] * 5),
+    "joined.json.gz": (gzip.compress(LINES[0] + b"\n") + b"\0" * 70_000 + gzip.compress(LINES[1]), [GOOD] * 2),
+    "zipped-and-more.json.gz": (gzip.compress(PLAIN) + b"more", [GOOD] * 5 + ["broken_gzip"]),
+    "zipped-wrong-sum.json": (gzip.compress(PLAIN)[:-8] + bytes(8), ["broken_gzip"]),
+    "zipped-nothing.json.gz": (gzip.compress(b""), []),
+    "utf-16.json": (PLAIN.decode().encode("utf-16"), ["not_an_object", "unfinished_record"]),
+    "utf-32.json": (PLAIN.decode().encode("utf-32-le"), ["unfinished_record"]),
+    "zeros.json": (bytes(5000), ["not_an_object"]),
+    "nothing-but-brackets.json": (b"[[], []]\n", []),
+    "numbers.json": (b"1\n2\n", ["not_an_object"] * 2),
+    "two-megabytes.json": (TWO % with_app("x" * 2_000_000), [GOOD] * 3),
+    "two-megabytes-broken.json": (TWO % with_app("x" * 2_000_000)[:-1], [GOOD, "not_json", GOOD]),
+    "nested.json": (TWO % deep(99), [GOOD] * 3),
+    "nested-a-little-too-deep.json": (TWO % deep(100), [GOOD, "nested_too_deep", GOOD]),
+    "nested-objects.json": (TWO % deep(700, '{"a":', "}"), [GOOD, "nested_too_deep", GOOD]),
+    "nested-far-too-deep.json": (TWO % deep(100_000), [GOOD, "nested_too_deep", GOOD]),
+    "half-a-character.json": (TWO % LINES[0].replace(b"ada", b"\\ud800"), [GOOD, "not_utf8", GOOD]),
+    "zero-character.json": (TWO % LINES[0].replace(b"ada", b"\\u0000"), [GOOD] * 3),
+    "bare-zero-character.json": (TWO % LINES[0].replace(b"ada", b"\0"), [GOOD, "not_json", GOOD]),
+    "line-break-in-text.json": (TWO % LINES[0].replace(b"ada", b"\\n"), [GOOD] * 3),
+    "broken-record-ends-an-array.json": (b"[" + LINES[0] + b', {"user": NaN}]\n', [GOOD, "not_json"]),
+    "number-of-5000-digits.json": (TWO % LINES[0].replace(b"1000", b"1" * 5000), [GOOD, "not_json", GOOD]),
+}
+
+
+# Unreadable records with lists of objects in them, as (text, is a record) one after the other.
+INNER = '{"user": "ada", "timeStamp": 1, "x": 0, "y": 0, "z": 0}'
+LISTED: dict[str, list[tuple[str, bool | None]]] = {
+    "a list": [(f'{{"x": NaN, "old": [{INNER}, {INNER}, {INNER}]}}', False), ("\n", None), (INNER, True)],
+    "an array on one line": [("[", None), (f'{{"x": NaN, "old": [{INNER},{INNER}]}}', False), (",", None), (INNER, True)],
+    "back to back": [
+        (f'{{"x": NaN, "old": [{INNER},{INNER}]}}', False),
+        (INNER, True),
+        ('{"x": NaN}', False),
+        (INNER, True),
+    ],
+    "spread over lines": [
+        ("[\n  ", None),
+        (f'{{"x": NaN,\n   "old": [\n    {INNER},\n    {INNER}\n  ],\n   "new":\n    {INNER}}}', False),
+        (",\n  ", None),
+        (INNER, True),
+        ("\n]\n", None),
+    ],
+    "a line that breaks off": [
+        (f'{{"old": [{INNER}, {{"user": "a', False),
+        ("\n", None),
+        (INNER, True),
+        ("\n", None),
+    ],
+    "a file that breaks off": [(INNER, True), ("\n", None), (f'{{"old": [{INNER}, {INNER}, {{"us', False)],
+    "a file that begins inside": [(f'r": "a", "old": [{INNER}, {INNER}]}}', False), ("\n", None), (INNER, True)],
+}
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 5, 100, 1 << 20])
+@pytest.mark.parametrize("name", LISTED)
+def test_an_object_within_an_unreadable_record_is_none(tmp_path: Path, name: str, chunk_bytes: int) -> None:
+    (tmp_path / "a.json").write_text("".join(text for text, _ in LISTED[name]))
+    found = [(each.text, each.reason is None) for each in read_records(tmp_path / "a.json", chunk_bytes=chunk_bytes)]
+    assert found == [(text, is_record) for text, is_record in LISTED[name] if is_record is not None]
+
+
+def test_many_unreadable_records_are_told_apart_wherever_they_lie(tmp_path: Path) -> None:
+    # Far more than what is kept of the text behind them.
+    lines = [f"  {{'user': 'a', 'timeStamp': {number}}}" for number in range(3000)]
+    (tmp_path / "a.json").write_text("\n".join(lines))
+    assert [each.text for each in read_records(tmp_path / "a.json")] == [line.strip() for line in lines]
+
+
+def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
+    past = [{"email": "ann@x", "lastUpdateDate": 5}, {"email": "ann@x", "lastUpdateDate": 7, "shareWithResearchAsOfDate": 2}]
+    record = json.dumps({"email": "ann@x", "lastUpdateDate": 9, "previous": [*past, *past]})
+    lake.land("customer/a.json", record[:-20].encode())
+    lake.run()
+    assert lake.rows("SELECT count(*) FROM customer_landing") == lake.rows("SELECT count(*) FROM customer_trusted") == [(0,)]
+    assert lake.rows("SELECT reason FROM quarantine") == [("unfinished_record",)]
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_file_gives_what_can_be_read_and_the_rest_is_numbered_and_named(lake: Lake, name: str) -> None:
+    content, expected = UNUSUAL[name]
+    lake.land(f"accelerometer/{name}", content)
+    lake.run(select=["accelerometer_landing", "quarantine"])
+    found = lake.rows(
+        f"SELECT source_position, '{GOOD}' FROM accelerometer_landing "
+        "UNION ALL SELECT source_position, reason FROM quarantine ORDER BY 1"
+    )
+    assert found == list(enumerate(expected, start=1))
+
+
+def test_a_folder_named_like_a_file_is_a_folder(lake: Lake) -> None:
+    lake.land("accelerometer/x.json/a.json", PLAIN)
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/x.json/a.json",)]
+
+
+def test_texts_are_kept_character_by_character(lake: Lake) -> None:
+    texts = ["a\0b", "line\nline\r\n", '"quoted" \\', "  blanks\t", "\U0001f600 é e\u0301", "x" * 100_000]
+    lake.land("accelerometer/a.json", [reading(text, number) for number, text in enumerate(texts)])
+    lake.run(select=["accelerometer_landing"])
+    assert [text for (text,) in lake.rows('SELECT "user" FROM accelerometer_landing ORDER BY timeStamp')] == texts
+
+
+def test_a_number_too_large_to_hold_is_kept_as_it_came(lake: Lake) -> None:
+    lake.land("accelerometer/a.json", LINES[0][:-1] + b', "app": 1e400}\n')
+    lake.run(select=["accelerometer_landing"])
+    assert lake.rows("SELECT extra_fields FROM accelerometer_landing") == [('{"app": "1e400"}',)]
+
+
+SEPARATORS = st.sampled_from([b"\n", b"", b",\n", b"\r\n", b" , ", b"\n\n"])
+PIECES = st.one_of(
+    st.sampled_from(LINES),
+    st.sampled_from(list(BROKEN.values())),
+    st.builds(lambda line, cut: line[:cut], st.sampled_from(LINES), st.integers(1, 40)),
+    st.binary(min_size=1, max_size=12).filter(lambda b: b.strip(b" \t\r\n,[]\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0")),
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(st.tuples(PIECES, SEPARATORS), max_size=12))
+def test_records_are_landing_rows_plus_quarantined_rows_for_any_file(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[bytes, bytes]]
+) -> None:
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    content = b"".join(piece + separator for piece, separator in pieces)
+    lake.land("accelerometer/a.json", content)
+    lake.run(select=["accelerometer_landing", "quarantine"])
+    positions = [
+        row[0]
+        for row in lake.rows(
+            "SELECT source_position FROM accelerometer_landing UNION ALL SELECT source_position FROM quarantine ORDER BY 1"
+        )
+    ]
+    assert positions == list(range(1, len(positions) + 1))
+    if content.strip(b" \t\r\n,[]"):
+        assert positions

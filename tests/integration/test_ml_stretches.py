@@ -1,0 +1,59 @@
+"""What is learnt from: whole stretches of the training set, long ones in parts, and of many some drawn by chance."""
+
+import pytest
+
+from stedi.config import Settings
+from stedi.ml.stretches import Stretch, read_stretches
+from stedi.resampling import SAMPLE_MS
+from tests.support.lake import Lake, customer, distance, reading
+
+PEOPLE = tuple("abcd")
+LONG_MS = 700_000
+
+
+@pytest.fixture
+def settings(lake: Lake) -> Settings:
+    """Three people of whom 6 s were recorded, twice, and one of whom 700 s were, and 4 s."""
+    for who in PEOPLE:
+        spans = [(0, LONG_MS), (LONG_MS + 60_000, LONG_MS + 64_000)] if who == "d" else [(0, 6_000), (60_000, 66_000)]
+        times = [t for begin, end in spans for t in range(begin, end + 1, SAMPLE_MS)]
+        lake.land(f"customer/{who}.json", [customer(f"{who}@x", 10, shares=10, serial=who)])
+        lake.land(f"accelerometer/{who}.json", [reading(f"{who}@x", t) for t in times])
+        lake.land(
+            f"step_trainer/{who}.json", [distance(who, t, 60 if t % 1_000 == 500 else 250) for t in times if t % 100 == 0]
+        )
+    lake.run(select=["step_training_set"])
+    return lake.settings
+
+
+def drawn(settings: Settings, seed: int, most: int) -> list[Stretch]:
+    return list(read_stretches(settings, seed, most))
+
+
+def lengths(stretches: list[Stretch]) -> list[int]:
+    return sorted(len(stretch.acceleration) for stretch in stretches)
+
+
+def test_long_stretches_are_cut_and_short_ones_left_out(settings: Settings) -> None:
+    found = drawn(settings, 1, 1_000_000)
+    assert lengths(found) == [300] * 6 + [5_000, 30_000]
+    assert [(each.person, each.start_ms) for each in found] == sorted((each.person, each.start_ms) for each in found)
+    [first, second] = [each for each in found if len(each.acceleration) > 300]
+    assert (first.person, first.start_ms, second.start_ms) == (second.person, 0, 600_000)
+    assert first.end_ms == 600_000 - SAMPLE_MS
+    assert first.steps_ms.tolist() == list(range(500, 600_000, 1_000))
+    assert second.steps_ms.tolist() == list(range(600_500, LONG_MS, 1_000))
+
+
+def test_what_is_drawn_follows_from_the_seed_and_reaches_what_is_asked_for(settings: Settings) -> None:
+    def names(seed: int) -> list[tuple[str, int]]:
+        return [(each.person, each.start_ms) for each in drawn(settings, seed, 1)]
+
+    assert all(len(names(seed)) == 1 for seed in range(20))
+    assert names(3) == names(3)
+    # Which of eight stretches twenty seeds draw: all the same once in 8 to the power of 19 times.
+    assert len({name for seed in range(20) for name in names(seed)}) > 1
+    for seed in range(5):
+        some = lengths(drawn(settings, seed, 700))
+        assert sum(some) >= 700
+        assert sum(some) - max(some) < 700

@@ -1,0 +1,33 @@
+"""Spark makes the training set bit for bit as the embedded engine does, and either goes on with it."""
+
+from collections.abc import Callable
+
+from tests.support.compare import contents, found_wrong
+from tests.support.lake import Lake, customer
+from tests.support.spark import on, require_java, session
+from tests.support.training_set import SET, furnish, land, walk
+
+__all__ = ["session"]
+
+require_java()
+
+
+def test_the_training_set_is_the_same_on_both_engines(new_lake: Callable[..., Lake]) -> None:
+    ours, theirs = new_lake("embedded"), new_lake("spark")
+    for lake in (ours, theirs):
+        furnish(lake)
+        lake.run()
+    ours.run(select=[SET])
+    on(theirs, "spark").run(select=[SET])
+    made = contents(ours, [SET])
+    assert made[SET]
+    assert contents(theirs, [SET]) == made
+    # One more walk, of a phone whose readings fall beside the grid, and one person less.
+    for lake in (ours, theirs):
+        land(lake, walk("bob", "s-bob", 200_003, step_every=300))
+        lake.land("customer/2.json", [customer("ann@x", 20, serial="s-ann")])
+        lake.run()
+    more = contents(ours, [SET])
+    assert 0 < len(more[SET]) < len(made[SET]) + 297
+    assert contents(theirs, [SET]) == more
+    assert found_wrong(on(theirs, "embedded")) == []

@@ -1,0 +1,170 @@
+"""What tests compare lakes by: rows as a reader gets them, rule counts, files, and a writer that is not us."""
+
+import hashlib
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
+from pyiceberg.table import Table as IcebergTable
+
+from stedi.catalog import Catalog, Commit, Snapshot
+from stedi.catalog.snapshot import MARK
+from stedi.engines import Change
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.pipeline import RunReport
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table
+from stedi.tables import BY_NAME, REFRESHED
+from stedi.verify import Finding, verify
+from tests.support.lake import Lake
+
+# What every run makes.
+NAMES = tuple(table.name for table in REFRESHED if not table.on_demand)
+DERIVED = tuple(name for name in NAMES if not name.endswith("_landing"))
+REBUILT = "rows that a full rebuild does not have, or has besides"
+
+
+def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[str, list[str]]:
+    """All rows of some tables, but for when files arrived, as one query on the newest finished run finds them."""
+    parts = []
+    for table in (t for t in REFRESHED if t.name in tables):
+        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name != "arrived_at")
+        parts.append(f"SELECT '{table.name}' AS name, r::VARCHAR AS row FROM (SELECT {columns} FROM {table.name}) AS r")
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, row in lake.rows(" UNION ALL ".join(parts), **options):
+        found[name].append(row)
+    return {name: sorted(found[name]) for name in tables}
+
+
+def marks(lake: Lake) -> dict[str, Snapshot]:
+    """What the newest commit of each table says about itself."""
+    with Catalog(lake.settings.warehouse) as catalog:
+        return {name: mark for name in NAMES if (mark := catalog.latest_mark(name))}
+
+
+def rule_counts(lake: Lake, tables: Sequence[str] = NAMES) -> dict[str, dict[str, int]]:
+    """How many rows break each rule, as the tables' commits recorded it."""
+    return {name: mark.reflects["rules"] for name, mark in marks(lake).items() if name in tables}
+
+
+def found_wrong(lake: Lake) -> list[Finding]:
+    """What `verify` finds wrong."""
+    return [finding for finding in verify(lake.settings) if not finding.holds]
+
+
+def done(report: RunReport) -> dict[str, tuple[object, ...]]:
+    """What a run did or a plan says, by table."""
+    return {
+        name: (t.status.replace("would refresh", "refreshed"), t.rows, t.added, t.removed, t.people, t.reason)
+        for name, t in report.tables.items()
+    }
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file and folder below a folder, with the content of the files."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@contextmanager
+def opened(lake: Lake, name: str) -> Iterator[IcebergTable]:
+    """A table as another program opens it."""
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse.resolve() / 'catalog.db'}")
+    try:
+        yield catalog.load_table(("stedi", name))
+    finally:
+        catalog.close()
+
+
+def as_another(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table], *, keeps_mark: bool = False) -> None:
+    """Change a table's rows as another writer does, in new files; with our mark, it passes for us."""
+    with opened(lake, name) as table:
+        rows, folder = change(table.scan().to_arrow()), Path(table.location().removeprefix("file://")) / "data"
+        current = table.current_snapshot()
+        assert current is not None
+        assert current.summary is not None
+        mark = {MARK: current.summary.additional_properties[MARK]} if keeps_mark else {}
+        with table.transaction() as transaction:
+            producer = transaction.update_snapshot(snapshot_properties=mark).overwrite()
+            for task in table.scan().plan_files():
+                producer.delete_data_file(task.file)
+            for part in _by_day(BY_NAME[name], rows):
+                path = folder / f"{uuid.uuid4()}.parquet"
+                pq.write_table(part.cast(table.schema().as_arrow()), path)
+                producer.append_data_file(parquet_file_to_data_file(table.io, table.metadata, f"file://{path}"))
+            producer.commit()
+
+
+def _by_day(table: Table, rows: pa.Table) -> list[pa.Table]:
+    if table.day is None:
+        return [rows] if len(rows) else []
+    days = [moment // MILLISECONDS_A_DAY for moment in rows[table.day].to_pylist()]
+    return [rows.filter(pa.array([each == day for each in days])) for day in sorted(set(days))]
+
+
+class Kept:
+    """A lake that many tests of a module begin with; each may do to it what it likes, but for changing its files."""
+
+    def __init__(self, lake: Lake, folder: Path) -> None:
+        self.lake, self._copy = lake, folder / "copy"
+        self._settings, self._files = lake.settings, set(lake.landing.rglob("*"))
+        shutil.copytree(lake.warehouse, self._copy)
+
+    def put_back(self) -> None:
+        """Make the lake what it was."""
+        self.lake.settings = self._settings
+        for path in set(self.lake.landing.rglob("*")) - self._files:
+            path.unlink()
+        shutil.rmtree(self.lake.warehouse)
+        shutil.copytree(self._copy, self.lake.warehouse)
+
+
+@contextmanager
+def narrowed() -> Iterator[dict[str, int]]:
+    """Collect the tables of which only a part is computed, and how many candidate rows that part has."""
+    found: dict[str, int] = {}
+    real = EmbeddedEngine.compute_scope
+
+    def compute_scope(
+        self: EmbeddedEngine, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]
+    ) -> tuple[str, str]:
+        candidate, current = real(self, table, scope, files, changes)
+        found[table.name] = self.rows(candidate)
+        return candidate, current
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbeddedEngine, "compute_scope", compute_scope)
+        yield found
+
+
+class Died(BaseException):
+    """Stands for the end of the process: nothing in the program catches it."""
+
+
+@contextmanager
+def commits(*, die_at: int = 0, after: bool = False) -> Iterator[list[str]]:
+    """Collect the names of the tables that are committed to; die at the so manieth commit, before or after it."""
+    committed: list[str] = []
+    real = Catalog.commit
+
+    def commit(self: Catalog, table: Table, commit: Commit) -> Snapshot:
+        if len(committed) + 1 == die_at and not after:
+            raise Died
+        snapshot = real(self, table, commit)
+        committed.append(table.name)
+        if len(committed) == die_at:
+            raise Died
+        return snapshot
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Catalog, "commit", commit)
+        yield committed

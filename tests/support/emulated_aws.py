@@ -1,0 +1,162 @@
+"""A local AWS to deploy to: moto, with the parts of its CloudFormation that a deployment needs and it lacks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moto.athena.models import athena_backends
+from moto.cloudformation.models import ChangeSet, cloudformation_backends
+from moto.core.common_models import CloudFormationModel
+from moto.glue.models import glue_backends
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.secretsmanager.models import secretsmanager_backends
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+SETTINGS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "a-very-secret-key",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+
+
+class Made(CloudFormationModel):
+    """A resource that is made in moto's own backend of its service, and known by one identifier."""
+
+    kind = ""
+    make: Callable[[str, str, str, dict[str, Any]], str]
+
+    def __init__(self, identifier: str) -> None:
+        self.physical_resource_id = identifier
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return ""
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        return cls.kind
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return False
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+    ) -> "Made":
+        return cls(cls.make(resource_name, account_id, region_name, cloudformation_json["Properties"]))
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls, original_resource: "Made", new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    ) -> "Made":
+        return original_resource
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    ) -> None:
+        """Left as it is: nothing here looks whether it is gone."""
+
+
+def _secret(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
+    backend = secretsmanager_backends[account][region]
+    backend.create_secret(name, "x" * 64, None, "", [], None, None, [], False)
+    return str(backend.secrets[name].arn)
+
+
+def _job(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
+    glue_backends[account][region].create_job(
+        name=properties["Name"],
+        role=properties["Role"],
+        command=properties["Command"],
+        description="",
+        log_uri="",
+        execution_property={},
+        default_arguments=properties["DefaultArguments"],
+        non_overridable_arguments={},
+        connections={},
+        max_retries=0,
+        allocated_capacity=0,
+        timeout=0,
+        max_capacity=0.0,
+        security_configuration="",
+        tags={},
+        notification_property={},
+        glue_version=properties["GlueVersion"],
+        number_of_workers=int(properties["NumberOfWorkers"]),
+        worker_type=properties["WorkerType"],
+        code_gen_configuration_nodes={},
+        execution_class="STANDARD",
+        source_control_details={},
+    )
+    return str(properties["Name"])
+
+
+def _workgroup(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
+    athena_backends[account][region].create_work_group(
+        properties["Name"], properties["WorkGroupConfiguration"], properties["Description"], []
+    )
+    return str(properties["Name"])
+
+
+def _database(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
+    made = properties["DatabaseInput"]
+    glue_backends[account][region].create_database(made["Name"], made)
+    return str(made["Name"])
+
+
+class Secret(Made, CloudFormationModel):  # moto finds direct subclasses only
+    kind = "AWS::SecretsManager::Secret"
+    make = staticmethod(_secret)
+
+
+class Job(Made, CloudFormationModel):
+    kind = "AWS::Glue::Job"
+    make = staticmethod(_job)
+
+
+class Database(Made, CloudFormationModel):
+    kind = "AWS::Glue::Database"
+    make = staticmethod(_database)
+
+
+class WorkGroup(Made, CloudFormationModel):
+    kind = "AWS::Athena::WorkGroup"
+    make = staticmethod(_workgroup)
+
+
+_apply = ChangeSet.apply
+
+
+def _apply_wholly(change_set: ChangeSet) -> None:
+    """Make a change with what other stacks export, and know its own outputs afterwards; moto forgets both.
+
+    Nor does moto know the newer of two ways to keep a resource.
+    """
+    stack = change_set.stack
+    for resource in change_set.template_dict["Resources"].values():
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"
+    exports = cloudformation_backends[stack.account_id][stack.region_name].exports
+    stack.resource_map.cross_stack_resources = exports
+    stack.template_dict = change_set.template_dict
+    _apply(change_set)
+    stack.output_map = stack._create_output_map()
+    exports.update({export.name: export for export in stack.exports})
+
+
+@contextmanager
+def emulated_aws() -> Iterator[str]:
+    """The endpoint of an AWS of its own on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    ChangeSet.apply = _apply_wholly  # type: ignore[method-assign,assignment]
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+        ChangeSet.apply = _apply  # type: ignore[method-assign]

@@ -1,0 +1,95 @@
+"""A lake in a temporary folder: landing files, a warehouse, and the few verbs that tests use on them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stedi.config import Settings
+from stedi.pipeline import RunReport, run
+from stedi.query import query
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+Record = Mapping[str, Any]
+
+
+KEY = "a key for tests"
+
+
+class Lake:
+    """A landing folder and a warehouse, and the few verbs that tests use on them."""
+
+    def __init__(self, folder: Path, policy: str = "customer") -> None:
+        self.landing = folder / "landing"
+        self.landing.mkdir(exist_ok=True)
+        self.settings = Settings.model_validate(
+            {
+                "landing": str(self.landing),
+                "warehouse": folder / "lakehouse",
+                "consent": {"policy": policy},
+                "pseudonym_key": KEY,
+            }
+        )
+
+    @property
+    def warehouse(self) -> Path:
+        """The folder of the tables."""
+        return Path(str(self.settings.warehouse))
+
+    def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
+        """Put a landing file in place; records are written one a line."""
+        path = self.landing / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(records, bytes):
+            records = "".join(json.dumps(record) + "\n" for record in records).encode()
+        path.write_bytes(records)
+        return path
+
+    def run(self, **options: Any) -> RunReport:
+        return run(self.settings, **options)
+
+    def rows(self, sql: str, **options: Any) -> list[tuple[Any, ...]]:
+        return query(self.settings, sql, **options).rows()
+
+
+def customer(
+    email: str | None, updated: int, *, shares: int | None = None, serial: str = "s1", **more: Any
+) -> dict[str, Any]:
+    """A customer record in the feed's own terms."""
+    record = {"customerName": "C", "email": email, "serialNumber": serial, "registrationDate": 1, "lastUpdateDate": updated}
+    if shares is not None:
+        record["shareWithResearchAsOfDate"] = shares
+    return {key: value for key, value in (record | more).items() if value is not None}
+
+
+def reading(user: str, at: int, x: float = 0.0) -> dict[str, Any]:
+    """An accelerometer record."""
+    return {"user": user, "timeStamp": at, "x": x, "y": 0.0, "z": 1.0}
+
+
+def distance(serial: str, at: int, value: float = 100) -> dict[str, Any]:
+    """A step-trainer record."""
+    return {"sensorReadingTime": at, "serialNumber": serial, "distanceFromObject": value}
+
+
+PUBLIC_COUNTS = {
+    "customer": {
+        "customer_landing": 956,
+        "accelerometer_landing": 81_273,
+        "step_trainer_landing": 28_680,
+        "quarantine": 0,
+        "customer_trusted": 482,
+        "accelerometer_trusted": 40_981,
+        "customers_curated": 482,
+        "step_trainer_trusted": 14_460,
+        "machine_learning_curated": 40_981,
+    },
+}
+
+
+def small(lake: Lake) -> None:
+    lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, shares=10, serial="s2")])
+    lake.land("accelerometer/1.json", [reading(p, t) for p in ("a@x", "b@x") for t in range(100, 110)])
+    lake.land("step_trainer/1.json", [distance("s1", t) for t in range(100, 110)])

@@ -1,0 +1,158 @@
+"""A real S3 store and Glue catalog on this machine, and a proxy that makes them fail."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from pyiceberg.catalog.glue import GlueCatalog
+
+from stedi.warehouse import warehouse_at
+from tests.support.lake import Lake
+
+BUCKET = "stedi-landing"
+
+
+# Where moto turns a page, so that a test of many pages needs no thousands of objects.
+PAGE = 40
+
+
+class Store:
+    """A bucket, and the few verbs that tests use on it."""
+
+    def __init__(self) -> None:
+        self.client = boto3.Session().client("s3")
+        self.client.create_bucket(Bucket=BUCKET)
+
+    def put(self, key: str, body: bytes = b"{}") -> None:
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, int]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(PAGE))
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+        server.start()
+        yield server.get_host_and_port()
+        server.stop()
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment that knows of no AWS account but the test's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    # Pauses between attempts grow: one more attempt shows that there are any.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+
+@pytest.fixture
+def store(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Store:
+    host, port = server
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    connection = HTTPConnection(host, port)
+    connection.request("POST", "/moto-api/reset")
+    connection.getresponse().read()
+    return Store()
+
+
+Trouble = Callable[[str], str | None]
+
+
+@pytest.fixture
+def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Trouble], None]]:
+    """Put something between the program and the store that answers some requests badly.
+
+    The test says how by a function of the request's path: with a status and an S3 error code such as
+    "503 SlowDown", with a status alone, with half the body ("cut"), with a failure although it was done
+    ("lost"), or as the store does (None).
+    """
+    running: list[ThreadingHTTPServer] = []
+
+    def begin(how: Trouble) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            # The newer version, because clients wait to be told before they send what is to be put.
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                sent = self._sent()
+                answer = how(self.path)
+                if answer in (None, "cut", "lost"):
+                    connection = HTTPConnection(*server)
+                    connection.request(self.command, self.path, sent, dict(self.headers.items()))
+                    response = connection.getresponse()
+                    status, headers, body = str(response.status), response.getheaders(), response.read()
+                if answer and answer != "cut":
+                    status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
+                    body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
+                    if self.path == "/":
+                        # Services that are no stores speak JSON.
+                        body = json.dumps({"__type": code}).encode()
+                    headers = [("Content-Length", str(len(body)))]
+                self.send_response(int(status))
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.end_headers()
+                self.close_connection = True
+                self.wfile.write(body[: len(body) // 2] if answer == "cut" else body)
+
+            def _sent(self) -> bytes:
+                """The request's body as it comes, in chunks where it is said to."""
+                if "Transfer-Encoding" not in self.headers:
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                sent, size = b"", -1
+                while size:
+                    line = self.rfile.readline()
+                    size = int(line.partition(b";")[0], 16)
+                    sent += line + self.rfile.read(size + 2 if size else 0)
+                while (line := self.rfile.readline()).strip():
+                    sent += line
+                return sent + line
+
+            do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        running.append(proxy)
+        Thread(target=proxy.serve_forever, args=[0.02], daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy.server_port}")
+
+    yield begin
+    for proxy in running:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+PLACE = f"s3://{BUCKET}/lake/house"
+
+
+class LakeInS3(Lake):
+    """A lake whose warehouse lies in a bucket."""
+
+    def __init__(self, folder: Path, database: str = "stedi") -> None:
+        super().__init__(folder)
+        self.settings = self.settings.model_copy(update={"warehouse": warehouse_at(PLACE, database)})
+
+
+def iceberg(name: str) -> Any:
+    """A table as another program opens it."""
+    where = {"s3.endpoint": os.environ["AWS_ENDPOINT_URL"], "glue.endpoint": os.environ["AWS_ENDPOINT_URL"]}
+    return GlueCatalog("other", **where, **{"glue.region": "eu-central-1"}).load_table(("stedi", name))

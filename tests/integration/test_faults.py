@@ -20,10 +20,9 @@ from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.history import RunRecord, read_runs
 from stedi.warehouse import Warehouse
-from tests.support.disk import small_disk, small_disk_free
+from tests.support.disk import on_disk, small_disk, small_disk_free
 from tests.support.killing import PROCESSES, WORK, Steps, assert_made_good, land_first, land_more, seen, twin
 from tests.support.lake import Lake, customer, reading
-from tests.support.spark import on_disk
 
 __all__ = ["small_disk", "twin"]
 

@@ -1,11 +1,17 @@
-"""Shared fixtures: real landing files and real warehouses in temporary folders."""
+"""Fixtures that all layers share, and how tests are spread over workers."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+# As many workers run as there are cores, so each computes on one. Processes that tests start inherit it.
+os.environ |= {"STEDI_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
 from tests.support.lake import SHARED, Lake
+from tests.support.memory import EmbeddedInMemory, MemoryTables
+from tests.support.tables import FileTables, NewTables, Tables
 
 
 @pytest.fixture
@@ -23,6 +29,39 @@ def new_lake(tmp_path: Path) -> Callable[..., Lake]:
         return Lake(folder, **options)
 
     return make
+
+
+@pytest.fixture
+def twin(new_lake: Callable[..., Lake]) -> Lake:
+    """A second lake, to compare the first one with."""
+    return new_lake("twin")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--deep", action="store_true", help="all of what takes long; without it a share of each")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of tables work in the memory of the embedded engine; deep ones also on files, and on Spark."""
+    if "new_tables" in metafunc.fixturenames:
+        deep = metafunc.config.getoption("--deep")
+        kinds = ["memory", *(["files"] if deep else [])]
+        metafunc.parametrize("new_tables", kinds, indirect=True, ids=kinds if deep else [""])
+
+
+@pytest.fixture
+def new_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewTables]:
+    """Tables by their consent policy."""
+    if request.param == "files":
+        yield lambda policy: FileTables(tmp_path / policy, policy)
+        return
+    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+        yield lambda policy: MemoryTables(engine, policy)
+
+
+@pytest.fixture
+def tables(new_tables: NewTables) -> Tables:
+    return new_tables("customer")
 
 
 @pytest.fixture

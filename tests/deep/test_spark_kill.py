@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import assert_made_good, land_first, land_more, twin
+from tests.support.killing import assert_made_good, land_first, land_more
 from tests.support.lake import KEY, Lake
 from tests.support.spark import LIGHT, on, require_java
 
 require_java()
-__all__ = ["twin"]
 
 # What is seen of a run just as it reads landing files on executors, has Iceberg stage files of a
 # table, or has committed one table and not yet the next.

@@ -17,12 +17,12 @@ from stedi.history import read_runs
 from stedi.table import Rule
 from stedi.warehouse import warehouse_at
 from tests.support.compare import contents, found_wrong
-from tests.support.killing import found_by_rules, land_first, land_more, twin
+from tests.support.killing import found_by_rules, land_first, land_more
 from tests.support.lake import KEY, Lake
 from tests.support.s3 import BUCKET, PLACE, Store, aws, iceberg, server, store
 from tests.support.spark import LIGHT
 
-__all__ = ["aws", "server", "store", "twin"]
+__all__ = ["aws", "server", "store"]
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 

@@ -21,10 +21,10 @@ from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.history import RunRecord, read_runs
 from stedi.warehouse import Warehouse
 from tests.support.disk import on_disk, small_disk, small_disk_free
-from tests.support.killing import PROCESSES, WORK, Steps, assert_made_good, land_first, land_more, seen, twin
+from tests.support.killing import PROCESSES, WORK, Steps, assert_made_good, land_first, land_more, seen
 from tests.support.lake import Lake, customer, reading
 
-__all__ = ["small_disk", "twin"]
+__all__ = ["small_disk"]
 
 
 # Writing is refused from some step on

@@ -10,11 +10,11 @@ import pytest
 from stedi import aws_client
 from stedi.errors import LandingError
 from stedi.landing import s3
-from tests.support.killing import assert_made_good, land_first, land_more, seen, twin
+from tests.support.killing import assert_made_good, land_first, land_more, seen
 from tests.support.lake import Lake
 from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble
 
-__all__ = ["aws", "server", "store", "trouble", "twin"]
+__all__ = ["aws", "server", "store", "trouble"]
 
 
 class RemoteLake(Lake):

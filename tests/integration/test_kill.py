@@ -24,12 +24,9 @@ from tests.support.killing import (
     named_files,
     seen,
     start,
-    twin,
     was_killed,
 )
 from tests.support.lake import Lake, customer, reading
-
-__all__ = ["twin"]
 
 
 def views(lake: Lake, died: Iterator[str]) -> tuple[int, list[Any]]:

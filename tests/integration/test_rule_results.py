@@ -179,3 +179,11 @@ def test_counts_stay_what_a_whole_recomputation_finds_through_any_small_steps(ne
         "one_distance_a_moment",
         "taken_after_consent",
     }
+
+
+def test_rules_hold_counts_and_no_personal_data(lake: Lake) -> None:
+    lake.land("customer/a.json", [customer("secret@x", 10, shares=10, birthDay="0967-01-01")])
+    report = lake.run()
+    [found] = [r for r in report.rules if (r.table, r.rule) == ("customer_landing", "birthday_plausible")]
+    assert (found.checked, found.failed, found.passed) == (1, 1, False)
+    assert "secret" not in repr(report)

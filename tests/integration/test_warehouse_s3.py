@@ -20,11 +20,11 @@ from stedi.maintain import maintain
 from stedi.own_files import own_uuid
 from stedi.warehouse import Warehouse, warehouse_at
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
-from tests.support.killing import land_first, land_more, seen, twin
+from tests.support.killing import land_first, land_more, seen
 from tests.support.lake import Lake, reading
 from tests.support.s3 import BUCKET, PLACE, LakeInS3, Store, Trouble, aws, iceberg, server, store, trouble
 
-__all__ = ["aws", "server", "store", "trouble", "twin"]
+__all__ = ["aws", "server", "store", "trouble"]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -278,11 +277,6 @@ def rows_of_one_run(lake: Lake, twin: Lake) -> dict[str, list[str]]:
         shutil.copy(key, twin.warehouse)
     twin.run()
     return contents(twin)
-
-
-@pytest.fixture
-def twin(new_lake: Callable[..., Lake]) -> Lake:
-    return new_lake("twin")
 
 
 DAY = 86_400_000

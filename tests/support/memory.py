@@ -1,0 +1,183 @@
+"""The tables in an engine's memory: literal records in, rows out. No file is read or written, nothing is committed.
+
+Queries, rules and incremental refresh are the program's own, in the SQL of either engine. Files, catalogs and commits
+are the subject of tests/integration.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from stedi.catalog import Commit, Snapshot
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines.engine import Engine, values
+from stedi.engines.sql import columns, literal, no_rows, quoted
+from stedi.landing import FEEDS
+from stedi.pipeline import RunReport
+from stedi.pipeline.refresh import refresh
+from stedi.pipeline.runner import query_parameters
+from stedi.pipeline.store import Draft
+from stedi.quality import check
+from stedi.table import DataFiles, Table, WrittenFile, with_ancestors
+from stedi.tables import BY_NAME, REFRESHED
+from tests.support.lake import KEY, Record
+
+LANDING = {feed.name: feed.table for feed in FEEDS}
+DERIVED = tuple(t for t in REFRESHED if not t.on_demand and t.name != "quarantine" and t not in LANDING.values())
+
+
+class InMemory(Engine):
+    """Mixed into an engine, it takes each data file for a relation of that name."""
+
+    numbers = count()
+
+    def rows_of(self, table: Table, files: DataFiles) -> str:
+        return " UNION ALL ".join(f"SELECT {columns(table)} FROM {quoted(p)}" for p in files.paths) or no_rows(table)
+
+    def rows_with_file(self, table: Table, files: DataFiles) -> str:
+        parts = (f"SELECT {columns(table)}, {literal(p)} AS filename FROM {quoted(p)}" for p in files.paths)
+        return f"({' UNION ALL '.join(parts)})"
+
+    def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
+        relation = f"file_{next(self.numbers)}"
+        self.keep(relation, f"SELECT {values(table)} FROM ({query}) AS q")
+        return [WrittenFile(relation, self.rows(relation), 0, {})]
+
+
+class EmbeddedInMemory(InMemory, EmbeddedEngine):
+    """The embedded engine without files."""
+
+
+class Commits(Draft):
+    """All commits of each table, as values."""
+
+    def __init__(self) -> None:
+        super().__init__(None, Path())
+        self._commits: dict[str, list[tuple[Snapshot, DataFiles]]] = defaultdict(list)
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        return self._commits[name][-1][0] if self._commits[name] else None
+
+    latest_mark = snapshot
+
+    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
+        return next((snapshot for snapshot, _ in reversed(self._commits[name]) if snapshot.version == version), None)
+
+    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
+        found = (files for snapshot, files in reversed(self._commits[name]) if snapshot_id in (None, snapshot.id))
+        return next(found, DataFiles())
+
+    def data_folder(self, table: Table) -> str:
+        return ""
+
+    def discard(self, written: Iterable[WrittenFile]) -> None:
+        pass
+
+    def commit(self, table: Table, commit: Commit) -> Snapshot:
+        before, files = self.snapshot(table.name), self.files(table.name)
+        stay = (path for path in files.paths if path not in commit.removed)
+        snapshot = Snapshot.of_draft(before, commit.recorded(before), datetime.now(UTC))
+        self._commits[table.name].append((snapshot, DataFiles((*stay, *(file.path for file in commit.added)))))
+        return snapshot
+
+
+class MemoryTables:
+    """The tables of a lake without files, as `tests.support.tables.Tables`."""
+
+    def __init__(self, engine: InMemory, policy: str = "customer") -> None:
+        self.engine, self.policy, self._store = engine, policy, Commits()
+        self.use_key(KEY)
+        self._landed: dict[str, list[Record]] = {}
+        self._relations: dict[str, str] = {}
+        for feed in LANDING:
+            self._take(feed, {})
+        self._waiting: dict[str, list[Record]] = {}
+
+    def land(self, name: str, records: Iterable[Record]) -> None:
+        """Put the records of one landing file in place; the next run takes them instead of the file's earlier ones."""
+        self._waiting[name] = list(records)
+
+    def remove(self, name: str) -> None:
+        """A file that is gone leaves its rows."""
+
+    def use_key(self, key: str) -> None:
+        """Make pseudonyms with another key from now on."""
+        self._parameters = query_parameters(self.policy, hashlib.sha256(key.encode()).digest())
+        self.engine.set_parameters(self._parameters)
+
+    def _take(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:
+        table = LANDING[feed]
+        added, removed = [], []
+        for name, records in files.items():
+            rows = [
+                {**record, "source_file": name, "source_position": place, "arrived_at": 0}
+                for place, record in enumerate(records, start=1)
+            ]
+            assert {key for row in rows for key in row} <= set(table.column_names)
+            relation = f"landed_{next(self.engine.numbers)}"
+            self.engine.hold(relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns])
+            added.append(WrittenFile(relation, len(rows), 0, {}))
+            removed += [self._relations[name]] if name in self._relations else []
+            self._relations[name] = relation
+            self._landed[name] = list(records)
+        number = next(self.engine.numbers)
+        self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0}, f"v{number}"))
+
+    def run(self, *, select: Sequence[str] = ()) -> RunReport:
+        """Refresh every table, or the selected ones and their inputs, as a run does."""
+        wanted = with_ancestors(select, BY_NAME) or set(BY_NAME)
+        for feed in LANDING:
+            if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
+                self._take(feed, files)
+        self._waiting.clear()
+        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.policy, dry_run=False), dict[str, str]()
+        for table in (t for t in DERIVED if t.name in wanted):
+            done = refresh(table, self._store, self.engine, report.run_id, self._parameters, at_hand=at_hand)
+            report.tables[table.name] = done
+            outside = self.counts(table).get("taken_after_consent")
+            if outside is not None:
+                report.outside_consent[table.name] = outside
+        return report
+
+    def counts(self, table: Table) -> dict[str, int]:
+        """How many rows break each rule of a table, as its newest commit has it."""
+        snapshot = self._store.snapshot(table.name)
+        counts: dict[str, int] = snapshot.reflects["rules"] if snapshot else {}
+        return counts
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query over all tables by name."""
+        self._show_all()
+        return [tuple(row.values()) for row in self.engine.select(sql)]
+
+    def _show_all(self) -> None:
+        for table in (*LANDING.values(), *DERIVED):
+            self.engine.show(table, self._store.files(table.name))
+
+    def found_wrong(self) -> list[str]:
+        """The tables whose rows, or counts of rows that break a rule, are not those of a full computation."""
+        wrong = []
+        for table in DERIVED:
+            self._show_all()
+            relation = self.engine.compute(table, self.engine.bound(table.query))
+            found = {r.rule: r.failed for r in check(table, relation, self.engine.select)}
+            if self.engine.unequal(table, relation, table.name) or found != self.counts(table):
+                wrong.append(table.name)
+            self.engine.forget_candidate(table)
+        return wrong
+
+    def is_like_new(self) -> bool:
+        """Whether all is as where the same records arrive at once."""
+        fresh = MemoryTables(self.engine, self.policy)
+        for name, records in self._landed.items():
+            fresh.land(name, records)
+        fresh.run()
+        return fresh.contents() == self.contents() and all(self.counts(t) == fresh.counts(t) for t in DERIVED)
+
+    def contents(self) -> dict[str, list[str]]:
+        """All rows of every derived table, as text."""
+        return {t.name: sorted(str(row) for row in self.rows(f"SELECT {columns(t)} FROM {t.name}")) for t in DERIVED}

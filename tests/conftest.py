@@ -1,6 +1,7 @@
 """Fixtures that all layers share, and how tests are spread over workers."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 # As many workers run as there are cores, so each computes on one. Processes that tests start inherit it.
 os.environ |= {"STEDI_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
+from tests.support.killing import ChosenSteps
 from tests.support.lake import SHARED, Lake
 from tests.support.memory import EmbeddedInMemory, MemoryTables
 from tests.support.tables import FileTables, NewTables, Tables
@@ -62,6 +64,26 @@ def new_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewTa
 @pytest.fixture
 def tables(new_tables: NewTables) -> Tables:
     return new_tables("customer")
+
+
+@pytest.fixture
+def steps(request: pytest.FixtureRequest) -> ChosenSteps:
+    """The steps of work before which a test stops it."""
+    return ChosenSteps(None if request.config.getoption("--deep") else 5, commit_id())
+
+
+def commit_id() -> str:
+    """The checked-out commit, from whose id each run's share of the kills is drawn: so all are tried over time."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    deep = config.getoption("--deep")
+    return "deep: all of everything" if deep else f"a share of the kills, drawn from commit {commit_id()}; --deep has all"
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,31 @@ class Steps:
             self.step(what, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else arguments[0])
 
 
+class AllBut:
+    """Steps that are known: all but a few, which become known one by one."""
+
+    def __init__(self, unknown: Iterable[str]) -> None:
+        self._unknown = set(unknown)
+
+    def __contains__(self, step: object) -> bool:
+        return step not in self._unknown
+
+    def add(self, step: str) -> None:
+        self._unknown.discard(step)
+
+
+class Rehearsed:
+    """Knows every step, and writes each down."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __contains__(self, step: object) -> bool:
+        with self._path.open("a") as file:
+            file.write(f"{step}\n")
+        return True
+
+
 class Torn:
     """A file whose first write reaches the disk in two halves, with a step between them."""
 
@@ -201,15 +227,44 @@ def was_killed(process: Any) -> bool:
     return bool(code)
 
 
-def deaths(lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
-    """Begin work again and again, and kill it each time before a step at which none died yet, until it is done."""
-    died_before = lake.warehouse.parent / "died-before"
-    known: set[str] = set()
-    while was_killed(start(lake, work, (tables, known, died_before))):
-        step = died_before.read_text()
-        assert step not in known
-        known.add(step)
-        yield step
+KnownSteps = set[str] | AllBut
+
+
+class ChosenSteps:
+    """Before which steps work is stopped: all of them, or so many of them, drawn anew for each commit."""
+
+    def __init__(self, number: int | None, seed: str) -> None:
+        self._number, self._seed = number, seed
+
+    @property
+    def are_all(self) -> bool:
+        return self._number is None
+
+    def known(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> KnownSteps:
+        """The steps before which nothing happens; to draw the others, the work is done once and undone."""
+        if self._number is None:
+            return set()
+        folder = lake.warehouse.parent
+        aside, rehearsed = folder / "aside", folder / "rehearsed"
+        if lake.warehouse.exists():
+            shutil.copytree(lake.warehouse, aside)
+        assert not was_killed(start(lake, work, (tables, Rehearsed(rehearsed), folder / "died-before")))
+        shutil.rmtree(lake.warehouse)
+        if aside.exists():
+            aside.rename(lake.warehouse)
+        steps = sorted(set(rehearsed.read_text().splitlines()))
+        rehearsed.unlink()
+        return AllBut(random.Random(f"{self._seed} {work} {len(steps)}").sample(steps, self._number))
+
+    def deaths(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
+        """Begin work again and again, and kill it each time before a step at which none died yet, until it is done."""
+        died_before = lake.warehouse.parent / "died-before"
+        known = self.known(lake, work, tables)
+        while was_killed(start(lake, work, (tables, known, died_before))):
+            step = died_before.read_text()
+            assert step not in known
+            known.add(step)
+            yield step
 
 
 def seen(lake: Lake) -> list[tuple[Any, ...]] | str:

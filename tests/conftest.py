@@ -1,9 +1,12 @@
 """Fixtures that all layers share, and how tests are spread over workers."""
 
 import os
+import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +67,42 @@ def new_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewTa
 @pytest.fixture
 def tables(new_tables: NewTables) -> Tables:
     return new_tables("customer")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Spark for all tests: Java takes a minute of CPU time to start, and to warm up."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    from tests.support.spark import light_spark
+
+    with light_spark(tmp_path_factory.mktemp("no-warehouse")) as session:
+        yield session
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Keep on one worker what shares what is slow to make: Spark, and the fixtures of a module."""
+    for item in items:
+        if "spark" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("spark"))
+        elif any(made[-1].scope == "module" for made in item._fixtureinfo.name2fixturedefs.values()):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seconds of each layer, and of the slowest files."""
+    layers, files = defaultdict[str, float](float), defaultdict[str, float](float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                file = report.nodeid.partition("::")[0]
+                files[file] += report.duration
+                layers[file.rpartition("/")[0]] += report.duration
+    terminalreporter.section("seconds by layer and by file, added up over workers")
+    slowest = sorted(files.items(), key=lambda item: -item[1])[:15]
+    for name, seconds in (*sorted(layers.items()), *slowest):
+        terminalreporter.line(f"{seconds:8.1f}  {name}")
 
 
 @pytest.fixture

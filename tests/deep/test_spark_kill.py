@@ -1,6 +1,7 @@
 """A run on Spark is killed with its Java, in the midst of its work; the next run on either engine makes good."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import pytest
 
 from tests.support.killing import assert_made_good, land_first, land_more
 from tests.support.lake import KEY, Lake
-from tests.support.spark import LIGHT, on, require_java
+from tests.support.spark import LIGHT, on
 
-require_java()
+pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+
 
 # What is seen of a run just as it reads landing files on executors, has Iceberg stage files of a
 # table, or has committed one table and not yet the next.

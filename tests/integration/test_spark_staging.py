@@ -16,10 +16,10 @@ from stedi.tables import BY_NAME
 from tests.support.compare import opened
 from tests.support.data_files import LATEST_DAY_MS, ODD_RECORDS, assert_alike, rows
 from tests.support.lake import Lake, customer
-from tests.support.spark import on, require_java, session
+from tests.support.spark import on
 
-require_java()
-__all__ = ["session"]
+pytestmark = pytest.mark.usefixtures("spark")
+
 
 CUSTOMERS, READINGS = BY_NAME["customer_landing"], BY_NAME["accelerometer_trusted"]
 

@@ -1,7 +1,8 @@
-"""One Spark for the tests of a module, as light as it can be: it takes seconds to start."""
+"""Spark as light as it can be: it takes seconds to start."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -21,21 +22,19 @@ _SETTINGS = {
 LIGHT = " ".join([*(f"--conf '{name}={value}'" for name, value in _SETTINGS.items()), "pyspark-shell"])
 
 
-def require_java() -> None:
-    """Leave a module out where there is no Java."""
-    if shutil.which("java") is None:
-        pytest.skip("Spark needs Java", allow_module_level=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+@contextmanager
+def light_spark(folder: Path) -> Iterator[SparkSession]:
+    """A running Spark, in which every engine of this process gets a session of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_SUBMIT_ARGS", LIGHT)
-        spark = start(WarehouseFolder(tmp_path_factory.mktemp("nothing")))
-    yield spark
-    spark.stop()
+        spark = start(WarehouseFolder(folder))
+    try:
+        yield spark
+    finally:
+        spark.stop()
 
 
 def on(lake: Lake, engine: str) -> Lake:
+    """The lake, whose tables an engine computes from now on."""
     lake.settings = lake.settings.model_copy(update={"engine": engine})
     return lake

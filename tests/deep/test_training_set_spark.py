@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer
-from tests.support.spark import on, require_java, session
+from tests.support.spark import on
 from tests.support.training_set import SET, furnish, land, walk
 
-__all__ = ["session"]
-
-require_java()
+pytestmark = pytest.mark.usefixtures("spark")
 
 
 def test_the_training_set_is_the_same_on_both_engines(new_lake: Callable[..., Lake]) -> None:

@@ -12,10 +12,10 @@ from stedi.tables import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
 from tests.support.lake import PUBLIC_COUNTS, Lake, customer, distance, reading
-from tests.support.spark import on, require_java, session
+from tests.support.spark import on
 
-require_java()
-__all__ = ["session"]
+pytestmark = pytest.mark.usefixtures("spark")
+
 
 FEEDS = ("customer", "accelerometer", "step_trainer")
 

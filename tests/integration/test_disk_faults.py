@@ -7,8 +7,10 @@ import pytest
 
 from stedi.errors import WarehouseError
 from tests.support.compare import contents
-from tests.support.disk import on_disk, small_disk_free
+from tests.support.disk import on_disk, small_disk, small_disk_free
 from tests.support.lake import Lake, reading, small
+
+__all__ = ["small_disk"]
 
 
 def test_a_full_disk_leaves_the_tables_whole_and_is_said(lake: Lake, small_disk: Path) -> None:

@@ -15,7 +15,10 @@ from stedi.errors import LandingError, UsageError
 from stedi.landing import FEEDS
 from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
 from tests.support.lake import Lake, customer, distance, reading
-from tests.support.s3 import BUCKET, PAGE, Store, Trouble
+from tests.support.s3 import BUCKET, PAGE, Store, Trouble, aws, server, store, trouble
+
+__all__ = ["aws", "server", "store", "trouble"]
+
 
 CUSTOMER, ACCELEROMETER, STEP_TRAINER = FEEDS
 

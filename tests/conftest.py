@@ -13,8 +13,9 @@ import pytest
 # As many workers run as there are cores, so each computes on one. Processes that tests start inherit it.
 os.environ |= {"STEDI_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
+from tests.support.compare import Kept
 from tests.support.killing import ChosenSteps
-from tests.support.lake import SHARED, Lake
+from tests.support.lake import SHARED, Lake, small
 from tests.support.memory import EmbeddedInMemory, MemoryTables
 from tests.support.tables import FileTables, NewTables, Tables
 
@@ -34,6 +35,21 @@ def new_lake(tmp_path: Path) -> Callable[..., Lake]:
         return Lake(folder, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def kept_small(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    lake = Lake(tmp_path_factory.mktemp("small"))
+    small(lake)
+    lake.run()
+    return Kept(lake)
+
+
+@pytest.fixture
+def small_lake(kept_small: Kept) -> Iterator[Lake]:
+    """A lake after a first run on two people's records, as every test finds it."""
+    yield kept_small.lake
+    kept_small.put_back()
 
 
 @pytest.fixture

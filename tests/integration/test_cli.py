@@ -26,10 +26,8 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(lake: Lake, tmp_path: Path) -> Path:
-    small(lake)
-    lake.run()
-    return tmp_path
+def folder(small_lake: Lake) -> Path:
+    return small_lake.warehouse.parent
 
 
 def test_run_as_json_is_one_object_on_standard_output(folder: Path) -> None:
@@ -503,16 +501,16 @@ def test_a_group_of_commands_without_one_shows_its_help_and_nothing_else(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("fails_with", "said"),
+    ("command", "fails_with", "said"),
     [
         (
+            "train",
             "OSError('libgomp.so.1: cannot open shared object file')",
             "can't be loaded (libgomp.so.1: cannot open shared object file); install that library",
         ),
-        ("ModuleNotFoundError(name='lightgbm')", "is not installed (lightgbm): pip install 'stedi[ml]'"),
+        ("evaluate", "ModuleNotFoundError(name='lightgbm')", "is not installed (lightgbm): pip install 'stedi[ml]'"),
     ],
 )
-@pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_what_the_detector_lacks_is_said_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, fails_with: str, said: str
 ) -> None:

@@ -1,6 +1,6 @@
 """What is lost or damaged in a warehouse is said in a line, with a way out, and nothing is made worse."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +10,27 @@ from stedi.errors import WarehouseError
 from stedi.maintain import maintain
 from stedi.query import query
 from stedi.verify import verify
-from tests.support.compare import found_wrong
+from tests.support.compare import Kept, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 
 
-@pytest.fixture
-def lake(lake: Lake) -> Lake:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return Kept(furnish(Lake(tmp_path_factory.mktemp("whole"))))
+
+
+def furnish(lake: Lake) -> Lake:
     lake.land("customer/1.json", [customer("a@x", 5, shares=5)])
     lake.land("accelerometer/1.json", [reading("a@x", number) for number in range(6, 20)])
     lake.land("step_trainer/1.json", [distance("s1", number) for number in range(6, 20)])
     lake.run()
     return lake
+
+
+@pytest.fixture
+def lake(kept: Kept) -> Iterator[Lake]:
+    yield kept.lake
+    kept.put_back()
 
 
 def cut(file: Path) -> None:
@@ -67,7 +77,10 @@ def test_a_damaged_file_is_named_and_nothing_is_changed(lake: Lake, pattern: str
 
 
 @pytest.mark.parametrize("damage", [empty, Path.unlink])
-def test_a_warehouse_that_lost_its_catalog_is_not_taken_for_a_new_one(lake: Lake, damage: Callable[[Path], None]) -> None:
+def test_a_warehouse_that_lost_its_catalog_is_not_taken_for_a_new_one(
+    new_lake: Callable[[str], Lake], damage: Callable[[Path], None]
+) -> None:
+    lake = furnish(new_lake("lost"))
     catalog = lake.warehouse / "catalog.db"
     whole = catalog.read_bytes()
     (lake.landing / "accelerometer/1.json").unlink()

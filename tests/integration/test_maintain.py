@@ -45,7 +45,7 @@ RUNS = 5
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     folder = tmp_path_factory.mktemp("used")
-    return Kept(use(Lake(folder)), folder)
+    return Kept(use(Lake(folder)))
 
 
 @pytest.fixture

@@ -46,19 +46,17 @@ def test_a_second_run_with_nothing_new_commits_nothing(lake: Lake) -> None:
     assert [t.snapshot_id for t in second.tables.values()] == [t.snapshot_id for t in first.tables.values()]
 
 
-def test_withdrawn_consent_empties_everything_downstream(lake: Lake) -> None:
-    small(lake)
-    lake.run()
-    before = contents(lake)
-    lake.land("customer/2.json", [customer("a@x", 20, serial="s1")])
-    report = lake.run()
+def test_withdrawn_consent_empties_everything_downstream(small_lake: Lake) -> None:
+    before = contents(small_lake)
+    small_lake.land("customer/2.json", [customer("a@x", 20, serial="s1")])
+    report = small_lake.run()
     for table in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"):
-        assert lake.rows(f"SELECT count(*) FROM {table} WHERE person = 'a@x'") == [(0,)], table
-    assert lake.rows("SELECT count(*) FROM machine_learning_curated") == [(0,)]
+        assert small_lake.rows(f"SELECT count(*) FROM {table} WHERE person = 'a@x'") == [(0,)], table
+    assert small_lake.rows("SELECT count(*) FROM machine_learning_curated") == [(0,)]
     assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (0, 10)
-    lake.land("customer/3.json", [customer("a@x", 30, shares=30, serial="s1")])
-    lake.run()
-    assert contents(lake)["machine_learning_curated"] == before["machine_learning_curated"]
+    small_lake.land("customer/3.json", [customer("a@x", 30, shares=30, serial="s1")])
+    small_lake.run()
+    assert contents(small_lake)["machine_learning_curated"] == before["machine_learning_curated"]
 
 
 def test_both_zeros_are_one_value_whichever_comes_first(lake: Lake) -> None:
@@ -172,20 +170,16 @@ def test_a_missing_landing_folder_is_said(lake: Lake) -> None:
     assert not lake.warehouse.exists()
 
 
-def test_a_warehouse_of_a_newer_version_is_refused(lake: Lake) -> None:
-    small(lake)
-    lake.run()
-    database = lake.warehouse / "catalog.db"
+def test_a_warehouse_of_a_newer_version_is_refused(small_lake: Lake) -> None:
+    database = small_lake.warehouse / "catalog.db"
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{database}")
     catalog.update_namespace_properties("stedi", updates={"layout_version": "99"})
     with pytest.raises(WarehouseError, match="newer than this program"):
-        lake.run()
+        small_lake.run()
 
 
-def test_other_readers_open_the_tables_without_this_package(lake: Lake) -> None:
-    small(lake)
-    lake.run()
-    catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse / 'catalog.db'}")
+def test_other_readers_open_the_tables_without_this_package(small_lake: Lake) -> None:
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
     table = catalog.load_table("stedi.accelerometer_trusted")
     assert table.format_version == 2
     assert table.schema().find_field("timeStamp").doc

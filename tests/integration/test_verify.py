@@ -81,7 +81,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     folder = tmp_path_factory.mktemp("furnished")
     lake = Lake(folder)
     furnish(lake)
-    return Kept(lake, folder)
+    return Kept(lake)
 
 
 @pytest.fixture

@@ -112,20 +112,34 @@ def _by_day(table: Table, rows: pa.Table) -> list[pa.Table]:
 
 
 class Kept:
-    """A lake that many tests of a module begin with; each may do to it what it likes, but for changing its files."""
+    """A lake that is made once for many tests; each may do to it what it likes, but for changing its landing files.
 
-    def __init__(self, lake: Lake, folder: Path) -> None:
-        self.lake, self._copy = lake, folder / "copy"
-        self._settings, self._files = lake.settings, set(lake.landing.rglob("*"))
-        shutil.copytree(lake.warehouse, self._copy)
+    These stay as they are, since a run knows a file by more than its content.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake, self._settings = lake, lake.settings
+        self._landed = _versions(lake.landing)
+        self._folder = lake.warehouse.parent
+        self._copy = self._folder.with_name(f"{self._folder.name}-copy")
+        shutil.copytree(self._folder, self._copy, ignore=shutil.ignore_patterns("landing"))
 
     def put_back(self) -> None:
         """Make the lake what it was."""
         self.lake.settings = self._settings
-        for path in set(self.lake.landing.rglob("*")) - self._files:
+        for path in _versions(self.lake.landing).keys() - self._landed.keys():
             path.unlink()
-        shutil.rmtree(self.lake.warehouse)
-        shutil.copytree(self._copy, self.lake.warehouse)
+        assert _versions(self.lake.landing) == self._landed
+        for path in set(self._folder.iterdir()) - {self.lake.landing}:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        shutil.copytree(self._copy, self._folder, dirs_exist_ok=True)
+
+
+def _versions(landing: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_ino, path.stat().st_ctime_ns) for path in landing.rglob("*") if path.is_file()}
 
 
 @contextmanager

@@ -121,10 +121,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{seconds:8.1f}  {name}")
 
 
+@pytest.fixture(scope="session")
+def is_deep(request: pytest.FixtureRequest) -> bool:
+    """Whether all is to be tried, instead of a share."""
+    return bool(request.config.getoption("--deep"))
+
+
 @pytest.fixture
-def steps(request: pytest.FixtureRequest) -> ChosenSteps:
+def steps(is_deep: bool) -> ChosenSteps:
     """The steps of work before which a test stops it."""
-    return ChosenSteps(None if request.config.getoption("--deep") else 5, commit_id())
+    return ChosenSteps(None if is_deep else 5, commit_id())
 
 
 def commit_id() -> str:

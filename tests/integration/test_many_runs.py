@@ -1,9 +1,5 @@
-"""Many small runs in a row leave a bounded number of files, and metadata that stops growing.
+"""Many small runs in a row leave a bounded number of files, and metadata that stops growing."""
 
-`MANY_RUNS=500` does so many runs instead of 60.
-"""
-
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +8,8 @@ from stedi.tables import ALL
 from tests.support.compare import contents, found_wrong, opened
 from tests.support.lake import Lake, customer, distance, reading
 
-RUNS = int(os.environ.get("MANY_RUNS", "60"))
-MAINTAIN_EVERY, KEEP_RUNS = 10, 5
 # A run adds about three files to a table: data, a manifest and its list; metadata files go by themselves.
-MOST_FILES_A_TABLE = 4 * (MAINTAIN_EVERY + KEEP_RUNS)
+MOST_FILES_A_RUN = 4
 
 
 @dataclass(frozen=True)
@@ -65,24 +59,25 @@ def land_something(lake: Lake, number: int) -> None:
         lake.land(f"accelerometer/{number}.json", [*records, {"user": "nobody"}])
 
 
-def test_many_small_runs_leave_a_bounded_number_of_files(tmp_path: Path) -> None:
+def test_many_small_runs_leave_a_bounded_number_of_files(tmp_path: Path, is_deep: bool) -> None:
+    runs, maintain_every, keep_runs = (500, 10, 5) if is_deep else (30, 5, 2)
     lake = Lake(tmp_path)
-    upkeep = {"maintain_every": MAINTAIN_EVERY, "keep_runs": KEEP_RUNS}
+    upkeep = {"maintain_every": maintain_every, "keep_runs": keep_runs}
     lake.settings = Settings.model_validate(lake.settings.model_dump() | upkeep)
     sizes: dict[int, Size] = {}
-    for number in range(RUNS):
+    for number in range(runs):
         land_something(lake, number)
         report = lake.run()
         assert not report.failed
-        if number % MAINTAIN_EVERY >= MAINTAIN_EVERY - 2:
+        if number % maintain_every >= maintain_every - 2:
             # Before a period's upkeep and after it.
             sizes[number + 1] = size_of(lake)
-    early = [size for number, size in sizes.items() if MAINTAIN_EVERY < number <= RUNS // 2]
-    late = [size for number, size in sizes.items() if number > RUNS // 2]
+    early = [size for number, size in sizes.items() if maintain_every < number <= runs // 2]
+    late = [size for number, size in sizes.items() if number > runs // 2]
     for what in ("files", "metadata_files", "largest_metadata_file", "snapshots", "records_of_runs"):
         most_early, most_late = (max(getattr(size, what) for size in some) for some in (early, late))
         assert most_late <= 1.25 * most_early, what
-    assert max(size.files for size in sizes.values()) <= MOST_FILES_A_TABLE * len(ALL)
-    assert max(size.records_of_runs for size in sizes.values()) == KEEP_RUNS + MAINTAIN_EVERY - 1
+    assert max(size.files for size in sizes.values()) <= MOST_FILES_A_RUN * (maintain_every + keep_runs) * len(ALL)
+    assert max(size.records_of_runs for size in sizes.values()) == keep_runs + maintain_every - 1
     assert found_wrong(lake) == []
     assert min(len(rows) for rows in contents(lake).values()) > 0

@@ -1,13 +1,10 @@
 """Whatever arrives in whatever order, and however often runs die: the tables equal a full rebuild.
 
 Hypothesis makes up sequences of what can happen to a lake. A model remembers the content last
-taken of every landing file; a fresh lake that gets just these files has to hold the same rows.
-`STATEFUL_EXAMPLES=500` tries more sequences than the default, and others each time.
-"""
+taken of every landing file; a fresh lake that gets just these files has to hold the same rows."""
 
 import gzip
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from stedi.config import Settings
 from stedi.history import latest_run
@@ -260,15 +257,17 @@ class LakeMachine(RuleBasedStateMachine):
         assert rule_counts(self.lake, tables) == rule_counts(fresh, tables)
 
 
-EXAMPLES = os.environ.get("STATEFUL_EXAMPLES")
-TestLakeMachine = LakeMachine.TestCase
-TestLakeMachine.settings = settings(
-    max_examples=int(EXAMPLES or 10),
-    stateful_step_count=30 if EXAMPLES else 12,
-    derandomize=EXAMPLES is None,
-    database=None,
-    # Sequences are short enough to read; making them shorter takes minutes.
-    phases=(Phase.generate,),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+def test_any_sequence_of_events_leaves_what_a_full_rebuild_gives(is_deep: bool) -> None:
+    run_state_machine_as_test(
+        LakeMachine,
+        settings=settings(
+            max_examples=100 if is_deep else 4,
+            stateful_step_count=30 if is_deep else 12,
+            derandomize=not is_deep,
+            database=None,
+            # Sequences are short enough to read; making them shorter takes minutes.
+            phases=(Phase.generate,),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

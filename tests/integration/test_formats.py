@@ -2,14 +2,24 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing.records import read_records
 from tests.support.lake import Lake, reading
+from tests.support.landing import LandingFolder
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Iterator[LandingFolder]:
+    with EmbeddedEngine(scratch=tmp_path, threads=1) as engine:
+        yield LandingFolder(tmp_path, engine)
+
 
 RECORDS = [reading("ada@x.org", 1000 + i, x=i / 4) for i in range(5)]
 LINES = [json.dumps(record).encode() for record in RECORDS]
@@ -40,44 +50,44 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_gives_the_same_rows(lake: Lake, name: str) -> None:
-    lake.land(f"accelerometer/deep/er/{name}", LAYOUTS[name])
-    report = lake.run(select=["accelerometer_landing"])
-    assert lake.rows(LANDED) == EXPECTED
+def test_every_layout_gives_the_same_rows(landing: LandingFolder, name: str) -> None:
+    landing.land(f"accelerometer/deep/er/{name}", LAYOUTS[name])
+    report = landing.run(select=["accelerometer_landing"])
+    assert landing.rows(LANDED) == EXPECTED
     assert report.quarantined["accelerometer"] == 0
 
 
 @pytest.mark.parametrize(
     "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":7,"x":1,"y":1,"z":1}']
 )
-def test_a_folder_named_like_a_column_says_nothing(lake: Lake, folder: str) -> None:
-    lake.land(f"accelerometer/{folder}/a.json", PLAIN)
-    lake.run(select=["accelerometer_landing"])
-    assert lake.rows(LANDED) == EXPECTED
-    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [(f"accelerometer/{folder}/a.json",)]
+def test_a_folder_named_like_a_column_says_nothing(landing: LandingFolder, folder: str) -> None:
+    landing.land(f"accelerometer/{folder}/a.json", PLAIN)
+    landing.run(select=["accelerometer_landing"])
+    assert landing.rows(LANDED) == EXPECTED
+    assert landing.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [(f"accelerometer/{folder}/a.json",)]
 
 
 @pytest.mark.parametrize("byte", [b"x", b"{", b"\0", b"\x7f", b"5"])
-def test_a_file_of_one_byte_is_a_broken_record(lake: Lake, byte: bytes) -> None:
-    lake.land("accelerometer/a.json", byte)
-    assert lake.run().quarantined["accelerometer"] == 1
+def test_a_file_of_one_byte_is_a_broken_record(landing: LandingFolder, byte: bytes) -> None:
+    landing.land("accelerometer/a.json", byte)
+    assert landing.run().quarantined["accelerometer"] == 1
 
 
-def test_a_packed_file_whose_checksum_is_wrong_is_not_trusted(lake: Lake) -> None:
+def test_a_packed_file_whose_checksum_is_wrong_is_not_trusted(landing: LandingFolder) -> None:
     packed = bytearray(gzip.compress(PLAIN, 0))
     packed[packed.find(b"0.25")] = ord("7")
-    lake.land("accelerometer/a.json.gz", bytes(packed))
-    lake.run()
-    assert "broken_gzip" in [reason for (reason,) in lake.rows("SELECT reason FROM quarantine")]
+    landing.land("accelerometer/a.json.gz", bytes(packed))
+    landing.run()
+    assert "broken_gzip" in [reason for (reason,) in landing.rows("SELECT reason FROM quarantine")]
 
 
 @pytest.mark.parametrize("blanks", ["", " ", "\t", "\r", "\r ", " \r"])
 @pytest.mark.parametrize("layout", ["{}\n", "[{}]\n"])
-def test_a_comma_before_the_end_is_not_json(lake: Lake, blanks: str, layout: str) -> None:
+def test_a_comma_before_the_end_is_not_json(landing: LandingFolder, blanks: str, layout: str) -> None:
     record = LINES[0][:-1].decode() + f",{blanks}}}"
-    lake.land("accelerometer/a.json", layout.replace("{}", record).encode())
-    lake.run()
-    assert lake.rows("SELECT reason FROM quarantine") == [("not_json",)]
+    landing.land("accelerometer/a.json", layout.replace("{}", record).encode())
+    landing.run()
+    assert landing.rows("SELECT reason FROM quarantine") == [("not_json",)]
 
 
 def test_an_empty_file_and_an_empty_folder_give_no_rows(lake: Lake) -> None:
@@ -102,17 +112,17 @@ def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
         assert found == [(rows, len(names))]
 
 
-def test_what_is_hidden_is_passed_over(lake: Lake) -> None:
+def test_what_is_hidden_is_passed_over(landing: LandingFolder) -> None:
     for name in (".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json"):
-        lake.land(f"accelerometer/{name}", PLAIN)
-    lake.run(select=["accelerometer_landing"])
-    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/b/c/a.json",)]
+        landing.land(f"accelerometer/{name}", PLAIN)
+    landing.run(select=["accelerometer_landing"])
+    assert landing.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/b/c/a.json",)]
 
 
-def test_unknown_keys_are_kept_with_their_values(lake: Lake) -> None:
-    lake.land("accelerometer/a.json", [RECORDS[0], {**RECORDS[1], "app": {"version": [2, "β"]}}])
-    lake.run()
-    [(first,), (second,)] = lake.rows("SELECT extra_fields FROM accelerometer_landing ORDER BY source_position")
+def test_unknown_keys_are_kept_with_their_values(landing: LandingFolder) -> None:
+    landing.land("accelerometer/a.json", [RECORDS[0], {**RECORDS[1], "app": {"version": [2, "β"]}}])
+    landing.run()
+    [(first,), (second,)] = landing.rows("SELECT extra_fields FROM accelerometer_landing ORDER BY source_position")
     assert first is None
     assert json.loads(second) == {"app": {"version": [2, "β"]}}
 
@@ -132,38 +142,40 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("reason", BROKEN)
-def test_a_broken_record_is_quarantined_with_its_place_and_reason_and_the_rest_is_kept(lake: Lake, reason: str) -> None:
-    lake.land("accelerometer/a.json", b"\n".join([*LINES[:2], BROKEN[reason], *LINES[2:]]))
-    lake.run(select=["accelerometer_landing", "quarantine"])
-    assert lake.rows("SELECT feed, source_file, source_position, raw_record, reason FROM quarantine") == [
+def test_a_broken_record_is_quarantined_with_its_place_and_reason_and_the_rest_is_kept(
+    landing: LandingFolder, reason: str
+) -> None:
+    landing.land("accelerometer/a.json", b"\n".join([*LINES[:2], BROKEN[reason], *LINES[2:]]))
+    landing.run(select=["accelerometer_landing", "quarantine"])
+    assert landing.rows("SELECT feed, source_file, source_position, raw_record, reason FROM quarantine") == [
         ("accelerometer", "accelerometer/a.json", 3, BROKEN[reason].decode(), reason)
     ]
-    assert [row[:5] for row in lake.rows(LANDED)] == [row[:5] for row in EXPECTED]
+    assert [row[:5] for row in landing.rows(LANDED)] == [row[:5] for row in EXPECTED]
 
 
-def test_an_upload_that_broke_off_loses_only_its_last_record(lake: Lake) -> None:
-    lake.land("accelerometer/a.json", PLAIN[:-20])
-    lake.land("accelerometer/b.json.gz", gzip.compress(PLAIN * 50)[:-40])
-    lake.run()
-    reasons = lake.rows("SELECT source_file, reason FROM quarantine ORDER BY source_file, source_position")
+def test_an_upload_that_broke_off_loses_only_its_last_record(landing: LandingFolder) -> None:
+    landing.land("accelerometer/a.json", PLAIN[:-20])
+    landing.land("accelerometer/b.json.gz", gzip.compress(PLAIN * 50)[:-40])
+    landing.run()
+    reasons = landing.rows("SELECT source_file, reason FROM quarantine ORDER BY source_file, source_position")
     assert reasons[0] == ("accelerometer/a.json", "unfinished_record")
     assert reasons[-1] == ("accelerometer/b.json.gz", "broken_gzip")
-    assert lake.rows("SELECT count(*) FROM accelerometer_landing WHERE source_file = 'accelerometer/a.json'") == [(4,)]
+    assert landing.rows("SELECT count(*) FROM accelerometer_landing WHERE source_file = 'accelerometer/a.json'") == [(4,)]
 
 
-def test_bytes_that_are_no_text_are_quarantined_in_readable_form(lake: Lake) -> None:
-    lake.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1, "x": 0, "y": 0, "z": 0}\n')
-    lake.run()
-    [(raw, reason)] = lake.rows("SELECT raw_record, reason FROM quarantine")
+def test_bytes_that_are_no_text_are_quarantined_in_readable_form(landing: LandingFolder) -> None:
+    landing.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1, "x": 0, "y": 0, "z": 0}\n')
+    landing.run()
+    [(raw, reason)] = landing.rows("SELECT raw_record, reason FROM quarantine")
     assert reason == "not_utf8"
     assert "\\udcff" in raw or "\\xff" in raw
 
 
-def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(lake: Lake) -> None:
+def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(landing: LandingFolder) -> None:
     record = {"email": "a@x", "lastUpdateDate": 5, "shareWithResearchAsOfDate": "gladly"}
-    lake.land("customer/a.json", [record])
-    lake.run()
-    assert lake.rows("SELECT shareWithResearchAsOfDate, extra_fields FROM customer_landing") == [
+    landing.land("customer/a.json", [record])
+    landing.run()
+    assert landing.rows("SELECT shareWithResearchAsOfDate, extra_fields FROM customer_landing") == [
         (None, '{"shareWithResearchAsOfDate": "gladly"}')
     ]
 
@@ -263,34 +275,36 @@ def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_an_unusual_file_gives_what_can_be_read_and_the_rest_is_numbered_and_named(lake: Lake, name: str) -> None:
+def test_an_unusual_file_gives_what_can_be_read_and_the_rest_is_numbered_and_named(
+    landing: LandingFolder, name: str
+) -> None:
     content, expected = UNUSUAL[name]
-    lake.land(f"accelerometer/{name}", content)
-    lake.run(select=["accelerometer_landing", "quarantine"])
-    found = lake.rows(
+    landing.land(f"accelerometer/{name}", content)
+    landing.run(select=["accelerometer_landing", "quarantine"])
+    found = landing.rows(
         f"SELECT source_position, '{GOOD}' FROM accelerometer_landing "
         "UNION ALL SELECT source_position, reason FROM quarantine ORDER BY 1"
     )
     assert found == list(enumerate(expected, start=1))
 
 
-def test_a_folder_named_like_a_file_is_a_folder(lake: Lake) -> None:
-    lake.land("accelerometer/x.json/a.json", PLAIN)
-    lake.run(select=["accelerometer_landing"])
-    assert lake.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/x.json/a.json",)]
+def test_a_folder_named_like_a_file_is_a_folder(landing: LandingFolder) -> None:
+    landing.land("accelerometer/x.json/a.json", PLAIN)
+    landing.run(select=["accelerometer_landing"])
+    assert landing.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/x.json/a.json",)]
 
 
-def test_texts_are_kept_character_by_character(lake: Lake) -> None:
+def test_texts_are_kept_character_by_character(landing: LandingFolder) -> None:
     texts = ["a\0b", "line\nline\r\n", '"quoted" \\', "  blanks\t", "\U0001f600 é e\u0301", "x" * 100_000]
-    lake.land("accelerometer/a.json", [reading(text, number) for number, text in enumerate(texts)])
-    lake.run(select=["accelerometer_landing"])
-    assert [text for (text,) in lake.rows('SELECT "user" FROM accelerometer_landing ORDER BY timeStamp')] == texts
+    landing.land("accelerometer/a.json", [reading(text, number) for number, text in enumerate(texts)])
+    landing.run(select=["accelerometer_landing"])
+    assert [text for (text,) in landing.rows('SELECT "user" FROM accelerometer_landing ORDER BY timeStamp')] == texts
 
 
-def test_a_number_too_large_to_hold_is_kept_as_it_came(lake: Lake) -> None:
-    lake.land("accelerometer/a.json", LINES[0][:-1] + b', "app": 1e400}\n')
-    lake.run(select=["accelerometer_landing"])
-    assert lake.rows("SELECT extra_fields FROM accelerometer_landing") == [('{"app": "1e400"}',)]
+def test_a_number_too_large_to_hold_is_kept_as_it_came(landing: LandingFolder) -> None:
+    landing.land("accelerometer/a.json", LINES[0][:-1] + b', "app": 1e400}\n')
+    landing.run(select=["accelerometer_landing"])
+    assert landing.rows("SELECT extra_fields FROM accelerometer_landing") == [('{"app": "1e400"}',)]
 
 
 SEPARATORS = st.sampled_from([b"\n", b"", b",\n", b"\r\n", b" , ", b"\n\n"])
@@ -302,18 +316,17 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.tuples(PIECES, SEPARATORS), max_size=12))
 def test_records_are_landing_rows_plus_quarantined_rows_for_any_file(
-    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[bytes, bytes]]
+    landing: LandingFolder, pieces: list[tuple[bytes, bytes]]
 ) -> None:
-    lake = Lake(tmp_path_factory.mktemp("lake"))
     content = b"".join(piece + separator for piece, separator in pieces)
-    lake.land("accelerometer/a.json", content)
-    lake.run(select=["accelerometer_landing", "quarantine"])
+    landing.land("accelerometer/a.json", content)
+    landing.run(select=["accelerometer_landing", "quarantine"])
     positions = [
         row[0]
-        for row in lake.rows(
+        for row in landing.rows(
             "SELECT source_position FROM accelerometer_landing UNION ALL SELECT source_position FROM quarantine ORDER BY 1"
         )
     ]

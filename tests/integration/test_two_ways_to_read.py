@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed, Field
-from tests.support.lake import Lake
+from tests.support.landing import LandingFolder
 
 Pair = tuple[str, str]
 
@@ -84,12 +85,12 @@ def texts(records: Iterable[Sequence[Pair]], style: tuple[str, str, str], comma:
     return ["{" + inside + between.join(pair % p for p in record) + comma + inside + "}" for record in records]
 
 
-def found(lake: Lake, feed: Feed, layout: str) -> dict[tuple[str, int], str]:
+def found(landing: LandingFolder, feed: Feed, layout: str) -> dict[tuple[str, int], str]:
     """What became of each record, by the name of its file and its number."""
     names = ", ".join(f'"{field.name}"' for field in feed.fields)
     place = f"parse_filename(source_file), source_position FROM {{}} WHERE contains(source_file, '/{layout}/')"
-    landed = lake.rows(f"SELECT {names}, extra_fields, {place.format(feed.table.name)}")
-    rejected = lake.rows(f"SELECT reason, raw_record, {place.format('quarantine')} AND feed = '{feed.name}'")
+    landed = landing.rows(f"SELECT {names}, extra_fields, {place.format(feed.table.name)}")
+    rejected = landing.rows(f"SELECT reason, raw_record, {place.format('quarantine')} AND feed = '{feed.name}'")
     # Minus zero equals zero, and is written differently.
     return {row[-2:]: repr(row[:-2]) for row in (*landed, *rejected)}
 
@@ -109,14 +110,19 @@ def found(lake: Lake, feed: Feed, layout: str) -> dict[tuple[str, int], str]:
 def test_a_record_becomes_the_same_row_in_a_line_of_its_own_and_in_an_array(
     tmp_path_factory: pytest.TempPathFactory, values: list[Pair], style: tuple[str, str, str], comma: str
 ) -> None:
-    lake = Lake(tmp_path_factory.mktemp("lake"))
+    folder = tmp_path_factory.mktemp("landing")
+    with EmbeddedEngine(scratch=folder, threads=1) as engine:
+        assert_alike(LandingFolder(folder, engine), values, style, comma)
+
+
+def assert_alike(landing: LandingFolder, values: list[Pair], style: tuple[str, str, str], comma: str) -> None:
     for feed in FEEDS:
         for number, (value, key) in enumerate(values):
             records = texts(odd_records(feed, value, key), style, comma)
-            lake.land(f"{feed.folders[0]}/lines/{number}.json", "\n".join(records).encode() + b"\n")
-            lake.land(f"{feed.folders[0]}/array/{number}.json", b"[" + ",\n".join(records).encode() + b"]\n")
-    lake.run(select=[*(feed.table.name for feed in FEEDS), "quarantine"])
+            landing.land(f"{feed.folders[0]}/lines/{number}.json", "\n".join(records).encode() + b"\n")
+            landing.land(f"{feed.folders[0]}/array/{number}.json", b"[" + ",\n".join(records).encode() + b"]\n")
+    landing.run()
     for feed in FEEDS:
-        lines, array = found(lake, feed, "lines"), found(lake, feed, "array")
+        lines, array = found(landing, feed, "lines"), found(landing, feed, "array")
         assert len(lines) == len(values) * (2 * len(feed.fields) + 4)
         assert lines == array

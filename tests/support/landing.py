@@ -1,0 +1,55 @@
+"""Landing files as the embedded engine reads them, without tables: nothing is committed."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stedi.engines.embedded import EmbeddedEngine
+from stedi.engines.sql import quoted
+from stedi.landing import FEEDS
+from stedi.landing.files import list_files
+from tests.support.lake import Record
+
+
+@dataclass(frozen=True)
+class Read:
+    """How many records of each feed were quarantined."""
+
+    quarantined: dict[str, int]
+
+
+class LandingFolder:
+    """A landing folder and what is read from it: the landing tables and quarantine, by their names."""
+
+    def __init__(self, folder: Path, engine: EmbeddedEngine) -> None:
+        self.landing, self._engine = folder / "landing", engine
+        self.landing.mkdir()
+
+    def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
+        """Put a landing file in place; records are written one a line."""
+        path = self.landing / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(records, bytes):
+            records = "".join(json.dumps(record) + "\n" for record in records).encode()
+        path.write_bytes(records)
+        return path
+
+    def run(self, *, select: Sequence[str] = ()) -> Read:
+        """Read all files."""
+        quarantined: dict[str, int] = {}
+        rejected = []
+        for feed in FEEDS:
+            taken = self._engine.ingest(feed, list_files(str(self.landing), feed))
+            self._engine.keep(feed.table.name, f"SELECT * FROM {quoted(taken.landed)}")
+            self._engine.keep(f"rejected_{feed.name}", f"SELECT * FROM {quoted(taken.quarantined)}")
+            self._engine.forget(feed)
+            rejected.append(f"SELECT * FROM {quoted(f'rejected_{feed.name}')}")
+            quarantined[feed.name] = self._engine.rows(f"rejected_{feed.name}")
+        self._engine.keep("quarantine", " UNION ALL ".join(rejected))
+        return Read(quarantined)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query on what was read."""
+        return self._engine.sql(sql)

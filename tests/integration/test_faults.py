@@ -120,25 +120,26 @@ def test_where_writing_is_refused_from_any_step_on_work_says_so_and_the_next_run
 
 
 def test_a_disk_that_is_full_at_any_step_is_said_and_room_makes_good(
-    lake: Lake, twin: Lake, small_disk: Path, ballast: Callable[[int], None]
+    lake: Lake, twin: Lake, small_disk: Path, ballast: Callable[[int], None], is_deep: bool
 ) -> None:
     on_disk(small_disk, lake)
     lake.settings = lake.settings.model_copy(update={"threads": 1})
     land_first(lake)
-    said = [*too_full(lake, ballast)]
+    step = 8 * 2**10 if is_deep else 48 * 2**10
+    said = [*too_full(lake, ballast, step)]
     before = seen(lake)
     land_more(lake)
-    for line in too_full(lake, ballast):
+    for line in too_full(lake, ballast, step):
         said.append(line)
         assert seen(lake) in (before, f"no run has finished in {lake.warehouse}")
-    assert len(said) >= 20
+    assert len(said) >= (20 if is_deep else 4)
     assert [line for line in said if "\n" in line or ("space" not in line and "full" not in line)] == []
     assert_made_good(lake, twin)
 
 
-def too_full(lake: Lake, ballast: Callable[[int], None]) -> Iterator[str]:
+def too_full(lake: Lake, ballast: Callable[[int], None], step: int) -> Iterator[str]:
     """Runs that have some more room each time, until one has enough; says what they said."""
-    for free in range(0, 2**20, 8 * 2**10):
+    for free in range(0, 2**20, step):
         ballast(free)
         try:
             lake.run()
@@ -293,12 +294,12 @@ def commands(lake: Lake, *each: str, at_once: int) -> list[tuple[int, str]]:
     return [(int(process.exitcode or 0), path.read_text()) for process, path in zip(processes, said, strict=True)]
 
 
-def test_of_many_runs_at_once_each_works_or_leaves_with_a_message(lake: Lake, twin: Lake) -> None:
+def test_of_many_runs_at_once_each_works_or_leaves_with_a_message(lake: Lake, twin: Lake, is_deep: bool) -> None:
     lake.settings = lake.settings.model_copy(update={"pseudonym_key": None})
     land_first(lake)
     done = []
-    for number in range(3):
-        done.append(commands(lake, "run", at_once=8))
+    for number in range(3 if is_deep else 2):
+        done.append(commands(lake, "run", at_once=8 if is_deep else 4))
         lake.land(f"accelerometer/{10 + number}.json", [reading("a@x", 500 + number)])
     land_more(lake)
     for ended in done:
@@ -316,7 +317,7 @@ def _run_again_and_again(lake: Lake, times: int) -> None:
         lake.run()
 
 
-def test_queries_beside_runs_with_upkeep_never_fail_and_never_see_a_mixture(lake: Lake) -> None:
+def test_queries_beside_runs_with_upkeep_never_fail_and_never_see_a_mixture(lake: Lake, is_deep: bool) -> None:
     lake.settings = lake.settings.model_copy(update={"maintain_every": 1, "keep_runs": 3})
     land_first(lake)
     lake.run()
@@ -324,7 +325,7 @@ def test_queries_beside_runs_with_upkeep_never_fail_and_never_see_a_mixture(lake
     people = ", ".join(f"(SELECT count(DISTINCT person) FROM {name})" for name in tables)
     devices = "(SELECT count(DISTINCT serialNumber) FROM step_trainer_trusted)"
     pairs = "(SELECT count(DISTINCT customer_pseudonym) FROM machine_learning_curated)"
-    runs = PROCESSES.Process(target=_run_again_and_again, args=(lake, 6))
+    runs = PROCESSES.Process(target=_run_again_and_again, args=(lake, 6 if is_deep else 3))
     runs.start()
     found = set()
     while runs.is_alive():

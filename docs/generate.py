@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
+from stedi.aws.jobs import JOBS, script
 from stedi.aws.questions import QUESTIONS, Question
 from stedi.cli import app
 from stedi.config import Settings
@@ -165,6 +166,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "stedi.example.toml": example_settings,
     "deploy/ddl/databases.sql": databases_ddl,
     **{f"deploy/ddl/{table.name}.sql": partial(ddl, table) for table in ALL},
+    **{f"deploy/jobs/{job.name}.py": partial(script, job) for job in JOBS},
     **{f"deploy/queries/{asked.name}.sql": partial(question, asked) for asked in QUESTIONS},
 }
 

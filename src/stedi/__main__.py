@@ -29,6 +29,9 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 def main() -> int:
     """Load the program and run it; returns the exit code."""
+    # Container images set PYTHONDONTWRITEBYTECODE, and uv compiles nothing when it installs a tool. Together they would
+    # make every start compile every module, so the first start that imports a module keeps its bytecode.
+    sys.dont_write_bytecode = False
     _prepare_streams()
     done: list[int] = []
     # Registered first, it comes last.

@@ -73,16 +73,6 @@ class RuleError(StediError):
     """An error-level rule failed; the table keeps its last good snapshot."""
 
 
-def not_installed(what: str, extra: str, error: ImportError | OSError) -> UsageError:
-    """The error for a part of the program that an import shows not to be there, with how to get it.
-
-    An OSError comes from a library of the system that a package needs: LightGBM needs OpenMP, which slim images lack.
-    """
-    if isinstance(error, OSError):
-        return UsageError(f"{what} can't be loaded ({error}); install that library (libgomp is in Debian's libgomp1)")
-    return UsageError(f"{what} is not installed ({error.name}): pip install 'stedi[{extra}]'")
-
-
 DAMAGED = (
     "put the file back from a copy, or build another warehouse from the landing files with --warehouse; "
     "where only a data file behind the landing tables is lost, `stedi run --full-refresh` makes it anew"

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import boto3
 import pytest
@@ -16,7 +18,7 @@ from moto.stepfunctions.models import stepfunctions_backends
 from stedi.aws import queries, runs, stacks
 from stedi.aws.cost import estimate
 from stedi.aws.jobs import JOBS
-from stedi.aws.project import build_release, release_name
+from stedi.aws.release import release_files, release_name
 from stedi.cli import main
 from tests.support.emulated_aws import ACCOUNT, REGION, SETTINGS, emulated_aws
 
@@ -96,13 +98,19 @@ def test_templates_are_written_without_asking_aws(stedi: Stedi, tmp_path: Path, 
     assert database["DatabaseInput"]["Name"] == "walks"
 
 
-def test_a_release_is_the_wheel_and_a_script_a_job(tmp_path: Path) -> None:
-    files = build_release(tmp_path)
+def test_a_release_is_the_wheel_and_a_script_a_job() -> None:
+    files = release_files()
     wheel, *scripts = files
     assert scripts == [f"jobs/{job.name}.py" for job in JOBS]
-    assert all(path.is_file() for path in files.values())
     assert wheel.endswith("-py3-none-any.whl")
-    assert release_name() == release_name()
+    with ZipFile(BytesIO(files[wheel])) as archive:
+        names = archive.namelist()
+        record = archive.read(next(name for name in names if name.endswith("/RECORD"))).decode()
+    assert {"stedi/__init__.py", "stedi/py.typed", "stedi/aws/job.py"} <= set(names)
+    assert not any("__pycache__" in name for name in names)
+    assert [line.partition(",")[0] for line in record.splitlines()] == names
+    assert release_name(files) == release_name(release_files())
+    assert release_name(files) != release_name(files | {scripts[0]: b""})
 
 
 def test_deploying_puts_code_where_the_jobs_look_for_it(aws: dict[str, str]) -> None:

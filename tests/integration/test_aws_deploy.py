@@ -11,8 +11,8 @@ import pytest
 
 from stedi.aws.deployment import Deployment, load_deployment
 from stedi.aws.jobs import JOBS
-from stedi.aws.project import node
 from stedi.aws.questions import QUESTIONS
+from stedi.aws.templates import node
 from stedi.errors import UsageError
 from stedi.tables import ALL, BY_NAME, REFRESHED
 
@@ -44,7 +44,8 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both templates, synthesised once."""
     os.environ["JSII_NODE"] = str(node())
     from aws_cdk import App
-    from deploy.app import build
+
+    from stedi.aws.cdk.app import build
 
     app = App(outdir=str(tmp_path_factory.mktemp("cdk")))
     build(app, Deployment(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))

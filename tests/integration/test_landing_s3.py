@@ -312,7 +312,8 @@ def test_without_boto3_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delattr(stedi, "aws_client")
     monkeypatch.delitem(sys.modules, "stedi.aws_client")
     monkeypatch.setitem(sys.modules, "boto3", None)
-    assert error() == "landing files in S3 need boto3: pip install 'stedi[aws]'"
+    with pytest.raises(UsageError, match=r"^S3 support is not installed \(boto3\): "):
+        list_files("s3://bucket/in", CUSTOMER)
 
 
 # Folders

@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src/stedi"
 # From the ground up; parts of one layer don't use each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "own_files", "disk"),
+    ("installation",),
     ("aws_client",),
     ("warehouse",),
     ("table", "config"),
@@ -45,6 +46,8 @@ LIBRARIES = {
     **dict.fromkeys(
         ("lightgbm", "matplotlib", "mlflow", "onnx", "onnxmltools", "onnxruntime", "scipy", "sklearn", "skops"), ("ml",)
     ),
+    "aws_cdk": ("aws/cdk",),
+    "constructs": ("aws/cdk",),
     "typer": ("cli",),
     "rich": ("cli", "report.py"),
 }

@@ -9,9 +9,10 @@ from typing import Any
 
 from stedi.aws import stacks
 from stedi.aws.deployment import Deployment
-from stedi.aws.project import build_release, release_name, synthesise
+from stedi.aws.release import release_files, release_name
 from stedi.aws.runs import is_running
 from stedi.aws.session import client, plain_errors, region
+from stedi.aws.templates import synthesise
 from stedi.errors import DeploymentError
 
 Progress = Callable[[str], None]
@@ -63,16 +64,16 @@ def deploy(
         foundation = f"{deployment.stack}-foundation"
         put(foundation, first, {})
         artefacts = stacks.outputs(foundation)["ArtefactsBucket"]
-        release = release_name()
-        progress("building the wheel …")
-        files = {f"releases/{release}/{name}": path for name, path in build_release(Path(folder)).items()}
+        files = release_files()
+        release = release_name(files)
         template = f"templates/{release}.json"
-        files[template] = second
+        uploads = {f"releases/{release}/{name}": content for name, content in files.items()}
+        uploads[template] = second.read_bytes()
         with plain_errors(f"the release can't be put in bucket {artefacts}"):
             s3 = client("s3")
-            for key, path in files.items():
+            for key, content in uploads.items():
                 progress(f"uploading {key} …")
-                s3.put_object(Bucket=artefacts, Key=key, Body=path.read_bytes())
+                s3.put_object(Bucket=artefacts, Key=key, Body=content)
         url = f"https://{artefacts}.s3.{region()}.amazonaws.com/{template}"
         put(deployment.stack, second, {"Administrator": administrator, "Release": release}, url)
     return Deployed(tuple(changed), stacks.outputs(deployment.stack))

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stedi.errors import DeploymentError, UsageError
+from stedi.errors import DeploymentError
+from stedi.installation import not_installed
 
 try:
     from stedi.aws_client import AWS_ERRORS, advice, connect, is_answer
 except ImportError as error:
-    raise UsageError("deployments on AWS need boto3: pip install 'stedi[aws]'") from error
+    raise not_installed("AWS support", "aws", error) from error
 
 _DENIED = "access is denied; use credentials with the rights that docs/aws.md lists"
 _ADVICE = {

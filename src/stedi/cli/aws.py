@@ -51,7 +51,7 @@ def synth(
 ) -> None:
     """Write the CloudFormation templates, without asking AWS anything."""
     from stedi.aws.deployment import load_deployment
-    from stedi.aws.project import synthesise
+    from stedi.aws.templates import synthesise
 
     deployment = load_deployment({"stack": stack, **_parameters(parameters)})
     with ERROR_CONSOLE.status("making templates"):

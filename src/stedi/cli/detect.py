@@ -8,7 +8,7 @@ import typer
 
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
-from stedi.errors import not_installed
+from stedi.installation import not_installed
 
 
 @app.command()

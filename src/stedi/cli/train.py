@@ -9,7 +9,8 @@ from rich.table import Table as Grid
 
 from stedi import report
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
-from stedi.errors import UsageError, not_installed
+from stedi.errors import UsageError
+from stedi.installation import not_installed
 
 if TYPE_CHECKING:
     from stedi.ml.assessment import Assessment

@@ -5,7 +5,7 @@ from pathlib import Path
 from stedi.config import Settings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.engine import Engine
-from stedi.errors import not_installed
+from stedi.installation import not_installed
 
 
 def start_engine(settings: Settings, scratch: Path) -> Engine:

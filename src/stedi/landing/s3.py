@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from stedi.errors import LandingError, UsageError
+from stedi.installation import not_installed
 from stedi.landing.feed import Feed
 from stedi.landing.files import ENDINGS, LandingFile, is_landing_name, safe_name
 
 try:
     from stedi.aws_client import AWS_ERRORS, BROKEN_OFF, PARALLEL, advice, connect, is_answer
 except ImportError as error:
-    raise LandingError("landing files in S3 need boto3: pip install 'stedi[aws]'") from error
+    raise not_installed("S3 support", "aws", error) from error
 
 _PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stedi.errors import WarehouseError
+from stedi.installation import not_installed
 from stedi.warehouse.warehouse import StoredFile, Warehouse
 
 try:
     from stedi.aws_client import AWS_ERRORS, BROKEN_OFF, advice, connect, is_answer
     from stedi.warehouse.lease import NOT_AS_SEEN, Lease
 except ImportError as error:
-    raise WarehouseError("a warehouse in S3 needs boto3: pip install 'stedi[aws]'") from error
+    raise not_installed("S3 support", "aws", error) from error
 
 # Names that need no escaping wherever a location is taken for a URL or for a pattern.
 _PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")

@@ -8,8 +8,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lakeformation as lakeformation
 from constructs import Construct
 
-from deploy.permissions import after_permissions, allow
-from deploy.storage import TABLES, Storage
+from stedi.aws.cdk.permissions import after_permissions, allow
+from stedi.aws.cdk.storage import TABLES, Storage
 from stedi.aws.deployment import Deployment
 from stedi.tables import ALL
 

@@ -7,9 +7,9 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from deploy.foundation import Foundation
-from deploy.permissions import after_permissions, allow
-from deploy.storage import WAREHOUSE, Storage
+from stedi.aws.cdk.foundation import Foundation
+from stedi.aws.cdk.permissions import after_permissions, allow
+from stedi.aws.cdk.storage import WAREHOUSE, Storage
 from stedi.aws.deployment import Deployment
 from stedi.aws.jobs import JOBS, Job
 

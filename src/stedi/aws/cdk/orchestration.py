@@ -13,12 +13,12 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from deploy.access import Access
-from deploy.foundation import Foundation
-from deploy.glue_jobs import GlueJobs
-from deploy.permissions import after_permissions, allow
-from deploy.state_machine import definition
-from deploy.storage import Storage
+from stedi.aws.cdk.access import Access
+from stedi.aws.cdk.foundation import Foundation
+from stedi.aws.cdk.glue_jobs import GlueJobs
+from stedi.aws.cdk.permissions import after_permissions, allow
+from stedi.aws.cdk.state_machine import definition
+from stedi.aws.cdk.storage import Storage
 from stedi.aws.deployment import Deployment
 
 # All the files of one upload start one run, not one each: what arrives within five minutes, the longest that

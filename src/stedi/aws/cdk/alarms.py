@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from deploy.foundation import Foundation
+from stedi.aws.cdk.foundation import Foundation
 from stedi.aws.deployment import Deployment
 
 _NOTICES = ((80, "ACTUAL"), (100, "FORECASTED"), (100, "ACTUAL"))

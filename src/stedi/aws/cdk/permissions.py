@@ -7,7 +7,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
-from deploy.acknowledgements import acknowledge
+from stedi.aws.cdk.acknowledgements import acknowledge
 
 
 def allow(

@@ -2,8 +2,8 @@
 
 from aws_cdk import App, BootstraplessSynthesizer
 
-from deploy.foundation import Foundation
-from deploy.lakehouse import Lakehouse
+from stedi.aws.cdk.foundation import Foundation
+from stedi.aws.cdk.lakehouse import Lakehouse
 from stedi.aws.deployment import Deployment, load_deployment
 
 

@@ -5,14 +5,14 @@ from typing import Any
 from aws_cdk import CfnOutput, CfnParameter, Stack
 from constructs import Construct
 
-from deploy.access import Access
-from deploy.alarms import Alarms
-from deploy.athena import Athena
-from deploy.foundation import Foundation
-from deploy.glue_jobs import GlueJobs
-from deploy.orchestration import Orchestration
-from deploy.python_modules import python_modules
-from deploy.storage import Storage
+from stedi.aws.cdk.access import Access
+from stedi.aws.cdk.alarms import Alarms
+from stedi.aws.cdk.athena import Athena
+from stedi.aws.cdk.foundation import Foundation
+from stedi.aws.cdk.glue_jobs import GlueJobs
+from stedi.aws.cdk.orchestration import Orchestration
+from stedi.aws.cdk.python_modules import python_modules
+from stedi.aws.cdk.storage import Storage
 from stedi.aws.deployment import Deployment
 
 

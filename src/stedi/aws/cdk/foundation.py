@@ -7,8 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from deploy.acknowledgements import acknowledge
-from deploy.storage import bucket
+from stedi.aws.cdk.acknowledgements import acknowledge
+from stedi.aws.cdk.storage import bucket
 
 # Long enough to answer who read what when somebody asks after a quarter's review.
 _ACCESS_LOG_DAYS = 120

@@ -9,13 +9,13 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from deploy.acknowledgements import acknowledge
+from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.deployment import Deployment
 from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.catalog.storage import table_folder
 
 if TYPE_CHECKING:
-    from deploy.foundation import Foundation
+    from stedi.aws.cdk.foundation import Foundation
 
 # A folder of the bucket, so that nothing else in it can be taken for a table.
 WAREHOUSE = "lakehouse"

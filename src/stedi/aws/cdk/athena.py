@@ -3,7 +3,7 @@
 from aws_cdk import aws_athena as athena
 from constructs import Construct
 
-from deploy.storage import Storage
+from stedi.aws.cdk.storage import Storage
 from stedi.aws.deployment import Deployment
 from stedi.aws.questions import QUESTIONS
 

@@ -1,0 +1,1 @@
+"""The CDK app of the deployment on AWS: `stedi aws synth` runs it, `stedi aws deploy` deploys its templates."""

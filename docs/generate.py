@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from stedi.aws.questions import QUESTIONS, Question
-from stedi.cli import app
+from stedi.cli.commands import app
 from stedi.config import Settings
 from stedi.ddl import databases_ddl, ddl
 from stedi.quality import checks

@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src/stedi"
 
 # From the ground up; parts of one layer don't use each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "own_files", "disk"),
+    ("errors", "own_files", "disk", "choices"),
     ("aws_client",),
     ("warehouse",),
     ("table", "config"),

@@ -7,6 +7,7 @@ from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
+from stedi.cli.help import load_help_renderer
 from stedi.cli.output import fail
 from stedi.cli.program import OPTIONS, app
 from stedi.errors import StediError
@@ -20,8 +21,11 @@ def call(arguments: Sequence[str]) -> int:
     Raises:
         KeyboardInterrupt: the user interrupted; where typer caught that, the exit code says so.
     """
+    arguments = list(arguments) or ["--help"]
+    if "--help" in arguments:
+        load_help_renderer()
     try:
-        code: int = app(list(arguments) or ["--help"], standalone_mode=False) or 0
+        code: int = app(arguments, standalone_mode=False) or 0
     except TyperException as error:
         from stedi.config import PYDANTICS_OWN_WORDS
 

@@ -51,6 +51,7 @@ app = typer.Typer(
     help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 ERROR_CONSOLE = Console(stderr=True)

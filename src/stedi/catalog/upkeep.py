@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
-
-from pyiceberg.table import Table as IcebergTable
+from typing import TYPE_CHECKING
 
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import MARK
 from stedi.catalog.storage import plain_path, table_folder
 from stedi.warehouse import StoredFile
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
 
 
 def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
@@ -37,7 +39,7 @@ def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
     return [file for file in catalog.warehouse.list(table_folder(name)) if catalog.warehouse.path(file.name) not in named]
 
 
-def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[str]:
+def _named(catalog: Catalog, iceberg: "IcebergTable") -> Iterator[str]:
     """The paths of all files that something names."""
     yield plain_path(iceberg.metadata_location)
     for entry in iceberg.metadata.metadata_log:

@@ -65,8 +65,10 @@ class TableMetadata:
 
     def _before(self, snapshot: Snapshot) -> Snapshot | None:
         """The parent of a snapshot. When the parent has expired, the newest older snapshot."""
-        if snapshot.parent_id is None or snapshot.parent_id in self.snapshots:
-            return self.snapshots.get(snapshot.parent_id or 0)
+        if snapshot.parent_id is None:
+            return None
+        if parent := self.snapshots.get(snapshot.parent_id):
+            return parent
         older = [other for other in self.snapshots.values() if other.sequence_number < snapshot.sequence_number]
         return max(older, key=lambda other: other.sequence_number, default=None)
 

@@ -35,6 +35,7 @@ LIBRARIES = {
     "duckdb": ("engines/embedded", "simulate"),
     "pyiceberg": ("catalog",),
     "sqlalchemy": ("catalog",),
+    "sqlite3": ("catalog",),
     "pyspark": ("engines/spark",),
     "py4j": ("engines/spark",),
     "sqlglot": ("engines/spark", "aws/questions.py"),

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from stedi.aws.jobs import JOBS, script
 from stedi.aws.questions import QUESTIONS, Question
-from stedi.cli import app
+from stedi.cli.commands import app
 from stedi.config import Settings
 from stedi.ddl import databases_ddl, ddl
 from stedi.quality import checks

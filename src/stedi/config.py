@@ -4,16 +4,14 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from stedi.choices import EngineName, Policy
 from stedi.errors import UsageError, no_such
 from stedi.warehouse import Warehouse, warehouse_at
-
-Policy = Literal["customer", "reading"]
-EngineName = Literal["embedded", "spark"]
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"

@@ -126,7 +126,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
-                refresh(table, draft, engine, "verify", parameters, at_hand={})
+                refresh(table, draft, lambda: engine, "verify", parameters, at_hand={})
             engine.show(table, draft.files(table.name))
         for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")

@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 
 from stedi.aws.questions import QUESTIONS, Question
-from stedi.cli import app
+from stedi.cli.commands import app
 from stedi.ddl import databases_ddl, ddl
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME

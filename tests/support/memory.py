@@ -136,7 +136,7 @@ class MemoryTables:
         self._waiting.clear()
         report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.policy, dry_run=False), dict[str, str]()
         for table in (t for t in DERIVED if t.name in wanted):
-            done = refresh(table, self._store, self.engine, report.run_id, self._parameters, at_hand=at_hand)
+            done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters, at_hand=at_hand)
             report.tables[table.name] = done
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:

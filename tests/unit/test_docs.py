@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from typer.main import get_command
 
-from stedi.cli import app
+from stedi.cli.commands import app
 from stedi.config import load_settings
 from stedi.tables import ALL
 

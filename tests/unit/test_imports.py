@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src/stedi"
 
 # From the ground up; parts of one layer don't use each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "own_files", "disk"),
+    ("errors", "own_files", "disk", "choices"),
     ("installation",),
     ("aws_client",),
     ("warehouse",),
@@ -36,6 +36,7 @@ LIBRARIES = {
     "duckdb": ("engines/embedded", "simulate"),
     "pyiceberg": ("catalog",),
     "sqlalchemy": ("catalog",),
+    "sqlite3": ("catalog",),
     "pyspark": ("engines/spark",),
     "py4j": ("engines/spark",),
     "sqlglot": ("engines/spark", "aws/questions.py"),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stedi.config import Policy
+from stedi.choices import Policy
 from stedi.errors import UsageError, no_such
 
 

@@ -1,22 +1,15 @@
-"""The Iceberg catalog: open it, create tables from their declarations, commit files, list files."""
+"""The Iceberg catalog: open it, look up tables and their snapshots. PyIceberg is loaded for files and commits."""
 
-import datetime
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, ValidationException
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestFile
-from pyiceberg.table import Table as IcebergTable
-from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
-
-from stedi.catalog.data_file import as_data_file
-from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
-from stedi.catalog.snapshot import MARK, Commit, Snapshot
+from stedi.catalog.metadata import TableMetadata
+from stedi.catalog.pointers import Pointers, SqlitePointers
+from stedi.catalog.snapshot import Commit, Snapshot
 from stedi.catalog.storage import DATA, METADATA, intact, location, plain_path, table_folder, warehouse_errors
-from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
 from stedi.history import latest_run
 from stedi.own_files import own_uuid
@@ -24,8 +17,9 @@ from stedi.table import DataFiles, Table, WrittenFile
 from stedi.warehouse import Warehouse, WarehouseFolder
 
 if TYPE_CHECKING:
-    from stedi.catalog.glue import GlueCatalog
-    from stedi.catalog.sqlite import SqliteCatalog
+    from pyiceberg.table import Table as IcebergTable
+
+    from stedi.catalog.iceberg import IcebergTables
 
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
 LAYOUT_VERSION = 2
@@ -41,15 +35,6 @@ class DataFileSize:
     has_deletes: bool
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a scan of a snapshot reads."""
-
-    data: tuple[DataFile, ...]
-    deletes: tuple[str, ...]
-    snapshot_id: int | None = None
-
-
 class Catalog:
     """The tables of one warehouse."""
 
@@ -61,24 +46,20 @@ class Catalog:
             WarehouseError: it can't be read, or it was written by a newer version.
         """
         self.warehouse = warehouse
-        self._seen: dict[str, IcebergTable] = {}
-        # A snapshot never changes, and no manifest does, so what they name is looked up once.
-        self._plans: dict[int, _Plan] = {}
-        self._named: dict[str, tuple[DataFile, ...]] = {}
+        self._seen: dict[str, TableMetadata] = {}
         with warehouse_errors(f"warehouse {warehouse} can't be opened"):
-            self._catalog = _connect(warehouse, create)
+            self._pointers = self._connect(create)
             here = {"layout_version": str(LAYOUT_VERSION), "location": location(warehouse.path(""))}
-            try:
-                properties = self._catalog.load_namespace_properties(warehouse.database)
-            except NoSuchNamespaceError:
+            properties = self._pointers.namespace_properties(warehouse.database)
+            if properties is None:
                 if not create:
-                    raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`") from None
+                    raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`")
                 # Only now, because a job on AWS may not make databases: its deployment has made this one.
-                self._catalog.create_namespace_if_not_exists(warehouse.database, here)
-                properties = self._catalog.load_namespace_properties(warehouse.database)
+                self.iceberg.catalog.create_namespace_if_not_exists(warehouse.database, here)
+                properties = self._pointers.namespace_properties(warehouse.database) or {}
             if create and "layout_version" not in properties:
                 # Made by somebody before there was anything in it.
-                self._catalog.update_namespace_properties(warehouse.database, updates=here)
+                self.iceberg.catalog.update_namespace_properties(warehouse.database, updates=here)
                 properties |= here
         if "layout_version" not in properties:
             raise NoWarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`")
@@ -102,41 +83,62 @@ class Catalog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._catalog.close()
+        if "iceberg" in self.__dict__:
+            self.iceberg.close()
 
-    def find(self, name: str) -> IcebergTable | None:
-        """The table as this catalog last saw it, or None where it has not been made yet."""
+    @cached_property
+    def iceberg(self) -> "IcebergTables":
+        """PyIceberg's side of the tables. Loading it takes most of a second."""
+        from stedi.catalog.iceberg import IcebergTables
+
+        return IcebergTables(self.warehouse)
+
+    def _connect(self, create: bool) -> Pointers:
+        if not isinstance(self.warehouse, WarehouseFolder):
+            from stedi.catalog.glue import GlueCatalog
+
+            assert isinstance(self.iceberg.catalog, GlueCatalog)
+            return self.iceberg.catalog
+        database = self.warehouse.root / "catalog.db"
+        if not (database.exists() and database.stat().st_size) and latest_run(self.warehouse) is not None:
+            # A new one would know of no table, and upkeep would take all files for nobody's.
+            raise WarehouseError(
+                f"warehouse {self.warehouse} has lost its catalog: {database} is missing or empty, and runs have finished "
+                "there; put it back, or build another warehouse from the landing files with --warehouse"
+            )
+        if create:
+            self.warehouse.folder("")
+        elif not database.exists():
+            raise NoWarehouseError(f"no warehouse at {self.warehouse}; make one with `stedi run`")
+        return SqlitePointers(database)
+
+    def find(self, name: str) -> TableMetadata | None:
+        """The table's metadata as this catalog first read it, or None when the table does not exist yet."""
         if name not in self._seen:
             with (
                 warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"),
                 intact(f"metadata of {name}"),
             ):
-                try:
-                    self._seen[name] = self._catalog.load_table((self.warehouse.database, name))
-                except NoSuchTableError:
+                place = self._pointers.metadata_location(self.warehouse.database, name)
+                if place is None:
                     return None
+                content = self.warehouse.read(self.warehouse.name_of(plain_path(place)))
+                self._seen[name] = TableMetadata.decode(place, content)
         return self._seen[name]
 
     def look_again(self, name: str) -> None:
         """See a table as it stands now, after somebody else committed to it."""
         self._seen.pop(name, None)
 
-    def ensure(self, table: Table) -> IcebergTable:
+    def ensure(self, table: Table) -> "IcebergTable":
         """The table, made from its declaration when it is new."""
-        found = self.find(table.name)
-        if found is None:
-            # By way of a transaction, whose metadata file is named as those of all commits are.
-            made = self._catalog.create_table_transaction(
-                (self.warehouse.database, table.name),
-                iceberg_schema(table),
-                location=location(self.warehouse.path(table_folder(table.name))),
-                partition_spec=partition_spec(table),
-                sort_order=sort_order(table),
-                properties=PROPERTIES | {"comment": f"{table.meaning}; one row is {table.grain}"},
-            )
-            made.commit_transaction()
-            found = self._seen[table.name] = self._catalog.load_table((self.warehouse.database, table.name))
-        return found
+        return self.iceberg.table(table.name, self._ensured(table))
+
+    def _ensured(self, table: Table) -> TableMetadata:
+        metadata = self.find(table.name)
+        if metadata is None:
+            metadata = self._seen[table.name] = self.iceberg.create(table)
+        return metadata
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         """Remove and add data files in one atomic commit that also records what it reflects.
@@ -146,30 +148,13 @@ class Catalog:
             WarehouseBusyError: another run took over the warehouse.
         """
         self.warehouse.confirm_hold()
-        iceberg = self.ensure(table)
-        doomed, before = set(commit.removed), self._plan(table.name, None)
-        gone = [file for file in before.data if plain_path(file.file_path) in doomed]
-        came = [as_data_file(written, iceberg.metadata) for written in commit.added]
-        mark = json.dumps(commit.recorded(self.snapshot(table.name)), sort_keys=True)
         try:
-            with CommitTransaction(iceberg) as transaction:
-                update = transaction.update_snapshot(snapshot_properties={MARK: mark})
-                with update.overwrite() if gone else update.merge_append() as producer:
-                    producer.commit_uuid = own_uuid()
-                    for data_file in gone:
-                        producer.delete_data_file(data_file)
-                    for written, data_file in zip(commit.added, came, strict=True):
-                        self.warehouse.keep(written.path)
-                        producer.append_data_file(data_file)
-        except (CommitFailedException, ValidationException):
+            metadata = self._seen[table.name] = self.iceberg.commit(table, self._ensured(table), commit)
+        except CatalogMovedError:
             self.look_again(table.name)
-            raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None
-        snapshot = self.snapshot(table.name)
-        assert snapshot is not None
-        if not before.deletes:
-            stays = (file for file in before.data if plain_path(file.file_path) not in doomed)
-            self._plans[snapshot.id] = _Plan((*stays, *came), (), snapshot.id)
-        return snapshot
+            raise
+        assert metadata.current is not None
+        return metadata.current
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The current snapshot of a table, or None where there is none."""
@@ -185,15 +170,8 @@ class Catalog:
 
     def history(self, name: str) -> Iterator[Snapshot]:
         """The snapshots of a table that have not expired, newest first."""
-        iceberg = self.find(name)
-        current = iceberg.current_snapshot() if iceberg else None
-        while iceberg is not None and current is not None:
-            summary = current.summary
-            at = datetime.datetime.fromtimestamp(current.timestamp_ms / 1000, datetime.UTC)
-            values = dict(summary.additional_properties) if summary else {}
-            operation = summary.operation.value if summary else ""
-            yield Snapshot(current.snapshot_id, current.parent_snapshot_id, at, operation, values)
-            current = _before(iceberg, current)
+        metadata = self.find(name)
+        return metadata.history() if metadata else iter(())
 
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
         """The files that make up a table at a snapshot (the current one by default).
@@ -201,20 +179,27 @@ class Catalog:
         Raises:
             WarehouseError: the snapshot has expired.
         """
-        planned = self._plan(name, snapshot_id)
+        metadata = self.find(name)
+        if metadata is None or metadata.current is None:
+            return DataFiles()
+        snapshot_id = snapshot_id or metadata.current.id
+        if snapshot_id not in metadata.snapshots:
+            raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
+        planned = self.iceberg.plan(name, metadata, snapshot_id)
         # The embedded engine takes a table for as many times its first file's rows as it has files. Taken
         # for more than it has, a table is at worst looked through; for less, it is put into memory whole.
         largest_first = sorted(planned.data, key=lambda file: (-file.record_count, file.file_path))
         return DataFiles(
             tuple(plain_path(file.file_path) for file in largest_first),
             tuple(sorted(plain_path(path) for path in planned.deletes)),
-            planned.snapshot_id,
+            snapshot_id,
         )
 
     def sizes(self, name: str) -> list[DataFileSize]:
         """The data files that make up a table now, and how large they are."""
-        iceberg = self.find(name)
-        tasks = iceberg.scan().plan_files() if iceberg is not None and iceberg.current_snapshot() else ()
+        metadata = self.find(name)
+        if metadata is None or metadata.current is None:
+            return []
         return [
             DataFileSize(
                 plain_path(task.file.file_path),
@@ -222,48 +207,17 @@ class Catalog:
                 task.file.file_size_in_bytes,
                 bool(task.delete_files),
             )
-            for task in tasks
+            for task in self.iceberg.table(name, metadata).scan().plan_files()
         ]
-
-    def _plan(self, name: str, snapshot_id: int | None) -> "_Plan":
-        iceberg = self.find(name)
-        if iceberg is None or iceberg.current_snapshot() is None:
-            return _Plan((), ())
-        snapshot_id = snapshot_id or iceberg.metadata.current_snapshot_id
-        assert snapshot_id is not None
-        snapshot = iceberg.snapshot_by_id(snapshot_id)
-        if snapshot is None:
-            raise WarehouseError(f"table {name} no longer has snapshot {snapshot_id}; it expired")
-        if snapshot_id not in self._plans:
-            with intact(f"list of the files of table {name}"):
-                named = [file for manifest in snapshot.manifests(iceberg.io) for file in self.named_by(iceberg, manifest)]
-            if all(file.content is DataFileContent.DATA for file in named):
-                self._plans[snapshot_id] = _Plan(tuple(named), (), snapshot_id)
-            else:
-                # Only a scan tells which of another writer's deletes are about which files.
-                tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
-                self._plans[snapshot_id] = _Plan(
-                    tuple(task.file for task in tasks),
-                    tuple({delete.file_path for task in tasks for delete in task.delete_files}),
-                    snapshot_id,
-                )
-        return self._plans[snapshot_id]
-
-    def named_by(self, iceberg: IcebergTable, manifest: ManifestFile) -> tuple[DataFile, ...]:
-        """The files that a manifest of a table names."""
-        if manifest.manifest_path not in self._named:
-            entries = manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True)
-            self._named[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
-        return self._named[manifest.manifest_path]
 
     def data_folder(self, table: Table) -> str:
         """The path of the folder where the table's data files go."""
-        self.ensure(table)
+        self._ensured(table)
         return self.warehouse.folder(f"{table_folder(table.name)}/{DATA}")
 
     def side_folder(self, table: Table) -> str:
         """The path of the folder for files that a commit of the table will name in what it reflects."""
-        self.ensure(table)
+        self._ensured(table)
         return self.warehouse.folder(f"{table_folder(table.name)}/{METADATA}")
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
@@ -289,34 +243,3 @@ class Catalog:
         """Remove files that no commit will name."""
         for file in written:
             self.warehouse.remove(self.warehouse.name_of(file.path))
-
-
-def _connect(warehouse: Warehouse, create: bool) -> "SqliteCatalog | GlueCatalog":
-    if isinstance(warehouse, WarehouseFolder):
-        from stedi.catalog.sqlite import SqliteCatalog
-
-        file = warehouse.root / "catalog.db"
-        if not (file.exists() and file.stat().st_size) and latest_run(warehouse) is not None:
-            # A new one would know of no table, and upkeep would take all files for nobody's.
-            raise WarehouseError(
-                f"warehouse {warehouse} has lost its catalog: {file} is missing or empty, and runs have finished there; "
-                "put it back, or build another warehouse from the landing files with --warehouse"
-            )
-        if create:
-            warehouse.folder("")
-        elif not file.exists():
-            raise NoWarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
-        return SqliteCatalog(warehouse)
-    from stedi.catalog.glue import GlueCatalog
-
-    return GlueCatalog(warehouse)
-
-
-def _before(iceberg: IcebergTable, snapshot: IcebergSnapshot) -> IcebergSnapshot | None:
-    """The parent of a snapshot; where that has expired, the newest older one that has not."""
-    if snapshot.parent_snapshot_id is None:
-        return None
-    if parent := iceberg.snapshot_by_id(snapshot.parent_snapshot_id):
-        return parent
-    older = [s for s in iceberg.snapshots() if (s.sequence_number or 0) < (snapshot.sequence_number or 0)]
-    return max(older, key=lambda s: s.sequence_number or 0, default=None)

@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Any
 
 from pyiceberg.catalog.glue import GlueCatalog as PyIcebergGlueCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
 from stedi.aws_client import connect
@@ -26,6 +27,24 @@ class GlueCatalog(OwnMetadata, PyIcebergGlueCatalog):
 
     def _load_file_io(self, properties: Any = None, location: str | None = None) -> FileIO:
         return self._files
+
+    def namespace_properties(self, namespace: str) -> dict[str, str] | None:
+        """The properties of a database, or None when it does not exist."""
+        try:
+            return dict(self.load_namespace_properties(namespace))
+        except NoSuchNamespaceError:
+            return None
+
+    def metadata_location(self, namespace: str, name: str) -> str | None:
+        """The location of a table's current metadata file, or None when there is no such Iceberg table."""
+        try:
+            parameters = self._get_glue_table(namespace, name).get("Parameters", {})
+        except NoSuchTableError:
+            return None
+        if parameters.get("table_type", "").lower() != "iceberg":
+            return None
+        location: str = parameters["metadata_location"]
+        return location
 
     def close(self) -> None:
         self.glue.close()

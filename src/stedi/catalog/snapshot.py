@@ -38,6 +38,8 @@ class Snapshot:
     committed_at: datetime.datetime
     operation: str
     summary: Mapping[str, str]
+    # Counts the commits of the table.
+    sequence_number: int = 0
 
     @property
     def is_ours(self) -> bool:

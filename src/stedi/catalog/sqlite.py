@@ -1,4 +1,4 @@
-"""PyIceberg's catalog on SQLite, beside the data."""
+"""PyIceberg's catalog on SQLite, beside the data, for commits."""
 
 from urllib.parse import quote
 
@@ -7,6 +7,7 @@ from pyiceberg.io import PY_IO_IMPL
 
 from stedi.catalog.local_files import LocalFileIO
 from stedi.catalog.own_metadata import OwnMetadata
+from stedi.catalog.pointers import CATALOG_NAME
 from stedi.catalog.storage import location
 from stedi.warehouse import WarehouseFolder
 
@@ -16,7 +17,7 @@ class SqliteCatalog(OwnMetadata, SqlCatalog):
 
     def __init__(self, warehouse: WarehouseFolder) -> None:
         super().__init__(
-            "stedi",
+            CATALOG_NAME,
             uri=f"sqlite:///{quote(warehouse.path('catalog.db'))}",
             warehouse=location(warehouse.path("")),
             **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},

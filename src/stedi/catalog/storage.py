@@ -5,14 +5,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyiceberg.exceptions import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
-
 from stedi.errors import DAMAGED, WarehouseError
 
 # Data files lie in one folder of a table, metadata and side files in another.
 DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
+_DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
 
 
 def location(path: str) -> str:
@@ -39,7 +37,9 @@ def intact(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValidationError, ValueError, TypeError, LookupError, EOFError, zlib.error) as error:
+    except Exception as error:
+        if not isinstance(error, _DAMAGE) and not _is_a(error, "pyiceberg.exceptions", "ValidationError"):
+            raise
         raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {DAMAGED}") from error
 
 
@@ -50,13 +50,19 @@ def warehouse_errors(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise WarehouseError(f"{what}: {error.strerror or error}") from error
-    except SQLAlchemyError as error:
-        raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
     except Exception as error:
-        # Known by name: where nothing lies in AWS, its client is not loaded.
-        if not any(kind.__module__.startswith("botocore") for kind in type(error).__mro__):
+        if _is_a(error, "sqlalchemy", "SQLAlchemyError") or _is_a(error, "sqlite3", "Error"):
+            raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
+        if not _is_a(error, "botocore"):
             raise
         from stedi.aws_client import advice
         from stedi.warehouse.s3 import ADVICE
 
         raise WarehouseError(f"{what}: {advice(error, ADVICE)}") from error
+
+
+def _is_a(error: Exception, package: str, name: str | None = None) -> bool:
+    """Whether an error's class, or one that it derives from, is a package's. The package may not be imported."""
+    return any(
+        f"{kind.__module__}.".startswith(f"{package}.") and name in (None, kind.__name__) for kind in type(error).__mro__
+    )

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
-
-from pyiceberg.table import Table as IcebergTable
+from typing import TYPE_CHECKING
 
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import MARK
 from stedi.catalog.storage import plain_path, table_folder
 from stedi.warehouse import StoredFile
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
 
 
 def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
@@ -16,27 +18,28 @@ def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
 
     Their files stay until `unnamed_files` finds them.
     """
-    iceberg = catalog.find(name)
-    if iceberg is None:
+    metadata = catalog.find(name)
+    if metadata is None:
         return 0
+    iceberg = catalog.iceberg.table(name, metadata)
     referenced = {reference.snapshot_id for reference in iceberg.refs().values()}
-    doomed = [s.snapshot_id for s in iceberg.snapshots() if s.snapshot_id not in keep | referenced]
+    doomed = [snapshot_id for snapshot_id in metadata.snapshots if snapshot_id not in keep | referenced]
     if doomed:
-        iceberg.maintenance.expire_snapshots().by_ids(doomed).commit()
+        catalog.iceberg.expire(name, metadata, doomed)
         catalog.look_again(name)
     return len(doomed)
 
 
 def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
     """Files in a table's folder that no snapshot, no metadata and no commit names."""
-    iceberg = catalog.find(name)
-    if iceberg is None:
+    metadata = catalog.find(name)
+    if metadata is None:
         return []
-    named = set(_named(catalog, iceberg))
+    named = set(_named(catalog, catalog.iceberg.table(name, metadata)))
     return [file for file in catalog.warehouse.list(table_folder(name)) if catalog.warehouse.path(file.name) not in named]
 
 
-def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[str]:
+def _named(catalog: Catalog, iceberg: "IcebergTable") -> Iterator[str]:
     """The paths of all files that something names."""
     yield plain_path(iceberg.metadata_location)
     for entry in iceberg.metadata.metadata_log:
@@ -54,5 +57,5 @@ def _named(catalog: Catalog, iceberg: IcebergTable) -> Iterator[str]:
                 continue
             seen.add(manifest.manifest_path)
             yield plain_path(manifest.manifest_path)
-            for file in catalog.named_by(iceberg, manifest):
+            for file in catalog.iceberg.listed_by(iceberg, manifest):
                 yield plain_path(file.file_path)

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table as Grid
 
 from stedi import report
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
+from stedi.cli.output import output
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from stedi import report
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
+from stedi.cli.output import output
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.installation import not_installed
 
 

@@ -8,7 +8,8 @@ import typer
 
 from stedi import __version__, report
 from stedi import ddl as ddl_text
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, output, show_grids
+from stedi.cli.output import output
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.errors import UsageError, no_such
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME

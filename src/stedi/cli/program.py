@@ -1,11 +1,8 @@
 """What all commands share: the global options, and how results are shown."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +10,10 @@ from rich.table import Table as Grid
 from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__, report
-from stedi.config import Settings, load_settings
-from stedi.errors import OutputError
+from stedi.cli.output import output
+
+if TYPE_CHECKING:
+    from stedi.config import Settings
 
 
 class GlobalOptionsAnywhere(TyperGroup):
@@ -52,6 +51,7 @@ app = typer.Typer(
     help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 ERROR_CONSOLE = Console(stderr=True)
@@ -61,7 +61,7 @@ _PIPE_WIDTH = 200
 class Options:
     """The global options of one call."""
 
-    settings: Settings
+    settings: "Settings"
     as_json: bool = False
     trace: bool = False
 
@@ -96,8 +96,11 @@ def _globals(
     OPTIONS.settings = settings_with()
 
 
-def settings_with(**more: object) -> Settings:
+def settings_with(**more: object) -> "Settings":
     """The settings of this call, with more options of a command (those that are None were not given)."""
+    # Pydantic takes a quarter of a second to import, and `--help` needs no settings.
+    from stedi.config import load_settings
+
     options = {key: value for key, value in _GIVEN.items() if key != "config"}
     return load_settings(_GIVEN["config"], options | more)
 
@@ -110,24 +113,6 @@ class _Console(Console):
 def _console() -> Console:
     # A file or a pipe has no width; narrow columns would cut names in two there.
     return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-
-
-@contextmanager
-def output() -> Iterator[None]:
-    """Write to standard output; where its reader left, as `head` does, the rest goes nowhere.
-
-    Raises:
-        OutputError: it can't be written, as to a file on a full disk.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left in the buffer is not tried again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            why = error.strerror or type(error).__name__
-            raise OutputError(f"standard output can't be written: {why}; send it elsewhere, or make room") from error
 
 
 def show_grids(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:

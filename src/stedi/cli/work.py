@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from stedi import report
+from stedi.choices import EngineName, Policy
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, settings_with, show_grids
-from stedi.config import EngineName, Policy
 from stedi.errors import UsageError, WarehouseError
 
 

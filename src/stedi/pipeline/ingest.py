@@ -39,7 +39,7 @@ def ingest(
     feed: Feed,
     listed: Sequence[LandingFile],
     store: Store,
-    engine: Engine,
+    start_engine: Callable[[], Engine],
     run_id: str,
     again: Callable[[LedgerEntry], bool],
 ) -> tuple[TableReport, FilePlan]:
@@ -52,6 +52,7 @@ def ingest(
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and mark is not None and current is not None and not is_foreign:
         return TableReport("up to date", current.rows, snapshot_id=current.id), plan
+    engine = start_engine()
     taken = engine.ingest(feed, plan.to_read)
     try:
         # Somebody is still writing the others: those are left for the next run.

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from stedi.catalog import Catalog, Commit
@@ -15,7 +15,7 @@ from stedi.table import ColumnType, DataFiles
 from stedi.tables import REFRESHED
 
 
-def record(catalog: Catalog, engine: Engine, report: RunReport) -> int | None:
+def record(catalog: Catalog, start_engine: Callable[[], Engine], report: RunReport) -> int | None:
     """Publish the run, unless nothing changed since the last one; returns its number.
 
     The run's record is written last, so a reader who goes by it sees the tables of one finished
@@ -30,6 +30,7 @@ def record(catalog: Catalog, engine: Engine, report: RunReport) -> int | None:
     results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
     number, current, replaced = next_number(catalog.warehouse), catalog.snapshot(TABLE.name), DataFiles()
     rows = len(results) + (current.rows if current else 0)
+    engine = start_engine()
     engine.hold("results", _columns(report, number, results))
     wanted = "SELECT * FROM results"
     if current and current.id != before.get(TABLE.name):

@@ -1,7 +1,7 @@
 """Compute a table, or what changes of its inputs reach, check it, and commit the rows that differ."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
@@ -50,7 +50,7 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
 def refresh(
     table: Table,
     store: Store,
-    engine: Engine,
+    start_engine: Callable[[], Engine],
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
@@ -67,6 +67,7 @@ def refresh(
     reason = "asked for" if anew and snapshot else why_refresh(snapshot, sources)
     if snapshot is not None and reason is None:
         return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
+    engine = start_engine()
     for name in table.inputs:
         engine.show(BY_NAME[name], store.files(name))
     files = store.files(table.name)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
-from stedi.engines.start import start_engine
+from stedi.engines.start import engine_on_demand
 from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError, WarehouseError
 from stedi.history import latest_run, new_run_id
 from stedi.identity import padded_keys
@@ -70,14 +70,14 @@ def run(
         wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.consent.policy, dry_run)
-        with start_engine(settings, scratch) as engine:
-            steps.work(engine, catalog, report, progress)
+        with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
+            steps.work(start_engine, catalog, report, progress)
             if publish:
                 report.left_behind = steps.left_behind()
             if catalog is not None and publish and not dry_run:
-                number = record(catalog, engine, report)
+                number = record(catalog, start_engine, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
-                    keep_up(catalog, engine, settings.keep_runs, progress)
+                    keep_up(catalog, start_engine(), settings.keep_runs, progress)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -133,13 +133,14 @@ class _Steps:
         self.held_back: set[str] = set()
         self.at_hand: dict[str, str] = {}
 
-    def work(self, engine: Engine, catalog: Catalog | None, report: RunReport, progress: Progress) -> None:
+    def work(
+        self, start_engine: Callable[[], Engine], catalog: Catalog | None, report: RunReport, progress: Progress
+    ) -> None:
         """Do every step; what could not be published holds back what depends on it."""
-        engine.set_parameters(self.parameters)
         for table in (t for t in REFRESHED if t.name in self.wanted):
             progress(f"{table.name} …")
             started = time.monotonic()
-            done = self._with_retries(table, engine, catalog, report)
+            done = self._with_retries(table, start_engine, catalog, report)
             done.seconds = round(time.monotonic() - started, 3)
             if report.dry_run and done.status == "refreshed":
                 done.status = "would refresh"
@@ -166,26 +167,28 @@ class _Steps:
                 behind.append(table.name)
         return behind
 
-    def _with_retries(self, table: Table, engine: Engine, catalog: Catalog | None, report: RunReport) -> TableReport:
+    def _with_retries(
+        self, table: Table, start_engine: Callable[[], Engine], catalog: Catalog | None, report: RunReport
+    ) -> TableReport:
         """Do a table's step; where another writer came between, look again and decide anew."""
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._step(table, engine, report)
+                return self._step(table, start_engine, report)
             except CatalogMovedError:
                 if attempt == _TRIES or catalog is None:
                     raise
                 time.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _step(self, table: Table, engine: Engine, report: RunReport) -> TableReport:
+    def _step(self, table: Table, start_engine: Callable[[], Engine], report: RunReport) -> TableReport:
         if feed := _FEED_OF.get(table.name):
-            done, plan = ingest(feed, self.listed[feed.name], self.store, engine, report.run_id, self.again(feed))
+            done, plan = ingest(feed, self.listed[feed.name], self.store, start_engine, report.run_id, self.again(feed))
             report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}
             return done
         if self.held_back & set(table.inputs):
             snapshot = self.store.snapshot(table.name)
             return TableReport("skipped", snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
-        return refresh(table, self.store, engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
+        return refresh(table, self.store, start_engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
 
 
 def query_parameters(policy: str, key: bytes) -> dict[str, str | bytes]:

@@ -261,7 +261,7 @@ def test_any_sequence_of_events_leaves_what_a_full_rebuild_gives(is_deep: bool) 
     run_state_machine_as_test(
         LakeMachine,
         settings=settings(
-            max_examples=100 if is_deep else 4,
+            max_examples=25 if is_deep else 4,
             stateful_step_count=30 if is_deep else 12,
             derandomize=not is_deep,
             database=None,

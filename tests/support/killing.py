@@ -240,6 +240,10 @@ class ChosenSteps:
     def are_all(self) -> bool:
         return self._number is None
 
+    def one_of(self, options: Sequence[str]) -> str:
+        """One of some options, drawn for this commit."""
+        return random.Random(self._seed).choice(options)
+
     def among(self, steps: Sequence[int], number: int) -> list[int]:
         """Steps by their numbers: all, or so many of them."""
         return list(steps) if self.are_all else sorted(random.Random(f"{self._seed} {steps}").sample(steps, number))

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +17,11 @@ from tests.support.glue_jobs import (
     bucket,
     expected,
     rows_of_one_run,
+    start_in_turn,
 )
 from tests.support.killing import land_first, land_more
 from tests.support.lake import Lake
-from tests.support.s3 import aws, server, store
+from tests.support.s3 import BUCKET, Store, aws, server, store
 
 __all__ = ["aws", "bucket", "rows_of_one_run", "server", "store"]
 
@@ -48,26 +51,28 @@ def test_each_job_works_alone_on_an_empty_warehouse(bucket: Bucket, rows_of_one_
 
 
 @needs_java
-def test_on_spark_the_first_job_works_alone_and_each_goes_on_from_the_one_before(bucket: Bucket, twin: Lake) -> None:
-    land_first(bucket)
+def test_on_spark_each_job_goes_on_from_the_one_before_and_landing_files_are_taken_once(
+    bucket: Bucket, new_lake: Callable[..., Lake], store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Bucket(folder, store, f"s3://{BUCKET}/second", "second")
+    for lake in (bucket, second):
+        land_first(lake)
+    # The first job works alone, and those after it know nothing of each other but the warehouse.
+    commands = [bucket.command(job, "spark") for job in IN_ORDER[1:]]
+    *reports, taken, again = start_in_turn([*commands, *[second.command("ingest_landing", "spark")] * 2])
     seen: set[str] = set()
-    # The first and what follows it, as Glue has it, know nothing of each other but the warehouse.
-    reports = [bucket.start(IN_ORDER[1], "spark"), *bucket.start_in_turn(IN_ORDER[2:], "spark")]
     assert len(reports) == len(IN_ORDER[1:])
     for report in reports:
         done = {name for name, table in report["tables"].items() if table["status"] == "refreshed"}
         assert done == set(report["tables"]) - seen
         seen |= done
     assert len(read_runs(bucket.settings.warehouse)) == 1
-    assert_is_what_one_run_gives(bucket, twin)
-
-
-@needs_java
-def test_on_spark_landing_files_are_taken_by_themselves_and_once(bucket: Bucket, twin: Lake) -> None:
-    land_first(bucket)
-    taken, again = (report["tables"] for report in bucket.start_in_turn(["ingest_landing"] * 2, "spark"))
-    assert {table["status"] for table in taken.values()} == {"refreshed"}
-    assert {table["status"] for table in again.values()} == {"up to date"}
-    made = bucket.start("publish_run", "embedded")["tables"]
-    assert {name for name, table in made.items() if table["status"] == "up to date"} == set(taken)
-    assert_is_what_one_run_gives(bucket, twin)
+    assert_is_what_one_run_gives(bucket, new_lake("twin"))
+    # The second warehouse.
+    assert {table["status"] for table in taken["tables"].values()} == {"refreshed"}
+    assert {table["status"] for table in again["tables"].values()} == {"up to date"}
+    made = second.run_here("publish_run")["tables"]
+    assert {name for name, table in made.items() if table["status"] == "up to date"} == set(taken["tables"])
+    assert_is_what_one_run_gives(second, new_lake("twin of the second"))

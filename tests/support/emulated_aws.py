@@ -10,7 +10,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.glue.models import glue_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from tests.support.moto_server import moto_server
+from tests.support.moto_server import forget_all, moto_server
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 SETTINGS = {
@@ -155,6 +155,7 @@ def emulated_aws() -> Iterator[str]:
     ChangeSet.apply = _apply_wholly  # type: ignore[method-assign,assignment]
     try:
         with moto_server() as (host, port):
+            forget_all((host, port))
             yield f"http://{host}:{port}"
     finally:
         ChangeSet.apply = _apply  # type: ignore[method-assign]

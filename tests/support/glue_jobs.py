@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -53,15 +54,16 @@ def run_here(job: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 class Bucket(Lake):
-    """A lake whose landing files and tables lie in buckets."""
+    """A lake with its landing files and tables in a bucket."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, place: str = PLACE, database: str = "stedi") -> None:
         super().__init__(folder)
         self._store = store
+        self.database = database
         self.settings = self.settings.model_copy(
-            update={"landing": f"s3://{BUCKET}/in", "warehouse": warehouse_at(PLACE, "stedi")}
+            update={"landing": f"s3://{BUCKET}/in", "warehouse": warehouse_at(place, database)}
         )
-        made = boto3.client("secretsmanager").create_secret(Name="pseudonyms", SecretString=KEY)
+        made = boto3.client("secretsmanager").create_secret(Name=f"pseudonyms of {database}", SecretString=KEY)
         self.secret: str = made["ARN"]
 
     def land(self, name: str, records: Any) -> Path:
@@ -71,8 +73,18 @@ class Bucket(Lake):
 
     def arguments(self, engine: str) -> list[str]:
         return [
-            *("--landing", self.settings.landing, "--warehouse", str(self.settings.warehouse), "--database", "stedi"),
-            *("--policy", "customer", "--engine", engine, "--pseudonym_secret", self.secret, *OF_GLUE),
+            *("--landing", self.settings.landing, "--warehouse", str(self.settings.warehouse)),
+            *(
+                "--database",
+                self.database,
+                "--policy",
+                "customer",
+                "--engine",
+                engine,
+                "--pseudonym_secret",
+                self.secret,
+                *OF_GLUE,
+            ),
         ]
 
     def run_here(self, job: str) -> dict[str, Any]:
@@ -81,28 +93,30 @@ class Bucket(Lake):
 
     def start(self, job: str, engine: str) -> dict[str, Any]:
         """Run a script in a process of its own; returns what it reports."""
-        [report] = self._reports(str(JOBS / f"{job}.py"), *self.arguments(engine))
+        [report] = start_in_turn([self.command(job, engine)])
         return report
 
-    def start_in_turn(self, jobs: Sequence[str], engine: str) -> list[dict[str, Any]]:
-        """Run scripts one after the other in one process, for Java takes longer to start than to run one."""
-        commands = [[str(JOBS / f"{job}.py"), *self.arguments(engine)] for job in jobs]
-        return self._reports("-c", IN_TURN, json.dumps(commands))
+    def command(self, job: str, engine: str) -> list[str]:
+        return [str(JOBS / f"{job}.py"), *self.arguments(engine)]
 
-    def _reports(self, *command: str) -> list[dict[str, Any]]:
-        from tests.support.spark import LIGHT
 
+def start_in_turn(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Run scripts one after the other in one process, for Java takes longer to start than to run one."""
+    from tests.support.spark import LIGHT
+
+    command = [*commands[0]] if len(commands) == 1 else ["-c", IN_TURN, json.dumps(commands)]
+    with TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, *command],
-            cwd=self.landing,
+            cwd=folder,
             env={**os.environ, "PYSPARK_SUBMIT_ARGS": LIGHT},
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=900,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -129,7 +143,11 @@ def expected(lake: Lake, twin: Lake) -> dict[str, list[str]]:
 def assert_is_what_one_run_gives(bucket: Bucket, twin: Lake) -> None:
     assert contents(bucket) == expected(bucket, twin)
     assert found_by_rules(bucket) == found_by_rules(twin)
-    assert len(iceberg("machine_learning_curated").scan().to_arrow()) == len(contents(twin)["machine_learning_curated"]) > 0
+    assert (
+        len(iceberg("machine_learning_curated", bucket.database).scan().to_arrow())
+        == len(contents(twin)["machine_learning_curated"])
+        > 0
+    )
     assert found_wrong(bucket) == []
 
 

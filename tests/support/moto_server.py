@@ -1,8 +1,9 @@
 """A moto server on this machine that is quick enough for thousands of requests."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from io import BytesIO
 from threading import Thread
 from typing import Any
@@ -12,7 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 # Parsing the description of S3 takes 50 ms, which boto3 does again for each session.
-botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)  # type: ignore[assignment]
+botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 
 
 class _Handler(MotoRequestHandler):
@@ -34,11 +35,12 @@ class _Handler(MotoRequestHandler):
         environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(length))
         environ["wsgi.input_terminated"] = True
 
-        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], object]:
             code, _, reason = status.partition(" ")
             self.send_response(int(code), reason)
             for header in headers:
                 self.send_header(*header)
+            return self.wfile.write
 
         answer = self.server.app(environ, start_response)
         body = b"".join(answer)
@@ -74,3 +76,11 @@ def moto_server() -> Iterator[tuple[str, int]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def forget_all(address: tuple[str, int]) -> None:
+    """Remove everything from a server's services."""
+    connection = HTTPConnection(*address)
+    connection.request("POST", "/moto-api/reset")
+    connection.getresponse().read()
+    connection.close()

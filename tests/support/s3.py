@@ -19,7 +19,7 @@ from pyiceberg.catalog.glue import GlueCatalog
 
 from stedi.warehouse import warehouse_at
 from tests.support.lake import Lake, Record
-from tests.support.moto_server import moto_server
+from tests.support.moto_server import forget_all, moto_server
 
 BUCKET = "stedi-landing"
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -73,10 +73,7 @@ def new_store(server: tuple[str, int], patch: pytest.MonkeyPatch) -> Store:
     """An empty store, to which the environment then points."""
     host, port = server
     patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    connection = HTTPConnection(host, port)
-    connection.request("POST", "/moto-api/reset")
-    connection.getresponse().read()
-    connection.close()
+    forget_all(server)
     return Store()
 
 
@@ -197,7 +194,7 @@ class LakeInS3(Lake):
             link.symlink_to(path)
 
 
-def iceberg(name: str) -> Any:
+def iceberg(name: str, database: str = "stedi") -> Any:
     """A table as another program opens it."""
     where = {"s3.endpoint": os.environ["AWS_ENDPOINT_URL"], "glue.endpoint": os.environ["AWS_ENDPOINT_URL"]}
-    return GlueCatalog("other", **where, **{"glue.region": REGION}).load_table(("stedi", name))
+    return GlueCatalog("other", **where, **{"glue.region": REGION}).load_table((database, name))

@@ -13,6 +13,7 @@ import pytest
 # As many workers run as there are cores, so each computes on one. Processes that tests start inherit it.
 os.environ |= {"STEDI_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
+from tests.support.cdk import Templates
 from tests.support.compare import Kept
 from tests.support.killing import ChosenSteps
 from tests.support.lake import SHARED, Lake, small
@@ -96,12 +97,19 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield session
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """Templates of deployments: the CDK takes ten seconds of CPU time to start."""
+    return Templates(tmp_path_factory.mktemp("templates"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Keep on one worker what shares what is slow to make: Spark, and the fixtures of a module."""
+    """Keep on one worker what shares what is slow to make: Spark, the CDK, and the fixtures of a module."""
     for item in items:
-        if "spark" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("spark"))
+        shared = next((name for name in ("spark", "templates") if name in item.fixturenames), None)
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(shared))
         elif any(made[-1].scope == "module" for made in item._fixtureinfo.name2fixturedefs.values()):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 

@@ -20,6 +20,7 @@ from stedi.aws.cost import estimate
 from stedi.aws.jobs import JOBS
 from stedi.aws.release import release_files, release_name
 from stedi.cli import main
+from tests.support.cdk import Templates
 from tests.support.emulated_aws import ACCOUNT, REGION, SETTINGS, emulated_aws
 
 # What the emulated CloudFormation passes over, docs/aws.md lists as not verified.
@@ -62,11 +63,12 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def deployed(endpoint: str) -> dict[str, str]:
+def deployed(endpoint: str, templates: Templates) -> dict[str, str]:
     """The outputs of a deployment that `stedi aws deploy` made, once for all tests that only look."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": endpoint}).items():
             patch.setenv(name, value)
+        templates.use(patch)
         assert main(["aws", "deploy", "--yes", "--set", "scan_limit_gb=4"]) == 0
         return stacks.outputs("stedi")
 
@@ -124,7 +126,10 @@ def test_deploying_puts_code_where_the_jobs_look_for_it(aws: dict[str, str]) -> 
         assert boto3.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
 
 
-def test_deploying_again_keeps_the_parameters_that_are_not_given(stedi: Stedi, aws: dict[str, str]) -> None:
+def test_deploying_again_keeps_the_parameters_that_are_not_given(
+    stedi: Stedi, aws: dict[str, str], templates: Templates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates.use(monkeypatch)
     assert json.loads(aws["Parameters"])["scan_limit_gb"] == 4
     assert stedi("aws", "deploy", "--yes", "--set", "workers=3").code == 0
     kept = json.loads(stacks.outputs("stedi")["Parameters"])
@@ -370,8 +375,9 @@ def test_cost_looks_at_what_arrived_since_the_last_good_run(stedi: Stedi, aws: d
 
 
 def test_destroying_keeps_data_unless_it_is_told_to_delete_it(
-    stedi: Stedi, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    stedi: Stedi, endpoint: str, templates: Templates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    templates.use(monkeypatch)
     for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "eu-west-1"}).items():
         monkeypatch.setenv(name, value)
     assert stedi("aws", "deploy", "--yes", "--stack", "short", "--set", "database=short").code == 0

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 from stedi.aws.deployment import Deployment, load_deployment
 from stedi.aws.jobs import JOBS
 from stedi.aws.questions import QUESTIONS
-from stedi.aws.templates import node
 from stedi.errors import UsageError
 from stedi.tables import ALL, BY_NAME, REFRESHED
+from tests.support.cdk import Templates, new_app, synthesise_checked
 
 ROOT = Path(__file__).parents[2]
 REGIONS = ["us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1"]
@@ -40,25 +39,8 @@ NO_RESOURCE = {
 
 
 @pytest.fixture(scope="module")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both templates, synthesised once."""
-    os.environ["JSII_NODE"] = str(node())
-    from aws_cdk import App
-
-    from stedi.aws.cdk.app import build
-
-    app = App(outdir=str(tmp_path_factory.mktemp("cdk")))
-    build(app, Deployment(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))
-    return scanned(app)
-
-
-def scanned(app: Any) -> Path:
-    """The assembly of an app in which the security scanner finds nothing; what it finds, it raises."""
-    from aws_cdk import Validations
-    from cdk_nag import AwsSolutionsChecks
-
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    return Path(app.synth().directory)
+def assembly(templates: Templates) -> Path:
+    return templates.assembly(Deployment(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))
 
 
 def template(assembly: Path, stack: str) -> dict[str, Any]:
@@ -126,21 +108,22 @@ def bucket_named(stack: Mapping[str, Any], part: str) -> str:
 
 
 def test_the_security_scanner_that_finds_nothing_here_is_at_work(assembly: Path, tmp_path: Path) -> None:
-    from aws_cdk import App, BootstraplessSynthesizer, Stack
+    assert assembly.is_dir()
+    app = new_app(tmp_path)
+    from aws_cdk import BootstraplessSynthesizer, Stack
     from aws_cdk import aws_s3 as s3
 
-    assert assembly.is_dir()
-    app = App(outdir=str(tmp_path))
     s3.Bucket(Stack(app, "bare", synthesizer=BootstraplessSynthesizer()), "Bare")
     with pytest.raises(RuntimeError, match="AwsSolutions-S10"):
-        scanned(app)
+        synthesise_checked(app)
 
 
-def test_the_linter_of_cloudformation_finds_nothing(assembly: Path) -> None:
+def test_the_linter_of_cloudformation_finds_nothing(assembly: Path, request: pytest.FixtureRequest) -> None:
     from cfnlint.api import lint
 
+    regions = REGIONS if request.config.getoption("--deep") else REGIONS[:1]
     for stack in ("stedi-foundation", "stedi"):
-        found = lint((assembly / f"{stack}.template.json").read_text("utf-8"), regions=REGIONS)
+        found = lint((assembly / f"{stack}.template.json").read_text("utf-8"), regions=regions)
         # W3005: CDK names a dependency that a reference implies already. I…: hints.
         assert [str(match) for match in found if match.rule.id[0] != "I" and match.rule.id != "W3005"] == []
 

@@ -8,8 +8,9 @@ from moto.athena.models import athena_backends
 from moto.cloudformation.models import ChangeSet, cloudformation_backends
 from moto.core.common_models import CloudFormationModel
 from moto.glue.models import glue_backends
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.secretsmanager.models import secretsmanager_backends
+
+from tests.support.moto_server import forget_all, moto_server
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 SETTINGS = {
@@ -151,12 +152,10 @@ def _apply_wholly(change_set: ChangeSet) -> None:
 @contextmanager
 def emulated_aws() -> Iterator[str]:
     """The endpoint of an AWS of its own on this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     ChangeSet.apply = _apply_wholly  # type: ignore[method-assign,assignment]
-    server.start()
     try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        with moto_server() as (host, port):
+            forget_all((host, port))
+            yield f"http://{host}:{port}"
     finally:
-        server.stop()
         ChangeSet.apply = _apply  # type: ignore[method-assign]

@@ -240,6 +240,14 @@ class ChosenSteps:
     def are_all(self) -> bool:
         return self._number is None
 
+    def one_of(self, options: Sequence[str]) -> str:
+        """One of some options, drawn for this commit."""
+        return random.Random(self._seed).choice(options)
+
+    def among(self, steps: Sequence[int], number: int) -> list[int]:
+        """Steps by their numbers: all, or so many of them."""
+        return list(steps) if self.are_all else sorted(random.Random(f"{self._seed} {steps}").sample(steps, number))
+
     def known(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> KnownSteps:
         """The steps before which nothing happens; to draw the others, the work is done once and undone."""
         if self._number is None:

@@ -1,8 +1,10 @@
 """A real S3 store and Glue catalog on this machine, and a proxy that makes them fail."""
 
+import copy
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,13 +13,16 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.glue.models import glue_backends
+from moto.s3.models import s3_backends
 from pyiceberg.catalog.glue import GlueCatalog
 
 from stedi.warehouse import warehouse_at
-from tests.support.lake import Lake
+from tests.support.lake import Lake, Record
+from tests.support.moto_server import forget_all, moto_server
 
 BUCKET = "stedi-landing"
+ACCOUNT, REGION = "123456789012", "eu-central-1"
 
 
 # Where moto turns a page, so that a test of many pages needs no thousands of objects.
@@ -42,34 +47,58 @@ class Store:
 def server() -> Iterator[tuple[str, int]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(PAGE))
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-        server.start()
-        yield server.get_host_and_port()
-        server.stop()
+        with moto_server() as address:
+            yield address
+
+
+def set_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Set an environment with the test's AWS account and no other."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        patch.delenv(name)
+    patch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
+    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "no-credentials"))
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patch.setenv("AWS_ACCESS_KEY_ID", "test-key")
+    patch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    # Pauses between attempts grow: one more attempt shows that there are any.
+    patch.setenv("AWS_MAX_ATTEMPTS", "2")
 
 
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment that knows of no AWS account but the test's."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
-    # Pauses between attempts grow: one more attempt shows that there are any.
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    set_environment(monkeypatch, tmp_path)
+
+
+def new_store(server: tuple[str, int], patch: pytest.MonkeyPatch) -> Store:
+    """An empty store, to which the environment then points."""
+    host, port = server
+    patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    forget_all(server)
+    return Store()
 
 
 @pytest.fixture
 def store(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Store:
-    host, port = server
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    connection = HTTPConnection(host, port)
-    connection.request("POST", "/moto-api/reset")
-    connection.getresponse().read()
-    return Store()
+    return new_store(server, monkeypatch)
+
+
+@dataclass(frozen=True)
+class StoreCopy:
+    """The objects of the bucket and the databases of Glue at one moment."""
+
+    objects: dict[str, bytes]
+    databases: Any
+
+    @classmethod
+    def take(cls) -> "StoreCopy":
+        keys = s3_backends[ACCOUNT]["aws"].buckets[BUCKET].keys
+        return cls({name: key.value for name, key in keys.items()}, copy.deepcopy(glue_backends[ACCOUNT][REGION].databases))
+
+    def restore(self) -> None:
+        """Add the copied objects and databases to an empty store."""
+        for name, content in self.objects.items():
+            s3_backends[ACCOUNT]["aws"].put_object(BUCKET, name, content)
+        glue_backends[ACCOUNT][REGION].databases.update(copy.deepcopy(self.databases))
 
 
 Trouble = Callable[[str], str | None]
@@ -98,6 +127,7 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
                     connection.request(self.command, self.path, sent, dict(self.headers.items()))
                     response = connection.getresponse()
                     status, headers, body = str(response.status), response.getheaders(), response.read()
+                    connection.close()
                 if answer and answer != "cut":
                     status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
                     body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
@@ -145,14 +175,26 @@ PLACE = f"s3://{BUCKET}/lake/house"
 
 
 class LakeInS3(Lake):
-    """A lake whose warehouse lies in a bucket."""
+    """A lake whose warehouse is in a bucket."""
 
     def __init__(self, folder: Path, database: str = "stedi") -> None:
         super().__init__(folder)
         self.settings = self.settings.model_copy(update={"warehouse": warehouse_at(PLACE, database)})
 
+    def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
+        """Put a landing file in place of another, which may be a link to a file that other tests need as it is."""
+        (self.landing / name).unlink(missing_ok=True)
+        return super().land(name, records)
 
-def iceberg(name: str) -> Any:
+    def link_landing_files(self, lake: Lake) -> None:
+        """Link another lake's landing files, which a run then takes for the ones that it has seen there."""
+        for path in (path for path in lake.landing.rglob("*") if path.is_file()):
+            link = self.landing / path.relative_to(lake.landing)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path)
+
+
+def iceberg(name: str, database: str = "stedi") -> Any:
     """A table as another program opens it."""
     where = {"s3.endpoint": os.environ["AWS_ENDPOINT_URL"], "glue.endpoint": os.environ["AWS_ENDPOINT_URL"]}
-    return GlueCatalog("other", **where, **{"glue.region": "eu-central-1"}).load_table(("stedi", name))
+    return GlueCatalog("other", **where, **{"glue.region": REGION}).load_table((database, name))

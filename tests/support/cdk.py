@@ -1,0 +1,53 @@
+"""CloudFormation templates of deployments, synthesised in this process: CDK takes ten seconds of CPU time to start."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stedi.aws.deployment import Deployment
+from stedi.aws.templates import node
+
+
+def new_app(folder: Path) -> Any:
+    """A CDK app; the CDK is imported here, because that starts Node.js."""
+    os.environ["JSII_NODE"] = str(node())
+    from aws_cdk import App
+
+    return App(outdir=str(folder))
+
+
+def synthesise_checked(app: Any) -> Path:
+    """The assembly of an app, after the security scanner: what it finds, it raises."""
+    from aws_cdk import Validations
+    from cdk_nag import AwsSolutionsChecks
+
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    return Path(app.synth().directory)
+
+
+class Templates:
+    """Templates of deployments, each made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._assemblies: dict[Deployment, Path] = {}
+
+    def assembly(self, deployment: Deployment) -> Path:
+        if deployment not in self._assemblies:
+            app = new_app(self._folder / str(len(self._assemblies)))
+            from stedi.aws.cdk.app import build
+
+            build(app, deployment)
+            self._assemblies[deployment] = synthesise_checked(app)
+        return self._assemblies[deployment]
+
+    def synthesise(self, deployment: Deployment, out: Path) -> list[Path]:
+        """Write both templates to a folder, as `stedi.aws.templates.synthesise` does."""
+        out.mkdir(parents=True, exist_ok=True)
+        names = [f"{name}.template.json" for name in (f"{deployment.stack}-foundation", deployment.stack)]
+        return [Path(shutil.copy(self.assembly(deployment) / name, out)) for name in names]
+
+    def use(self, patch: Any) -> None:
+        """Let deployments take these templates."""
+        patch.setattr("stedi.aws.deploying.synthesise", self.synthesise)

@@ -118,16 +118,23 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
         class Handler(BaseHTTPRequestHandler):
             # The newer version, because clients wait to be told before they send what is to be put.
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                self._store = HTTPConnection(*server)
+
+            def finish(self) -> None:
+                self._store.close()
+                super().finish()
 
             def do_GET(self) -> None:
                 sent = self._sent()
                 answer = how(self.path)
                 if answer in (None, "cut", "lost"):
-                    connection = HTTPConnection(*server)
-                    connection.request(self.command, self.path, sent, dict(self.headers.items()))
-                    response = connection.getresponse()
+                    self._store.request(self.command, self.path, sent, dict(self.headers.items()))
+                    response = self._store.getresponse()
                     status, headers, body = str(response.status), response.getheaders(), response.read()
-                    connection.close()
                 if answer and answer != "cut":
                     status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
                     body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
@@ -139,7 +146,7 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
                 for name, value in headers:
                     self.send_header(name, value)
                 self.end_headers()
-                self.close_connection = True
+                self.close_connection = answer is not None
                 self.wfile.write(body[: len(body) // 2] if answer == "cut" else body)
 
             def _sent(self) -> bytes:

@@ -129,8 +129,8 @@ def test_services_that_fail_from_any_request_on_are_said_and_the_next_run_makes_
         return None if requests_left >= 0 else "403 AccessDenied"
 
     trouble(fail)
-    numbers = steps.among(range(1, 400, 13), 2)
-    for number in numbers:
+    # What a failed run committed, the next does not do again: it may go through before the last number.
+    for number in steps.among(range(1, 400, 5), 2):
         requests_left = number
         try:
             lake.run()
@@ -143,9 +143,8 @@ def test_services_that_fail_from_any_request_on_are_said_and_the_next_run_makes_
         assert seen(lake) == before
         # What the run could not give back either runs out; nobody waits for that here.
         boto3.Session().client("s3").delete_object(Bucket=BUCKET, Key="lake/house/.lock")
-    # A whole run asks more often than was let pass, or not.
     lake.run()
-    assert len(said) >= len(numbers) // 2
+    assert len(said) >= (4 if steps.are_all else 1)
     assert [line for line in said if "\n" in line or "access is denied; grant" not in line] == []
     assert contents(lake) == in_folder.contents[1]
     assert found_wrong(lake) == []

@@ -74,9 +74,10 @@ check: setup  ## lint, format and strict types
 docs: setup  ## write the generated pages again
 	.venv/bin/python docs/generate.py
 
-bench: setup  ## time a run against a hand-written DuckDB script, and 1% new data against a full run
+bench: setup  ## time a run against a hand-written DuckDB script, 1% new data against a full run, and starts
 	.venv/bin/python bench/compare.py
 	.venv/bin/python bench/incremental.py
+	.venv/bin/python bench/start.py
 
 # A fixed key keeps the pictures the same from one making to the next.
 screenshots: export STEDI_PSEUDONYM_KEY = screenshots

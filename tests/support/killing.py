@@ -265,7 +265,10 @@ class ChosenSteps:
         return AllBut(random.Random(f"{self._seed} {work} {len(steps)}").sample(steps, self._number))
 
     def deaths(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
-        """Begin work again and again, and kill it each time before a step at which none died yet, until it is done."""
+        """Begin work again and again, and kill it each time before a step at which none died yet, until it is done.
+
+        Of the drawn steps some may not come again: what an earlier death left is another way to go on.
+        """
         died_before = lake.warehouse.parent / "died-before"
         known = self.known(lake, work, tables)
         while was_killed(start(lake, work, (tables, known, died_before))):

@@ -195,9 +195,15 @@ class Engine(ABC):
             if isinstance(reach, Fact):
                 # Queries read an input several times; in scope there is little of it.
                 narrowed, shown = f"narrowed_{change.table.name}", names_of(change.table, reach.columns)
-                if not _serves(at_hand.get(change.table.name), reach, change):
-                    source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
-                    self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling))
+                cached = at_hand.get(change.table.name)
+                if cached is not None and _serves(cached, reach, change):
+                    # A table that reads more columns sees more changes, so its scope can be larger.
+                    source = f"(SELECT {shown} FROM {quoted(narrowed)})"
+                    self._name_once(change.table.name, within.rows_within(source, reach.key, reach.moment, None))
+                    self._narrowed = {change.table.name: cached}
+                    continue
+                source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
+                self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling))
                 self._name_once(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
@@ -305,10 +311,8 @@ def values(table: Table) -> str:
     return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
 
 
-def _serves(narrowed: tuple[Fact, Change] | None, reach: Fact, change: Change) -> bool:
-    """Whether rows that were narrowed for one table are those that another asks for."""
-    if narrowed is None:
-        return False
+def _serves(narrowed: tuple[Fact, Change], reach: Fact, change: Change) -> bool:
+    """Whether the rows that were narrowed for one table contain those that another reads."""
     found, of = narrowed
     return of == change and (found.key, found.moment) == (reach.key, reach.moment) and {*found.columns} >= {*reach.columns}
 

@@ -65,7 +65,7 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
         Rule(
             "intervals_apart",
             "error",
-            "a customer's intervals do not overlap",
+            "a customer's intervals do not overlap, and none appears twice",
             violations="""
             SELECT person, consented_from_ms, 1 AS n FROM (
                 SELECT person, consented_from_ms,

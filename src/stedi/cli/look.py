@@ -11,6 +11,7 @@ from stedi import ddl as ddl_text
 from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.errors import UsageError, no_such
+from stedi.landing import FEEDS
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -166,12 +167,11 @@ def quality() -> None:
 
 @app.command()
 def quarantine(
-    feed: Annotated[str | None, typer.Option(help="only this feed: customer, accelerometer or step_trainer")] = None,
+    feed: Annotated[str | None, typer.Option(help=f"only this feed: {', '.join(feed.name for feed in FEEDS)}")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
     """Count what was quarantined, by feed, file and reason."""
     from stedi import pipeline
-    from stedi.landing import FEEDS
     from stedi.query import query as ask
 
     names = [f.name for f in FEEDS]

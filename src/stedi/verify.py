@@ -6,8 +6,6 @@ The invariants are asked of the tables in their own words, apart from the querie
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
@@ -98,11 +96,10 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
     """
     with (
         Catalog(settings.warehouse) as catalog,
-        settings.warehouse.sole_writer(),
+        settings.warehouse.read_lock(),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
-        settings.warehouse.scratch() as scratch,
-        TemporaryDirectory(dir=scratch) as folder,
-        start_embedded(settings, Path(folder)) as engine,
+        settings.warehouse.reader_scratch() as folder,
+        start_embedded(settings, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -117,7 +114,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for feed in FEEDS:
             progress(f"reading the files of {feed.name} again")
             findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
-        draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
+        draft = Draft(catalog, folder, anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
         for table in kept(catalog):

@@ -120,11 +120,16 @@ def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path, folder: Path)
         ["query", "SELECT '\udcff' AS a"],
         ["ddl", "quarantine", "--database", "\udcff"],
         ["--landing", "l\udcff", "run"],
+        ["simulate", "l\udcff"],
+        ["demo", "l\udcff"],
+        ["aws", "synth", "l\udcff"],
         ["--warehouse", "l\udcff", "run"],
     ],
 )
 def test_an_argument_that_is_no_utf_8_is_refused(folder: Path, arguments: list[str]) -> None:
-    said_in_a_line(stedi(folder, *arguments), "not valid UTF-8", 2)
+    before = set(folder.iterdir())
+    said_in_a_line(stedi(folder, *arguments), "UTF-8", 2)
+    assert set(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["STEDI_MEMORY_LIMIT", "STEDI_PSEUDONYM_KEY", "STEDI_LANDING"])

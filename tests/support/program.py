@@ -21,7 +21,9 @@ def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def call(program: Callable[[Sequence[str]], int], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Call a `main` function in a folder, with standard output and error captured."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True) for _ in range(2)
+    )
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
         code = program(arguments)

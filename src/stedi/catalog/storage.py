@@ -18,6 +18,11 @@ _NEXT_STEPS = {
     errno.EROFS: "; mount the disk writable",
     errno.ENOSPC: "; make room on the disk, then run again",
 }
+_SQLITE_NEXT_STEPS = {
+    # Reading needs no write access, unless a killed run left a commit to be rolled back.
+    "readonly database": "; work as the owner of catalog.db, or have the owner start a run: it also repairs a killed run",
+    "unable to open database": "; grant this user read access to the folder and its catalog.db",
+}
 _DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
 
 
@@ -61,7 +66,9 @@ def warehouse_errors(what: str) -> Iterator[None]:
         raise WarehouseError(f"{what}: {error.strerror or error}{next_step}") from error
     except Exception as error:
         if _is_a(error, "sqlalchemy", "SQLAlchemyError") or _is_a(error, "sqlite3", "Error"):
-            raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
+            reason = str(getattr(error, "orig", None) or error)
+            next_step = next((step for text, step in _SQLITE_NEXT_STEPS.items() if text in reason), "")
+            raise WarehouseError(f"{what}: {reason}{next_step}") from error
         if not _is_a(error, "botocore"):
             raise
         from stedi.aws_client import advice

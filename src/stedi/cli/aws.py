@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from stedi import report
 from stedi.cli.output import output
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, refuse_bytes, show_grids
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def synth(
     from stedi.aws.deployment import load_deployment
     from stedi.aws.templates import synthesise
 
+    refuse_bytes(out)
     deployment = load_deployment({"stack": stack, **_parameters(parameters)})
     with ERROR_CONSOLE.status("making templates"):
         templates = synthesise(deployment, out)

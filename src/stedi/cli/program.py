@@ -135,6 +135,18 @@ def as_utf8(what: str, text: str) -> str:
     return text
 
 
+def refuse_bytes(folder: Path) -> None:
+    """Refuse a folder to write whose name is not UTF-8, before anything is written.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"folder {folder} is not valid UTF-8; name another, in a UTF-8 locale") from None
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -59,6 +59,13 @@ class Settings(BaseModel):
     # The engine starts as many as it is told, and a slip of thousands stops the whole machine.
     threads: int | None = Field(default=None, ge=1, le=1024, description="the embedded engine's threads, at most 1024")
 
+    @field_validator("landing", "warehouse", "models", mode="before")
+    @classmethod
+    def _without_nul(cls, place: object) -> object:
+        if "\0" in str(place):
+            raise ValueError("contains a NUL character, which no path can")
+        return place
+
     @field_validator("warehouse", mode="before")
     @classmethod
     def _found(cls, place: object, info: ValidationInfo) -> object:
@@ -102,6 +109,8 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         if not value.strip():
             # Such as a secret that a scheduler does not know: the pseudonyms' key would be one that everybody knows.
             raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")
+        if not _is_utf8(value):
+            raise UsageError(f"environment setting {name} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
     path = file or Path("stedi.toml")
     values: dict[str, Any] = {}
     if file is not None or path.exists():
@@ -117,6 +126,9 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         except SettingsError as error:
             raise UsageError(f"{error}; it is written as JSON in the environment") from None
         given = {key: value for key, value in options.items() if value is not None}
+        for key, value in given.items():
+            if isinstance(value, str) and not _is_utf8(value):
+                raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
         if policy := given.pop("policy", None):
             given["consent"] = {"policy": policy}
         return Settings(**found.model_dump() | given)
@@ -124,6 +136,15 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTICS_OWN_WORDS)}") from None
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text from the operating system contains no bytes that Python could not decode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _variables(settings: type[BaseModel], prefix: str = _PREFIX) -> Iterator[str]:

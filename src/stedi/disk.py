@@ -51,3 +51,17 @@ def sole_holder(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+@contextmanager
+def shared_holder(lock: Path) -> Iterator[None]:
+    """Hold a shared lock on an existing lock file. Read access to the file is enough.
+
+    Raises:
+        BlockingIOError: another process holds the exclusive lock.
+        FileNotFoundError: the lock file does not exist.
+        OSError: it can't be read.
+    """
+    with lock.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield

@@ -7,8 +7,8 @@ one finished run together, never a mixture.
 import json
 import re
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -91,12 +91,28 @@ def latest_run(warehouse: Warehouse) -> RunRecord | None:
 
 
 def _records(warehouse: Warehouse) -> list[str]:
-    return sorted(file.name for file in warehouse.list(_FOLDER) if _IS_RECORD.search(file.name))
+    with _readable(warehouse):
+        return sorted(file.name for file in warehouse.list(_FOLDER) if _IS_RECORD.search(file.name))
+
+
+@contextmanager
+def _readable(warehouse: Warehouse) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WarehouseError(
+            f"the run records in {warehouse.path(_FOLDER)} can't be read: {error.strerror or error}; "
+            "grant read access to the folder and its files"
+        ) from error
 
 
 def _read(warehouse: Warehouse, name: str) -> RunRecord:
     try:
-        return RunRecord(**json.loads(warehouse.read(name)))
+        with _readable(warehouse):
+            content = warehouse.read(name)
+        return RunRecord(**json.loads(content))
     except (ValueError, TypeError) as error:
         raise WarehouseError(
             f"run record {warehouse.path(name)} can't be understood ({error}); restore it or remove it"

@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from stedi.errors import WarehouseError
+from stedi.landing import FEEDS
 
 if TYPE_CHECKING:
     from stedi.maintain import UpkeepReport
@@ -46,7 +47,7 @@ def _cell(value: object) -> Text:
 
 def run_grids(report: "RunReport") -> list[Grid]:
     """What a run did: a line a table, then the rules that failed."""
-    quarantined = {f"{feed}_landing": count for feed, count in report.quarantined.items()}
+    quarantined = {feed.table.name: report.quarantined[feed.name] for feed in FEEDS if feed.name in report.quarantined}
     rows = [
         (
             name,

@@ -158,7 +158,9 @@ class Table:
     `query` is a SQL SELECT over the inputs by name; settings reach it as the named parameters
     listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
     `day` names the column (milliseconds since the epoch, UTC) whose day partitions the table;
-    `person` is SQL for whom a row is about. `sort_by` names numbers in the query's result that
+    `person` is SQL for the person a row is about: the normalised e-mail address, or the customer's
+    pseudonym where `person_is_pseudonym`. `stedi verify` proves that every such person consents,
+    unless the table `covers_everyone`. `sort_by` names numbers in the query's result that
     stand in the order of `sort` and are cheaper to sort by than texts. A table `on_demand` is made
     when it is first selected, and from then on every run keeps it current as it does the others.
     """
@@ -178,7 +180,18 @@ class Table:
     parameters: tuple[str, ...] = ()
     scope: Scope | None = None
     person: str | None = None
+    person_is_pseudonym: bool = False
+    covers_everyone: bool = False
     on_demand: bool = False
+
+    def __post_init__(self) -> None:
+        if self.query and self.person is None and any(column.personal for column in self.columns):
+            raise ValueError(f"table {self.name} has personal columns: give `person`, so that consent can be verified")
+
+    @property
+    def requires_consent(self) -> bool:
+        """Whether the table may only contain rows of people whose consent is in force."""
+        return self.person is not None and not self.covers_everyone
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -6,12 +6,11 @@ The invariants are asked of the tables in their own words, apart from the querie
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
+from stedi.engines.sql import literal, quoted
 from stedi.engines.start import start_embedded
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
@@ -23,6 +22,7 @@ from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.ingest import ledger_of
 from stedi.pipeline.refresh import refresh
 from stedi.pipeline.store import Draft, kept
+from stedi.table import Table
 from stedi.tables import REFRESHED
 
 Progress = Callable[[str], None]
@@ -64,19 +64,19 @@ _EXPLAINED_PAIRS = f"""
     JOIN step_trainer_landing AS s ON s.serialNumber = o.serialNumber
     JOIN accelerometer_landing AS a ON a.timeStamp = s.sensorReadingTime AND {person('a."user"')} = o.person"""
 
+
+def _without_consent(table: Table) -> str:
+    """SQL for the rows of a table whose person does not consent, or is not known."""
+    consenting = _CONSENTING_PSEUDONYMS if table.person_is_pseudonym else _CONSENTING
+    return f"SELECT 1 FROM {quoted(table.name)} WHERE {table.person} IS NULL OR {table.person} NOT IN ({consenting})"
+
+
 # Each names a table and gives SQL for the rows that break a promise.
 _INVARIANTS = (
     *(
-        (name, "rows of people who do not consent", f"SELECT 1 FROM {name} WHERE person NOT IN ({_CONSENTING})")
-        for name in ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted")
-    ),
-    *(
-        (
-            name,
-            "rows of people who do not consent",
-            f"SELECT 1 FROM {name} WHERE customer_pseudonym NOT IN ({_CONSENTING_PSEUDONYMS})",
-        )
-        for name in ("machine_learning_curated", "step_training_set")
+        (table.name, "rows of people who do not consent", _without_consent(table))
+        for table in REFRESHED
+        if table.requires_consent
     ),
     (
         "machine_learning_curated",
@@ -96,11 +96,10 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
     """
     with (
         Catalog(settings.warehouse) as catalog,
-        settings.warehouse.sole_writer(),
+        settings.warehouse.read_lock(),
         warehouse_errors(f"warehouse {settings.warehouse} can't be verified"),
-        settings.warehouse.scratch() as scratch,
-        TemporaryDirectory(dir=scratch) as folder,
-        start_embedded(settings, Path(folder)) as engine,
+        settings.warehouse.reader_scratch() as folder,
+        start_embedded(settings, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -115,7 +114,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for feed in FEEDS:
             progress(f"reading the files of {feed.name} again")
             findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
-        draft = Draft(catalog, Path(folder), anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
+        draft = Draft(catalog, folder, anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
         for table in kept(catalog):
@@ -161,7 +160,7 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
         SELECT count(*) AS n FROM taken AS t
         FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
         FULL JOIN (
-            SELECT source_file, count(*) AS n FROM quarantine WHERE feed = '{feed.name}' GROUP BY source_file
+            SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
     )[0]["n"]
@@ -176,7 +175,7 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
             (table, f"SELECT * FROM {table.name}"),
             (
                 quarantine.TABLE,
-                f"SELECT * FROM quarantine WHERE feed = '{feed.name}'",
+                f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}",
             ),
         )
         for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):

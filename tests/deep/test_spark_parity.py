@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stedi.simulate import simulate
+from stedi.simulate.landing_files import FEEDS
 from stedi.tables import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
@@ -15,9 +16,6 @@ from tests.support.lake import PUBLIC_COUNTS, Lake, customer, distance, reading
 from tests.support.spark import on
 
 pytestmark = pytest.mark.usefixtures("spark")
-
-
-FEEDS = ("customer", "accelerometer", "step_trainer")
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from stedi.errors import LandingError, UsageError
 from stedi.simulate import simulate
 from stedi.simulate.gait import POSITIONS, RATE_HZ, make_habits
+from stedi.simulate.landing_files import FEEDS
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, Motion, make_motion
 from tests.support.lake import Lake
-
-FEEDS = ("customer", "accelerometer", "step_trainer")
 
 
 def digest(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.landing import ledger
 from stedi.landing.files import LedgerEntry
 from stedi.simulate import simulate
-from stedi.tables import BY_NAME
+from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import verify
 from tests.support.compare import (
     DERIVED,
@@ -35,13 +35,7 @@ from tests.support.program import stedi
 NO_CONSENT = "rows of people who do not consent"
 PAIRS = "pairs that are not two readings of one person"
 RECORDED = "files whose landed and quarantined rows are not those recorded"
-OF_PEOPLE = (
-    "customer_trusted",
-    "accelerometer_trusted",
-    "customers_curated",
-    "step_trainer_trusted",
-    "machine_learning_curated",
-)
+OF_PEOPLE = tuple(table.name for table in REFRESHED if table.requires_consent and not table.on_demand)
 # A value that the first row of each table does not have.
 ALTERED: Mapping[str, tuple[str, object]] = {
     "quarantine": ("reason", "another"),

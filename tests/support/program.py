@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -15,10 +16,17 @@ PROGRAM = Path(sys.executable).with_name("stedi")
 
 def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Call the program in a folder; in this process, which spares each call a second or two of starting."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    return call(main, folder, *arguments)
+
+
+def call(program: Callable[[Sequence[str]], int], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call a `main` function in a folder, with standard output and error captured."""
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True) for _ in range(2)
+    )
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
-        code = main(arguments)
+        code = program(arguments)
     said, errors = (text.buffer.getvalue().decode() for text in (out, err))
     return subprocess.CompletedProcess(arguments, code, said, errors)
 

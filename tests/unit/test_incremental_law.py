@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.lake import Record, customer, distance, reading
-from tests.support.memory import EmbeddedInMemory, MemoryTables
+from tests.support.memory import DERIVED, EmbeddedInMemory, MemoryTables
 
 DAY = 86_400_000
 # Few of everything, so that things coincide: readings before, between and after the moments at which customers change.
@@ -36,7 +36,7 @@ FILES = st.one_of(
 )
 # Each batch of files is one run's.
 BATCHES = st.lists(st.lists(FILES, min_size=1, max_size=4), min_size=2, max_size=4)
-TABLES_OF_PEOPLE = ("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted")
+TABLES_OF_PEOPLE = tuple(t.name for t in DERIVED if t.requires_consent and not t.person_is_pseudonym)
 
 
 def without_consent(files: Mapping[str, Sequence[Record]]) -> set[str]:

@@ -6,7 +6,7 @@ import hmac
 import pytest
 
 from stedi.errors import UsageError
-from stedi.table import in_run_order, with_ancestors
+from stedi.table import Column, Table, in_run_order, with_ancestors
 from stedi.tables import ALL, BY_NAME
 from tests.support.lake import KEY, customer, distance, reading
 from tests.support.tables import NewTables, Tables
@@ -20,6 +20,12 @@ def test_tables_come_after_their_inputs() -> None:
     assert with_ancestors(["customer_trusted"], BY_NAME) == {"customer_trusted", "customer_landing"}
     with pytest.raises(UsageError, match="no table is called 'nope'"):
         with_ancestors(["nope"], BY_NAME)
+
+
+def test_a_table_with_addresses_must_say_whom_its_rows_are_about() -> None:
+    address = Column("email", "string", "who", personal=True)
+    with pytest.raises(ValueError, match="table t has personal columns: give `person`"):
+        Table("t", "curated", "", "", (), (address,), query="SELECT email FROM customer_landing")
 
 
 def test_consent_given_again_does_not_reach_back_into_the_gap(tables: Tables) -> None:

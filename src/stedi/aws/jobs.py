@@ -4,9 +4,11 @@
 A job that runs by itself also brings up to date what its tables are built from.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stedi.landing import FEEDS
+from stedi import curated, trusted
+from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.table import Table, with_ancestors
 from stedi.tables import ALL, BY_NAME, REFRESHED
@@ -39,35 +41,52 @@ class Job:
         return tuple(feed for feed in FEEDS if feed.table.name in names)
 
 
-JOBS: tuple[Job, ...] = (
-    Job(
-        "ingest_landing",
-        "take new and changed landing files into the landing tables",
-        (*(feed.table.name for feed in FEEDS), "quarantine"),
-    ),
-    Job(
+# The names are fixed: users know them. Each job but the last is named with the table that it ends with.
+_JOBS = (
+    ("ingest_landing", "take new and changed landing files into the landing tables", quarantine.TABLE),
+    (
         "customer_landing_to_trusted",
         "customers whose research consent is in force, and how it came and went",
-        ("customer_trusted", "consent_history"),
+        trusted.customer.TABLE,
     ),
-    Job(
+    (
         "accelerometer_landing_to_trusted",
         "accelerometer readings of customers who consent",
-        ("accelerometer_trusted",),
+        trusted.accelerometer.TABLE,
     ),
-    Job(
+    (
         "customer_trusted_to_curated",
         "whose each device is, and the customers who have readings",
-        ("device_owner", "customers_curated"),
+        curated.customers.TABLE,
     ),
-    Job("step_trainer_trusted", "step-trainer readings of curated customers' devices", ("step_trainer_trusted",)),
-    Job(
+    ("step_trainer_trusted", "step-trainer readings of curated customers' devices", trusted.step_trainer.TABLE),
+    (
         "machine_learning_curated",
         "the two readings of the same person and moment, under pseudonyms",
-        ("machine_learning_curated",),
+        curated.machine_learning.TABLE,
     ),
-    Job("publish_run", "bring everything up to date, publish the run, and do the upkeep that is due"),
 )
+
+
+def _planned() -> Iterator[Job]:
+    """Assign tables to jobs.
+
+    A job refreshes its last table, the inputs of that table that no earlier job refreshes, and the
+    other tables of the same zone that need no further input. The publishing job refreshes the rest.
+    """
+    assigned: set[str] = set()
+    for name, meaning, last in _JOBS:
+        reach = with_ancestors([last.name], BY_NAME)
+        same_zone = {
+            t.name for t in REFRESHED if t.zone == last.zone and t.inputs and set(t.inputs) <= reach and not t.on_demand
+        }
+        tables = tuple(t.name for t in REFRESHED if t.name in (reach | same_zone) - assigned)
+        assigned.update(tables)
+        yield Job(name, meaning, tables)
+    yield Job("publish_run", "bring everything up to date, publish the run, and do the upkeep that is due")
+
+
+JOBS: tuple[Job, ...] = tuple(_planned())
 
 
 def script(job: Job) -> str:

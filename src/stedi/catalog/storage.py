@@ -1,5 +1,6 @@
 """Paths as Iceberg writes them, and the storage's own errors in our words."""
 
+import errno
 import re
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,18 @@ from stedi.errors import DAMAGED, WarehouseError
 # Data files lie in one folder of a table, metadata and side files in another.
 DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
+_NEXT_STEPS = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), "; grant this user access to the warehouse's files, or work as their owner"
+    ),
+    errno.EROFS: "; mount the disk writable",
+    errno.ENOSPC: "; make room on the disk, then run again",
+}
+_SQLITE_NEXT_STEPS = {
+    # Reading needs no write access, unless a killed run left a commit to be rolled back.
+    "readonly database": "; work as the owner of catalog.db, or have the owner start a run: it also repairs a killed run",
+    "unable to open database": "; grant this user read access to the folder and its catalog.db",
+}
 _DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
 
 
@@ -49,10 +62,13 @@ def warehouse_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WarehouseError(f"{what}: {error.strerror or error}") from error
+        next_step = _NEXT_STEPS.get(error.errno or 0, "")
+        raise WarehouseError(f"{what}: {error.strerror or error}{next_step}") from error
     except Exception as error:
         if _is_a(error, "sqlalchemy", "SQLAlchemyError") or _is_a(error, "sqlite3", "Error"):
-            raise WarehouseError(f"{what}: {getattr(error, 'orig', None) or error}") from error
+            reason = str(getattr(error, "orig", None) or error)
+            next_step = next((step for text, step in _SQLITE_NEXT_STEPS.items() if text in reason), "")
+            raise WarehouseError(f"{what}: {reason}{next_step}") from error
         if not _is_a(error, "botocore"):
             raise
         from stedi.aws_client import advice

@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 
 from stedi import report
 from stedi.cli.output import output
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, refuse_bytes, show_grids
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def synth(
     from stedi.aws.deployment import load_deployment
     from stedi.aws.templates import synthesise
 
+    refuse_bytes(out)
     deployment = load_deployment({"stack": stack, **_parameters(parameters)})
     with ERROR_CONSOLE.status("making templates"):
         templates = synthesise(deployment, out)
@@ -180,6 +181,7 @@ def query(
     from stedi.aws import queries, stacks
     from stedi.aws.questions import QUESTIONS
 
+    sql = as_utf8("the query", sql)
     names = stacks.outputs(stack)
     asked = next((question.athena for question in QUESTIONS if question.name == sql.strip()), sql)
     with ERROR_CONSOLE.status("asking Athena") as state:

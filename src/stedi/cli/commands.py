@@ -8,9 +8,9 @@ from typer.exceptions import TyperException
 # Each import adds its commands to the program. The help lists them in this order.
 from stedi.cli import work, look, train, detect, aws  # isort: skip
 from stedi.cli.help import load_help_renderer
-from stedi.cli.output import fail
+from stedi.cli.output import fail, output
 from stedi.cli.program import OPTIONS, app
-from stedi.errors import StediError
+from stedi.errors import OutputError, StediError
 
 __all__ = ["app", "aws", "call", "detect", "look", "train", "work"]
 
@@ -36,9 +36,34 @@ def call(arguments: Sequence[str]) -> int:
         if OPTIONS.trace:
             traceback.print_exc()
         code = fail(str(error), error.exit_code)
+    except OSError as error:
+        if OPTIONS.trace:
+            traceback.print_exc()
+        code = _refused(error)
+    except UnicodeEncodeError:
+        if OPTIONS.trace:
+            traceback.print_exc()
+        code = fail("a text can't be encoded in this locale; set LC_ALL=C.UTF-8, and give texts as UTF-8", 1)
     except Exception as error:
         if OPTIONS.trace:
             raise
         # The error's text may quote data. Print its type only.
         code = fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Print what the operating system refused; returns the exit code."""
+    # Typer prints the help itself.
+    if any(frame.f_code.co_name == "rich_format_help" for frame, _ in traceback.walk_tb(error.__traceback__)):
+        try:
+            with output():
+                raise error
+        except OutputError as refused:
+            return fail(str(refused), refused.exit_code)
+        return 0
+    reason = error.strerror or type(error).__name__
+    if "usable temporary directory" in reason:
+        return fail("there is no folder for temporary files; set TMPDIR to a folder that can be written", 1)
+    where = f"{error.filename} can't be used: " if error.filename else ""
+    return fail(f"{where}{reason}; check that it exists, its permissions and the free space (--trace shows more)", 1)

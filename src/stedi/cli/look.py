@@ -9,8 +9,9 @@ import typer
 from stedi import __version__, report
 from stedi import ddl as ddl_text
 from stedi.cli.output import output
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
 from stedi.errors import UsageError, no_such
+from stedi.landing import FEEDS
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -44,6 +45,7 @@ def query(
 
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
+    sql = as_utf8("the query", sql)
     result = ask(OPTIONS.settings, sql, as_of=as_of)
     with output():
         if form == "csv":
@@ -166,12 +168,11 @@ def quality() -> None:
 
 @app.command()
 def quarantine(
-    feed: Annotated[str | None, typer.Option(help="only this feed: customer, accelerometer or step_trainer")] = None,
+    feed: Annotated[str | None, typer.Option(help=f"only this feed: {', '.join(feed.name for feed in FEEDS)}")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
     """Count what was quarantined, by feed, file and reason."""
     from stedi import pipeline
-    from stedi.landing import FEEDS
     from stedi.query import query as ask
 
     names = [f.name for f in FEEDS]
@@ -204,6 +205,10 @@ def ddl(
 ) -> None:
     """Print DDL for Athena: of a table, or of the databases and all tables."""
     wanted = ALL if name is None else (table_called(name),)
+    landing_at, warehouse_at, database = (
+        as_utf8(f"option {option}", text)
+        for option, text in (("--landing-at", landing_at), ("--warehouse-at", warehouse_at), ("--database", database))
+    )
     made = "\n".join(ddl_text.ddl(table, landing_at, warehouse_at, database) for table in wanted)
     if name is None:
         made = f"{ddl_text.databases_ddl(database)}\n{made}"

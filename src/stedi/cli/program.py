@@ -1,5 +1,6 @@
 """What all commands share: the global options, and how results are shown."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__, report
 from stedi.cli.output import output
+from stedi.errors import StediError, UsageError
 
 if TYPE_CHECKING:
     from stedi.config import Settings
@@ -92,8 +94,19 @@ def _globals(
 ) -> None:
     OPTIONS.as_json = as_json
     OPTIONS.trace = trace
+    _refuse_deleted_folder()
     _GIVEN.update(config=config, landing=landing, warehouse=warehouse)
     OPTIONS.settings = settings_with()
+
+
+def _refuse_deleted_folder() -> None:
+    """Refuse to work in a folder that was deleted: libraries ask for it, also where all paths are absolute."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise StediError(
+            f"the working folder can't be used ({error.strerror}); it may have been deleted: change to another folder"
+        ) from None
 
 
 def settings_with(**more: object) -> "Settings":
@@ -103,6 +116,35 @@ def settings_with(**more: object) -> "Settings":
 
     options = {key: value for key, value in _GIVEN.items() if key != "config"}
     return load_settings(_GIVEN["config"], options | more)
+
+
+def as_utf8(what: str, text: str) -> str:
+    """Decode an argument as UTF-8, whatever the locale.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        pass
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not valid UTF-8; write it in UTF-8") from None
+    return text
+
+
+def refuse_bytes(folder: Path) -> None:
+    """Refuse a folder to write whose name is not UTF-8, before anything is written.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"folder {folder} is not valid UTF-8; name another, in a UTF-8 locale") from None
 
 
 class _Console(Console):

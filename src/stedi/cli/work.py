@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from stedi import report
 from stedi.choices import EngineName, Policy
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, settings_with, show_grids
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, refuse_bytes, settings_with, show_grids
 from stedi.errors import UsageError, WarehouseError
 
 
@@ -78,6 +78,7 @@ def simulate(
     """Write landing files with all the defects of the real feeds, and the truth behind them."""
     from stedi.simulate import simulate as write
 
+    refuse_bytes(out)
     with ERROR_CONSOLE.status("simulating") as status:
         made = write(
             out,
@@ -108,6 +109,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
     from stedi.query import query as ask
     from stedi.simulate import simulate as write
 
+    refuse_bytes(folder)
     marker = folder / ".stedi-demo"
     try:
         if folder.exists() and any(folder.iterdir()) and not marker.exists():

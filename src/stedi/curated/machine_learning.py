@@ -26,6 +26,7 @@ TABLE = Table(
         ),
     ),
     person="customer_pseudonym",
+    person_is_pseudonym=True,
     # Readings meet under numbers, which cost half of what addresses and pseudonyms cost.
     query=f"""
 WITH customers AS (

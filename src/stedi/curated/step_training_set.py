@@ -69,6 +69,7 @@ TABLE = Table(
         Column("is_step", "boolean", "whether a foot passed the step trainer nearest to this sample", required=True),
     ),
     person="customer_pseudonym",
+    person_is_pseudonym=True,
     # Steps: the floor is the median distance, a foot the lowest 2%. A pass is a run of readings
     # nearer than midway between the two, and the step is its centre, weighted by depth.
     # Samples: those from the first to the last of some device's readings that lie close together.

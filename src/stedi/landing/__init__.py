@@ -1,6 +1,7 @@
 """Landing zone: every readable record as received, and what could not be read."""
 
-from stedi.landing import accelerometer, customer, quarantine, step_trainer
+from stedi.landing import quarantine
+from stedi.landing.feeds import FEEDS
 
-FEEDS = (customer.FEED, accelerometer.FEED, step_trainer.FEED)
-TABLES = (customer.FEED.table, accelerometer.FEED.table, step_trainer.FEED.table, quarantine.TABLE)
+TABLES = (*(feed.table for feed in FEEDS), quarantine.TABLE)
+__all__ = ["FEEDS", "TABLES", "quarantine"]

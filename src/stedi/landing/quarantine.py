@@ -1,5 +1,6 @@
 """Records that could not be read or that break a rule every record must keep."""
 
+from stedi.landing.feeds import FEEDS
 from stedi.table import Column, Table
 
 TABLE = Table(
@@ -8,7 +9,7 @@ TABLE = Table(
     meaning="records that could not be read or are not valid, kept as they came with a named reason",
     grain="one unreadable or invalid record",
     key=("source_file", "source_position"),
-    inputs=("customer_landing", "accelerometer_landing", "step_trainer_landing"),
+    inputs=tuple(feed.table.name for feed in FEEDS),
     columns=(
         Column("feed", "string", "feed that the record arrived in", required=True),
         Column(

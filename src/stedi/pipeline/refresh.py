@@ -6,7 +6,7 @@ from typing import Any
 
 from stedi.catalog import Commit, Snapshot
 from stedi.engines import Change, Engine, moved_rows
-from stedi.landing import FEEDS, quarantine
+from stedi.landing import quarantine
 from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
 from stedi.pipeline.store import Store
@@ -147,7 +147,7 @@ def _commit(
 def _query(table: Table, store: Store, engine: Engine) -> str:
     if table is not quarantine.TABLE:
         return engine.bound(table.query)
-    paths = [path for feed in FEEDS for path in reject_files(store, feed.table).paths]
+    paths = [path for name in table.inputs for path in reject_files(store, BY_NAME[name]).paths]
     return f'SELECT * FROM "{engine.show(table, DataFiles(tuple(paths)), view="rejects")}"'
 
 

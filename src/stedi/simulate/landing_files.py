@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from stedi.engines.embedded.json_lines import JsonWriter
 from stedi.errors import LandingError, UsageError
+from stedi.landing import accelerometer, customer, step_trainer
 from stedi.simulate.consent import DAY_MS
 from stedi.simulate.defects import spoil
 from stedi.simulate.gait import POSITIONS, make_habits
@@ -22,7 +23,8 @@ from stedi.simulate.sessions import Sessions, plan_sessions, uploads
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000
-FEEDS = ("customer", "accelerometer", "step_trainer")
+# The feeds that can be simulated.
+FEEDS = tuple(feed.name for feed in (customer.FEED, accelerometer.FEED, step_trainer.FEED))
 TRUTH = "ground_truth"
 READINGS_A_CUSTOMER_A_DAY = 30
 # Small feeds still get enough walking for a model to learn from.

@@ -30,6 +30,7 @@ TABLE = Table(
     # An interval opens with the first consenting change after a non-consenting one (or after
     # none), never before that last withdrawal, and closes with the next non-consenting one.
     person="person",
+    covers_everyone=True,
     query=f"""
 WITH records AS ({records("shareWithResearchAsOfDate")}),
 changes AS ({CHANGES}),

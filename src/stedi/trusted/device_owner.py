@@ -44,6 +44,7 @@ TABLE = Table(
         Column("runner_up_coincidences", "long", "the same of the second-best candidate", required=True),
     ),
     person="person",
+    covers_everyone=True,
     query=f"""
 WITH claims AS (
     SELECT DISTINCT serialNumber, coalesce(nullif({person("email")}, ''), '') AS person

@@ -3,14 +3,16 @@
 The system drops the lock when the process ends, however it ends, so nothing can be left locked.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from stedi.disk import sole_holder, sync, whole_file
+from stedi.disk import shared_holder, sole_holder, sync, whole_file
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.warehouse.warehouse import StoredFile, Warehouse
 
@@ -85,13 +87,15 @@ class WarehouseFolder(Warehouse):
 
     def list(self, folder: str) -> list[StoredFile]:
         found = []
-        for path in sorted((self.root / folder).rglob("*")):
-            # Upkeep may remove one meanwhile.
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                if path.is_file():
-                    found.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
-        return found
+        for parent, _, names in os.walk(self.root / folder, onerror=_raise_unless_missing):
+            for name in names:
+                path = Path(parent, name)
+                # Upkeep may remove one meanwhile.
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    if path.is_file():
+                        found.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
+        return sorted(found, key=lambda file: Path(file.name))
 
     def remove_empty_folders(self, folder: str) -> None:
         for path in sorted((self.root / folder).rglob("*"), reverse=True):
@@ -105,9 +109,38 @@ class WarehouseFolder(Warehouse):
                 self.root.mkdir(parents=True, exist_ok=True)
                 held.enter_context(sole_holder(self.root / ".lock"))
             except BlockingIOError:
-                raise WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again") from None
+                raise self._busy() from None
             except OSError as error:
-                raise WarehouseError(f"warehouse {self} can't be written: {error.strerror or error}") from error
+                raise WarehouseError(
+                    f"warehouse {self} can't be written: {error.strerror or error}; check its permissions and the disk"
+                ) from error
+            yield
+
+    def _busy(self) -> WarehouseBusyError:
+        try:
+            with shared_holder(self.root / ".lock"):
+                return WarehouseBusyError(f"`stedi verify` is reading {self}; wait for it to end, then run again")
+        except OSError:
+            return WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again")
+
+    @contextmanager
+    def read_lock(self) -> Iterator[None]:
+        lock = self.root / ".lock"
+        with ExitStack() as held:
+            try:
+                if not lock.exists():
+                    # A copy without its lock file. Where it can't be made, no run can begin either.
+                    with suppress(OSError):
+                        lock.touch()
+                held.enter_context(shared_holder(lock))
+            except BlockingIOError:
+                raise WarehouseBusyError(f"another run is working on {self}; wait for it to end, then try again") from None
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise WarehouseError(
+                    f"the lock file of warehouse {self} can't be read: {error.strerror or error}; grant read access to .lock"
+                ) from error
             yield
 
     def confirm_hold(self) -> None:
@@ -120,3 +153,19 @@ class WarehouseFolder(Warehouse):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         yield folder
+
+    @contextmanager
+    def reader_scratch(self) -> Iterator[Path]:
+        with ExitStack() as made:
+            try:
+                # There is room for a copy of the tables beside the tables. The next run removes what a killed reader left.
+                (self.root / ".scratch").mkdir(exist_ok=True)
+                folder = made.enter_context(TemporaryDirectory(dir=self.root / ".scratch"))
+            except OSError:
+                folder = made.enter_context(TemporaryDirectory(prefix="stedi-"))
+            yield Path(folder)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

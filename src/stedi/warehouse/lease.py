@@ -56,6 +56,17 @@ class Lease:
             with suppress(*AWS_ERRORS):
                 self._client.delete_object(**self._object, IfMatch=self._etag)
 
+    def refuse_if_held(self) -> None:
+        """Look whether a run is at work, without taking the lease.
+
+        Raises:
+            WarehouseBusyError: somebody holds it.
+            ClientError, BotoCoreError: S3 can't be reached, or refuses.
+        """
+        found = self._find()
+        if found is not None and found[2] <= found[0]:
+            raise self._busy(found[0])
+
     def confirm(self) -> None:
         """Make sure that the lease is ours still.
 

@@ -142,6 +142,14 @@ class WarehouseInS3(Warehouse):
         finally:
             self._lease = None
 
+    @contextmanager
+    def read_lock(self) -> Iterator[None]:
+        # A reader with no right to write can't take the lease. What it has read of the catalog stays
+        # readable: upkeep leaves files for a day.
+        with self._plain_errors("", "read"):
+            Lease(self._client, self.bucket, self._key(".lock"), str(self)).refuse_if_held()
+        yield
+
     def confirm_hold(self) -> None:
         if self._lease is not None:
             with self._plain_errors("", "written"):
@@ -151,6 +159,8 @@ class WarehouseInS3(Warehouse):
     def scratch(self) -> Iterator[Path]:
         with TemporaryDirectory(prefix="stedi-") as folder:
             yield Path(folder)
+
+    reader_scratch = scratch
 
     @contextmanager
     def _plain_errors(self, name: str, done: str) -> Iterator[None]:

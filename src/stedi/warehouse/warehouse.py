@@ -92,6 +92,19 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def read_lock(self) -> AbstractContextManager[None]:
+        """Refuse to read while a run is at work. In a folder, also keep runs out while reading. Writes nothing.
+
+        Raises:
+            WarehouseBusyError: a run is at work.
+            WarehouseError: the warehouse can't be read.
+        """
+
+    @abstractmethod
+    def reader_scratch(self) -> AbstractContextManager[Path]:
+        """An empty local folder for a reader's temporary files: in the warehouse if that is writable, else the system's."""
+
+    @abstractmethod
     def confirm_hold(self) -> None:
         """Make sure, before a step that others must not take at the same time, that we still hold it.
 

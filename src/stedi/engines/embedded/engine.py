@@ -26,11 +26,11 @@ _PARQUET = "FORMAT parquet, WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 1000
 # Landing rows are written once and read by us; snappy takes a third less time for files twice as
 # large. What people query, and pay Athena for by size, is zstd, whose first level takes a quarter
 # less time than the third for files half as large again.
-_COMPRESSION = dict.fromkeys(("trusted", "curated", "operations"), "zstd, COMPRESSION_LEVEL 1") | {"landing": "snappy"}
+_COMPRESSION, _LANDING_COMPRESSION = "zstd, COMPRESSION_LEVEL 1", "snappy"
 # A row group is read whole for one row of it. Readings lie together by person, so fewer of smaller groups
 # are read: of 137 people among 29 million landing rows in half the CPU time that groups of 122,880
 # rows take, of 40 people among 13 million sorted ones in 60%. Writing and reading all take the same.
-_ROW_GROUP_ROWS = dict.fromkeys(("trusted", "curated", "operations"), 40_960) | {"landing": 20_480}
+_ROW_GROUP_ROWS, _LANDING_ROW_GROUP_ROWS = 40_960, 20_480
 
 
 class EmbeddedEngine(Session, Engine):
@@ -76,10 +76,11 @@ class EmbeddedEngine(Session, Engine):
         return rows_with_file(files)
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
-        order = [] if table.zone == "landing" else [f"q.{quoted(name)}" for name in sort_by or table.sort]
+        is_landing = table.zone == "landing"
+        order = [] if is_landing else [f"q.{quoted(name)}" for name in sort_by or table.sort]
         ids = ", ".join(f"{quoted(c.name)}: {n}" for n, c in enumerate(table.columns, start=1))
-        options = f"{_PARQUET}, COMPRESSION {_COMPRESSION[table.zone]}, FIELD_IDS {{{ids}}}"
-        options += f", ROW_GROUP_SIZE {_ROW_GROUP_ROWS[table.zone]}"
+        options = f"{_PARQUET}, COMPRESSION {_LANDING_COMPRESSION if is_landing else _COMPRESSION}, FIELD_IDS {{{ids}}}"
+        options += f", ROW_GROUP_SIZE {_LANDING_ROW_GROUP_ROWS if is_landing else _ROW_GROUP_ROWS}"
         shown = values(table)
         if table.day:
             shown += f", q.{quoted(table.day)} - q.{quoted(table.day)} % {MILLISECONDS_A_DAY} AS day_ms"

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from stedi.choices import EngineName, Policy
 from stedi.errors import UsageError, no_such
-from stedi.warehouse import Warehouse, warehouse_at
+from stedi.warehouse import Warehouse, refuse_other_stores, warehouse_at
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
@@ -58,6 +58,12 @@ class Settings(BaseModel):
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
     # The engine starts as many as it is told, and a slip of thousands stops the whole machine.
     threads: int | None = Field(default=None, ge=1, le=1024, description="the embedded engine's threads, at most 1024")
+
+    @field_validator("landing")
+    @classmethod
+    def _is_reachable(cls, place: str) -> str:
+        refuse_other_stores(place)
+        return place
 
     @field_validator("warehouse", mode="before")
     @classmethod

@@ -199,7 +199,7 @@ UNUSUAL = {
     "zipped-called.json": (gzip.compress(PLAIN), [GOOD] * 5),
     "joined.json.gz": (gzip.compress(LINES[0] + b"\n") + b"\0" * 70_000 + gzip.compress(LINES[1]), [GOOD] * 2),
     "zipped-and-more.json.gz": (gzip.compress(PLAIN) + b"more", [GOOD] * 5 + ["broken_gzip"]),
-    "zipped-wrong-sum.json": (gzip.compress(PLAIN)[:-8] + bytes(8), ["broken_gzip"]),
+    "zipped-wrong-sum.json": (gzip.compress(PLAIN)[:-8] + bytes(8), [GOOD] * 5 + ["broken_gzip"]),
     "zipped-nothing.json.gz": (gzip.compress(b""), []),
     "utf-16.json": (PLAIN.decode().encode("utf-16"), ["not_an_object", "unfinished_record"]),
     "utf-32.json": (PLAIN.decode().encode("utf-32-le"), ["unfinished_record"]),

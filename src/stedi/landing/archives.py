@@ -432,8 +432,8 @@ def _frame(file: BinaryIO, start: int) -> Iterator[bytes | int | Damage]:
     except zstandard.ZstdError:
         yield Damage("zstd", start, "damaged header of a frame" if len(head) == 18 else "the file ends within its content")
         return
-    known, at, produced = parameters.content_size, start + header_bytes, 0
-    known = None if known in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR) else known
+    at, produced, size = start + header_bytes, 0, parameters.content_size
+    known = None if size in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR) else size
     is_last, why = False, ""
     while not is_last and not why:
         file.seek(at)

@@ -279,6 +279,7 @@ def _bunzip2(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
             # Zeros between streams, and the header of the next, are no damage.
             between = _after_zeros(file, expected // 8, size)
             if expected == _HEADER_BITS or between < max(0, at // 8 - 4 if here else size):
+                is_intact = False
                 yield Damage("bzip2", expected // 8, "no block begins here", at // 8 - expected // 8)
         if here is None:
             return

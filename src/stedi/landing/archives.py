@@ -81,14 +81,19 @@ def packing_of(head: bytes, name: str) -> Packing | None:
     if head.startswith(_ZSTD) or _ZSTD_SKIPPABLE.match(head):
         return "zstd"
     by_name = next((packing for ending, packing in _BY_ENDING.items() if name.lower().endswith(ending)), None)
-    # The header of the first member may be what is damaged.
-    return by_name if _NO_TEXT.search(head) and not other_format(head) else None
+    if by_name is None or not head:
+        return None
+    # The header of the first member may be what is damaged, or cut off.
+    is_cut = head.startswith(_BZIP2) or any(magic.startswith(head) for magic in (_GZIP, _BZIP2, _ZSTD))
+    return by_name if is_cut or (_NO_TEXT.search(head) and not other_format(head)) else None
 
 
 def other_format(head: bytes) -> str | None:
     """The format of a file that holds no JSON and is packed in no way known here, by its first bytes."""
     if head[257:262] == b"ustar":
         return "tar"
+    if head.startswith(b"ORC") and len(head) > 3 and not _NO_TEXT.search(head):
+        return None
     return next((name for magic, name in _OTHER_FORMATS if head.startswith(magic)), None)
 
 
@@ -266,39 +271,40 @@ def _uint32(file: BinaryIO, at: int) -> int | None:
 # bzip2: blocks begin at any bit, and each has a checksum, so each is unpacked alone
 
 _BLOCK, _END = 0x314159265359.to_bytes(6, "big"), 0x177245385090.to_bytes(6, "big")
-_MARKER_BITS, _CHECKSUM_BITS, _HEADER_BITS = 48, 32, 32
+_MARKER_BITS, _CHECKSUM_BITS, _HEADER_BYTES = 48, 32, 4
 
 
 def _bunzip2(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
     markers = _markers(file)
     here = next(markers, None)
-    expected, checksum, is_intact = _HEADER_BITS, 0, True
+    # Positions of blocks are in bits. Between streams, `stream_end` is the byte behind the last one.
+    stream_end: int | None = 0
+    expected, checksum, is_intact = 0, 0, True
     while True:
         at = here[0] if here else size * 8
-        if at > expected and (here or expected < size * 8):
-            # Zeros between streams, and the header of the next, are no damage.
-            between = _after_zeros(file, expected // 8, size)
-            if expected == _HEADER_BITS or between < max(0, at // 8 - 4 if here else size):
-                is_intact = False
-                yield Damage("bzip2", expected // 8, "no block begins here", at // 8 - expected // 8)
+        if stream_end is not None:
+            header = at // 8 - _HEADER_BYTES if here else size
+            is_intact = _after_zeros(file, stream_end, size) >= header
+            if not is_intact:
+                yield Damage("bzip2", stream_end, "no bzip2 stream begins here", header - stream_end)
+            checksum, stream_end = 0, None
+        elif at > expected:
+            is_intact = False
+            yield Damage("bzip2", expected // 8, "no block begins here", at // 8 - expected // 8)
         if here is None:
             return
         following = next(markers, None)
+        behind_checksum = at + _MARKER_BITS + _CHECKSUM_BITS
+        crc = _bits(file, at + _MARKER_BITS, behind_checksum)
         if here[1] == _END:
-            stored = _bits(file, at + _MARKER_BITS, at + _MARKER_BITS + _CHECKSUM_BITS)
-            end = at + _MARKER_BITS + _CHECKSUM_BITS
-            if end > size * 8:
-                yield Damage("bzip2", size, "the file ends within its content")
+            if behind_checksum > size * 8:
+                yield Damage("bzip2", size, "the file ends within a checksum", has_gap=False)
                 return
-            if is_intact and stored != checksum:
+            if is_intact and crc != checksum:
                 yield Damage("bzip2", at // 8, "wrong checksum of the stream", has_gap=False)
-            checksum, is_intact = 0, True
-            expected, here = -(-end // 8) * 8 + _HEADER_BITS, following
-            if expected - _HEADER_BITS >= size * 8 and here is None:
-                return
+            stream_end, here = -(-behind_checksum // 8), following
             continue
         end = following[0] if following else size * 8
-        crc = _bits(file, at + _MARKER_BITS, at + _MARKER_BITS + _CHECKSUM_BITS)
         checksum = ((checksum << 1 | checksum >> 31) & 0xFFFFFFFF) ^ crc
         content, why, taken = _block(file, at, end, crc)
         if content:

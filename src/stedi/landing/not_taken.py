@@ -75,7 +75,7 @@ class NotTaken:
     def _meant(self, name: str) -> str | None:
         """The feed folder whose name is spelled nearly like this one."""
         by_letters = {_letters(folder): folder for folder in sorted(self.known_folders, reverse=True)}
-        near = difflib.get_close_matches(_letters(name), by_letters, n=1, cutoff=0.85)
+        near = difflib.get_close_matches(_letters(name), by_letters, n=1, cutoff=0.76)
         return by_letters[near[0]] if near else None
 
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from stedi.landing.archives import Damage, Packing, is_whole, other_format, packing_of, unpack, unpack_whole_bzip2
 from stedi.landing.records import read_records
 
-PACK = {
+PACK: dict[Packing, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,

@@ -94,7 +94,8 @@ def _count_others(client: Any, bucket: str, prefix: str, not_taken: NotTaken) ->
 
 def _is_marker(entry: Mapping[str, Any]) -> bool:
     """Whether an object stands for a folder: tools that show folders, and Hadoop, put such objects."""
-    return entry["Size"] == 0 and entry["Key"].endswith(("/", "_$folder$"))
+    key: str = entry["Key"]
+    return entry["Size"] == 0 and key.endswith(("/", "_$folder$"))
 
 
 def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:

@@ -103,6 +103,30 @@ def test_a_record_cut_off_by_damage_is_one_row_with_it(tmp_path: Path, packing: 
     assert text.endswith("}")
 
 
+def test_an_object_within_a_record_cut_off_by_damage_is_no_record(tmp_path: Path) -> None:
+    nested = ", ".join(RECORDS[:3])
+    lines = "".join(f'{{"user": "a", "old": [{nested}], "n": {number}}}\n' for number in range(9))
+    # The third member begins within a list of a record.
+    at = lines.index("}, {", lines.index('"n": 4')) - 5
+    parts = lines[: len(lines) // 3], lines[len(lines) // 3 : at], lines[at:]
+    packed = [gzip.compress(part.encode()) for part in parts]
+    packed[1] = packed[1][:12] + b"\xff" * (len(packed[1]) - 12)
+    good, [bad] = records(tmp_path, b"".join(packed), "gzip")
+    assert set(good) < set(lines.splitlines())
+    assert good[-1] == lines.splitlines()[-1]
+    assert bad.endswith('"n": 5}')
+
+
+def test_lines_of_a_record_cut_off_by_damage_are_one_row(tmp_path: Path) -> None:
+    text = json.dumps([json.loads(record) for record in RECORDS], indent=2).encode()
+    packed = [gzip.compress(part) for part in (text[:1000], text[1000:1500], text[1500:])]
+    packed[1] = packed[1][:12] + b"\xff" * (len(packed[1]) - 12)
+    good, bad = records(tmp_path, b"".join(packed), "gzip")
+    assert len(bad) == 1
+    assert [json.loads(record) for record in good] == [r for r in map(json.loads, RECORDS) if r in map(json.loads, good)]
+    assert len(good) > 40
+
+
 def test_blocks_of_one_bzip2_stream_are_read_around_a_damaged_one() -> None:
     content = "".join(f"{record} {number}\n" for number in range(400) for record in RECORDS).encode()
     packed = bytearray(bz2.compress(content, 1))

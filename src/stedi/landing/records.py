@@ -28,6 +28,7 @@ _LONGEST_RECORD = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
 _END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
+_LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
 # what was read is taken off, or 80,000 broken lines would take half a minute.
@@ -81,23 +82,25 @@ def read_records(path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES)
 
 
 def _records(text: "_Text") -> Iterator[Found]:
-    gap, before = None, ""
+    gap, before, behind = None, "", ""
     while True:
         last: Found | None = None
         for found in _scan(text):
+            if gap and found.reason == "not_an_object":
+                # Text that begins no record is the end of one that began before or within the gap.
+                behind += found.text
+                continue
+            if gap:
+                yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+                gap = None
             if last:
                 yield last
             for damage in text.take_damages():
                 yield Found(f"[{damage}]", reason=damage.reason)
             last = found
-            if gap:
-                # Text that begins no record is the end of one that began before or within the gap.
-                behind = found.text if found.reason == "not_an_object" else ""
-                yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
-                last, gap = None if behind else found, None
         if gap:
-            yield Found(f"{before}[{gap}]", reason=gap.reason)
-        gap, before = text.gap, ""
+            yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+        gap, before, behind = text.gap, "", ""
         if last and gap and last.reason in ("unfinished_record", "not_an_object"):
             before = last.text
         elif last:
@@ -133,14 +136,34 @@ class _Text:
     def __init__(self, pieces: Iterable[bytes | Damage], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
         self._damages: list[Damage] = []
-        self.next_part()
+        self._start_part()
 
-    def next_part(self) -> None:
-        """Go on behind the gap."""
+    def _start_part(self) -> None:
+        self.skipped, self._ahead = "", ""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._piece, self._at = b"", 0
-        self.ended = False
+        self._has_ended = False
         self.gap: Damage | None = None
+
+    def next_part(self) -> None:
+        """Go on behind the gap: with the next record, or with the next line that begins one.
+
+        An object within the record that is cut off by the gap could be taken for a record.
+        """
+        self._start_part()
+        while not self._has_ended and len(self._ahead) < _LONGEST_RECORD:
+            self._ahead += self._decoded()
+            start = self._ahead.lstrip(" \t\r\n,[]\ufeff")[:1]
+            if start == "{":
+                return
+            if start and (line := _LINE_WITH_A_RECORD.search(self._ahead)):
+                self.skipped, self._ahead = self._ahead[: line.start()], self._ahead[line.start() :]
+                return
+
+    @property
+    def ended(self) -> bool:
+        """Whether the file, or its part before a gap, is read."""
+        return self._has_ended and not self._ahead
 
     def take_damages(self) -> list[Damage]:
         """The damages without a gap of content up to here, each once."""
@@ -148,17 +171,21 @@ class _Text:
         return damages
 
     def read(self) -> str:
-        while self._at >= len(self._piece) and not self.ended:
+        text, self._ahead = self._ahead, ""
+        return text or self._decoded()
+
+    def _decoded(self) -> str:
+        while self._at >= len(self._piece) and not self._has_ended:
             piece = next(self._pieces, None)
             if isinstance(piece, bytes):
                 self._piece, self._at = piece, 0
             elif piece is not None and not piece.has_gap:
                 self._damages.append(piece)
             else:
-                self.ended, self.gap = True, piece
+                self._has_ended, self.gap = True, piece
         data = self._piece[self._at : self._at + self._chunk_bytes]
         self._at += len(data)
-        return self._decoder.decode(data, final=self.ended)
+        return self._decoder.decode(data, final=self._has_ended)
 
 
 def _scan(source: _Text) -> Iterator[Found]:

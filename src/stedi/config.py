@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from stedi.choices import EngineName, Policy
 from stedi.errors import UsageError, no_such
-from stedi.warehouse import Warehouse, warehouse_at
+from stedi.warehouse import Warehouse, refuse_other_stores, warehouse_at
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
@@ -64,6 +64,12 @@ class Settings(BaseModel):
     def _without_nul(cls, place: object) -> object:
         if "\0" in str(place):
             raise ValueError("contains a NUL character, which no path can")
+        return place
+
+    @field_validator("landing")
+    @classmethod
+    def _is_reachable(cls, place: str) -> str:
+        refuse_other_stores(place)
         return place
 
     @field_validator("warehouse", mode="before")

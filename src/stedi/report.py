@@ -16,6 +16,7 @@ from stedi.errors import WarehouseError
 from stedi.landing import FEEDS
 
 if TYPE_CHECKING:
+    from stedi.landing.not_taken import NotTaken
     from stedi.maintain import UpkeepReport
     from stedi.pipeline import RunReport
     from stedi.quality import RuleResult
@@ -73,6 +74,7 @@ def run_grids(report: "RunReport") -> list[Grid]:
             numbers=numbers,
         )
     ]
+    grids += _not_taken_grids(report.not_taken)
     if report.outside_consent:
         title = "kept readings taken while consent was not in force"
         grids.append(grid(title, ("table", "readings"), report.outside_consent.items(), numbers=("readings",)))
@@ -82,6 +84,40 @@ def run_grids(report: "RunReport") -> list[Grid]:
     if broken := [r for r in report.rules if not r.passed]:
         grids.append(rules_grid(broken))
     return grids
+
+
+def _not_taken_grids(not_taken: "NotTaken") -> list[Grid]:
+    """A line a reason why files were not taken, and a line a folder to look at."""
+    grids = []
+    if not_taken.files:
+        rows = [
+            (reason, files, ", ".join(not_taken.first[reason]) + (", …" if files > len(not_taken.first[reason]) else ""))
+            for reason, files in not_taken.reasons.items()
+        ]
+        more = " or more" if not_taken.has_more else ""
+        title = f"landing files not taken: {not_taken.files:,}{more}"
+        grids.append(grid(title, ("reason", "files", "first"), rows, numbers=("files",)))
+    hints = [
+        f"{folder.name}/ is no feed's folder; did you mean {folder.meant}/?" for folder in not_taken.folders if folder.meant
+    ]
+    if not_taken.is_empty:
+        hints.append("the landing folder contains no landing file")
+    hints += [f"no folder for {feed}: {' or '.join(folders)}" for feed, folders in not_taken.missing.items()]
+    if hints:
+        grids.append(grid("landing folders", ("to check",), [(hint,) for hint in hints]))
+    return grids
+
+
+def _not_taken_json(not_taken: "NotTaken") -> dict[str, Any]:
+    return {
+        "files": not_taken.files,
+        "has_more": not_taken.has_more,
+        "reasons": not_taken.reasons,
+        "first": [{"name": name, "reason": reason} for reason, names in not_taken.first.items() for name in names],
+        "folders": [asdict(folder) for folder in not_taken.folders],
+        "missing_folders": {feed: list(folders) for feed, folders in not_taken.missing.items()},
+        "is_empty": not_taken.is_empty,
+    }
 
 
 def rules_grid(rules: Sequence["RuleResult"]) -> Grid:
@@ -144,6 +180,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
         },
         "quarantined": report.quarantined,
         "files": report.files,
+        "not_taken": _not_taken_json(report.not_taken),
         "outside_consent": report.outside_consent,
         "left_behind": report.left_behind,
         "rules": [rule_json(rule) for rule in report.rules],

@@ -1,15 +1,18 @@
 """Every layout that the real writers use gives the same records; what is broken is kept apart."""
 
+import bz2
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stedi.engines.embedded import EmbeddedEngine
+from stedi.landing.archives import other_format
 from stedi.landing.records import read_records
 from tests.support.lake import Lake, reading
 from tests.support.landing import LandingFolder
@@ -21,6 +24,7 @@ def landing(tmp_path: Path) -> Iterator[LandingFolder]:
         yield LandingFolder(tmp_path, engine)
 
 
+ZSTD = zstandard.ZstdCompressor().compress
 RECORDS = [reading("ada@x.org", 1000 + i, x=i / 4) for i in range(5)]
 LINES = [json.dumps(record).encode() for record in RECORDS]
 PLAIN = b"\n".join(LINES) + b"\n"
@@ -41,6 +45,11 @@ LAYOUTS = {
     "blank-lines.json": b"\n\n".join(LINES) + b"\n\n",
     "zipped.json.gz": gzip.compress(PLAIN),
     "zipped-array.json.gz": gzip.compress(b"[" + b",".join(LINES) + b"]"),
+    "bzipped.json.bz2": bz2.compress(PLAIN),
+    "zstandard.jsonl.zst": ZSTD(PLAIN),
+    "zipped-without-ending.gz": gzip.compress(PLAIN),
+    "no-ending": PLAIN,
+    "a.stream-1-2026-11-27-19-00-00-0b1c9a52-7d3e-4a7c-8f00-5f6d1c2b3a49": PLAIN,
     "other-case.json": PLAIN.replace(b"timeStamp", b"TIMESTAMP").replace(b'"x"', b'"X"'),
     "mixed-case.json": LINES[0] + b"\n" + PLAIN[len(LINES[0]) + 1 :].replace(b"timeStamp", b"timestamp"),
     "numbers-as-strings.json": "".join(
@@ -113,10 +122,53 @@ def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
 
 
 def test_what_is_hidden_is_passed_over(landing: LandingFolder) -> None:
-    for name in (".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json"):
+    for name in (
+        *(".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json", "_temporary/0/part-0.json", "_SUCCESS"),
+        *("b/_delta_log/0.json", "_spark_metadata/0", "a.json._COPYING_", "a.json.crc", ".a.json.crc"),
+    ):
         landing.land(f"accelerometer/{name}", PLAIN)
     landing.run(select=["accelerometer_landing"])
     assert landing.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/b/c/a.json",)]
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+@pytest.mark.parametrize("ending", PACK)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.floats(0, 1), members=st.lists(st.integers(1, 40), min_size=1, max_size=4), is_end=st.booleans())
+def test_what_lands_of_a_damaged_file_came_in_this_order(
+    landing: LandingFolder, ending: str, cut: float, members: list[int], is_end: bool
+) -> None:
+    """Of a file that is cut, or lacks some bytes in the middle."""
+    numbers = iter(range(sum(members)))
+    parts = ["".join(json.dumps(reading("ada@x.org", next(numbers))) + "\n" for _ in range(size)) for size in members]
+    packed = [PACK[ending](part.encode()) for part in parts]
+    at = max(3, int(sum(map(len, packed)) * cut))
+    content = b"".join(packed)
+    landing.land(f"accelerometer/a.json.{ending}", content[:at] + (b"" if is_end else content[at + 9 :]))
+    landing.run()
+    times = [at for (at,) in landing.rows("SELECT timeStamp FROM accelerometer_landing ORDER BY source_position")]
+    damages = landing.rows("SELECT reason FROM quarantine WHERE raw_record LIKE '%damaged at byte%'")
+    whole = [count for count in range(len(members) + 1) if sum(map(len, packed[:count])) <= at]
+    assert times[: sum(members[: whole[-1]])] == list(range(sum(members[: whole[-1]])))
+    if is_end:
+        assert times == list(range(len(times)))
+        assert landing.rows("SELECT count(*) FROM quarantine") == [(len(damages),)]
+    if at < len(content) and not (is_end and at in [sum(map(len, packed[:count])) for count in whole]):
+        assert len(damages) == 1
+
+
+@pytest.mark.parametrize("content", [b"PAR1 and more", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"Obj\x01"])
+def test_a_file_of_another_format_is_not_taken(landing: LandingFolder, content: bytes) -> None:
+    landing.land("accelerometer/a.json", content)
+    landing.land("accelerometer/b", content)
+    assert landing.run().quarantined["accelerometer"] == 0
+    assert landing.rows("SELECT count(*) FROM accelerometer_landing") == [(0,)]
 
 
 def test_unknown_keys_are_kept_with_their_values(landing: LandingFolder) -> None:
@@ -197,9 +249,21 @@ UNUSUAL = {
     "UPPER.JSONL.GZ": (gzip.compress(PLAIN), [GOOD] * 5),
     "plain-called.json.gz": (PLAIN, [GOOD] * 5),
     "zipped-called.json": (gzip.compress(PLAIN), [GOOD] * 5),
+    "plain-called.bz2": (PLAIN, [GOOD] * 5),
+    "zstandard-called.json.gz": (ZSTD(PLAIN), [GOOD] * 5),
+    "bzipped-called.ndjson": (bz2.compress(PLAIN), [GOOD] * 5),
+    "bzipped-array.json.bz2": (bz2.compress(b"[" + b",".join(LINES) + b"]"), [GOOD] * 5),
+    "bzipped-nothing.bz2": (bz2.compress(b""), []),
+    "bzipped-and-more.bz2": (bz2.compress(PLAIN) + b"more", [GOOD] * 5 + ["broken_bzip2"]),
+    "zstandard-and-more.zst": (ZSTD(PLAIN) + b"more", [GOOD] * 5 + ["broken_zstd"]),
+    "padded.zst": (ZSTD(PLAIN) + bytes(9), [GOOD] * 5),
+    "first-byte-damaged.json.gz": (
+        b"\0" + gzip.compress(PLAIN)[1:] + gzip.compress(LINES[0]),
+        ["broken_gzip", GOOD],
+    ),
     "joined.json.gz": (gzip.compress(LINES[0] + b"\n") + b"\0" * 70_000 + gzip.compress(LINES[1]), [GOOD] * 2),
     "zipped-and-more.json.gz": (gzip.compress(PLAIN) + b"more", [GOOD] * 5 + ["broken_gzip"]),
-    "zipped-wrong-sum.json": (gzip.compress(PLAIN)[:-8] + bytes(8), ["broken_gzip"]),
+    "zipped-wrong-sum.json": (gzip.compress(PLAIN)[:-8] + bytes(8), [GOOD] * 5 + ["broken_gzip"]),
     "zipped-nothing.json.gz": (gzip.compress(b""), []),
     "utf-16.json": (PLAIN.decode().encode("utf-16"), ["not_an_object", "unfinished_record"]),
     "utf-32.json": (PLAIN.decode().encode("utf-32-le"), ["unfinished_record"]),
@@ -331,5 +395,5 @@ def test_records_are_landing_rows_plus_quarantined_rows_for_any_file(
         )
     ]
     assert positions == list(range(1, len(positions) + 1))
-    if content.strip(b" \t\r\n,[]"):
+    if content.strip(b" \t\r\n,[]") and not other_format(content):
         assert positions

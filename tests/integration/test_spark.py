@@ -1,10 +1,12 @@
 """Spark computes the same tables as the embedded engine, row for row, full and incremental, under both policies."""
 
+import bz2
 import gzip
 from collections.abc import Callable
 
 import duckdb
 import pytest
+import zstandard
 from pyspark.sql import SparkSession
 
 from stedi.curated.step_training_set import TABLE as TRAINING_SET
@@ -48,6 +50,10 @@ def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
         "packed.json.gz": gzip.compress(lines) + gzip.compress(b"\n" + lines[:20]),
         "back-to-back.json": lines.replace(b"\r\n", b""),
         "empty.json": b"",
+        "packed.bz2": bz2.compress(lines),
+        "damaged.zst": zstandard.ZstdCompressor(write_checksum=True).compress(lines)[:-1] + b"x",
+        "no-ending": lines,
+        "other.json": b"PK\x03\x04",
         "broken.json": b'{"user":"a"}\nnonsense\n{"user":true,"timeStamp":7,"x":1,"y":1,"z":"\xff"}\n' + lines,
     }
     taken = []
@@ -55,7 +61,7 @@ def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
         lake = on(new_lake(engine), engine)
         for name, content in files.items():
             lake.land(f"accelerometer/{name}", content)
-        lake.run(select=["quarantine"])
+        assert lake.run(select=["quarantine"]).not_taken.first == {"content is zip": ["accelerometer/other.json"]}
         found = contents(lake)
         taken.append((found["accelerometer_landing"], found["quarantine"]))
     assert taken[0] == taken[1]

@@ -23,12 +23,14 @@ from stedi.table import ColumnType, DataFiles, Fact, Scope, Table, WrittenFile
 class Ingested:
     """What was taken from landing files: two relations, and (landed, quarantined) by file name.
 
-    Nothing is taken from a file that changed or vanished while it was read.
+    Nothing is taken from a file that changed or vanished while it was read, or is of another
+    format: `other_formats` has these formats by file name.
     """
 
     landed: str
     quarantined: str
     counts: Mapping[str, tuple[int, int]]
+    other_formats: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from stedi.landing.feed import Feed, Field
 
 FEED = Feed(
     name="accelerometer",
-    folders=("accelerometer",),
+    folders=("accelerometer", "accelerometer_landing"),
     meaning="accelerometer readings as received from the phone app, of all customers",
     fields=(
         Field("user", "text", "e-mail address of the customer", required=True, personal=True),

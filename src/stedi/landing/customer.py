@@ -6,7 +6,7 @@ from stedi.table import Rule
 
 FEED = Feed(
     name="customer",
-    folders=("customer", "customers"),
+    folders=("customer", "customers", "customer_landing"),
     meaning="customer records as received: a change feed in which consent comes and goes",
     fields=(
         Field("customerName", "text", "full name", personal=True),

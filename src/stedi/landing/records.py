@@ -5,16 +5,15 @@ array, spread over lines, cut off at the end); `interpret` types their fields.
 """
 
 import codecs
-import gzip
 import json
 import math
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, BinaryIO
 
+from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 from stedi.landing.files import LandingFile
 
@@ -22,8 +21,6 @@ Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
 
 _CHUNK_BYTES = 1 << 20
-# What is unpacked together with a broken part is lost with it, so little at a time.
-_PACKED_BYTES = 1 << 12
 # Enough for a first record, of whatever feed.
 _FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
@@ -31,6 +28,7 @@ _LONGEST_RECORD = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
 _END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
+_LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
 # what was read is taken off, or 80,000 broken lines would take half a minute.
@@ -69,94 +67,125 @@ class _Object(list[tuple[str, Any]]):
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_float, parse_constant=_no_constant)
 
 
-def read_records(path: Path, *, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
-    """All records of one file, readable or not, in constant memory; the file is read in chunks."""
+def read_records(path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
+    """All records of one file, readable or not, in constant memory; the file is read in chunks.
+
+    Each damaged place of a packed file is one unreadable record, together with the text cut off
+    before and behind it. `name` is the file's own name where `path` is a copy.
+    """
     with path.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
+        head = raw.read(SNIFFED_BYTES)
         raw.seek(0)
-        yield from _scan(_Text(_Gunzip(raw) if compressed else raw, chunk_bytes))
+        packing = packing_of(head, name or path.name)
+        text = _Text(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
+        yield from _records(text)
 
 
-def spelled_keys(path: Path, feed: Feed) -> tuple[str, ...]:
+def _records(text: "_Text") -> Iterator[Found]:
+    gap, before, behind = None, "", ""
+    while True:
+        last: Found | None = None
+        for found in _scan(text):
+            if gap and found.reason == "not_an_object":
+                # Text that begins no record is the end of one that began before or within the gap.
+                behind += found.text
+                continue
+            if gap:
+                yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+                gap = None
+            if last:
+                yield last
+            for damage in text.take_damages():
+                yield Found(f"[{damage}]", reason=damage.reason)
+            last = found
+        if gap:
+            yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+        gap, before, behind = text.gap, "", ""
+        if last and gap and last.reason in ("unfinished_record", "not_an_object"):
+            before = last.text
+        elif last:
+            yield last
+        for damage in text.take_damages():
+            yield Found(f"[{damage}]", reason=damage.reason)
+        if gap is None:
+            return
+        text.next_part()
+
+
+def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
+    while chunk := raw.read(chunk_bytes):
+        yield chunk
+
+
+def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
     """How the first record of a file spells each field of the feed, in the fields' order.
 
     Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file.
     """
     try:
-        first = next(read_records(path, chunk_bytes=_FIRST_CHUNK_BYTES), None)
+        first = next(read_records(path, name=name, chunk_bytes=_FIRST_CHUNK_BYTES), None)
     except OSError:
         first = None
     spelled = {key.lower(): key for key, _ in (first.pairs if first and first.pairs else ())}
     return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a packed file unpacks to its end with the right checksums; what is not packed is whole."""
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return True
-    try:
-        with gzip.open(path) as unpacked:
-            while unpacked.read(_CHUNK_BYTES):
-                pass
-    except (OSError, EOFError, zlib.error):
-        return False
-    return True
-
-
-class _Bytes(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Gunzip:
-    """The content of a gzip file, up to where it is broken: Python's own reader drops what it read just before."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._packed, self._member = raw, b"", _unpacker()
-
-    def read(self, size: int) -> bytes:
-        """At most so many bytes; none at the end.
-
-        Raises:
-            zlib.error: the file is broken from here on.
-        """
-        while packed := self._packed or self._raw.read(_PACKED_BYTES):
-            if self._member.eof:
-                # Files may be joined, and padded with zeros.
-                self._packed = packed.lstrip(b"\0")
-                if self._packed:
-                    self._member = _unpacker()
-                continue
-            content = self._member.decompress(packed, size)
-            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-            if content:
-                return content
-        content = b"" if self._member.eof else self._member.decompress(b"", size)
-        if not content and not self._member.eof:
-            raise zlib.error("the file ends within its content")
-        return content
-
-
-def _unpacker() -> "zlib._Decompress":
-    return zlib.decompressobj(zlib.MAX_WBITS | 16)  # with the header and the checksum of gzip
-
-
 class _Text:
-    """Text of a byte stream in chunks; bytes that are no UTF-8 come as lone surrogates."""
+    """Text of a file in chunks, up to a gap of its content; bytes that are no UTF-8 come as lone surrogates."""
 
-    def __init__(self, stream: "_Bytes", chunk_bytes: int) -> None:
-        self._stream, self._chunk_bytes = stream, chunk_bytes
+    def __init__(self, pieces: Iterable[bytes | Damage], chunk_bytes: int) -> None:
+        self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
+        self._damages: list[Damage] = []
+        self._start_part()
+
+    def _start_part(self) -> None:
+        self.skipped, self._ahead = "", ""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
-        self.ended = False
-        self.broken = False
+        self._piece, self._at = b"", 0
+        self._has_ended = False
+        self.gap: Damage | None = None
+
+    def next_part(self) -> None:
+        """Go on behind the gap: with the next record, or with the next line that begins one.
+
+        An object within the record that is cut off by the gap could be taken for a record.
+        """
+        self._start_part()
+        while not self._has_ended and len(self._ahead) < _LONGEST_RECORD:
+            self._ahead += self._decoded()
+            start = self._ahead.lstrip(" \t\r\n,[]\ufeff")[:1]
+            if start == "{":
+                return
+            if start and (line := _LINE_WITH_A_RECORD.search(self._ahead)):
+                self.skipped, self._ahead = self._ahead[: line.start()], self._ahead[line.start() :]
+                return
+
+    @property
+    def ended(self) -> bool:
+        """Whether the file, or its part before a gap, is read."""
+        return self._has_ended and not self._ahead
+
+    def take_damages(self) -> list[Damage]:
+        """The damages without a gap of content up to here, each once."""
+        damages, self._damages = self._damages, []
+        return damages
 
     def read(self) -> str:
-        try:
-            data = self._stream.read(self._chunk_bytes)
-        except zlib.error:
-            data, self.broken = b"", True
-        self.ended = not data
-        return self._decoder.decode(data, final=self.ended)
+        text, self._ahead = self._ahead, ""
+        return text or self._decoded()
+
+    def _decoded(self) -> str:
+        while self._at >= len(self._piece) and not self._has_ended:
+            piece = next(self._pieces, None)
+            if isinstance(piece, bytes):
+                self._piece, self._at = piece, 0
+            elif piece is not None and not piece.has_gap:
+                self._damages.append(piece)
+            else:
+                self._has_ended, self.gap = True, piece
+        data = self._piece[self._at : self._at + self._chunk_bytes]
+        self._at += len(data)
+        return self._decoder.decode(data, final=self._has_ended)
 
 
 def _scan(source: _Text) -> Iterator[Found]:
@@ -181,8 +210,6 @@ def _scan(source: _Text) -> Iterator[Found]:
         at = end
         if found.reason and at > _MOST_BEHIND:
             text, at, line = text[at:], 0, _beginning(text, at, line)
-    if source.broken:
-        yield Found("", reason="broken_gzip")
 
 
 def _beginning(text: str, at: int, line: str) -> str:

@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stedi.errors import LandingError, UsageError
 from stedi.installation import not_installed
 from stedi.landing.feed import Feed
-from stedi.landing.files import ENDINGS, LandingFile, is_landing_name, safe_name
+from stedi.landing.files import LandingFile, ending_of, safe_name, why_not_taken
+from stedi.landing.not_taken import MOST_COUNTED, NotTaken
 
 try:
     from stedi.aws_client import AWS_ERRORS, BROKEN_OFF, PARALLEL, advice, connect, is_answer
@@ -26,6 +28,9 @@ _CHUNK_BYTES = 1 << 20
 # boto3 doesn't retry a body that breaks off, so we do; a line that breaks three objects in a row is down.
 _DOWNLOADS = 3
 
+# Pages of objects outside all folders, and folders of no feed, that are looked at for the report.
+_TOP_PAGES, _OTHER_FOLDERS = 10, 50
+
 # Codes with which GetObject says that the version which was listed is no longer there.
 _CHANGED = ("PreconditionFailed", "NoSuchKey")
 _ADVICE = {
@@ -35,8 +40,8 @@ _ADVICE = {
 }
 
 
-def list_objects(landing: str, feed: Feed) -> list[LandingFile]:
-    """All objects of a feed below a landing prefix.
+def list_objects(landing: str, feeds: Sequence[Feed], not_taken: NotTaken | None) -> dict[str, list[LandingFile]]:
+    """All objects of some feeds below a landing prefix, by feed. All others go to `not_taken`, where it is given.
 
     Raises:
         LandingError: nothing is below the prefix, or S3 can't be read.
@@ -46,18 +51,51 @@ def list_objects(landing: str, feed: Feed) -> list[LandingFile]:
     if prefix and not prefix.endswith("/"):
         prefix += "/"
     place = f"landing prefix {safe_name(landing)}"
-    found: list[LandingFile] = []
+    listed: dict[str, list[LandingFile]] = {feed.name: [] for feed in feeds}
     with _client() as client, _plain_errors(place):
         pages = client.get_paginator("list_objects_v2")
-        for folder in feed.folders:
-            for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{folder}/"):
-                entries = page.get("Contents", ())
-                listed = (_landing_file(bucket, prefix, entry) for entry in entries)
-                found += [file for file in listed if is_landing_name(file.name)]
-        # Without a file of this feed, somebody may have mistyped the prefix.
-        if not found and not client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
+        for feed in feeds:
+            for folder in feed.folders:
+                for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{folder}/"):
+                    entries = page.get("Contents", ())
+                    if entries and not_taken is not None:
+                        not_taken.missing.pop(feed.name, None)
+                    for entry in (entry for entry in entries if not _is_marker(entry)):
+                        file = _landing_file(bucket, prefix, entry)
+                        if why := "named like a folder" if file.name.endswith("/") else why_not_taken(file.name):
+                            if not_taken is not None:
+                                not_taken.add(file.name, why)
+                        else:
+                            listed[feed.name].append(file)
+        # Without a file of these feeds, somebody may have mistyped the prefix.
+        if not any(listed.values()) and not client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
             raise LandingError(f"{place} holds nothing; put one folder a feed there, or give its place with --landing")
-    return found
+        if not_taken is not None:
+            _count_others(client, bucket, prefix, not_taken)
+    return listed
+
+
+def _count_others(client: Any, bucket: str, prefix: str, not_taken: NotTaken) -> None:
+    """Count what is below the prefix and in no feed's folder, up to a limit."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    folders: list[str] = []
+    for page in islice(pages, _TOP_PAGES):
+        for entry in page.get("Contents", ()):
+            name = safe_name(entry["Key"].removeprefix(prefix))
+            if not _is_marker(entry):
+                not_taken.add(name, "hidden" if why_not_taken(name) == "hidden" else "outside the feeds' folders")
+        folders += [entry["Prefix"].removeprefix(prefix)[:-1] for entry in page.get("CommonPrefixes", ())]
+    for folder in (folder for folder in folders[:_OTHER_FOLDERS] if folder not in not_taken.known_folders):
+        page = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}{folder}/", MaxKeys=MOST_COUNTED)
+        count = sum(not _is_marker(entry) for entry in page.get("Contents", ()))
+        is_hidden = folder.startswith((".", "_"))
+        not_taken.add_folder(safe_name(folder), count, has_more=page.get("IsTruncated", False), is_hidden=is_hidden)
+
+
+def _is_marker(entry: Mapping[str, Any]) -> bool:
+    """Whether an object stands for a folder: tools that show folders, and Hadoop, put such objects."""
+    key: str = entry["Key"]
+    return entry["Size"] == 0 and key.endswith(("/", "_$folder$"))
 
 
 def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
@@ -73,8 +111,7 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
 
         def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
             number, file = numbered
-            ending = next(ending for ending in ENDINGS if file.name.lower().endswith(ending))
-            target = folder / f"{number:06}{ending}"
+            target = folder / f"{number:06}{ending_of(file.name) or ''}"
             with _plain_errors(f"landing file {safe_name(file.path)}"):
                 is_here = _download(client, file, target)
             return replace(file, path=str(target), is_copy=True) if is_here else None

@@ -5,7 +5,7 @@ from stedi.table import Rule
 
 FEED = Feed(
     name="step_trainer",
-    folders=("step_trainer",),
+    folders=("step_trainer", "step_trainer_landing"),
     meaning="distance readings as received from the step trainers, of all devices",
     fields=(
         Field(

@@ -59,7 +59,10 @@ def ingest(
         steady = [file for file in plan.to_read if file.name in taken.counts]
         for file in steady:
             landed, quarantined = taken.counts[file.name]
-            entries[file.name] = LedgerEntry(file.name, file.version, landed + quarantined, landed, quarantined)
+            other_format = taken.other_formats.get(file.name)
+            entries[file.name] = LedgerEntry(
+                file.name, file.version, landed + quarantined, landed, quarantined, other_format
+            )
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
         touched, gone, kept = engine.split_by_source(table, files, replaced)

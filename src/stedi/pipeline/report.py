@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from stedi.errors import RuleError
+from stedi.landing.not_taken import NotTaken
 from stedi.quality import RuleResult
 
 
@@ -49,6 +50,7 @@ class RunReport:
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int]] = field(default_factory=dict)
+    not_taken: NotTaken = field(default_factory=NotTaken)
     outside_consent: dict[str, int] = field(default_factory=dict)
     left_behind: list[str] = field(default_factory=list)
     seconds: float = 0.0

@@ -17,7 +17,8 @@ from stedi.history import latest_run, new_run_id
 from stedi.identity import padded_keys
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed
-from stedi.landing.files import LandingFile, LedgerEntry, list_files
+from stedi.landing.files import LandingFile, LedgerEntry, list_landing
+from stedi.landing.not_taken import NotTaken
 from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
@@ -61,7 +62,10 @@ def run(
     started = time.monotonic()
     selected = with_ancestors(select, BY_NAME)
     _keep_apart(settings)
-    listed = {feed.name: list_files(settings.landing, feed) for feed in FEEDS if not select or feed.table.name in selected}
+    feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
+    not_taken = NotTaken.of(FEEDS, feeds)
+    without = settings.warehouse.root if isinstance(settings.warehouse, WarehouseFolder) else None
+    listed = list_landing(settings.landing, feeds, not_taken, without=without)
 
     def again(feed: Feed) -> Callable[[LedgerEntry], bool]:
         return lambda entry: reingest or (feed.name in replay and entry.quarantined > 0)
@@ -69,7 +73,7 @@ def run(
     with _opened(settings, dry_run) as (catalog, store, scratch):
         wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
-        report = RunReport(new_run_id(), settings.consent.policy, dry_run)
+        report = RunReport(new_run_id(), settings.consent.policy, dry_run, not_taken=not_taken)
         with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:
@@ -151,6 +155,10 @@ class _Steps:
         for feed in (f for f in FEEDS if f.table.name in self.wanted):
             entries = ledger_of(self.store, feed.table)
             report.quarantined[feed.name] = sum(entry.quarantined for entry in entries.values())
+            for file in self.listed.get(feed.name, ()):
+                entry = entries.get(file.name)
+                if entry is not None and entry.other_format and entry.version == file.version:
+                    report.not_taken.add(file.name, f"content is {entry.other_format}")
         for table in (t for t in REFRESHED if t.name in self.wanted):
             mark = self.store.latest_mark(table.name)
             outside = mark.reflects.get("rules", {}).get("taken_after_consent") if mark else None

@@ -8,8 +8,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import duckdb
 
@@ -18,11 +19,14 @@ from stedi.engines.embedded.sql import paths
 from stedi.engines.engine import Ingested
 from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.errors import LandingError
+from stedi.landing.archives import SNIFFED_BYTES, Packing, is_whole, other_format, packing_of, unpack_whole_bzip2
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import is_whole, read_records, row_of, spelled_keys
+from stedi.landing.records import read_records, row_of, spelled_keys
 from stedi.table import Column
+
+Compression = Literal["none", "gzip", "zstd"]
 
 _JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
 _SLOW_BATCH = 50_000
@@ -42,6 +46,7 @@ class LandingReader:
 
     def __init__(self, session: Session, feed: Feed) -> None:
         self._session, self._feed = session, feed
+        self._other_formats: dict[str, str] = {}
         self._landed, self._unusual, self._quarantined = (f"{k}_{feed.name}" for k in ("landed", "unusual", "quarantined"))
 
     def read(self, files: Sequence[LandingFile]) -> Ingested:
@@ -54,29 +59,32 @@ class LandingReader:
         """
         with local_copies(files, self._session.scratch) as copies:
             try:
-                self._read(copies)
+                with TemporaryDirectory(prefix="unpacked-", dir=self._session.scratch) as folder:
+                    self._read(copies, Path(folder))
             except PermissionError as error:
                 name = safe_name(str(error.filename))
                 raise LandingError(
                     f"landing file {name} can't be read: {error.strerror}; give this user the right to"
                 ) from error
             steady = [file for file in copies if is_steady(file)]
+            formats = {file.name: self._other_formats[file.name] for file in steady if file.name in self._other_formats}
         if len(steady) < len(copies):
             # Somebody is still writing the others.
             self._leave_all_out_but(steady)
         counts = self._counts()
-        return Ingested(self._landed, self._quarantined, {file.name: counts.get(file.name, (0, 0)) for file in steady})
+        taken = {file.name: counts.get(file.name, (0, 0)) for file in steady}
+        return Ingested(self._landed, self._quarantined, taken, formats)
 
-    def _read(self, files: Sequence[LandingFile]) -> None:
-        """Read local files. Clean records never leave the engine."""
+    def _read(self, files: Sequence[LandingFile], folder: Path) -> None:
+        """Read local files. Clean records never leave the engine. What it can't unpack is unpacked to the folder."""
         self._create(self._unusual, self._feed.table.columns)
         self._create(self._quarantined, QUARANTINE.columns)
-        files, irregular = self._stage_all(files)
+        files, irregular = self._stage_all(files, folder)
         self._name_staged_files(files, irregular)
         with _Sink(self._session, self._feed, self._unusual, self._quarantined) as sink:
             self._take_unusual_records(files, sink)
             for number in sorted(irregular):
-                for position, found in enumerate(read_records(Path(files[number].path)), start=1):
+                for position, found in enumerate(read_records(Path(files[number].path), name=files[number].name), start=1):
                     sink.put(files[number], position, found.text, found.pairs, found.reason)
         values = ", ".join(
             f"s.{quoted(f.name)}::BIGINT AS {quoted(f.name)}" if f.kind == "milliseconds" else f"s.{quoted(f.name)}"
@@ -113,29 +121,45 @@ class LandingReader:
         body = ", ".join(f"{quoted(c.name)} {SQL_TYPES[c.type]}" for c in columns)
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
 
-    def _stage_all(self, files: Sequence[LandingFile]) -> tuple[list[LandingFile], set[int]]:
+    def _stage_all(self, files: Sequence[LandingFile], folder: Path) -> tuple[list[LandingFile], set[int]]:
         """Parse files as one object a line into the table `stage`, with the text of doubtful records.
 
         Returns the files in the order of their numbers, and the numbers of those that are
-        anything else than one object a line.
+        anything else than one object a line. Files of other formats are left out.
         """
         columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in self._feed.fields)
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE stage (file_number INTEGER, {columns}, doubtful VARCHAR)")
-        groups: dict[tuple[str, ...], list[LandingFile]] = defaultdict(list)
+        self._other_formats = {}
+        groups: dict[tuple[Compression, tuple[str, ...]], list[tuple[LandingFile, str]]] = defaultdict(list)
         unfit: list[LandingFile] = []
-        for file in files:
-            if _is_for_the_engine(Path(file.path)):
-                groups[spelled_keys(Path(file.path), self._feed)].append(file)
-            else:
+        for number, file in enumerate(files):
+            path = Path(file.path)
+            try:
+                with path.open("rb") as opened:
+                    head = opened.read(SNIFFED_BYTES)
+                if found := other_format(head):
+                    self._other_formats[file.name] = found
+                    continue
+                readable = _for_the_engine(path, packing_of(head, file.name), folder / f"{number}.json")
+            except FileNotFoundError:
+                # Gone since it was listed: not steady, so left out.
+                continue
+            if readable is None:
                 unfit.append(file)
-        numbered = [*(file for group in groups.values() for file in group), *unfit]
+                continue
+            source, compression = readable
+            groups[compression, spelled_keys(path, self._feed, file.name)].append((file, str(source)))
+        numbered = [*(file for group in groups.values() for file, _ in group), *unfit]
         irregular = set(range(len(numbered) - len(unfit), len(numbered)))
         first = 0
-        for keys, group in groups.items():
-            if not self._stage(keys, group, first):
-                # At least one file can't be read as lines at all (broken gzip, endless line).
+        for (compression, keys), group in groups.items():
+            sources = [source for _, source in group]
+            if not self._stage(keys, sources, compression, first):
+                # At least one file can't be read as lines at all, such as one with an endless line.
                 irregular.update(
-                    number for number, file in enumerate(group, start=first) if not self._stage(keys, [file], number)
+                    number
+                    for number, source in enumerate(sources, start=first)
+                    if not self._stage(keys, [source], compression, number)
                 )
             first += len(group)
         irregular.update(
@@ -143,7 +167,7 @@ class LandingReader:
         )
         return numbered, irregular
 
-    def _stage(self, keys: Sequence[str], files: Sequence[LandingFile], first: int) -> bool:
+    def _stage(self, keys: Sequence[str], sources: Sequence[str], compression: Compression, first: int) -> bool:
         """Parse files whose records spell their keys alike; False, and nothing kept, where that fails."""
         fields = self._feed.fields
         structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, fields, strict=True)})
@@ -155,8 +179,8 @@ class LandingReader:
             f"FROM (SELECT file_number, json, {values} FROM ("
             f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
             # Folders may be called json=x, which is not where the record's text is to come from.
-            f"FROM read_ndjson_objects({paths(file.path for file in files)}, ignore_errors=true, hive_partitioning=false, "
-            f"maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named"
+            f"FROM read_ndjson_objects({paths(sources)}, ignore_errors=true, hive_partitioning=false, "
+            f"compression={literal(compression)}, maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named"
         )
         try:
             with interruptible():
@@ -195,17 +219,22 @@ class LandingReader:
         self._session.drop("unusual")
 
 
-def _is_for_the_engine(path: Path) -> bool:
-    """Whether the engine takes a file for what it is; it can't be told otherwise afterwards.
+def _for_the_engine(path: Path, packing: Packing | None, unpacked: Path) -> tuple[Path, Compression] | None:
+    """Where the engine reads a file and how that is compressed; None where it does not take the file for what it is.
 
-    It opens no file whose name is no UTF-8, sees nothing in a file of one byte, and does not
-    look at the checksums of packed files.
+    It opens no file whose name is no UTF-8, sees nothing in a file of one byte, does not look at
+    the checksums of packed files, and does not unpack bzip2.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return False
-    return path.stat().st_size != 1 and is_whole(path)
+        return None
+    if packing is None:
+        return (path, "none") if path.stat().st_size != 1 else None
+    if packing == "bzip2":
+        is_for_it = unpack_whole_bzip2(path, unpacked) and unpacked.stat().st_size != 1
+        return (unpacked, "none") if is_for_it else None
+    return (path, packing) if is_whole(path, packing) else None
 
 
 def _clean(feed: Feed, keys: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from stedi.errors import LandingError, WarehouseError
 from stedi.identity import names_somebody, person
 from stedi.landing.accelerometer import FEED
 from stedi.landing.feed import LAST_MILLISECOND, Field
-from stedi.landing.files import is_landing_name, look, safe_name
+from stedi.landing.files import has_json_ending, look, safe_name
 from stedi.resampling import MOST, resampled
 
 Form = Literal["json", "csv", "parquet"]
@@ -284,7 +284,7 @@ def _form(path: Path, name: str) -> Form:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise LandingError(f"file {name} is UTF-16; write it again as UTF-8")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return "json" if not text or text[:1] in b"{[" or is_landing_name(path.name) else "csv"
+    return "json" if not text or text[:1] in b"{[" or has_json_ending(path.name) else "csv"
 
 
 def _value(field: Field, kind: str) -> str:

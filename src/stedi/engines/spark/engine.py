@@ -108,19 +108,21 @@ class SparkEngine(Engine):
         read, landed, quarantined = (f"{kind}_{feed.name}" for kind in ("read", "landed", "quarantined"))
         with spark_errors():
             self._keep(read, read_lots(self._session, feed, files))
-        counts = {}
+        counts, other_formats = {}, {}
         for row in self.select(
             "SELECT source_file, count(source_position) FILTER (reason IS NULL) AS landed, "
             "count(source_position) FILTER (reason IS NOT NULL) AS quarantined, "
-            f"max(reason) FILTER (source_position IS NULL) AS failure FROM {quoted(read)} GROUP BY source_file"
+            f"max(reason) FILTER (source_position IS NULL) AS remark FROM {quoted(read)} GROUP BY source_file"
         ):
-            if row["failure"] is not None:
-                raise LandingError(row["failure"])
+            if row["source_file"] is None:
+                raise LandingError(row["remark"])
+            if row["remark"] is not None:
+                other_formats[row["source_file"]] = row["remark"]
             counts[row["source_file"]] = (row["landed"], row["quarantined"])
         records = f"FROM {quoted(read)} WHERE source_position IS NOT NULL"
         self.name(landed, f"SELECT {columns(feed.table)} {records} AND reason IS NULL")
         self.name(quarantined, f"SELECT {columns(QUARANTINE)} {records} AND reason IS NOT NULL")
-        return Ingested(landed, quarantined, counts)
+        return Ingested(landed, quarantined, counts, other_formats)
 
     def forget(self, feed: Feed) -> None:
         for kind in ("landed", "quarantined"):

@@ -38,8 +38,9 @@ def columns_read(feed: Feed) -> tuple[Column, ...]:
 def read_lots(session: SparkSession, feed: Feed, files: Sequence[LandingFile]) -> DataFrame:
     """Every record of some files, each read once, in the columns of `columns_read`.
 
-    Quarantined records have a reason. A row without a position says that a file was read whole;
-    one that names no file gives the reason why a lot of files was not.
+    Quarantined records have a reason. A row without a position says that a file was read whole, or
+    its reason is the other format of the file; one that names no file gives the reason why a lot of files
+    was not read.
     """
     cores = session.sparkContext.defaultParallelism
     tasks = max(1, min(len(files), _TASKS_A_CORE * cores), -(-len(files) // _FILES_A_TASK))
@@ -65,7 +66,8 @@ def _read(feed: Feed, files: Sequence[LandingFile]) -> Iterator[pa.RecordBatch]:
             records = session.connection.sql(f"SELECT {columns} FROM ({both}) AS records")
             for batch in records.to_arrow_reader(_ROWS_A_BATCH):
                 yield batch.cast(schema)
-            yield pa.RecordBatch.from_pylist([{"source_file": name} for name in taken.counts], schema)
+            read = [{"source_file": name, "reason": taken.other_formats.get(name)} for name in taken.counts]
+            yield pa.RecordBatch.from_pylist(read, schema)
     except StediError as error:
         yield pa.RecordBatch.from_pylist([{"reason": str(error)}], schema)
     except OSError as error:

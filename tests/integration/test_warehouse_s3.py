@@ -205,7 +205,9 @@ def test_a_database_of_another_warehouse_is_refused(lake: LakeInS3) -> None:
     "place", ["s3://", "s3://b", "s3a://bucket/x", "s3:/bucket/x", "s3://bucket//x", "s3://bucket/a b", "s3://bucket/../x"]
 )
 def test_what_is_no_place_for_a_warehouse_is_refused(place: str) -> None:
-    with pytest.raises(UsageError, match=r"^setting 'warehouse': it is not s3://BUCKET/PREFIX"):
+    with pytest.raises(
+        UsageError, match=r"^setting 'warehouse': (it is not|write an S3 prefix with two slashes:) s3://BUCKET/PREFIX"
+    ):
         load_settings(None, {"warehouse": place})
 
 

@@ -11,7 +11,8 @@ from stedi.aws.templates import node
 
 def new_app(folder: Path) -> Any:
     """A CDK app; the CDK is imported here, because that starts Node.js."""
-    os.environ["JSII_NODE"] = str(node())
+    cache = "enabled" if os.access(Path.home(), os.W_OK) else "disabled"
+    os.environ |= {"JSII_NODE": str(node()), "JSII_RUNTIME_PACKAGE_CACHE": cache}
     from aws_cdk import App
 
     return App(outdir=str(folder))

@@ -18,6 +18,15 @@ Record = Mapping[str, Any]
 KEY = "a key for tests"
 
 
+def put(path: Path, records: Iterable[Record] | bytes) -> Path:
+    """Write a landing file, records one a line, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(records, bytes):
+        records = "".join(json.dumps(record) + "\n" for record in records).encode()
+    path.write_bytes(records)
+    return path
+
+
 class Lake:
     """A landing folder and a warehouse, and the few verbs that tests use on them."""
 
@@ -42,12 +51,7 @@ class Lake:
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Put a landing file in place; records are written one a line."""
-        path = self.landing / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(records, bytes):
-            records = "".join(json.dumps(record) + "\n" for record in records).encode()
-        path.write_bytes(records)
-        return path
+        return put(self.landing / name, records)
 
     def run(self, **options: Any) -> RunReport:
         return run(self.settings, **options)

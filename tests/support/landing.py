@@ -1,6 +1,5 @@
 """Landing files as the embedded engine reads them, without tables: nothing is committed."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.sql import quoted
 from stedi.landing import FEEDS
 from stedi.landing.files import list_files
-from tests.support.lake import Record
+from tests.support.lake import Record, put
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,7 @@ class LandingFolder:
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Put a landing file in place; records are written one a line."""
-        path = self.landing / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(records, bytes):
-            records = "".join(json.dumps(record) + "\n" for record in records).encode()
-        path.write_bytes(records)
-        return path
+        return put(self.landing / name, records)
 
     def run(self, *, select: Sequence[str] = ()) -> Read:
         """Read all files."""

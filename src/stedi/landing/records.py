@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from stedi.identity import NotOneAddressError, device_of, people_in, person_of
 from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 from stedi.landing.files import LandingFile
@@ -33,6 +34,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
 # what was read is taken off, or 80,000 broken lines would take half a minute.
 _MOST_BEHIND = 1 << 14
+# Stands for the value of a lenient field that can't be read.
+_UNUSABLE = object()
 # Deeper values are no data of these feeds, and reading them would need a stack as deep.
 _DEEPEST = 100
 
@@ -293,7 +296,8 @@ def row_of(
         else:
             return True, (*values.values(), extra, file.name, position, arrived_at)
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return False, (feed.name, file.name, position, raw, reason, arrived_at)
+    people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
+    return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
 
 
 def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:
@@ -321,6 +325,7 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
         raise InvalidRecordError("nested_too_deep")
     fields = {field.name.lower(): field for field in feed.fields}
     values: Values = {field.name: None for field in feed.fields}
+    given: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for key, value in pairs:
         field = fields.get(key.strip().lower())
@@ -328,16 +333,20 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
             extra[key] = _plain(value)
             continue
         try:
-            value = _value(field, value)
+            read: Any = _value(field, value)
+            values[field.name] = read
         except InvalidRecordError:
             if not field.lenient:
                 raise
             extra[key] = _plain(value)
-            continue
-        if value is not None and values[field.name] not in (None, value):
+            read = _UNUSABLE
+        if given.setdefault(field.name, read) != read:
+            # Also null and a value: which of them holds can't be told.
             raise InvalidRecordError(f"{field.name}_given_twice")
-        if value is not None:
-            values[field.name] = value
+    for identity, field in feed.identifying.items():
+        values[identity] = _identity(field, values[field.name])
+        if values[identity] is None and field.required:
+            raise InvalidRecordError(f"{field.name}_missing")
     for field in feed.fields:
         if field.required and values[field.name] is None:
             raise InvalidRecordError(f"{field.name}_missing")
@@ -373,6 +382,58 @@ def _value(field: Field, value: Any) -> str | int | float | None:
     if number != int(number) or not 0 <= number <= LAST_MILLISECOND:
         raise InvalidRecordError(f"{field.name}_not_milliseconds")
     return int(number)
+
+
+def _identity(field: Field, value: str | int | float | None) -> str | None:
+    """Who or what a field's value identifies; None where it identifies nobody."""
+    if value is None:
+        return None
+    assert isinstance(value, str)
+    try:
+        return (person_of(value) if field.identifies == "person" else device_of(value)) or None
+    except NotOneAddressError:
+        raise InvalidRecordError(f"{field.name}_not_one_address") from None
+
+
+def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
+    """Everybody whom a record names that can't be used, as far as that can be read.
+
+    These are the people of the record itself, once for each time its address is given. Of a record that can't be
+    read, or that has no address of its own, they are all whose addresses stand anywhere in it: too many rather than
+    too few, for what it says of them is not known.
+    """
+    field = feed.identifying["person"]
+    if pairs is None:
+        try:
+            pairs = _DECODER.decode(text)
+        except (ValueError, RecursionError):
+            pairs = []
+    if not isinstance(pairs, _Object):
+        pairs = []
+    values = [value for key, value in pairs if key.strip().lower() == field.name.lower()]
+    people = {person for value in values for person in _people_of(value)}
+    if not people:
+        key = rf"(?i:(?<!\w){re.escape(field.name)})[\"']?\s{{0,100}}:\s{{0,100}}"
+        quoted = re.findall(rf"{key}(\"(?:[^\"\\\n]|\\.)*\")", text)
+        people = {person for value in quoted for person in _people_of(_unescaped(value))}
+    return people or people_in(text)
+
+
+def _people_of(value: Any) -> set[str]:
+    if not isinstance(value, str):
+        return people_in(json.dumps(_plain(value), ensure_ascii=False))
+    try:
+        return {person_of(value)} - {""}
+    except NotOneAddressError:
+        return people_in(value)
+
+
+def _unescaped(quoted: str) -> str:
+    try:
+        text = json.loads(quoted, strict=False)
+    except ValueError:
+        text = quoted[1:-1]
+    return str(text)
 
 
 def _is_too_deep(pairs: Pairs) -> bool:

@@ -37,8 +37,8 @@ def test_tables_are_the_same_on_both_engines(new_lake: Callable[..., Lake], poli
 
 def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
     lines = (
-        b'{"user":"a@x","timeStamp":"5","x":1,"y":2.5e0,"z":-0.0}\r\n'
-        b'{"USER":"b","timestamp":6,"X":"1","y":0,"z":1,"more":[1]}'
+        b'{"user":"a@x","timeStamp":"1640995200005","x":1,"y":2.5e0,"z":-0.0}\r\n'
+        b'{"USER":"b","timestamp":1640995200006,"X":"1","y":0,"z":1,"more":[1]}'
     )
     files = {
         "lines.json": lines,
@@ -50,7 +50,7 @@ def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
         "damaged.zst": zstandard.ZstdCompressor(write_checksum=True).compress(lines)[:-1] + b"x",
         "no-ending": lines,
         "other.json": b"PK\x03\x04",
-        "broken.json": b'{"user":"a"}\nnonsense\n{"user":true,"timeStamp":7,"x":1,"y":1,"z":"\xff"}\n' + lines,
+        "broken.json": b'{"user":"a"}\nnonsense\n{"user":true,"timeStamp":1640995200007,"x":1,"y":1,"z":"\xff"}\n' + lines,
     }
     taken = []
     for engine in ("embedded", "spark"):

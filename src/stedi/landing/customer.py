@@ -49,6 +49,14 @@ FEED = Feed(
             "a record without an e-mail address belongs to nobody that we can name",
             where="person IS NULL",
         ),
+        Rule(
+            "consent_date_usable",
+            "warn",
+            "a consent date was given that is no date in milliseconds; the customer counts as not consenting",
+            # An unreadable date is kept in extra_fields under its key as spelled: in any case, and in blanks.
+            where="shareWithResearchAsOfDate IS NULL AND regexp_matches(array_to_string(json_keys(extra_fields), chr(10)), "
+            r"'(?im)^\s*shareWithResearchAsOfDate\s*$')",
+        ),
         # No one alive was born before 1900; the public landing set has birthdays from 967.
         Rule(
             "birthday_plausible",

@@ -8,13 +8,13 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from stedi.identity import NotOneAddressError, device_of, people_in, person_of
-from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
+from stedi.landing.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
 from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
 from stedi.landing.files import LandingFile
 
@@ -26,6 +26,8 @@ _CHUNK_BYTES = 1 << 20
 _FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
 _LONGEST_RECORD = 1 << 20
+# Of text that is lost to a damaged archive, as much is kept as the longest record that the engine reads has.
+_MOST_TEXT_OF_DAMAGE = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
 _END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
@@ -70,42 +72,56 @@ class _Object(list[tuple[str, Any]]):
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_float, parse_constant=_no_constant)
 
 
-def read_records(path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
+def read_records(
+    path: Path,
+    *,
+    name: str = "",
+    chunk_bytes: int = _CHUNK_BYTES,
+    is_valid: Callable[[Pairs], bool] = lambda pairs: True,
+) -> Iterator[Found]:
     """All records of one file, readable or not, in constant memory; the file is read in chunks.
 
     Each damaged place of a packed file is one unreadable record, together with the text cut off
-    before and behind it. `name` is the file's own name where `path` is a copy.
+    before and behind it. In a member that fails its checks, everything from the first record on that
+    is unreadable or not `is_valid` belongs to the damaged place. `name` is the file's own name where
+    `path` is a copy.
     """
     with path.open("rb") as raw:
         head = raw.read(SNIFFED_BYTES)
         raw.seek(0)
         packing = packing_of(head, name or path.name)
         text = _Text(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
-        yield from _records(text)
+        yield from _records(text, is_valid)
 
 
-def _records(text: "_Text") -> Iterator[Found]:
-    gap, before, behind = None, "", ""
+def _records(text: "_Text", is_valid: Callable[[Pairs], bool]) -> Iterator[Found]:
+    gap, before, behind = None, _Excerpt(), _Excerpt()
     while True:
         last: Found | None = None
+        untrusted = _Excerpt()
         for found in _scan(text):
             if gap and found.reason == "not_an_object":
                 # Text that begins no record is the end of one that began before or within the gap.
-                behind += found.text
+                behind.add(found.text)
                 continue
             if gap:
-                yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+                yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
                 gap = None
             if last:
                 yield last
             for damage in text.take_damages():
                 yield Found(f"[{damage}]", reason=damage.reason)
-            last = found
+            # The member's data went wrong here at the latest. Readable records behind may be made up of others.
+            if text.is_doubtful and (untrusted or found.pairs is None or not is_valid(found.pairs)):
+                untrusted.add(f"{found.text}\n")
+                last = None
+            else:
+                last = found
         if gap:
-            yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
-        gap, before, behind = text.gap, "", ""
+            yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
+        gap, before, behind = text.gap, untrusted, _Excerpt()
         if last and gap and last.reason in ("unfinished_record", "not_an_object"):
-            before = last.text
+            before.add(last.text)
         elif last:
             yield last
         for damage in text.take_damages():
@@ -113,6 +129,27 @@ def _records(text: "_Text") -> Iterator[Found]:
         if gap is None:
             return
         text.next_part()
+        behind.add(text.skipped)
+
+
+class _Excerpt:
+    """The beginning of a long text, and how many characters follow."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._room, self._more = _MOST_TEXT_OF_DAMAGE, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __str__(self) -> str:
+        return "".join(self._parts) + (f"… {self._more:,} more characters " if self._more else "")
+
+    def add(self, text: str) -> None:
+        if self._room:
+            self._parts.append(text[: self._room])
+        self._more += max(0, len(text) - self._room)
+        self._room = max(0, self._room - len(text))
 
 
 def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
@@ -134,9 +171,12 @@ def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
 
 
 class _Text:
-    """Text of a file in chunks, up to a gap of its content; bytes that are no UTF-8 come as lone surrogates."""
+    """Text of a file in chunks, up to a gap of its content or the end of a doubtful member.
 
-    def __init__(self, pieces: Iterable[bytes | Damage], chunk_bytes: int) -> None:
+    Bytes that are no UTF-8 come as lone surrogates.
+    """
+
+    def __init__(self, pieces: Iterable[bytes | Doubt | Damage], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
         self._damages: list[Damage] = []
         self._start_part()
@@ -147,6 +187,8 @@ class _Text:
         self._piece, self._at = b"", 0
         self._has_ended = False
         self.gap: Damage | None = None
+        # Whether text of a member that fails its checks was read.
+        self.is_doubtful = False
 
     def next_part(self) -> None:
         """Go on behind the gap: with the next record, or with the next line that begins one.
@@ -182,7 +224,9 @@ class _Text:
             piece = next(self._pieces, None)
             if isinstance(piece, bytes):
                 self._piece, self._at = piece, 0
-            elif piece is not None and not piece.has_gap:
+            elif isinstance(piece, Doubt):
+                self.is_doubtful = True
+            elif piece is not None and not piece.has_gap and not self.is_doubtful:
                 self._damages.append(piece)
             else:
                 self._has_ended, self.gap = True, piece
@@ -298,6 +342,11 @@ def row_of(
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
     return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
+
+
+def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
+    """Whether a readable record of a file is valid."""
+    return row_of(feed, file, 0, "", pairs, None)[0]
 
 
 def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:

@@ -7,6 +7,7 @@ same: the fast path takes only records about which there can be no doubt.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -24,7 +25,7 @@ from stedi.landing.archives import SNIFFED_BYTES, Packing, is_whole, other_forma
 from stedi.landing.feed import LAST_MILLISECOND, Feed
 from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import read_records, row_of, spelled_keys
+from stedi.landing.records import lands, read_records, row_of, spelled_keys
 from stedi.table import Column
 
 Compression = Literal["none", "gzip", "zstd"]
@@ -85,8 +86,10 @@ class LandingReader:
         with _Sink(self._session, self._feed, self._unusual, self._quarantined) as sink:
             self._take_unusual_records(files, sink)
             for number in sorted(irregular):
-                for position, found in enumerate(read_records(Path(files[number].path), name=files[number].name), start=1):
-                    sink.put(files[number], position, found.text, found.pairs, found.reason)
+                file = files[number]
+                records = read_records(Path(file.path), name=file.name, is_valid=partial(lands, self._feed, file))
+                for position, found in enumerate(records, start=1):
+                    sink.put(file, position, found.text, found.pairs, found.reason)
         values = ", ".join(
             f"s.{quoted(f.name)}::BIGINT AS {quoted(f.name)}" if f.kind == "milliseconds" else f"s.{quoted(f.name)}"
             for f in self._feed.fields

@@ -47,9 +47,13 @@ def _cell(value: object) -> Text:
     return Text(_STEERS_A_TERMINAL.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
-def alarm_lines(report: "RunReport") -> list[str]:
-    """A line for each alarm of a run, to stand above its tables."""
-    return [f"ALARM: {alarm.message}" for alarm in report.alarms]
+def first_lines(report: "RunReport") -> list[str]:
+    """What stands above the tables of a run: a line for each alarm, and one for customers whose consent is on hold."""
+    lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
+    if report.on_hold:
+        customers = f"{report.on_hold:,} customer{'s' * (report.on_hold != 1)}"
+        lines.append(f"consent on hold: {customers}, of whom a newer record can't be used; see `stedi quarantine`")
+    return lines
 
 
 def run_alarms(runs: Iterable["RunRecord"]) -> list[dict[str, Any]]:
@@ -190,6 +194,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
     return {
         "run_id": report.run_id,
         "alarms": [asdict(alarm) for alarm in report.alarms],
+        "on_hold": report.on_hold,
         "policy": report.policy,
         "dry_run": report.dry_run,
         "tables": {

@@ -86,6 +86,11 @@ _INVARIANTS = (
         if table.requires_consent
     ),
     (
+        "consent_hold",
+        "people whom a record names that can't be used, and who are not listed",
+        f"SELECT person FROM ({_ON_HOLD}) AS held EXCEPT SELECT person FROM consent_hold",
+    ),
+    (
         "machine_learning_curated",
         "pairs that are not two readings of one person",
         f"SELECT * FROM machine_learning_curated EXCEPT SELECT * FROM ({_EXPLAINED_PAIRS}) AS explained",

@@ -174,7 +174,7 @@ def quarantine(
     feed: Annotated[str | None, typer.Option(help=f"only this feed: {', '.join(feed.name for feed in FEEDS)}")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
-    """Count what was quarantined, by feed, file and reason."""
+    """Count what was quarantined, by feed, file and reason, and list the consents that this puts on hold."""
     from stedi import pipeline
     from stedi.query import query as ask
 
@@ -197,7 +197,18 @@ def quarantine(
             "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
         )
     ]
-    show_grids(grids, {"quarantined": rows}, first=report.alarm_lines(done) if done else ())
+    # Without the person: the file and the position are enough to mend the record.
+    held = ask(
+        OPTIONS.settings,
+        "SELECT source_file, source_position, reason, held_since, records FROM consent_hold ORDER BY ALL",
+    )
+    decides = feed is None or any(f.decides_consent for f in FEEDS if f.name == feed)
+    holds = [dict(zip(held.columns, row, strict=True)) for row in held.rows()] if decides else []
+    if holds:
+        title = "consent on hold: one customer a line, until a usable record of theirs arrives in a later file"
+        numbers = ("source_position", "records")
+        grids.append(report.grid(title, held.columns, (tuple(row.values()) for row in holds), numbers=numbers))
+    show_grids(grids, {"quarantined": rows, "on_hold": holds}, first=report.first_lines(done) if done else ())
     if done:
         done.raise_alarms()
 

@@ -6,6 +6,7 @@ from stedi.alarms import Alarm
 from stedi.errors import AlarmError, RuleError
 from stedi.landing.not_taken import NotTaken
 from stedi.quality import RuleResult
+from stedi.trusted.consent_hold import TABLE as CONSENT_HOLD
 
 
 @dataclass
@@ -62,6 +63,12 @@ class RunReport:
     def rules(self) -> list[RuleResult]:
         """What every rule found that this run checked."""
         return [result for table in self.tables.values() for result in table.results]
+
+    @property
+    def on_hold(self) -> int | None:
+        """How many customers' consent is on hold, or None where the run was not asked."""
+        found = self.tables.get(CONSENT_HOLD.name)
+        return found.rows if found else None
 
     @property
     def failed(self) -> list[RuleResult]:

@@ -17,7 +17,7 @@ from stedi.report import run_grids
 from stedi.simulate import simulate
 from stedi.table import Rule, Table
 from tests.support.compare import contents
-from tests.support.lake import PUBLIC_COUNTS, Lake, customer, distance, reading, small
+from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, reading, small
 
 PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
     "accelerometer_trusted": 32_025,
@@ -66,11 +66,11 @@ def test_both_zeros_are_one_value_whichever_comes_first(lake: Lake) -> None:
     )
     lake.land("step_trainer/2.json", [distance("s1", 1, -0.0)])
     lake.run()
-    assert lake.rows("SELECT timeStamp, x::VARCHAR FROM accelerometer_trusted WHERE timeStamp < 3 ORDER BY ALL") == [
-        (1, "0.0"),
-        (2, "0.0"),
+    assert lake.rows(f"SELECT timeStamp, x::VARCHAR FROM accelerometer_trusted WHERE timeStamp < {T0 + 3} ORDER BY ALL") == [
+        (T0 + 1, "0.0"),
+        (T0 + 2, "0.0"),
     ]
-    assert lake.rows("SELECT distanceFromObject::VARCHAR FROM step_trainer_trusted WHERE sensorReadingTime = 1") == [
+    assert lake.rows(f"SELECT distanceFromObject::VARCHAR FROM step_trainer_trusted WHERE sensorReadingTime = {T0 + 1}") == [
         ("0.0",)
     ]
 
@@ -84,7 +84,7 @@ def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: L
     report = lake.run()
     assert report.quarantined["accelerometer"] == 0
     assert lake.rows("SELECT count(*) FROM quarantine") == [(0,)]
-    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_landing") == [(21, 500)]
+    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_landing") == [(21, T0 + 500)]
 
 
 def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Callable[..., Lake]) -> None:
@@ -186,10 +186,10 @@ def test_other_readers_open_the_tables_without_this_package(small_lake: Lake) ->
     scanned = table.scan().to_arrow()
     assert scanned.num_rows == 20
     frame: pandas.DataFrame = table.scan().to_pandas()
-    assert sorted(frame["timeStamp"].unique()) == list(range(100, 110))
+    assert sorted(frame["timeStamp"].unique()) == [T0 + at for at in range(100, 110)]
     lazy = polars.scan_iceberg(table.metadata_location)
     assert lazy.select(polars.len()).collect().item() == 20
-    one_day = table.scan(row_filter="timeStamp >= 86400000").plan_files()
+    one_day = table.scan(row_filter=f"timeStamp >= {T0 + 86_400_000}").plan_files()
     assert list(one_day) == []
 
 
@@ -204,7 +204,7 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     report = lake.run(replay=["accelerometer"])
     assert report.quarantined["accelerometer"] == 0
     assert report.files["accelerometer"] == {"new": 0, "changed": 1}
-    assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(10**15,)]
+    assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(T0 + 10**15,)]
 
 
 def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing import FEEDS
 from stedi.landing.feed import Feed, Field
+from tests.support.lake import T0
 from tests.support.landing import LandingFolder
 
 Pair = tuple[str, str]
@@ -69,7 +70,7 @@ STYLES = st.sampled_from(
 
 
 def good(field: Field) -> Pair:
-    return field.name, '"a@x"' if field.kind == "text" else "7"
+    return field.name, {"text": '"a@x"', "milliseconds": str(T0), "number": "7"}[field.kind]
 
 
 def odd_records(feed: Feed, value: str, key: str) -> list[list[Pair]]:

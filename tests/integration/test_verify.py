@@ -29,7 +29,7 @@ from tests.support.compare import (
     opened,
     tree,
 )
-from tests.support.lake import KEY, Lake, customer, distance, reading
+from tests.support.lake import KEY, T0, Lake, customer, distance, reading
 from tests.support.program import stedi
 
 NO_CONSENT = "rows of people who do not consent"
@@ -194,7 +194,7 @@ def test_a_pair_of_two_people_is_found(furnished: Lake) -> None:
     with opened(furnished, "machine_learning_curated") as table:
         rows = table.scan().to_arrow().sort_by("timeStamp")
     # Bob's phone (x is 2) beside Ann's device, at a time of both.
-    pair = next(row for row in rows.to_pylist() if row["timeStamp"] == 105 and row["x"] == 1) | {"x": 2.0}
+    pair = next(row for row in rows.to_pylist() if row["timeStamp"] == T0 + 105 and row["x"] == 1) | {"x": 2.0}
     append(furnished, "machine_learning_curated", pa.Table.from_pylist([pair], rows.schema))
     assert wrong(furnished) == {("machine_learning_curated", REBUILT): 1, ("machine_learning_curated", PAIRS): 1}
 

@@ -159,11 +159,14 @@ def history(name: TableName) -> None:
 
 @app.command()
 def quality() -> None:
-    """Show what the rules found when each table was last refreshed."""
+    """Show the alarms of the finished runs, and what the rules found when each table was last refreshed."""
+    from stedi.history import read_runs
     from stedi.rule_results import latest_results
 
     results = latest_results(OPTIONS.settings)
-    show_grids([report.rules_grid(results)], {"rules": [report.rule_json(r) for r in results]})
+    alarms = report.run_alarms(read_runs(OPTIONS.settings.warehouse))
+    grids = [*([report.alarms_grid(alarms)] if alarms else []), report.rules_grid(results)]
+    show_grids(grids, {"alarms": alarms, "rules": [report.rule_json(r) for r in results]})
 
 
 @app.command()
@@ -178,9 +181,10 @@ def quarantine(
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
         raise no_such("feed", feed, names)
+    done = None
     if replay:
         with ERROR_CONSOLE.status("replaying") as status:
-            pipeline.run(OPTIONS.settings, replay=[feed] if feed else names, progress=status.update)
+            done = pipeline.run(OPTIONS.settings, replay=[feed] if feed else names, progress=status.update)
     where = f"WHERE feed = '{feed}'" if feed else ""
     found = ask(
         OPTIONS.settings,
@@ -193,7 +197,9 @@ def quarantine(
             "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
         )
     ]
-    show_grids(grids, {"quarantined": rows})
+    show_grids(grids, {"quarantined": rows}, first=report.alarm_lines(done) if done else ())
+    if done:
+        done.raise_alarms()
 
 
 @app.command()

@@ -71,9 +71,8 @@ class Audit:
 
     def text(self, *, is_ascii: bool) -> str:
         indent = 4 if self.layout == "indented" else None
-        entries = [
-            json.dumps(self._entry(email), ensure_ascii=is_ascii, indent=indent) for email in self.emails
-        ] * self.repeat
+        entries = [json.dumps(self._entry(email), ensure_ascii=is_ascii, indent=indent) for email in self.emails]
+        entries = [entries[number % len(entries)] for number in range(max(self.count, len(entries)))]
         if self.is_torn:
             entries.append(entries[0].partition(",")[0] + ', "lastUpd')
         between, begin, end = (", ", "", "") if self.layout == "compact" else (",\n", "\n", "\n")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.table import Table
@@ -34,6 +34,8 @@ def law_settings(examples: int, *, deep: int, is_deep: bool) -> settings:
     return settings(
         max_examples=deep if is_deep else examples,
         derandomize=not is_deep,
+        # Without the explanation, which takes minutes.
+        phases=(Phase.generate, Phase.shrink),
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -88,7 +90,7 @@ def new_lake(folder: Path, *, landing_of: Lake | None = None) -> Iterator[Lake]:
 
 
 def test_exactly_those_who_consent_have_rows_after_every_run(tmp_path: Path, is_deep: bool) -> None:
-    @law_settings(15, deep=200, is_deep=is_deep)
+    @law_settings(10, deep=200, is_deep=is_deep)
     @given(feeds())
     def hold(runs: list[list[LandingFile]]) -> None:
         newest: dict[str, LandingFile] = {}
@@ -101,6 +103,8 @@ def test_exactly_those_who_consent_have_rows_after_every_run(tmp_path: Path, is_
                 assert not lake.run().failed
                 check(lake, newest, number)
             assert found_wrong(lake) == []
+            if len(runs) == 1:
+                return
             with new_lake(tmp_path, landing_of=lake) as fresh:
                 fresh.run()
                 assert contents(fresh) == contents(lake)

@@ -134,7 +134,7 @@ def test_a_row_removed_from_each_table_is_found(furnished: Lake) -> None:
     found = wrong(furnished)
     assert {name: found.pop((name, REBUILT)) for name in DERIVED} == dict.fromkeys(DERIVED, 1)
     # A quarantined record that is gone is missed in its file as well; a device without its owner has no pairs.
-    quarantined = {("accelerometer_landing", RECORDED): 1, ("accelerometer_landing", read_again(4)): 1}
+    quarantined = {("customer_landing", RECORDED): 1, ("customer_landing", read_again(2)): 1}
     assert found == quarantined | {("machine_learning_curated", PAIRS): 9}
 
 

@@ -186,9 +186,9 @@ class LandingReader:
         structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, fields, strict=True)})
         values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, fields, strict=True))
         names = ", ".join(quoted(f.name) for f in fields)
-        unresolved = ", ".join(f"NULL AS {quoted(identity)}" for identity in self._feed.identifying)
+        unresolved = "".join(f"NULL AS {quoted(identity)}, " for identity in self._feed.identifying)
         query = (
-            f"SELECT file_number, {names}, {unresolved}, is_clean AND is_odd AS is_odd, "
+            f"SELECT file_number, {names}, {unresolved}is_clean AND is_odd AS is_odd, "
             f"CASE WHEN is_clean AND NOT is_odd THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
             f"FROM (SELECT *, {_clean(self._feed, keys)} AS is_clean, {_is_odd(self._feed)} AS is_odd "
             f"FROM (SELECT file_number, json, {values} FROM ("
@@ -279,6 +279,8 @@ def _is_odd(feed: Feed) -> str:
         f"coalesce({is_plain_address(quoted(f.name)) if identity == 'person' else is_plain_serial(quoted(f.name))}, true)"
         for identity, f in feed.identifying.items()
     ]
+    if not plain:
+        return "false"
     # With a backslash JSON spells, among others, the characters of ASCII that nobody sees.
     return f"(contains(json, '\\') OR NOT ({' AND '.join(plain)}))"
 

@@ -16,7 +16,7 @@ from stedi.quality import RuleResult, Select, check
 from stedi.report import run_grids
 from stedi.simulate import simulate
 from stedi.table import Rule, Table
-from tests.support.compare import contents
+from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
 PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
@@ -177,6 +177,26 @@ def test_a_warehouse_of_a_newer_version_is_refused(small_lake: Lake) -> None:
     catalog.update_namespace_properties("stedi", updates={"layout_version": "99"})
     with pytest.raises(WarehouseError, match="newer than this program"):
         small_lake.run()
+
+
+def test_a_warehouse_of_an_earlier_version_is_refused_with_what_to_do_and_left_alone(small_lake: Lake) -> None:
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
+    catalog.update_namespace_properties("stedi", updates={"layout_version": "2"})
+    before = tree(small_lake.warehouse)
+    for work in (small_lake.run, lambda: small_lake.rows("SELECT 1")):
+        with pytest.raises(WarehouseError, match="older than this program's 3; build another from the landing files with --w"):
+            work()
+    assert tree(small_lake.warehouse) == before
+
+
+def test_tables_of_an_earlier_version_are_refused_where_a_deployment_marked_them_as_new(small_lake: Lake) -> None:
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
+    with catalog.load_table("stedi.customer_landing").update_schema() as update:
+        update.delete_column("person")
+    before = tree(small_lake.warehouse)
+    with pytest.raises(WarehouseError, match="table customer_landing of .* has no column person: an earlier version"):
+        small_lake.run()
+    assert tree(small_lake.warehouse) == before
 
 
 def test_other_readers_open_the_tables_without_this_package(small_lake: Lake) -> None:

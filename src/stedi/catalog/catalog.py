@@ -126,6 +126,22 @@ class Catalog:
                 self._seen[name] = TableMetadata.decode(place, content)
         return self._seen[name]
 
+    def refuse_older(self, tables: Iterable[Table]) -> None:
+        """Refuse tables that an earlier version made.
+
+        A deployment that is brought up to date marks the database as this version's, and its tables are as they were.
+
+        Raises:
+            WarehouseError: a table lacks a column.
+        """
+        for table in tables:
+            metadata = self.find(table.name)
+            if metadata and (missing := [name for name in table.column_names if name not in metadata.columns]):
+                raise WarehouseError(
+                    f"table {table.name} of warehouse {self.warehouse} has no column {missing[0]}: an earlier version of "
+                    "this program made it; build another warehouse from the landing files with --warehouse"
+                )
+
     def look_again(self, name: str) -> None:
         """See a table as it stands now, after somebody else committed to it."""
         self._seen.pop(name, None)

@@ -153,10 +153,10 @@ MOMENTS = tuple(T0 + day * DAY_MS for day in range(4))
 # At the two ends of what a file that arrives at START_MS + 2 s or later may give; before, the end is too late.
 EDGES = (reference.FIRST_MS, reference.FIRST_MS - 1, START_MS + DAY_MS + 2_000, START_MS + DAY_MS + 2_001)
 IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999 = T0 // 1_000, T0 * 1_000, 4_070_908_800_000, 253_370_764_800_000
-NO_TIMES = ("yesterday", IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999, 0, *EDGES)
+NO_TIMES = ("yesterday", IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999)
 
-UPDATED = _often(MOMENTS, (ABSENT, ABSENT, None, "", str(MOMENTS[1]), *NO_TIMES[:5], *EDGES))
-REGISTERED = _often((MOMENTS[0], MOMENTS[1], ABSENT), (None, MOMENTS[3], 1, *NO_TIMES[:5], *EDGES), times=7)
+UPDATED = _often(MOMENTS, (ABSENT, ABSENT, None, "", str(MOMENTS[1]), *NO_TIMES, *EDGES))
+REGISTERED = _often((MOMENTS[0], MOMENTS[1], ABSENT), (None, MOMENTS[3], 1, *NO_TIMES, *EDGES), times=7)
 NO_SHARES = (ABSENT, None, 0, -1, "0", IN_2099, "2022-01-01", "2022-01-01T00:00:00Z", IN_SECONDS, True, *EDGES[1::2])
 SHARES = _often((T0, MOMENTS[2], MOMENTS[3], str(T0), *EDGES[0::2]), NO_SHARES, times=2)
 KEY_CASES: Sequence[Callable[[str], str]] = (str, str, str.lower, str.upper)

@@ -12,11 +12,10 @@ from typing import Any, Literal, get_args
 from hypothesis import strategies as st
 
 from tests.support import consent_reference as reference
-from tests.support.lake import put
+from tests.support.lake import T0, put
 
 DAY_MS = 86_400_000
 START_MS = 1_704_067_200_000  # 2024-01-01T00:00Z: the first file of customers arrives, and one each second at most
-T0_MS = 1_640_995_200_000  # 2022-01-01T00:00Z
 
 # All spellings of each person's address.
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
@@ -80,7 +79,7 @@ class Audit:
 
     def _entry(self, email: str) -> dict[str, Any]:
         # Newer than any record: taken for one, it would decide.
-        times = {"lastUpdateDate": START_MS, "shareWithResearchAsOfDate": T0_MS, "registrationDate": T0_MS}
+        times = {"lastUpdateDate": START_MS, "shareWithResearchAsOfDate": T0, "registrationDate": T0}
         return {"email": email, "serialNumber": serial_of(PERSON_OF[email]), **times}
 
 
@@ -150,19 +149,19 @@ def _often(usual: Sequence[Any], odd: Sequence[Any], times: int = 3) -> st.Searc
     return st.sampled_from((usual,) * times + (odd,)).flatmap(st.sampled_from)
 
 
-MOMENTS = tuple(T0_MS + day * DAY_MS for day in range(4))
+MOMENTS = tuple(T0 + day * DAY_MS for day in range(4))
 # At the two ends of what a file that arrives at START_MS + 2 s or later may give; before, the end is too late.
 EDGES = (reference.FIRST_MS, reference.FIRST_MS - 1, START_MS + DAY_MS + 2_000, START_MS + DAY_MS + 2_001)
-IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999 = T0_MS // 1_000, T0_MS * 1_000, 4_070_908_800_000, 253_370_764_800_000
-NO_TIMES = ("yesterday", IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999, 0, *EDGES)
+IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999 = T0 // 1_000, T0 * 1_000, 4_070_908_800_000, 253_370_764_800_000
+NO_TIMES = ("yesterday", IN_SECONDS, IN_MICROSECONDS, IN_2099, IN_9999)
 
-UPDATED = _often(MOMENTS, (ABSENT, ABSENT, None, "", str(MOMENTS[1]), *NO_TIMES[:5], *EDGES))
-REGISTERED = _often((MOMENTS[0], MOMENTS[1], ABSENT), (None, MOMENTS[3], 1, *NO_TIMES[:5], *EDGES), times=7)
+UPDATED = _often(MOMENTS, (ABSENT, ABSENT, None, "", str(MOMENTS[1]), *NO_TIMES, *EDGES))
+REGISTERED = _often((MOMENTS[0], MOMENTS[1], ABSENT), (None, MOMENTS[3], 1, *NO_TIMES, *EDGES), times=7)
 NO_SHARES = (ABSENT, None, 0, -1, "0", IN_2099, "2022-01-01", "2022-01-01T00:00:00Z", IN_SECONDS, True, *EDGES[1::2])
-SHARES = _often((T0_MS, MOMENTS[2], MOMENTS[3], str(T0_MS), *EDGES[0::2]), NO_SHARES, times=2)
+SHARES = _often((T0, MOMENTS[2], MOMENTS[3], str(T0), *EDGES[0::2]), NO_SHARES, times=2)
 KEY_CASES: Sequence[Callable[[str], str]] = (str, str, str.lower, str.upper)
 # Pairs of values of one key that contradict each other.
-CONTRADICTING_SHARES = ((None, T0_MS), (T0_MS, MOMENTS[2]), ("soon", T0_MS), (T0_MS, 0))
+CONTRADICTING_SHARES = ((None, T0), (T0, MOMENTS[2]), ("soon", T0), (T0, 0))
 
 
 def _spellings(people: Sequence[str]) -> st.SearchStrategy[str]:
@@ -193,7 +192,7 @@ def customer_records(draw: st.DrawFn, people: Sequence[str]) -> tuple[CustomerRe
     if extra == "audit":
         values["audit"] = draw(_audits(people))
     elif extra == "device":
-        values["device"] = {"email": draw(spellings), "lastUpdateDate": START_MS, "shareWithResearchAsOfDate": T0_MS}
+        values["device"] = {"email": draw(spellings), "lastUpdateDate": START_MS, "shareWithResearchAsOfDate": T0}
     elif extra == "contact":
         values["contact"] = draw(spellings)
     is_ascii, turn = draw(st.booleans()), draw(st.integers(0, len(values)))
@@ -237,7 +236,7 @@ def _twice(draw: st.DrawFn, pairs: list[tuple[str, Any]], people: Sequence[str])
     if key == "serialNumber":
         others = ("S-another",)
     elif key == "lastUpdateDate" and given.get(key):
-        others = (None, T0_MS - 1)
+        others = (None, T0 - 1)
     elif key == "email" and given.get(key) in PERSON_OF:
         others = (None, *(SPELLINGS[each][0] for each in people if each != PERSON_OF[given[key]]))
     return [*pairs, (key.title(), draw(st.sampled_from(others)))] if others else pairs
@@ -361,7 +360,7 @@ def _readings() -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, s
     for place, (person, spellings) in enumerate(SPELLINGS.items()):
         serial = serial_of(person)
         for number, spelling in enumerate(spellings):
-            at = T0_MS + place * DAY_MS + number * 1_000
+            at = T0 + place * DAY_MS + number * 1_000
             phones.append({"user": spelling, "timeStamp": at, "x": 0.0, "y": 0.0, "z": 1.0})
             spelled = serial if number % 2 else f"{serial.lower()} "
             devices.append({"sensorReadingTime": at, "serialNumber": spelled, "distanceFromObject": 100})

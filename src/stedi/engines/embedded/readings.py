@@ -23,7 +23,7 @@ from stedi.engines.sql import literal, quoted
 from stedi.errors import LandingError, WarehouseError
 from stedi.identity import names_somebody, person
 from stedi.landing.accelerometer import FEED
-from stedi.landing.feed import LAST_MILLISECOND, Field
+from stedi.landing.feed import Field
 from stedi.landing.files import has_json_ending, look, safe_name
 from stedi.resampling import MOST, resampled
 
@@ -35,6 +35,8 @@ _BATCH_ROWS = 50_000
 _STANDARD_INPUT = Path("/dev/stdin")
 # Lines are counted fastest in pieces that fit the processor's cache.
 _PIECE_BYTES = 1 << 18
+# The last millisecond of the year 9999. Readings count from any epoch here.
+_LAST_MILLISECOND = 253_402_300_799_999
 # No phone takes 2,000 readings a second; a hundred at one moment may be retries.
 _CROWDED_A_MS, _FEWEST_CROWDED = 2, 100
 # A clock that ticks 64 or 400 times a second has fractions of milliseconds, which the landing feed refuses.
@@ -309,7 +311,7 @@ def _is_good(field: Field) -> str:
         return names_somebody(value)
     if field.kind == "number":
         return f"abs({value}) <= {MOST}"
-    return f"{value} BETWEEN 0 AND {LAST_MILLISECOND}"
+    return f"{value} BETWEEN 0 AND {_LAST_MILLISECOND}"
 
 
 def _reason() -> str:

@@ -4,15 +4,11 @@ import bz2
 import gzip
 from collections.abc import Callable
 
-import duckdb
 import pytest
 import zstandard
-from pyspark.sql import SparkSession
 
 from stedi.curated.step_training_set import TABLE as TRAINING_SET
-from stedi.engines.spark.dialect import translated
 from stedi.errors import WarehouseError
-from stedi.identity import person
 from stedi.tables import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
@@ -80,11 +76,3 @@ def test_what_spark_can_not_do_is_said_in_a_line_that_holds_no_data(new_lake: Ca
     assert str(caught.value).startswith("Spark failed: ")
     assert "\n" not in str(caught.value)
     assert "a@x" not in str(caught.value)
-
-
-def test_persons_are_the_same_whatever_letters_they_write_themselves_with(spark: SparkSession) -> None:
-    addresses = ["A@X ", "\tb@x\r\n", "\u3000c@x\u00a0", "İ@X", "ΣΑΣ@X", "ς@X", "ß@x", "Straße@x", "Ǆ@x", "\ua7cb@x", " "]
-    sql = f"SELECT a, {person('a')} AS p FROM addresses"
-    spark.createDataFrame([(a,) for a in addresses], ["a"]).createOrReplaceTempView("addresses")
-    ours = duckdb.execute(f"{sql.replace('addresses', '(SELECT unnest($1) AS a)')}", [addresses]).fetchall()
-    assert sorted(tuple(row) for row in spark.sql(translated(sql)).collect()) == sorted(ours)

@@ -8,12 +8,13 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
+from stedi.identity import NotOneAddressError, device_of, people_in, person_of
+from stedi.landing.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
 from stedi.landing.feed import FIRST_TIME_MS, Feed, Field, last_time_ms
 from stedi.landing.files import LandingFile
 
@@ -25,6 +26,8 @@ _CHUNK_BYTES = 1 << 20
 _FIRST_CHUNK_BYTES = 1 << 12
 # No record of these feeds comes near this; a broken one is given up after as much text.
 _LONGEST_RECORD = 1 << 20
+# Of text that is lost to a damaged archive, as much is kept as the longest record that the engine reads has.
+_MOST_TEXT_OF_DAMAGE = 1 << 20
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
 _END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
@@ -33,6 +36,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
 # what was read is taken off, or 80,000 broken lines would take half a minute.
 _MOST_BEHIND = 1 << 14
+# Stands for the value of a lenient field that can't be read.
+_UNUSABLE = object()
 # Deeper values are no data of these feeds, and reading them would need a stack as deep.
 _DEEPEST = 100
 
@@ -67,42 +72,56 @@ class _Object(list[tuple[str, Any]]):
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_float, parse_constant=_no_constant)
 
 
-def read_records(path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
+def read_records(
+    path: Path,
+    *,
+    name: str = "",
+    chunk_bytes: int = _CHUNK_BYTES,
+    is_valid: Callable[[Pairs], bool] = lambda pairs: True,
+) -> Iterator[Found]:
     """All records of one file, readable or not, in constant memory; the file is read in chunks.
 
     Each damaged place of a packed file is one unreadable record, together with the text cut off
-    before and behind it. `name` is the file's own name where `path` is a copy.
+    before and behind it. In a member that fails its checks, everything from the first record on that
+    is unreadable or not `is_valid` belongs to the damaged place. `name` is the file's own name where
+    `path` is a copy.
     """
     with path.open("rb") as raw:
         head = raw.read(SNIFFED_BYTES)
         raw.seek(0)
         packing = packing_of(head, name or path.name)
         text = _Text(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
-        yield from _records(text)
+        yield from _records(text, is_valid)
 
 
-def _records(text: "_Text") -> Iterator[Found]:
-    gap, before, behind = None, "", ""
+def _records(text: "_Text", is_valid: Callable[[Pairs], bool]) -> Iterator[Found]:
+    gap, before, behind = None, _Excerpt(), _Excerpt()
     while True:
         last: Found | None = None
+        untrusted = _Excerpt()
         for found in _scan(text):
             if gap and found.reason == "not_an_object":
                 # Text that begins no record is the end of one that began before or within the gap.
-                behind += found.text
+                behind.add(found.text)
                 continue
             if gap:
-                yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+                yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
                 gap = None
             if last:
                 yield last
             for damage in text.take_damages():
                 yield Found(f"[{damage}]", reason=damage.reason)
-            last = found
+            # The member's data went wrong here at the latest. Readable records behind may be made up of others.
+            if text.is_doubtful and (untrusted or found.pairs is None or not is_valid(found.pairs)):
+                untrusted.add(f"{found.text}\n")
+                last = None
+            else:
+                last = found
         if gap:
-            yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
-        gap, before, behind = text.gap, "", ""
+            yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
+        gap, before, behind = text.gap, untrusted, _Excerpt()
         if last and gap and last.reason in ("unfinished_record", "not_an_object"):
-            before = last.text
+            before.add(last.text)
         elif last:
             yield last
         for damage in text.take_damages():
@@ -110,6 +129,27 @@ def _records(text: "_Text") -> Iterator[Found]:
         if gap is None:
             return
         text.next_part()
+        behind.add(text.skipped)
+
+
+class _Excerpt:
+    """The beginning of a long text, and how many characters follow."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._room, self._more = _MOST_TEXT_OF_DAMAGE, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __str__(self) -> str:
+        return "".join(self._parts) + (f"… {self._more:,} more characters " if self._more else "")
+
+    def add(self, text: str) -> None:
+        if self._room:
+            self._parts.append(text[: self._room])
+        self._more += max(0, len(text) - self._room)
+        self._room = max(0, self._room - len(text))
 
 
 def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
@@ -131,9 +171,12 @@ def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
 
 
 class _Text:
-    """Text of a file in chunks, up to a gap of its content; bytes that are no UTF-8 come as lone surrogates."""
+    """Text of a file in chunks, up to a gap of its content or the end of a doubtful member.
 
-    def __init__(self, pieces: Iterable[bytes | Damage], chunk_bytes: int) -> None:
+    Bytes that are no UTF-8 come as lone surrogates.
+    """
+
+    def __init__(self, pieces: Iterable[bytes | Doubt | Damage], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
         self._damages: list[Damage] = []
         self._start_part()
@@ -144,6 +187,8 @@ class _Text:
         self._piece, self._at = b"", 0
         self._has_ended = False
         self.gap: Damage | None = None
+        # Whether text of a member that fails its checks was read.
+        self.is_doubtful = False
 
     def next_part(self) -> None:
         """Go on behind the gap: with the next record, or with the next line that begins one.
@@ -179,7 +224,9 @@ class _Text:
             piece = next(self._pieces, None)
             if isinstance(piece, bytes):
                 self._piece, self._at = piece, 0
-            elif piece is not None and not piece.has_gap:
+            elif isinstance(piece, Doubt):
+                self.is_doubtful = True
+            elif piece is not None and not piece.has_gap and not self.is_doubtful:
                 self._damages.append(piece)
             else:
                 self._has_ended, self.gap = True, piece
@@ -293,7 +340,13 @@ def row_of(
         else:
             return True, (*values.values(), extra, file.name, position, arrived_at)
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return False, (feed.name, file.name, position, raw, reason, arrived_at)
+    people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
+    return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
+
+
+def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
+    """Whether a readable record of a file is valid."""
+    return row_of(feed, file, 0, "", pairs, None)[0]
 
 
 def interpret(text: str, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
@@ -322,6 +375,7 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
         raise InvalidRecordError("nested_too_deep")
     fields = {field.name.lower(): field for field in feed.fields}
     values: Values = {field.name: None for field in feed.fields}
+    given: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for key, value in pairs:
         field = fields.get(key.strip().lower())
@@ -329,16 +383,20 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
             extra[key] = _plain(value)
             continue
         try:
-            value = _value(field, value, last_ms)
+            read: Any = _value(field, value, last_ms)
+            values[field.name] = read
         except InvalidRecordError:
             if not field.lenient:
                 raise
             extra[key] = _plain(value)
-            continue
-        if value is not None and values[field.name] not in (None, value):
+            read = _UNUSABLE
+        if given.setdefault(field.name, read) != read:
+            # Also null and a value: which of them holds can't be told.
             raise InvalidRecordError(f"{field.name}_given_twice")
-        if value is not None:
-            values[field.name] = value
+    for identity, field in feed.identifying.items():
+        values[identity] = _identity(field, values[field.name])
+        if values[identity] is None and field.required:
+            raise InvalidRecordError(f"{field.name}_missing")
     for field in feed.fields:
         if field.required and values[field.name] is None:
             raise InvalidRecordError(f"{field.name}_missing")
@@ -390,6 +448,58 @@ def _why_no_time(number: float, last_ms: int) -> str | None:
     if not number.is_integer():
         return "not_milliseconds"
     return "before_2000" if number < FIRST_TIME_MS else "after_arrival"
+
+
+def _identity(field: Field, value: str | int | float | None) -> str | None:
+    """Who or what a field's value identifies; None where it identifies nobody."""
+    if value is None:
+        return None
+    assert isinstance(value, str)
+    try:
+        return (person_of(value) if field.identifies == "person" else device_of(value)) or None
+    except NotOneAddressError:
+        raise InvalidRecordError(f"{field.name}_not_one_address") from None
+
+
+def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
+    """Everybody whom a record names that can't be used, as far as that can be read.
+
+    These are the people of the record itself, once for each time its address is given. Of a record that can't be
+    read, or that has no address of its own, they are all whose addresses stand anywhere in it: too many rather than
+    too few, for what it says of them is not known.
+    """
+    field = feed.identifying["person"]
+    if pairs is None:
+        try:
+            pairs = _DECODER.decode(text)
+        except (ValueError, RecursionError):
+            pairs = []
+    if not isinstance(pairs, _Object):
+        pairs = []
+    values = [value for key, value in pairs if key.strip().lower() == field.name.lower()]
+    people = {person for value in values for person in _people_of(value)}
+    if not people:
+        key = rf"(?i:(?<!\w){re.escape(field.name)})[\"']?\s{{0,100}}:\s{{0,100}}"
+        quoted = re.findall(rf"{key}(\"(?:[^\"\\\n]|\\.)*\")", text)
+        people = {person for value in quoted for person in _people_of(_unescaped(value))}
+    return people or people_in(text)
+
+
+def _people_of(value: Any) -> set[str]:
+    if not isinstance(value, str):
+        return people_in(json.dumps(_plain(value), ensure_ascii=False))
+    try:
+        return {person_of(value)} - {""}
+    except NotOneAddressError:
+        return people_in(value)
+
+
+def _unescaped(quoted: str) -> str:
+    try:
+        text = json.loads(quoted, strict=False)
+    except ValueError:
+        text = quoted[1:-1]
+    return str(text)
 
 
 def _is_too_deep(pairs: Pairs) -> bool:

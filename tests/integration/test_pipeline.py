@@ -220,7 +220,7 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     small(lake)
     lake.land("accelerometer/2.json", [reading("a@x", 500), reading("a@x", 10**15)])
     assert lake.run().quarantined["accelerometer"] == 1
-    monkeypatch.setattr("stedi.landing.records.LAST_MILLISECOND", 10**16)
+    monkeypatch.setattr("stedi.landing.records.last_time_ms", lambda arrived_ns: 10**16)
     assert lake.run().quarantined["accelerometer"] == 1
     report = lake.run(replay=["accelerometer"])
     assert report.quarantined["accelerometer"] == 0

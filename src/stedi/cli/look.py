@@ -12,6 +12,7 @@ from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
 from stedi.errors import UsageError, no_such
 from stedi.landing import FEEDS
+from stedi.landing.reasons import explain
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -174,7 +175,7 @@ def quarantine(
     feed: Annotated[str | None, typer.Option(help=f"only this feed: {', '.join(feed.name for feed in FEEDS)}")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
-    """Count what was quarantined, by feed, file and reason, and list the consents that this puts on hold."""
+    """Count quarantined records by feed, file and reason, with its meaning; list the consents that they put on hold."""
     from stedi import pipeline
     from stedi.query import query as ask
 
@@ -191,11 +192,10 @@ def quarantine(
         f"SELECT feed, source_file, reason, count(*) AS records, min(source_position) AS first_position "
         f"FROM quarantine {where} GROUP BY ALL ORDER BY ALL",
     )
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows()]
+    columns = (*found.columns, "meaning")
+    rows = [dict(zip(columns, (*row, explain(row[2])), strict=True)) for row in found.rows()]
     grids = [
-        report.grid(
-            "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
-        )
+        report.grid("quarantine", columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position"))
     ]
     # Without the person: the file and the position are enough to mend the record.
     held = ask(

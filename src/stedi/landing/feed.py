@@ -9,8 +9,11 @@ from stedi.table import Column, Rule, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
 
-# The last millisecond of the year 9999: what a four-digit year can say.
-LAST_MILLISECOND = 253_402_300_799_999
+# 2000-01-01 00:00 UTC. The sensors and the website are younger: earlier times come from a clock that was never set,
+# which counts from 1970, or are in seconds.
+FIRST_TIME_MS = 946_684_800_000
+# One day: clocks run ahead, and local time taken for UTC is up to 14 hours ahead.
+CLOCK_GRACE_MS = 86_400_000
 
 _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
     "text": "string",
@@ -19,9 +22,23 @@ _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
 }
 
 
+def last_time_ms(arrived_ns: int) -> int:
+    """The latest time that the records of a file may contain (ms since the epoch, UTC).
+
+    It depends on the file alone, so that reading the file again gives the same rows.
+
+    Args:
+        arrived_ns: when the file was last written (ns since the epoch, UTC).
+    """
+    return arrived_ns // 1_000_000 + CLOCK_GRACE_MS
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a feed's records.
+
+    A `milliseconds` field is a time: a whole number of milliseconds since the epoch, UTC, from `FIRST_TIME_MS` to
+    the `last_time_ms` of its file.
 
     Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the
     field is left empty and the value is kept among the extra fields. A field that `identifies` somebody

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from stedi.identity import NotOneAddressError, device_of, people_in, person_of
 from stedi.landing.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
-from stedi.landing.feed import LAST_MILLISECOND, Feed, Field
+from stedi.landing.feed import FIRST_TIME_MS, Feed, Field, last_time_ms
 from stedi.landing.files import LandingFile
 
 Pairs = list[tuple[str, Any]]
@@ -331,10 +331,10 @@ def row_of(
     Without pairs the text is read first; what has a reason is quarantined for it. Moments are
     microseconds since the epoch.
     """
-    arrived_at = file.modified_ns // 1000
+    arrived_at, last_ms = file.modified_ns // 1000, last_time_ms(file.modified_ns)
     if reason is None:
         try:
-            values, extra = interpret(text, feed) if pairs is None else typed(pairs, feed)
+            values, extra = interpret(text, feed, last_ms) if pairs is None else typed(pairs, feed, last_ms)
         except InvalidRecordError as error:
             reason = str(error)
         else:
@@ -349,23 +349,24 @@ def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
     return row_of(feed, file, 0, "", pairs, None)[0]
 
 
-def interpret(text: str, feed: Feed) -> tuple[Values, str | None]:
+def interpret(text: str, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
     """Type the fields of one record given as JSON text; see `typed`."""
     try:
         pairs = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRecordError(_why_unreadable(error)) from None
-    return typed(pairs, feed)
+    return typed(pairs, feed, last_ms)
 
 
 def _why_unreadable(error: ValueError | RecursionError) -> str:
     return "nested_too_deep" if isinstance(error, RecursionError) else "not_json"
 
 
-def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
+def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
     """Type the fields of one record and gather what the schema does not know, as JSON text.
 
-    Keys match in any case; numbers may be written as strings; null and empty mean absent.
+    Keys match in any case; numbers may be written as strings; null and empty mean absent. No time may be later than
+    `last_ms` (ms since the epoch, UTC).
 
     Raises:
         InvalidRecordError: named after the first rule that the record breaks.
@@ -382,7 +383,7 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
             extra[key] = _plain(value)
             continue
         try:
-            read: Any = _value(field, value)
+            read: Any = _value(field, value, last_ms)
             values[field.name] = read
         except InvalidRecordError:
             if not field.lenient:
@@ -409,7 +410,7 @@ def typed(pairs: Pairs, feed: Feed) -> tuple[Values, str | None]:
     return values, extra_text
 
 
-def _value(field: Field, value: Any) -> str | int | float | None:
+def _value(field: Field, value: Any, last_ms: int) -> str | int | float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if field.kind == "text":
@@ -428,9 +429,25 @@ def _value(field: Field, value: Any) -> str | int | float | None:
         raise InvalidRecordError(f"{field.name}_not_finite")
     if field.kind == "number":
         return number
-    if number != int(number) or not 0 <= number <= LAST_MILLISECOND:
-        raise InvalidRecordError(f"{field.name}_not_milliseconds")
+    if wrong := _why_no_time(number, last_ms):
+        raise InvalidRecordError(f"{field.name}_{wrong}")
     return int(number)
+
+
+def _why_no_time(number: float, last_ms: int) -> str | None:
+    """What is wrong with a time; None for a whole number of milliseconds that lies in the span of times."""
+
+    def is_in_span(ms: float) -> bool:
+        return FIRST_TIME_MS <= ms <= last_ms
+
+    if is_in_span(number):
+        return None if number.is_integer() else "not_milliseconds"
+    for unit, ms in (("seconds", number * 1e3), ("microseconds", number / 1e3), ("nanoseconds", number / 1e6)):
+        if is_in_span(ms):
+            return f"perhaps_in_{unit}"
+    if not number.is_integer():
+        return "not_milliseconds"
+    return "before_2000" if number < FIRST_TIME_MS else "after_arrival"
 
 
 def _identity(field: Field, value: str | int | float | None) -> str | None:

@@ -22,7 +22,7 @@ from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.errors import LandingError
 from stedi.identity import is_plain_address, is_plain_serial
 from stedi.landing.archives import SNIFFED_BYTES, Packing, is_whole, other_format, packing_of, unpack_whole_bzip2
-from stedi.landing.feed import LAST_MILLISECOND, Feed
+from stedi.landing.feed import FIRST_TIME_MS, Feed, last_time_ms
 from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.landing.records import lands, read_records, row_of, spelled_keys
@@ -165,13 +165,12 @@ class LandingReader:
         irregular = set(range(len(numbered) - len(unfit), len(numbered)))
         first = 0
         for (compression, keys), group in groups.items():
-            sources = [source for _, source in group]
-            if not self._stage(keys, sources, compression, first):
+            if not self._stage(keys, group, compression, first):
                 # At least one file can't be read as lines at all, such as one with an endless line.
                 irregular.update(
                     number
-                    for number, source in enumerate(sources, start=first)
-                    if not self._stage(keys, [source], compression, number)
+                    for number, one in enumerate(group, start=first)
+                    if not self._stage(keys, [one], compression, number)
                 )
             first += len(group)
         self._resolve_odd_spellings()
@@ -180,9 +179,20 @@ class LandingReader:
         )
         return numbered, irregular
 
-    def _stage(self, keys: Sequence[str], sources: Sequence[str], compression: Compression, first: int) -> bool:
-        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails."""
+    def _stage(
+        self, keys: Sequence[str], files: Sequence[tuple[LandingFile, str]], compression: Compression, first: int
+    ) -> bool:
+        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails.
+
+        Args:
+            keys: how the records spell the feed's fields, in the fields' order.
+            files: each file, and the path at which the engine reads its content.
+            compression: how the engine reads all of them.
+            first: the number of the first file; the others follow.
+        """
         fields = self._feed.fields
+        clean = _clean(self._feed, keys, [last_time_ms(file.modified_ns) for file, _ in files], first)
+        sources = paths([source for _, source in files])
         structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, fields, strict=True)})
         values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, fields, strict=True))
         names = ", ".join(quoted(f.name) for f in fields)
@@ -190,11 +200,11 @@ class LandingReader:
         query = (
             f"SELECT file_number, {names}, {unresolved}is_clean AND is_odd AS is_odd, "
             f"CASE WHEN is_clean AND NOT is_odd THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
-            f"FROM (SELECT *, {_clean(self._feed, keys)} AS is_clean, {_is_odd(self._feed)} AS is_odd "
+            f"FROM (SELECT *, {clean} AS is_clean, {_is_odd(self._feed)} AS is_odd "
             f"FROM (SELECT file_number, json, {values} FROM ("
             f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
             # Folders may be called json=x, which is not where the record's text is to come from.
-            f"FROM read_ndjson_objects({paths(sources)}, ignore_errors=true, hive_partitioning=false, "
+            f"FROM read_ndjson_objects({sources}, ignore_errors=true, hive_partitioning=false, "
             f"compression={literal(compression)}, maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named) AS judged"
         )
         try:
@@ -285,12 +295,13 @@ def _is_odd(feed: Feed) -> str:
     return f"(contains(json, '\\') OR NOT ({' AND '.join(plain)}))"
 
 
-def _clean(feed: Feed, keys: Sequence[str]) -> str:
+def _clean(feed: Feed, keys: Sequence[str], last_ms: Sequence[int], first: int) -> str:
     """SQL that holds for a record with nothing to look into.
 
     Every key is known and given once, every value of the right type, or null where it may be
-    absent. What the engine takes and JSON or a number's spelling does not allow is looked into:
-    truth values as numbers, numbers written as "1_000" or "+-5", bare NaN, a comma before the end.
+    absent. No time is later than its file may contain: `last_ms` of the files, by number from `first`.
+    What the engine takes and JSON or a number's spelling does not allow is looked into: truth values
+    as numbers, numbers written as "1_000" or "+-5", bare NaN, a comma before the end.
     """
     tests = [_has_known_keys_once(feed, keys), *_spells_values_as_json_does(feed, keys)]
     for key, field in zip(keys, feed.fields, strict=True):
@@ -298,12 +309,22 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
         valid = {
             "text": _is_plain_text(key, name),
             "number": f"isfinite({name})",
-            "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
+            "milliseconds": f"({_is_in_span(name, last_ms, first)} AND {name} = floor({name}))",
         }[field.kind]
         tests.append(valid if field.required else f"({name} IS NULL OR {valid})")
     if feed.one_of:
         tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
     return " AND ".join(tests)
+
+
+def _is_in_span(name: str, last_ms: Sequence[int], first: int) -> str:
+    """SQL that holds for a number from the first time of all to the last that its file may contain."""
+    in_every_file = f"{name} BETWEEN {FIRST_TIME_MS} AND {min(last_ms)}"
+    if min(last_ms) == max(last_ms):
+        return in_every_file
+    # Looked up only for times that are too late for the earliest file. A join would lose the order of rows.
+    last = f"({last_ms}::DOUBLE[])[(file_number - {first} + 1)::BIGINT]"
+    return f"CASE WHEN {in_every_file} THEN true ELSE {name} BETWEEN {FIRST_TIME_MS} AND {last} END"
 
 
 def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:

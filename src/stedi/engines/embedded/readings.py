@@ -22,7 +22,7 @@ from stedi.engines.embedded.sql import paths
 from stedi.engines.sql import literal, quoted
 from stedi.errors import LandingError, WarehouseError
 from stedi.landing.accelerometer import FEED
-from stedi.landing.feed import LAST_MILLISECOND, Field
+from stedi.landing.feed import Field
 from stedi.landing.files import has_json_ending, look, safe_name
 from stedi.resampling import MOST, resampled
 
@@ -34,6 +34,8 @@ _BATCH_ROWS = 50_000
 _STANDARD_INPUT = Path("/dev/stdin")
 # Lines are counted fastest in pieces that fit the processor's cache.
 _PIECE_BYTES = 1 << 18
+# The last millisecond of the year 9999. Readings count from any epoch here.
+_LAST_MILLISECOND = 253_402_300_799_999
 # Engines take off spaces alone where the other kinds of white space are not named.
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 # No phone takes 2,000 readings a second; a hundred at one moment may be retries.
@@ -313,7 +315,7 @@ def _is_good(field: Field) -> str:
         return _names_somebody(value)
     if field.kind == "number":
         return f"abs({value}) <= {MOST}"
-    return f"{value} BETWEEN 0 AND {LAST_MILLISECOND}"
+    return f"{value} BETWEEN 0 AND {_LAST_MILLISECOND}"
 
 
 def _names_somebody(text: str) -> str:

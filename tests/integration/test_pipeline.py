@@ -184,7 +184,9 @@ def test_a_warehouse_of_an_earlier_version_is_refused_with_what_to_do_and_left_a
     catalog.update_namespace_properties("stedi", updates={"layout_version": "2"})
     before = tree(small_lake.warehouse)
     for work in (small_lake.run, lambda: small_lake.rows("SELECT 1")):
-        with pytest.raises(WarehouseError, match="older than this program's 3; build another from the landing files with --w"):
+        with pytest.raises(
+            WarehouseError, match="older than this program's 3; build another from the landing files with --w"
+        ):
             work()
     assert tree(small_lake.warehouse) == before
 

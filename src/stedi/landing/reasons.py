@@ -38,7 +38,16 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "<field>_missing", "a field that every record must have is absent, null or empty", "send the record with the field"
     ),
-    Reason("<field>_given_twice", "the record has the field several times, with different values", "send it with one value"),
+    Reason(
+        "<field>_given_twice",
+        "the record has the field several times, with different values, or null and a value",
+        "send it with one value",
+    ),
+    Reason(
+        "<field>_not_one_address",
+        "the field contains several addresses, or a name and an address without angle brackets",
+        "send one address a record; everybody whose address can be read in it is on hold",
+    ),
     Reason("<field>_not_text", "the field is a list and must be text", "send the value as text"),
     Reason("<field>_not_a_number", "the value is no number", "send a number"),
     Reason("<field>_not_finite", "the number is too large", "send a number below 1.8e308"),

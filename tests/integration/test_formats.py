@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing.archives import other_format
-from stedi.landing.records import read_records
+from stedi.landing.scanner import read_records
 from tests.support.lake import Lake, reading
 from tests.support.landing import LandingFolder
 

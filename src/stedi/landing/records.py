@@ -13,7 +13,7 @@ Values = dict[str, str | int | float | None]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # Deeper values are no data of these feeds, and reading them would need a stack as deep.
-_DEEPEST = 100
+DEEPEST = 100
 
 
 class InvalidRecordError(Exception):
@@ -149,7 +149,7 @@ def _value(field: Field, value: Any) -> str | int | float | None:
 def _is_too_deep(pairs: Pairs) -> bool:
     """Whether values are nested deeper than records ever are, found without a stack as deep."""
     values: list[Any] = [value for _, value in pairs]
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         values = [inner for value in values if isinstance(value, list) for inner in _parts(value)]
         if not values:
             return False

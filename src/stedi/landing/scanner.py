@@ -2,31 +2,67 @@
 
 Records come in any layout: one a line, back to back, trailing commas, one array, spread over
 lines, cut off at the end.
+
+A record is what Python's JSON decoder reads at a `{`. Where it fails, a lenient scan of the
+brackets finds where the unreadable record ends, so that objects within it become no records.
+
+Reading takes time in proportion to the file's size, whatever the file holds:
+
+- The scan accepts all that the decoder accepts. So the decoder reads no further than the scan
+  that follows its failure, and twice at most, as text is read as far as the scan needs it.
+- A scan that closes the record, or ends where the next record starts, covers text that is done.
+- A scan from A that fails at D, far behind the next record start, has met every start between:
+  a line break ends a string in every reading of the text, and `_Dead` keeps others from becoming
+  starts. What begins there and closed is scanned once more, up to its own end. What was
+  still open at D fails at D, too, and is neither decoded nor scanned again.
+- Text that is held is doubled when it is too short, and given back in pieces when it is too long.
 """
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
 from stedi.landing.feed import Feed
-from stedi.landing.records import Pairs, decode
+from stedi.landing.records import DEEPEST, Pairs, decode
 
-_CHUNK_BYTES = 1 << 20
-# Enough for a first record, of whatever feed.
-_FIRST_CHUNK_BYTES = 1 << 12
-# No record of these feeds comes near this; a broken one is given up after as much text.
-_LONGEST_RECORD = 1 << 20
-_BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*")
-_BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*(?=\{)")
-_END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*(?=\{)")
-_LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
-# Python says in which line of the text it failed, and counts lines from the text's start: behind so much of it,
-# what was read is taken off, or 80,000 broken lines would take half a minute.
+# Small, since Python's decoder counts the lines of the held text before each failure.
+_CHUNK_BYTES = 1 << 16
+# For the same reason, read text is dropped when there is so much of it: 80,000 broken lines took half a minute.
 _MOST_BEHIND = 1 << 14
+# Longer first records tell nothing about how a file spells its keys.
+_FIRST_RECORD_BYTES = 1 << 14
+# Decoded, a record takes up to 30 bytes a character: 480 MB. The longest real one, with a list of 1,102 changes, is 1 MB.
+_LONGEST_RECORD = 1 << 24
+# What is kept of a longer one at each of its ends, where its own fields usually are.
+_KEPT_OF_LONGER = 1 << 16
+_SEARCHED_BEHIND_GAP = 1 << 20
+# Ten times the depth that a record may have.
+_DEEPEST_SCANNED = 1000
+_LONGEST_INDENT = 1000
+
+_BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*+")
+_BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*+(?=\{)")
+_END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*+(?=\{)")
+_LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
+# A record that is spread over lines goes on with a key or a closing bracket.
+_GOES_ON = re.compile(r'\s*+["}\]]')
+_INDENT = re.compile(r"[^\S\n]*+")
+_SEPARATORS = "".join(filter(str.isspace, map(chr, range(1 << 16)))) + ",[]"
+
+_WORD = r'[^\s"{}\[\],:]++'
+_STRING_BODY = r'(?:[^"\\\n]++|\\.)*+'
+_SCALAR = rf'(?:"{_STRING_BODY}"|{_WORD})'
+_TOKEN = re.compile(rf'\s*+([{{}}\[\],:]|"{_STRING_BODY}("?)|{_WORD})?')
+_REST_OF_WORD = re.compile(r'[^\s"{}\[\],:]*+')
+_REST_OF_STRING = re.compile(_STRING_BODY)
+# An object without inner ones at once: six times as fast as token by token.
+_FLAT_OBJECT = re.compile(rf"\{{\s*+(?:{_SCALAR}\s*+:\s*+{_SCALAR}\s*+(?:,\s*+|(?=\}})))*+\}}")
 
 
 @dataclass(frozen=True)
@@ -38,25 +74,64 @@ class Found:
     reason: str | None = None
 
 
-def read_records(path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Found]:
-    """All records of one file, readable or not, in constant memory; the file is read in chunks.
+def read_records(
+    path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES, longest: int = _LONGEST_RECORD
+) -> Iterator[Found]:
+    """Find all records of one file, readable or not, in constant memory.
 
     Each damaged place of a packed file is one unreadable record, together with the text cut off
-    before and behind it. `name` is the file's own name where `path` is a copy.
+    before and behind it.
+
+    Args:
+        path: the file, or a copy of it.
+        name: the file's own name where `path` is a copy.
+        chunk_bytes: how much is read at a time.
+        longest: characters of the longest record. Longer ones are unreadable (`record_too_long`),
+            and of their text the beginning and the end are kept.
+
+    Raises:
+        OSError: the file can't be read.
     """
     with path.open("rb") as raw:
-        head = raw.read(SNIFFED_BYTES)
-        raw.seek(0)
-        packing = packing_of(head, name or path.name)
-        text = _Text(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
-        yield from _records(text)
+        yield from _records(_text_of(raw, name or path.name, chunk_bytes), longest)
 
 
-def _records(text: "_Text") -> Iterator[Found]:
+def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
+    """How the first record of a file spells each field of the feed, in the fields' order.
+
+    Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file.
+    Fields have their own names where the file begins with no readable record.
+    """
+    pairs: Pairs = []
+    try:
+        with path.open("rb") as raw:
+            text = _text_of(raw, name or path.name, _FIRST_RECORD_BYTES).read()
+        start = _BETWEEN_RECORDS.match(text).end()  # type: ignore[union-attr]  # matches anything
+        if text.startswith("{", start):
+            pairs, _ = decode(text, start)
+    except (OSError, ValueError, RecursionError):
+        pass
+    spelled = {key.lower(): key for key, _ in pairs}
+    return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
+
+
+def _text_of(raw: BinaryIO, name: str, chunk_bytes: int) -> "_Text":
+    head = raw.read(SNIFFED_BYTES)
+    raw.seek(0)
+    packing = packing_of(head, name)
+    return _Text(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
+
+
+def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
+    while chunk := raw.read(chunk_bytes):
+        yield chunk
+
+
+def _records(text: "_Text", longest: int) -> Iterator[Found]:
     gap, before, behind = None, "", ""
     while True:
         last: Found | None = None
-        for found in _scan(text):
+        for found in _Scanner(text, longest).records():
             if gap and found.reason == "not_an_object":
                 # Text that begins no record is the end of one that began before or within the gap.
                 behind += found.text
@@ -83,24 +158,6 @@ def _records(text: "_Text") -> Iterator[Found]:
         text.next_part()
 
 
-def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
-    while chunk := raw.read(chunk_bytes):
-        yield chunk
-
-
-def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
-    """How the first record of a file spells each field of the feed, in the fields' order.
-
-    Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file.
-    """
-    try:
-        first = next(read_records(path, name=name, chunk_bytes=_FIRST_CHUNK_BYTES), None)
-    except OSError:
-        first = None
-    spelled = {key.lower(): key for key, _ in (first.pairs if first and first.pairs else ())}
-    return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
-
-
 class _Text:
     """Text of a file in chunks, up to a gap of its content; bytes that are no UTF-8 come as lone surrogates."""
 
@@ -110,7 +167,9 @@ class _Text:
         self._start_part()
 
     def _start_part(self) -> None:
-        self.skipped, self._ahead = "", ""
+        self.skipped = ""
+        # Pieces that were given back, the next one last.
+        self._ahead: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._piece, self._at = b"", 0
         self._has_ended = False
@@ -122,14 +181,16 @@ class _Text:
         An object within the record that is cut off by the gap could be taken for a record.
         """
         self._start_part()
-        while not self._has_ended and len(self._ahead) < _LONGEST_RECORD:
-            self._ahead += self._decoded()
-            start = self._ahead.lstrip(" \t\r\n,[]\ufeff")[:1]
+        ahead = ""
+        while not self._has_ended and len(ahead) < _SEARCHED_BEHIND_GAP:
+            ahead += self._decoded()
+            start = ahead.lstrip(" \t\r\n,[]\ufeff")[:1]
             if start == "{":
-                return
-            if start and (line := _LINE_WITH_A_RECORD.search(self._ahead)):
-                self.skipped, self._ahead = self._ahead[: line.start()], self._ahead[line.start() :]
-                return
+                break
+            if start and (line := _LINE_WITH_A_RECORD.search(ahead)):
+                self.skipped, ahead = ahead[: line.start()], ahead[line.start() :]
+                break
+        self.give_back(ahead)
 
     @property
     def ended(self) -> bool:
@@ -141,9 +202,26 @@ class _Text:
         damages, self._damages = self._damages, []
         return damages
 
-    def read(self) -> str:
-        text, self._ahead = self._ahead, ""
-        return text or self._decoded()
+    def read(self, size: int = 0) -> str:
+        """The next text: of so many characters, or one chunk if that is more, or less at the end."""
+        pieces, size = [], max(size, self._chunk_bytes)
+        while size > 0 and not self.ended:
+            pieces.append(self._ahead.pop() if self._ahead else self._decoded())
+            size -= len(pieces[-1])
+        return "".join(pieces)
+
+    def give_back(self, text: str) -> None:
+        """Have text read again, in chunks."""
+        chunks = [text[at : at + self._chunk_bytes] for at in range(0, len(text), self._chunk_bytes)]
+        self._ahead.extend(reversed(chunks))
+
+    def give_back_behind(self, text: str, at: int) -> str:
+        """Give back what is more than two chunks behind a position; return the rest of the text."""
+        end = at + 2 * self._chunk_bytes
+        if len(text) <= end:
+            return text
+        self.give_back(text[end:])
+        return text[:end]
 
     def _decoded(self) -> str:
         while self._at >= len(self._piece) and not self._has_ended:
@@ -159,90 +237,441 @@ class _Text:
         return self._decoder.decode(data, final=self._has_ended)
 
 
-def _scan(source: _Text) -> Iterator[Found]:
-    text, at, line = "", 0, ""
-    while True:
-        at = _BETWEEN_RECORDS.match(text, at).end()  # type: ignore[union-attr]  # matches anything
-        if at == len(text):
-            if source.ended:
-                break
-            text, at, line = source.read(), 0, _beginning(text, at, line)
-            continue
-        found, end = _next(text, at, line)
-        # A failure may only mean that the rest has not been read yet.
-        if end == len(text) or found.reason:
-            lookahead = len(text) - at
-            if not source.ended and lookahead < _LONGEST_RECORD:
-                text, at, line = text[at:] + source.read(), 0, _beginning(text, at, line)
-                continue
-            if found.reason and end == len(text) and source.ended and text[at] == "{":
-                found = _at_the_end(found)
-        yield found
-        at = end
-        if found.reason and at > _MOST_BEHIND:
-            text, at, line = text[at:], 0, _beginning(text, at, line)
+@dataclass(frozen=True)
+class _Failure:
+    """Where the scan of a record contradicted itself, and what was open there.
 
-
-def _beginning(text: str, at: int, line: str) -> str:
-    """How the line of a position begins before it: its white space and one character, where there are any.
-
-    `line` is how the text's first line began before the text.
+    `open` maps the position of each open object to how many lists were opened in it and not closed.
+    Positions count from the start of the file's part.
     """
-    start = text.rfind("\n", 0, at) + 1
-    before = text[start:at] if start else line + text[:at]
-    return before[: len(before) - len(before.lstrip()) + 1]
+
+    at: int = -1
+    open: Mapping[int, int] = field(default_factory=dict)
 
 
-def _at_the_end(found: Found) -> Found:
-    """The unreadable record that ends a file: broken off, unless it closes; the end of an array is not part of it."""
-    whole = found.text.rstrip(" \t\r\n,]")
-    return Found(whole, reason=found.reason) if whole.endswith("}") else Found(found.text, reason="unfinished_record")
+class _Scanner:
+    """Finds the records of a file's part."""
+
+    def __init__(self, source: _Text, longest: int) -> None:
+        self._source, self._longest = source, longest
+        self._kept = min(_KEPT_OF_LONGER, longest // 2)
+        # The text that is held, the position in it, where it begins in the file's part,
+        # and how its first line begins before it.
+        self._text, self._at, self._offset, self._line = "", 0, 0, ""
+        # Where the current record begins in the file's part, and its beginning where that is no longer held.
+        self._begin, self._head = 0, ""
+        self._failure = _Failure()
+
+    def records(self) -> Iterator[Found]:
+        """Find all records up to the end of the file's part."""
+        while self._skip_separators():
+            self._begin, self._head = self._offset + self._at, ""
+            if self._text[self._at] != "{":
+                # An object that begins in such a line before a failure may lie within a string of the failed scan.
+                search = _EndOfGarbage(self._at, is_line=self._begin < self._failure.at)
+                self._hold(search)
+                yield self._take(search.at, "not_an_object")
+            elif (lists := self._failure.open.get(self._begin)) is not None:
+                yield self._cut_off(self._failure.at - self._offset, lists, self._column())
+            else:
+                try:
+                    pairs, end = decode(self._text, self._at)
+                except (ValueError, RecursionError):
+                    yield from self._undecoded()
+                else:
+                    yield self._take(end, pairs=pairs)
+
+    def _skip_separators(self) -> bool:
+        """Go to what is next in the text; False at its end."""
+        while True:
+            self._at = _BETWEEN_RECORDS.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything
+            if self._at < len(self._text):
+                return True
+            if self._source.ended:
+                return False
+            self._drop(self._at)
+            self._text = self._source.read()
+
+    def _undecoded(self) -> Iterator[Found]:
+        """Find the end of the record here, which the decoder does not read in the text that is held."""
+        held, column = len(self._text), self._column()
+        structure = _Structure(self._at, column)
+        self._hold(structure)
+        end, is_too_long = structure.at, self._size(structure.at) > self._longest
+        if structure.outcome == "closed":
+            yield self._closed(end, structure.depth, is_new=end > held and not is_too_long)
+        elif is_too_long:
+            is_all = structure.outcome == "end"
+            yield self._take(end) if is_all else self._cut_off(end, structure.count_lists(), column)
+        elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
+            yield from self._cut_lines(structure)
+        elif structure.outcome == "too deep":
+            yield self._cut_off(end, structure.count_lists(), column, "nested_too_deep")
+        elif contradiction := structure.contradiction:
+            at, opened = contradiction
+            self._failure = _Failure(self._offset + at, _lists_in(opened, self._offset))
+            yield self._cut_off(at, self._failure.open[self._begin], column)
+        else:
+            yield self._take(end, "unfinished_record")
+
+    def _closed(self, end: int, depth: int, *, is_new: bool) -> Found:
+        """The record up to its closing bracket, decoded if it was not held as a whole before."""
+        if is_new:
+            try:
+                pairs, _ = decode(self._text, self._at)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                return self._take(end, pairs=pairs)
+        return self._take(end, "nested_too_deep" if depth > DEEPEST else "not_json")
+
+    def _cut_lines(self, structure: "_Structure") -> Iterator[Found]:
+        """Records that each begin in a line of their own and are open in the one before: lines that were cut in a list."""
+        cuts = [self._at, *(at for _, at in structure.open_lines)]
+        if structure.outcome == "too deep":
+            # The last ones may still be records: only the others are too deep already.
+            are_too_deep = [depth <= _DEEPEST_SCANNED - DEEPEST for depth, _ in structure.open_lines]
+            cuts = cuts[: [*are_too_deep, False].index(False) + 2]
+        found = [Found(_trimmed(self._text[start:end]), reason="not_json") for start, end in pairwise(cuts)]
+        if structure.outcome == "end":
+            found.append(Found(self._text[cuts[-1] :].rstrip(), reason="unfinished_record"))
+            cuts.append(structure.at)
+        self._go_to(cuts[-1], is_readable=False)
+        yield from found
+
+    def _cut_off(self, failed_at: int, lists: int, column: int, reason: str = "not_json") -> Found:
+        """The record here, whose scan failed at a position that is in so many of its lists."""
+        may_be_line = reason == "not_json" and not self._head
+        search = _EndOfCutOff(self._at, column, failed_at, lists, may_be_line=may_be_line)
+        self._hold(search)
+        if self._source.ended and search.at == len(self._text):
+            # The record that ends a file has broken off, unless it closes. The end of an array is no part of it.
+            whole = self._text.rstrip(" \t\r\n,]")
+            return self._take(len(whole), reason) if whole.endswith("}") else self._take(search.at, "unfinished_record")
+        return self._take(search.at, reason)
+
+    def _hold(self, search: "_Structure | _Gaps") -> None:
+        """Search while text is added. Of a record that is too long, only the ends are held."""
+        while not search.scan(self._text, self._source.ended):
+            if self._size(search.at) > self._longest:
+                self._head = self._head or self._text[self._at : self._at + self._kept]
+                size = max(0, search.at - self._kept)
+                search.drop(size)
+                self._drop(size)
+            self._text += self._source.read(len(self._text) - self._at)
+
+    def _size(self, end: int) -> int:
+        """How many characters the current record has up to a position."""
+        return self._offset + end - self._begin
+
+    def _take(self, end: int, reason: str | None = None, *, pairs: Pairs | None = None) -> Found:
+        """The current record up to a position, and go there."""
+        size = self._size(end)
+        if size > self._longest:
+            head = self._head or self._text[self._at : self._at + self._kept]
+            left_out = f"[… {size - 2 * self._kept:,} of {size:,} characters left out …]"
+            found = Found(f"{head}{left_out}{self._text[end - self._kept : end]}", reason="record_too_long")
+        elif reason:
+            found = Found(_trimmed(self._text[self._at : end]), reason=reason)
+        else:
+            found = Found(self._text[self._at : end], pairs=pairs)
+        self._go_to(end, is_readable=not found.reason)
+        return found
+
+    def _go_to(self, end: int, *, is_readable: bool) -> None:
+        self._at = end
+        if end > _MOST_BEHIND and not is_readable:
+            self._drop(end)
+        self._text = self._source.give_back_behind(self._text, self._at)
+
+    def _drop(self, size: int) -> None:
+        """Take characters off the text that is held."""
+        self._line = self._beginning(size)[:_LONGEST_INDENT]
+        self._text, self._at, self._offset = self._text[size:], max(0, self._at - size), self._offset + size
+
+    def _beginning(self, at: int) -> str:
+        """What a position's line has before it."""
+        start = self._text.rfind("\n", 0, at) + 1
+        return self._text[start:at] if start else self._line + self._text[:at]
+
+    def _column(self) -> int:
+        """How far the record here is indented: its own place if it is the first of its line, else that of the line."""
+        before = self._beginning(self._at)
+        return len(before) if not before.strip(_SEPARATORS) else len(before) - len(before.lstrip())
 
 
-def _next(text: str, at: int, line: str) -> tuple[Found, int]:
-    """The record that starts at a position and where it ends; unreadable text up to the next start."""
-    if text[at] != "{":
-        end = _end_of_garbage(text, at)
-        return Found(text[at:end].rstrip(), reason="not_an_object"), end
-    try:
-        pairs, end = decode(text, at)
-    except (ValueError, RecursionError) as error:
-        end = _end_of_unreadable(text, at, _beginning(text, at, line))
-        reason = "nested_too_deep" if isinstance(error, RecursionError) else "not_json"
-        return Found(text[at:end].rstrip().rstrip(","), reason=reason), end
-    return Found(text[at:end], pairs=pairs), end
+def _trimmed(text: str) -> str:
+    return text.rstrip().rstrip(",")
 
 
-def _end_of_garbage(text: str, at: int) -> int:
+def _lists_in(openers: Iterable[int], offset: int) -> dict[int, int]:
+    """How many lists are open in each open object, by the object's position behind an offset; see `_Structure`."""
+    lists, found = 0, {}
+    for opener in reversed(list(openers)):
+        if opener < 0:
+            lists += 1
+        else:
+            found[offset + opener] = lists
+    return found
+
+
+class _Structure:
+    """Lenient scan of a record's brackets, in steps.
+
+    An object or list begins where a value may, brackets match, and no value follows another one
+    directly. Strings end in their line. Everything else is tolerated: a comma too many, a value that
+    is missing or no JSON.
+    """
+
+    def __init__(self, at: int, column: int) -> None:
+        self.at = at
+        """Where the scan stands. At the end: where the record closes, or where the scan failed."""
+        self.outcome: Literal["closed", "contradiction", "too deep", "end"] | None = None
+        self.depth = 0
+        """How deep the brackets were nested at most."""
+        self.open_lines: list[tuple[int, int]] = []
+        """Depth and position of open objects that begin in a line of their own, indented no further than the record."""
+        self.contradiction: tuple[int, list[int]] | None = None
+        """Where the record contradicts itself and what was open there, as in `_open`.
+
+        Else an unlikely value: an object behind a colon that begins in a line of its own, indented no further
+        than the record. No writer breaks the line there. It counts if the file ends before the object around it.
+        """
+        # Positions of open objects, and complements of those of open lists.
+        self._open: list[int] = []
+        self._expects: Literal["value", "key", "colon", "comma"] = "value"
+        self._inside: Literal["string", "word"] | None = None
+        self._string_at = 0
+        self._column = column
+        # Behind the last token but commas and opening brackets of lists.
+        self._line_floor = at
+
+    def count_lists(self) -> int:
+        """Count the lists that are open."""
+        return sum(opener < 0 for opener in self._open)
+
+    def drop(self, size: int) -> None:
+        """Take off characters from the start of the text, not those behind `at`."""
+        self.at, self._string_at = self.at - size, self._string_at - size
+        self._line_floor = max(0, self._line_floor - size)
+
+    def scan(self, text: str, is_all: bool) -> bool:
+        """Go on in a text to which more may have been added; whether there is an outcome."""
+        opened, at, expects = self._open, self._resume(text), self._expects
+        while at >= 0:
+            token = _TOKEN.match(text, at)
+            assert token  # it matches anything
+            start, at = token.span(1)
+            if start < 0:
+                at = len(text)
+                break
+            first = text[start]
+            if first == ",":
+                expects = "value" if opened[-1] < 0 else "key"
+            elif first == ":":
+                if expects != "colon":
+                    return self._contradict(start)
+                expects = "value"
+            elif first == "{":
+                if expects != "value":
+                    return self._contradict(start)
+                flat = _FLAT_OBJECT.match(text, start) if opened else None
+                is_in_object = bool(opened) and opened[-1] >= 0
+                is_line = (is_in_object or not flat) and bool(opened) and self._begins_line(text, start)
+                if is_line and is_in_object and not self._is_cut():
+                    self.contradiction = start, opened.copy()
+                self.depth = max(self.depth, len(opened) + 1)
+                if len(opened) == _DEEPEST_SCANNED:
+                    return self._stop("too deep", start)
+                if flat:
+                    at, expects = flat.end(), "comma"
+                else:
+                    if is_line:
+                        self.open_lines.append((len(opened), start))
+                    opened.append(start)
+                    expects = "key"
+                self._line_floor = at
+            elif first == "[":
+                if expects != "value":
+                    return self._contradict(start)
+                if len(opened) == _DEEPEST_SCANNED:
+                    return self._stop("too deep", start)
+                opened.append(~start)
+                self.depth = max(self.depth, len(opened))
+            elif first in "}]":
+                if (opened[-1] < 0) != (first == "]"):
+                    return self._contradict(start)
+                opened.pop()
+                if self.open_lines and self.open_lines[-1][0] == len(opened):
+                    self.open_lines.pop()
+                if not opened:
+                    return self._stop("closed", at)
+                self._line_floor, expects = at, "comma"
+            elif expects in ("key", "value"):
+                expects = "colon" if expects == "key" else "comma"
+                self._line_floor = start + 1
+                if first == '"' and not token[2]:
+                    self._inside, self._string_at, self.at = "string", start, at
+                    at = self._resume(text)
+                elif first != '"' and at == len(text):
+                    self._inside = "word"
+                    break
+            else:
+                return self._contradict(start)
+        self._expects = expects
+        if self.outcome:
+            return True
+        self.at = max(self.at, at)
+        if not is_all:
+            return False
+        self.contradiction = self.contradiction if self._is_cut() else None
+        return self._stop("end", len(text))
+
+    def _resume(self, text: str) -> int:
+        """Go on behind the string or word in which the text ended before; -1 where it has no end yet."""
+        at, inside, self._inside = self.at, self._inside, None
+        if inside == "word":
+            at = _REST_OF_WORD.match(text, at).end()  # type: ignore[union-attr]  # matches anything
+            self._inside = "word" if at == len(text) else None
+        elif inside == "string":
+            self.at = at = _REST_OF_STRING.match(text, at).end()  # type: ignore[union-attr]  # matches anything
+            if text[at : at + 2] in ("", "\\"):
+                self._inside = "string"
+                return -1
+            if text[at] != '"':
+                self._contradict(self._string_at)
+                return -1
+            at += 1
+        return at
+
+    def _begins_line(self, text: str, at: int) -> bool:
+        """Whether a position is the first of its line, but for separators, and indented no further than the record."""
+        newline = text.rfind("\n", self._line_floor, at)
+        return newline >= 0 and _indent(text, newline) <= self._column
+
+    def _is_cut(self) -> bool:
+        """Whether an object is still open that has an unlikely value."""
+        if not self.contradiction:
+            return False
+        depth = len(self.contradiction[1])
+        return self._open[depth - 1 : depth] == self.contradiction[1][-1:]
+
+    def _contradict(self, at: int) -> Literal[True]:
+        self.contradiction = at, self._open.copy()
+        return self._stop("contradiction", at)
+
+    def _stop(self, outcome: Literal["closed", "contradiction", "too deep", "end"], at: int) -> Literal[True]:
+        self.outcome, self.at = outcome, at
+        return True
+
+
+def _indent(text: str, newline: int) -> int:
+    """How much white space the line behind a newline begins with."""
+    return _INDENT.match(text, newline + 1).end() - newline - 1  # type: ignore[union-attr]  # matches anything
+
+
+class _Gaps(ABC):
+    """Searches the gaps before objects for the one where a record ends, in steps."""
+
+    def __init__(self, pattern: re.Pattern[str], at: int, lists: int) -> None:
+        self._pattern, self.at, self._counted = pattern, at, at
+        # How many lists have been opened and not closed.
+        self._lists = lists
+
+    @abstractmethod
+    def _end(self, text: str, gap: re.Match[str]) -> int | None:
+        """Where the record ends at or within a gap, None if it goes on."""
+
+    def drop(self, size: int) -> None:
+        """Take off characters from the start of the text, not those behind `at`."""
+        self.at, self._counted = self.at - size, self._counted - size
+
+    def scan(self, text: str, is_all: bool) -> bool:
+        """Go on in a text to which more may have been added; whether the record's end is found."""
+        for gap in self._pattern.finditer(text, self.at):
+            self._count(text, gap.end())
+            end = self._end(text, gap)
+            if end is not None:
+                self.at = end
+                return True
+        # The text may end within a gap.
+        self.at = len(text) if is_all else max(self.at, len(text.rstrip(_SEPARATORS)) - 1)
+        self._count(text, self.at)
+        return is_all
+
+    def _count(self, text: str, end: int) -> None:
+        if end > self._counted:
+            self._lists += text.count("[", self._counted, end) - text.count("]", self._counted, end)
+            self._counted = end
+
+
+class _EndOfGarbage(_Gaps):
     """Where a line ends that begins with no object, or where an object starts on it that is not part of what is cut off."""
-    for gap, is_in_a_list in _gaps(_END_OF_GARBAGE, text, at):
+
+    def __init__(self, at: int, *, is_line: bool) -> None:
+        super().__init__(_END_OF_GARBAGE, at, 0)
+        self._is_line = is_line
+
+    def _end(self, text: str, gap: re.Match[str]) -> int | None:
         if gap[0] == "\n":
             return gap.start()
-        if not is_in_a_list:
-            return gap.end()
-    return len(text)
+        return gap.end() if self._lists <= 0 and not self._is_line else None
 
 
-def _end_of_unreadable(text: str, at: int, line: str) -> int:
-    """Where the next record starts. An object of a list within the unreadable one is none, and could be a consent.
+class _EndOfCutOff(_Gaps):
+    """Where the next record starts behind one that contradicts itself.
 
-    Such an object stands behind a comma, and in a line of its own it is indented further than the record.
+    If the record was one line, this is the first line that begins with an object, though the
+    scan may have taken some lines for elements of a list that was cut. If it is spread over
+    lines without indentation, objects begin lines in it, too: then it is no line before the
+    contradiction, and none within a list behind it.
     """
-    indent = len(line) - len(line[-1:].strip())
-    for gap, is_in_a_list in _gaps(_BEFORE_AN_OBJECT, text, at + 1):
-        closes = gap[0][0] == "}"
-        if closes and (not is_in_a_list or not gap[0][1:].strip()):
-            return gap.end()
-        lines = gap[0].rpartition("\n")
-        if lines[1] and len(lines[2]) <= indent:
-            return gap.end()
-    return len(text)
 
+    def __init__(self, at: int, column: int, failed_at: int, lists: int, *, may_be_line: bool) -> None:
+        super().__init__(_BEFORE_AN_OBJECT, at, lists)
+        self._start, self._column, self._failed_at = at, column, failed_at
+        self._is_behind = False
+        self._is_line: bool | None = None if may_be_line else False
 
-def _gaps(pattern: re.Pattern[str], text: str, at: int) -> Iterator[tuple[re.Match[str], bool]]:
-    """Where something else may start behind a position, and whether a list has been opened since and not closed."""
-    lists, counted = 0, at
-    for gap in pattern.finditer(text, at):
-        lists += text.count("[", counted, gap.end()) - text.count("]", counted, gap.end())
-        counted = gap.end()
-        yield gap, lists > 0
+    def drop(self, size: int) -> None:
+        """Take off characters from the start of the text, not those behind `at`."""
+        super().drop(size)
+        self._failed_at, self._start = self._failed_at - size, self._start - size
+        self._is_line = False
+
+    def scan(self, text: str, is_all: bool) -> bool:
+        """Go on in a text to which more may have been added; whether the record's end is found."""
+        if not self._is_behind:
+            for gap in self._pattern.finditer(text, self.at, max(0, self._failed_at + 1)):
+                if self._begins_line(text, gap) and self._is_one_line(text):
+                    self.at = gap.end()
+                    return True
+            if len(text) <= self._failed_at:
+                self.at = max(self.at, len(text.rstrip(_SEPARATORS)) - 1)
+                return False
+            self.at = self._counted = max(0, self._failed_at)
+            self._is_behind = True
+            if self._failed_at >= 0 and text[self._failed_at] == "{":
+                return True
+        return super().scan(text, is_all)
+
+    def _end(self, text: str, gap: re.Match[str]) -> int | None:
+        is_in_list = self._lists > 0
+        if gap[0][0] == "}" and (not is_in_list or not gap[0][1:].strip(" \t\r")):
+            return gap.end()
+        if self._begins_line(text, gap) and (
+            not is_in_list or self._is_one_line(text) or "\n" not in text[max(0, self._failed_at) : gap.start()]
+        ):
+            return gap.end()
+        return None
+
+    def _begins_line(self, text: str, gap: re.Match[str]) -> bool:
+        newline = text.rfind("\n", gap.start(), gap.end())
+        return newline >= 0 and _indent(text, newline) <= self._column
+
+    def _is_one_line(self, text: str) -> bool:
+        """Whether the line behind the record's first one is no part of a record spread over lines without indentation."""
+        if self._is_line is None:
+            goes_on = _GOES_ON.match(text, text.find("\n", self._start))
+            self._is_line = not goes_on or _indent(text, text.rfind("\n", 0, goes_on.end())) > self._column
+        return self._is_line

@@ -302,7 +302,7 @@ class _Scanner:
             yield self._closed(end, structure.depth, is_new=end > held and not is_too_long)
         elif is_too_long:
             is_all = structure.outcome == "end"
-            yield self._take(end) if is_all else self._cut_off(end, structure.count_lists(), column)
+            yield self._take(end, "record_too_long") if is_all else self._cut_off(end, structure.count_lists(), column)
         elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
             yield from self._cut_lines(structure)
         elif structure.outcome == "too deep":
@@ -344,11 +344,12 @@ class _Scanner:
         may_be_line = reason == "not_json" and not self._head
         search = _EndOfCutOff(self._at, column, failed_at, lists, may_be_line=may_be_line)
         self._hold(search)
-        if self._source.ended and search.at == len(self._text):
+        end = search.at
+        if self._source.ended and end == len(self._text) and self._size(end) <= self._longest:
             # The record that ends a file has broken off, unless it closes. The end of an array is no part of it.
             whole = self._text.rstrip(" \t\r\n,]")
-            return self._take(len(whole), reason) if whole.endswith("}") else self._take(search.at, "unfinished_record")
-        return self._take(search.at, reason)
+            end, reason = (len(whole), reason) if whole.endswith("}") else (end, "unfinished_record")
+        return self._take(end, reason)
 
     def _hold(self, search: "_Structure | _Gaps") -> None:
         """Search while text is added. Of a record that is too long, only the ends are held."""
@@ -366,15 +367,13 @@ class _Scanner:
 
     def _take(self, end: int, reason: str | None = None, *, pairs: Pairs | None = None) -> Found:
         """The current record up to a position, and go there."""
-        size = self._size(end)
+        text, size = self._text[self._at : end], self._size(end)
         if size > self._longest:
-            head = self._head or self._text[self._at : self._at + self._kept]
-            left_out = f"[… {size - 2 * self._kept:,} of {size:,} characters left out …]"
-            found = Found(f"{head}{left_out}{self._text[end - self._kept : end]}", reason="record_too_long")
-        elif reason:
-            found = Found(_trimmed(self._text[self._at : end]), reason=reason)
+            head, left_out = self._head or text[: self._kept], size - 2 * self._kept
+            note = f"[… {left_out:,} of {size:,} characters left out …]"
+            found = Found(f"{head}{note}{text[-self._kept :]}", reason="record_too_long")
         else:
-            found = Found(self._text[self._at : end], pairs=pairs)
+            found = Found(_trimmed(text) if reason else text, pairs, reason)
         self._go_to(end, is_readable=not found.reason)
         return found
 
@@ -441,7 +440,6 @@ class _Structure:
         self._open: list[int] = []
         self._expects: Literal["value", "key", "colon", "comma"] = "value"
         self._inside: Literal["string", "word"] | None = None
-        self._string_at = 0
         self._column = column
         # Behind the last token but commas and opening brackets of lists.
         self._line_floor = at
@@ -452,7 +450,7 @@ class _Structure:
 
     def drop(self, size: int) -> None:
         """Take off characters from the start of the text, not those behind `at`."""
-        self.at, self._string_at = self.at - size, self._string_at - size
+        self.at -= size
         self._line_floor = max(0, self._line_floor - size)
 
     def scan(self, text: str, is_all: bool) -> bool:
@@ -511,7 +509,7 @@ class _Structure:
                 expects = "colon" if expects == "key" else "comma"
                 self._line_floor = start + 1
                 if first == '"' and not token[2]:
-                    self._inside, self._string_at, self.at = "string", start, at
+                    self._inside, self.at = "string", at
                     at = self._resume(text)
                 elif first != '"' and at == len(text):
                     self._inside = "word"
@@ -539,7 +537,7 @@ class _Structure:
                 self._inside = "string"
                 return -1
             if text[at] != '"':
-                self._contradict(self._string_at)
+                self._contradict(at)
                 return -1
             at += 1
         return at
@@ -642,16 +640,16 @@ class _EndOfCutOff(_Gaps):
     def scan(self, text: str, is_all: bool) -> bool:
         """Go on in a text to which more may have been added; whether the record's end is found."""
         if not self._is_behind:
-            for gap in self._pattern.finditer(text, self.at, max(0, self._failed_at + 1)):
+            for gap in self._pattern.finditer(text, self.at, self._failed_at + 1):
                 if self._begins_line(text, gap) and self._is_one_line(text):
                     self.at = gap.end()
                     return True
             if len(text) <= self._failed_at:
                 self.at = max(self.at, len(text.rstrip(_SEPARATORS)) - 1)
                 return False
-            self.at = self._counted = max(0, self._failed_at)
+            self.at = self._counted = self._failed_at
             self._is_behind = True
-            if self._failed_at >= 0 and text[self._failed_at] == "{":
+            if text[self.at] == "{":
                 return True
         return super().scan(text, is_all)
 

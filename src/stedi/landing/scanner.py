@@ -6,16 +6,19 @@ lines, cut off at the end.
 A record is what Python's JSON decoder reads at a `{`. Where it fails, a lenient scan of the
 brackets finds where the unreadable record ends, so that objects within it become no records.
 
-Reading takes time in proportion to the file's size, whatever the file holds:
+Time is linear in the file's size, whatever the file contains:
 
-- The scan accepts all that the decoder accepts. So the decoder reads no further than the scan
-  that follows its failure, and twice at most, as text is read as far as the scan needs it.
-- A scan that closes the record, or ends where the next record starts, covers text that is done.
-- A scan from A that fails at D, far behind the next record start, has met every start between:
-  a line break ends a string in every reading of the text, and `_Dead` keeps others from becoming
-  starts. What begins there and closed is scanned once more, up to its own end. What was
-  still open at D fails at D, too, and is neither decoded nor scanned again.
-- Text that is held is doubled when it is too short, and given back in pieces when it is too long.
+- The scan accepts all that the decoder accepts, so the decoder reads no further than the scan that
+  follows its failure. Text is added only as far as the scan needs it, and doubled each time.
+- If the scan closes the record, or fails where the next record starts, its text is done with.
+- If the scan from A fails at D and the next record starts at B before D, the text between is read again.
+  An object there that closed before D is decoded and scanned once more, up to its own end. One that was
+  still open at D fails at D as well: `_Failure` lists these, and they are neither decoded nor scanned.
+  Within a string of the first scan, a scan ends with the line, since a string does.
+- The scan fails at a depth of 1,000. Objects open there at a depth of 900 or less are too deep
+  for a record. Only the others are scanned again, each 900 levels further.
+- Text behind a record goes back in chunks if there is much of it, since Python's decoder counts the lines of
+  the text before each failure.
 """
 
 import codecs
@@ -31,9 +34,8 @@ from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
 from stedi.landing.feed import Feed
 from stedi.landing.records import DEEPEST, Pairs, decode
 
-# Small, since Python's decoder counts the lines of the held text before each failure.
 _CHUNK_BYTES = 1 << 16
-# For the same reason, read text is dropped when there is so much of it: 80,000 broken lines took half a minute.
+# So much text before the position is dropped: counting its lines took half a minute for 80,000 broken lines.
 _MOST_BEHIND = 1 << 14
 # Longer first records tell nothing about how a file spells its keys.
 _FIRST_RECORD_BYTES = 1 << 14
@@ -267,8 +269,7 @@ class _Scanner:
         while self._skip_separators():
             self._begin, self._head = self._offset + self._at, ""
             if self._text[self._at] != "{":
-                # An object that begins in such a line before a failure may lie within a string of the failed scan.
-                search = _EndOfGarbage(self._at, is_line=self._begin < self._failure.at)
+                search = _EndOfGarbage(self._at)
                 self._hold(search)
                 yield self._take(search.at, "not_an_object")
             elif (lists := self._failure.open.get(self._begin)) is not None:
@@ -336,13 +337,13 @@ class _Scanner:
         if structure.outcome == "end":
             found.append(Found(self._text[cuts[-1] :].rstrip(), reason="unfinished_record"))
             cuts.append(structure.at)
-        self._go_to(cuts[-1], is_readable=False)
+        self._go_to(cuts[-1])
         yield from found
 
     def _cut_off(self, failed_at: int, lists: int, column: int, reason: str = "not_json") -> Found:
         """The record here, whose scan failed at a position that is in so many of its lists."""
-        may_be_line = reason == "not_json" and not self._head
-        search = _EndOfCutOff(self._at, column, failed_at, lists, may_be_line=may_be_line)
+        may_be_line = reason == "not_json" and self._size(failed_at) <= self._longest
+        search = _EndOfCutOff(self._at, column, failed_at, lists, self._at + self._longest, may_be_line=may_be_line)
         self._hold(search)
         end = search.at
         if self._source.ended and end == len(self._text) and self._size(end) <= self._longest:
@@ -374,12 +375,12 @@ class _Scanner:
             found = Found(f"{head}{note}{text[-self._kept :]}", reason="record_too_long")
         else:
             found = Found(_trimmed(text) if reason else text, pairs, reason)
-        self._go_to(end, is_readable=not found.reason)
+        self._go_to(end)
         return found
 
-    def _go_to(self, end: int, *, is_readable: bool) -> None:
+    def _go_to(self, end: int) -> None:
         self._at = end
-        if end > _MOST_BEHIND and not is_readable:
+        if end > _MOST_BEHIND:
             self._drop(end)
         self._text = self._source.give_back_behind(self._text, self._at)
 
@@ -606,14 +607,13 @@ class _Gaps(ABC):
 class _EndOfGarbage(_Gaps):
     """Where a line ends that begins with no object, or where an object starts on it that is not part of what is cut off."""
 
-    def __init__(self, at: int, *, is_line: bool) -> None:
+    def __init__(self, at: int) -> None:
         super().__init__(_END_OF_GARBAGE, at, 0)
-        self._is_line = is_line
 
     def _end(self, text: str, gap: re.Match[str]) -> int | None:
         if gap[0] == "\n":
             return gap.start()
-        return gap.end() if self._lists <= 0 and not self._is_line else None
+        return gap.end() if self._lists <= 0 else None
 
 
 class _EndOfCutOff(_Gaps):
@@ -625,17 +625,16 @@ class _EndOfCutOff(_Gaps):
     contradiction, and none within a list behind it.
     """
 
-    def __init__(self, at: int, column: int, failed_at: int, lists: int, *, may_be_line: bool) -> None:
+    def __init__(self, at: int, column: int, failed_at: int, lists: int, limit: int, *, may_be_line: bool) -> None:
         super().__init__(_BEFORE_AN_OBJECT, at, lists)
-        self._start, self._column, self._failed_at = at, column, failed_at
-        self._is_behind = False
+        self._start, self._column, self._failed_at, self._limit = at, column, failed_at, limit
         self._is_line: bool | None = None if may_be_line else False
+        self._is_behind = self._is_behind_its_line = False
 
     def drop(self, size: int) -> None:
         """Take off characters from the start of the text, not those behind `at`."""
         super().drop(size)
-        self._failed_at, self._start = self._failed_at - size, self._start - size
-        self._is_line = False
+        self._failed_at, self._limit = self._failed_at - size, self._limit - size
 
     def scan(self, text: str, is_all: bool) -> bool:
         """Go on in a text to which more may have been added; whether the record's end is found."""
@@ -651,17 +650,26 @@ class _EndOfCutOff(_Gaps):
             self._is_behind = True
             if text[self.at] == "{":
                 return True
-        return super().scan(text, is_all)
+        if super().scan(text, is_all):
+            return True
+        self._is_behind_its_line = self._has_newline(text, self.at)
+        return False
 
     def _end(self, text: str, gap: re.Match[str]) -> int | None:
         is_in_list = self._lists > 0
         if gap[0][0] == "}" and (not is_in_list or not gap[0][1:].strip(" \t\r")):
             return gap.end()
         if self._begins_line(text, gap) and (
-            not is_in_list or self._is_one_line(text) or "\n" not in text[max(0, self._failed_at) : gap.start()]
+            not is_in_list
+            or not self._has_newline(text, gap.start())
+            or (gap.end() <= self._limit and self._is_one_line(text))
         ):
             return gap.end()
         return None
+
+    def _has_newline(self, text: str, end: int) -> bool:
+        """Whether the line ends between the contradiction and a position."""
+        return self._is_behind_its_line or text.find("\n", max(0, self._failed_at), end) >= 0
 
     def _begins_line(self, text: str, gap: re.Match[str]) -> bool:
         newline = text.rfind("\n", gap.start(), gap.end())

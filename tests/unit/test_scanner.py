@@ -93,6 +93,10 @@ CASES: dict[str, tuple[str, list[Kept]]] = {
         f'{{"email": "a", "old": [\n{OLD},\n{OLD},\n',
         [(f'{{"email": "a", "old": [\n{OLD},\n{OLD}', "unfinished_record")],
     ),
+    "a record that breaks off behind an object that begins a line after a colon": (
+        f'{{"old": [{{"k":\n{OLD}}},\n',
+        [(f'{{"old": [{{"k":\n{OLD}}}', "unfinished_record")],
+    ),
     "lines cut in lists, the last ones": (
         f'{{"a": [{OLD},\n{{"a": [{OLD},\n{{"a": [{OLD},\n',
         [(f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD},', "unfinished_record")],
@@ -393,6 +397,19 @@ def test_little_text_is_held(monkeypatch: pytest.MonkeyPatch, read: Reader, firs
     found = read(first + f"{GOOD},\n" * 1000 + "x x\n", 64)
     assert [reason for _, reason in found][-1001:] == [*[None] * 1000, "not_an_object"]
     assert max(held) < (1 << 14) + 500
+
+
+def test_text_is_doubled_for_a_long_record(monkeypatch: pytest.MonkeyPatch, read: Reader) -> None:
+    sizes: list[int] = []
+
+    def read_more(self: scanner._Text, size: int = 0) -> str:
+        sizes.append(size)
+        return read_(self, size)
+
+    read_ = scanner._Text.read
+    monkeypatch.setattr(scanner._Text, "read", read_more)
+    assert read(f'{{"a": [{", ".join([OLD] * 2000)}]}}', 64) == [(f'{{"a": [{", ".join([OLD] * 2000)}]}}', None)]
+    assert len(sizes) < 20
 
 
 @pytest.mark.parametrize("name", BAD_LINES)

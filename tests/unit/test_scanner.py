@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.landing import scanner
+from stedi.landing import records, scanner
 from stedi.landing.scanner import read_records
 
 Kept = tuple[str, str | None]
@@ -249,9 +249,9 @@ def test_the_objects_of_any_layout_are_the_records(
     assert not [reason for _, reason in found if reason]
 
 
-def ends(text: str, records: list[Kept]) -> list[int]:
+def ends(text: str, kept: list[Kept]) -> list[int]:
     at, found = 0, []
-    for raw, _ in records:
+    for raw, _ in kept:
         at = text.index(raw, at) + len(raw)
         found.append(at)
     return found
@@ -343,7 +343,7 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
     def decode(text: str, at: int) -> tuple[Any, int]:
         nonlocal done
         try:
-            pairs, end = decode_(text, at)
+            pairs, end = records.decode(text, at)
         except json.JSONDecodeError as error:
             # The decoder counts the lines of the text before a failure.
             assert at < 1 << 15
@@ -375,7 +375,7 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
         read(text, 1 << 10)
         return done
 
-    decode_, read_ = scanner.decode, scanner._Text.read
+    read_ = scanner._Text.read
     monkeypatch.setattr(scanner, "decode", decode)
     monkeypatch.setattr(scanner._Text, "read", read_more)
     for kind in (scanner._Structure, scanner._EndOfCutOff, scanner._EndOfGarbage):
@@ -390,9 +390,8 @@ def test_little_text_is_held(monkeypatch: pytest.MonkeyPatch, read: Reader, firs
 
     def decode(text: str, at: int) -> tuple[Any, int]:
         held.append(len(text))
-        return decode_(text, at)
+        return records.decode(text, at)
 
-    decode_ = scanner.decode
     monkeypatch.setattr(scanner, "decode", decode)
     found = read(first + f"{GOOD},\n" * 1000 + "x x\n", 64)
     assert [reason for _, reason in found][-1001:] == [*[None] * 1000, "not_an_object"]

@@ -1,4 +1,4 @@
-"""Write the generated pages: the picture of the flow, the data dictionary, the commands, the settings, the house."""
+"""Write the generated pages and tables: flow, data dictionary, commands, settings, house, reasons for quarantine."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from stedi.aws.questions import QUESTIONS, Question
 from stedi.cli.commands import app
 from stedi.config import Settings
 from stedi.ddl import databases_ddl, ddl
+from stedi.landing.reasons import REASONS
 from stedi.quality import checks
 from stedi.table import Table
 from stedi.tables import ALL
@@ -157,8 +158,20 @@ def question(asked: Question) -> str:
     return f"-- {asked.meaning}\n{asked.athena};\n"
 
 
+_REASONS_BEGIN, _REASONS_END = "<!-- reasons: written by `make docs` -->\n", "<!-- end of reasons -->"
+
+
+def landing() -> str:
+    """The page on landing files, with the reasons for quarantine as they are declared."""
+    before, _, rest = (ROOT / "docs/landing.md").read_text("utf-8").partition(_REASONS_BEGIN)
+    rows = (f"| `{_cell(each.name)}` | {_cell(each.meaning)} | {_cell(each.action)} |" for each in REASONS)
+    table = "\n".join(("| reason | meaning | what to do |", "|---|---|---|", *rows))
+    return f"{before}{_REASONS_BEGIN}{table}\n{_REASONS_END}{rest.partition(_REASONS_END)[2]}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/house.md": house,
+    "docs/landing.md": landing,
     "docs/flow.svg": flow_picture.picture,
     "docs/aws.svg": deployment_picture.picture,
     "docs/tables.md": data_dictionary,

@@ -1,8 +1,8 @@
 -- when each customer's consent to research was in force, read off the change feed
 CREATE TABLE IF NOT EXISTS `stedi`.`consent_history` (
-  `person` string COMMENT 'the customer\'s e-mail address, trimmed and case-folded',
+  `person` string COMMENT 'the customer, by the e-mail address in the form in which all its spellings agree',
   `consented_from_ms` bigint COMMENT 'start of the interval, included (ms since the epoch, UTC)',
-  `consented_to_ms` bigint COMMENT 'end of the interval, excluded; empty while consent is in force'
+  `consented_to_ms` bigint COMMENT 'end of the interval, excluded; empty while consent is in force or on hold'
 )
 LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/consent_history/'
 TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

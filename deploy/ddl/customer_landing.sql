@@ -1,7 +1,7 @@
 -- the raw files of the customer feed
 CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`customer_landing` (
   `customername` string COMMENT 'full name',
-  `email` string COMMENT 'e-mail address; identifies the customer, trimmed and case-folded',
+  `email` string COMMENT 'e-mail address',
   `phone` string COMMENT 'phone number',
   `birthday` string COMMENT 'date of birth as given',
   `serialnumber` string COMMENT 'serial number of the device as the fulfilment system has it: a claim',
@@ -19,7 +19,7 @@ TBLPROPERTIES ('classification' = 'json');
 -- customer records as received: a change feed in which consent comes and goes
 CREATE TABLE IF NOT EXISTS `stedi`.`customer_landing` (
   `customername` string COMMENT 'full name',
-  `email` string COMMENT 'e-mail address; identifies the customer, trimmed and case-folded',
+  `email` string COMMENT 'e-mail address',
   `phone` string COMMENT 'phone number',
   `birthday` string COMMENT 'date of birth as given',
   `serialnumber` string COMMENT 'serial number of the device as the fulfilment system has it: a claim',
@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS `stedi`.`customer_landing` (
   `sharewithresearchasofdate` bigint COMMENT 'since when the customer shares with research; empty: not',
   `sharewithpublicasofdate` bigint COMMENT 'since when the customer shares with the public; empty: not',
   `sharewithfriendsasofdate` bigint COMMENT 'since when the customer shares with friends; empty: not',
+  `person` string COMMENT 'who the e-mail address belongs to: the same in every spelling of an address',
+  `device` string COMMENT 'which device the serial number belongs to: trimmed and case-folded',
   `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
   `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
   `source_position` bigint COMMENT 'number of the record in its file, from 1',

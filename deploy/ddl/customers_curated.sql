@@ -1,8 +1,8 @@
 -- customers in customer_trusted with at least one row in accelerometer_trusted, and their device as resolved
 CREATE TABLE IF NOT EXISTS `stedi`.`customers_curated` (
-  `person` string COMMENT 'the e-mail address trimmed and case-folded: who this is',
+  `person` string COMMENT 'who this is: the e-mail address in the form in which all its spellings agree',
   `customername` string COMMENT 'full name',
-  `email` string COMMENT 'e-mail address; identifies the customer, trimmed and case-folded',
+  `email` string COMMENT 'e-mail address',
   `phone` string COMMENT 'phone number',
   `birthday` string COMMENT 'date of birth as given',
   `serialnumber` string COMMENT 'serial number of the device as the fulfilment system has it: a claim',

@@ -2,4 +2,4 @@
 
 from stedi.aws.job import main
 
-main("customer_trusted", "consent_history")
+main("consent_history", "device_owner", "consent_hold", "customer_trusted")

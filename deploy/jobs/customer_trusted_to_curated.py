@@ -2,4 +2,4 @@
 
 from stedi.aws.job import main
 
-main("device_owner", "customers_curated")
+main("customers_curated")

@@ -35,54 +35,61 @@ FROM (
   SELECT
     5 AS "place",
     'trusted' AS "zone",
-    'customer_trusted' AS "table_name",
-    COUNT(*) AS "table_rows"
-  FROM "customer_trusted"
-  UNION ALL
-  SELECT
-    6 AS "place",
-    'trusted' AS "zone",
     'consent_history' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "consent_history"
   UNION ALL
   SELECT
-    7 AS "place",
+    6 AS "place",
     'trusted' AS "zone",
     'device_owner' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "device_owner"
   UNION ALL
   SELECT
+    7 AS "place",
+    'trusted' AS "zone",
+    'consent_hold' AS "table_name",
+    COUNT(*) AS "table_rows"
+  FROM "consent_hold"
+  UNION ALL
+  SELECT
     8 AS "place",
+    'trusted' AS "zone",
+    'customer_trusted' AS "table_name",
+    COUNT(*) AS "table_rows"
+  FROM "customer_trusted"
+  UNION ALL
+  SELECT
+    9 AS "place",
     'trusted' AS "zone",
     'accelerometer_trusted' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "accelerometer_trusted"
   UNION ALL
   SELECT
-    9 AS "place",
+    10 AS "place",
     'curated' AS "zone",
     'customers_curated' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "customers_curated"
   UNION ALL
   SELECT
-    10 AS "place",
+    11 AS "place",
     'trusted' AS "zone",
     'step_trainer_trusted' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "step_trainer_trusted"
   UNION ALL
   SELECT
-    11 AS "place",
+    12 AS "place",
     'curated' AS "zone",
     'machine_learning_curated' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "machine_learning_curated"
   UNION ALL
   SELECT
-    12 AS "place",
+    13 AS "place",
     'operations' AS "zone",
     'rule_result' AS "table_name",
     COUNT(*) AS "table_rows"

@@ -45,7 +45,7 @@ _ATTEMPTS = 5
 # What breaks a line or steers a terminal: a store of one's own may answer with anything.
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
-_NAMES = {"s3": "S3", "glue": "Glue", "secretsmanager": "Secrets Manager"}
+_NAMES = {"s3": "S3", "glue": "Glue", "secretsmanager": "Secrets Manager", "sns": "SNS"}
 _AWS = re.compile(r"\.amazonaws\.com(\.cn)?(:\d+)?/?$")
 _REFUSED = "the credentials are refused; renew them"
 _ELSEWHERE = "the bucket lies in another region; name it in AWS_DEFAULT_REGION"

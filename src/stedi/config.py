@@ -18,7 +18,7 @@ _PREFIX, _NESTED = "STEDI_", "__"
 
 
 class Consent(BaseModel):
-    """How far a customer's consent reaches."""
+    """How far a customer's consent reaches, and how large a fall of it is an alarm."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,6 +26,13 @@ class Consent(BaseModel):
         default="customer",
         description="customer: all readings of a customer whose consent is in force; "
         "reading: only those taken while it was in force",
+    )
+    alarm_drop: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="a run in which the customers with consent in force fall by more than this share is an alarm, "
+        "from 100 customers on; 1: never",
     )
 
 
@@ -135,8 +142,9 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         for key, value in given.items():
             if isinstance(value, str) and not _is_utf8(value):
                 raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
-        if policy := given.pop("policy", None):
-            given["consent"] = {"policy": policy}
+        consent = {key: given.pop(key) for key in Consent.model_fields if key in given}
+        if consent:
+            given["consent"] = found.consent.model_dump() | consent
         return Settings(**found.model_dump() | given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]

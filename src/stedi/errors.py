@@ -11,7 +11,8 @@ StediError                 one line for the user, exit code 1
 ├── OutputError            results can't be written where they were asked for
 ├── QueryError             the user's SQL was refused or failed
 ├── TrainingError          there is nothing to learn, or too few people to learn it from
-└── RuleError              error-level rules failed, so tables were not published
+├── RuleError              error-level rules failed, so tables were not published
+└── AlarmError             all is done, and somebody has to look at it, exit code 3
 """
 
 import difflib
@@ -71,6 +72,12 @@ class TrainingError(StediError):
 
 class RuleError(StediError):
     """An error-level rule failed; the table keeps its last good snapshot."""
+
+
+class AlarmError(StediError):
+    """The work is done, and an alarm says that somebody has to look at what came in."""
+
+    exit_code = 3
 
 
 DAMAGED = (

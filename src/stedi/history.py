@@ -9,9 +9,10 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from stedi.alarms import Alarm
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
 from stedi.warehouse import Warehouse
 
@@ -21,12 +22,13 @@ _IS_RECORD = re.compile(r"/\d{8}[^/]*\.json$")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished run and the snapshot of every table that it left."""
+    """One finished run: the snapshot of every table that it left, and its alarms (none in records of old versions)."""
 
     run_id: str
     finished_at: str
     policy: str
     snapshots: dict[str, int]
+    alarms: list[Alarm] = field(default_factory=list)
 
 
 def new_run_id() -> str:
@@ -112,7 +114,8 @@ def _read(warehouse: Warehouse, name: str) -> RunRecord:
     try:
         with _readable(warehouse):
             content = warehouse.read(name)
-        return RunRecord(**json.loads(content))
+        record = RunRecord(**json.loads(content))
+        return replace(record, alarms=[Alarm(**alarm) for alarm in record.alarms])  # type: ignore[arg-type]  # as read
     except (ValueError, TypeError) as error:
         raise WarehouseError(
             f"run record {warehouse.path(name)} can't be understood ({error}); restore it or remove it"

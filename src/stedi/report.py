@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from stedi.errors import WarehouseError
 from stedi.landing import FEEDS
 
 if TYPE_CHECKING:
+    from stedi.history import RunRecord
     from stedi.landing.not_taken import NotTaken
     from stedi.maintain import UpkeepReport
     from stedi.pipeline import RunReport
@@ -44,6 +45,26 @@ def _cell(value: object) -> Text:
         return Text("yes" if value else "no")
     text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**12 else str(value)
     return Text(_STEERS_A_TERMINAL.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
+def first_lines(report: "RunReport") -> list[str]:
+    """What stands above the tables of a run: a line for each alarm, and one for customers whose consent is on hold."""
+    lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
+    if report.on_hold:
+        customers = f"{report.on_hold:,} customer{'s' * (report.on_hold != 1)}"
+        lines.append(f"consent on hold: {customers}, of whom a newer record can't be used; see `stedi quarantine`")
+    return lines
+
+
+def run_alarms(runs: Iterable["RunRecord"]) -> list[dict[str, Any]]:
+    """The alarms of finished runs, each with its run, for programs."""
+    return [{"run_id": run.run_id, "finished_at": run.finished_at} | asdict(alarm) for run in runs for alarm in run.alarms]
+
+
+def alarms_grid(alarms: Sequence[Mapping[str, Any]]) -> Grid:
+    """A line an alarm of `run_alarms`."""
+    columns = ("run_id", "finished_at", "name", "message")
+    return grid("alarms of the finished runs", columns, ([alarm[column] for column in columns] for alarm in alarms))
 
 
 def run_grids(report: "RunReport") -> list[Grid]:
@@ -172,6 +193,8 @@ def run_json(report: "RunReport") -> dict[str, Any]:
     """What a run did, for programs."""
     return {
         "run_id": report.run_id,
+        "alarms": [asdict(alarm) for alarm in report.alarms],
+        "on_hold": report.on_hold,
         "policy": report.policy,
         "dry_run": report.dry_run,
         "tables": {

@@ -14,7 +14,7 @@ from stedi.engines.sql import literal, quoted
 from stedi.engines.start import start_embedded
 from stedi.errors import WarehouseError
 from stedi.history import latest_run
-from stedi.identity import customer_pseudonym, device_pseudonym, names_somebody, person
+from stedi.identity import customer_pseudonym, device_pseudonym
 from stedi.landing import FEEDS, quarantine
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile, list_files
@@ -44,15 +44,22 @@ class Finding:
 
 
 _LANDING_TABLES = [feed.table.name for feed in FEEDS]
-_RECORDS = f"""
-    SELECT {person("email")} AS person, shareWithResearchAsOfDate IS NOT NULL AS consents,
-        (coalesce(lastUpdateDate, registrationDate), coalesce(registrationDate, lastUpdateDate)) AS moment
-    FROM customer_landing WHERE {names_somebody("email")}"""
-# Those whose newest records all consent.
+_RECORDS = """
+    SELECT person, shareWithResearchAsOfDate IS NOT NULL AS consents, arrived_at,
+        coalesce(lastUpdateDate, registrationDate) AS moment
+    FROM customer_landing WHERE person IS NOT NULL"""
+# Those of whom no usable record arrived after the last one that can't be used.
+_ON_HOLD = f"""
+    SELECT q.person FROM (
+        SELECT unnest(string_split(people, chr(10))) AS person, arrived_at FROM quarantine WHERE people IS NOT NULL) AS q
+    WHERE NOT EXISTS (
+        SELECT 1 FROM ({_RECORDS}) AS later WHERE later.person = q.person AND later.arrived_at > q.arrived_at)"""
+# Those whose newest records all consent, and who are not on hold.
 _CONSENTING = f"""
     SELECT r.person FROM ({_RECORDS}) AS r
     JOIN (SELECT person, max(moment) AS newest FROM ({_RECORDS}) AS records GROUP BY person) AS n
       ON n.person = r.person AND n.newest = r.moment
+    WHERE r.person NOT IN ({_ON_HOLD})
     GROUP BY r.person HAVING bool_and(r.consents)"""
 _PSEUDONYM = customer_pseudonym("person")
 _CONSENTING_PSEUDONYMS = f"SELECT {_PSEUDONYM} FROM ({_CONSENTING}) AS consenting"
@@ -61,8 +68,8 @@ _EXPLAINED_PAIRS = f"""
         {device_pseudonym("o.serialNumber")} AS device_pseudonym,
         a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
     FROM device_owner AS o
-    JOIN step_trainer_landing AS s ON s.serialNumber = o.serialNumber
-    JOIN accelerometer_landing AS a ON a.timeStamp = s.sensorReadingTime AND {person('a."user"')} = o.person"""
+    JOIN step_trainer_landing AS s ON s.device = o.serialNumber
+    JOIN accelerometer_landing AS a ON a.timeStamp = s.sensorReadingTime AND a.person = o.person"""
 
 
 def _without_consent(table: Table) -> str:
@@ -77,6 +84,11 @@ _INVARIANTS = (
         (table.name, "rows of people who do not consent", _without_consent(table))
         for table in REFRESHED
         if table.requires_consent
+    ),
+    (
+        "consent_hold",
+        "people whom a record names that can't be used, and who are not listed",
+        f"SELECT person FROM ({_ON_HOLD}) AS held EXCEPT SELECT person FROM consent_hold",
     ),
     (
         "machine_learning_curated",

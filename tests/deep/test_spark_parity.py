@@ -12,7 +12,7 @@ from stedi.simulate.landing_files import FEEDS
 from stedi.tables import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
-from tests.support.lake import PUBLIC_COUNTS, Lake, customer, distance, reading
+from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, reading
 from tests.support.spark import on
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -76,8 +76,9 @@ def test_simulated_data_with_all_its_defects_in_batches(pair: tuple[Lake, Lake],
     # The rest, some files once more with less in them, and one who walked withdraws.
     arrive(pair, simulated, files[1::2])
     [[withdrawn]] = pair[0].rows("SELECT min(email) FROM customers_curated")
+    [[newest]] = pair[0].rows(f"SELECT max(lastUpdateDate) - {T0} + 1 FROM customer_landing")
     for lake in pair:
-        lake.land("customer/withdrawn.json", [customer(withdrawn, 1_900_000_000_000)])
+        lake.land("customer/withdrawn.json", [customer(withdrawn, newest)])
         for file in sorted((lake.landing / "accelerometer").glob("*.json"))[:2]:
             lines = file.read_bytes().splitlines(keepends=True)
             file.write_bytes(b"".join(lines[: len(lines) // 2]))
@@ -88,7 +89,8 @@ def test_simulated_data_with_all_its_defects_in_batches(pair: tuple[Lake, Lake],
 
 @pytest.mark.parametrize("policy", ["customer"])
 def test_corners_of_letters_numbers_and_time(pair: tuple[Lake, Lake], policy: str) -> None:
-    last = 253_402_300_799_999
+    # The end of the year 2025.
+    last = 1461 * 86_400_000 - 1
     people = ["\u0130@x", "\u03a3\u0391\u03a3@x", "\u03c2@x", "\u00df@x", "\u01c4@x", "\ua7cb@x", "\u1c89@x", "a@x", "A@X "]
     first: list[dict[str, Any]] = [customer(p, 10, shares=10, serial=f"s{n}") for n, p in enumerate(people)]
     moments = [0, 1, 86_399_999, 86_400_000, last]
@@ -98,7 +100,7 @@ def test_corners_of_letters_numbers_and_time(pair: tuple[Lake, Lake], policy: st
         "-Infinity",
         "1e400",
         "-1",
-        str(last + 1),
+        "253402300800000",
         "1e16",
         "1.5",
         '"NaN"',
@@ -107,7 +109,7 @@ def test_corners_of_letters_numbers_and_time(pair: tuple[Lake, Lake], policy: st
         "null",
     )
     odd = [f'{{"user": "a@x", "timeStamp": {t}, "x": 0, "y": 0, "z": 0}}' for t in spelled]
-    odd += [f'{{"user": "a@x", "timeStamp": 5, "x": {x}, "y": -0.0, "z": 5e-324}}' for x in spelled]
+    odd += [f'{{"user": "a@x", "timeStamp": {T0 + 5}, "x": {x}, "y": -0.0, "z": 5e-324}}' for x in spelled]
     zeros = [reading("a@x", 7, x=x) for x in (0.0, -0.0, 0.0, -0.0, 1.7976931348623157e308, -5e-324)]
     for lake in pair:
         lake.land("customer/1.json", first)

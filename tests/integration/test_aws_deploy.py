@@ -216,6 +216,8 @@ def test_every_job_has_its_script_its_role_and_its_arguments(lakehouse: dict[str
         assert arguments["--datalake-formats"] == "iceberg"
         # The secret's name is an argument; what it holds stands nowhere.
         assert arguments["--pseudonym_secret"] == {"Ref": secret}
+        assert arguments["--alarm_drop"] == "0.5"
+        assert ("--alarm_topic" in arguments) == (name == "publish_run")
         wheel, *modules = flat(arguments["--additional-python-modules"]).split(",")
         assert wheel.endswith("-py3-none-any.whl")
         assert all("==" in module for module in modules)
@@ -367,6 +369,14 @@ def test_alarms_reach_somebody(lakehouse: dict[str, Any]) -> None:
     }
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms.values())
     [policy] = of_type(lakehouse, "AWS::SNS::TopicPolicy").values()
+    # The publishing job and the state machine, and no other role, send to it themselves.
+    roles = {job.name: role_of(lakehouse, job.name) for job in JOBS}
+    senders = {
+        name for name, role in roles.items() if any(action == "sns:Publish" for action, _ in allowed(lakehouse, role))
+    }
+    assert senders == {"publish_run"}
+    assert ("sns:Publish", f"<{topic}>") in allowed(lakehouse, roles["publish_run"])
+    assert glue_jobs(lakehouse)["publish_run"]["DefaultArguments"]["--alarm_topic"] == {"Ref": topic}
     let_in = [s["Principal"]["Service"] for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
     assert let_in == [["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]]
     [mail] = of_type(lakehouse, "AWS::SNS::Subscription").values()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import boto3
 import pytest
 
 from stedi.history import read_runs
@@ -17,7 +18,7 @@ from tests.support.glue_jobs import (
     run_here,
 )
 from tests.support.killing import ChosenSteps, land_first
-from tests.support.lake import Lake
+from tests.support.lake import Lake, customer
 from tests.support.s3 import aws, server, store
 
 __all__ = ["aws", "bucket", "rows_of_one_run", "server", "store"]
@@ -75,6 +76,27 @@ Change = Callable[[list[str]], list[str]]
 def test_a_job_that_can_not_work_says_why_in_a_line(bucket: Bucket, change: Change, said: str) -> None:
     land_first(bucket)
     assert said in failure("ingest_landing", change(bucket.arguments("embedded")))
+
+
+def test_a_fall_of_consent_goes_to_the_topic_and_the_job_succeeds(bucket: Bucket) -> None:
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    topic, queue = sns.create_topic(Name="alarms")["TopicArn"], sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    arguments = [*bucket.arguments("embedded"), "--alarm_topic", topic]
+    at = 1_655_564_444_000
+    bucket.land("customer/1.json", [customer(f"p{number}@x", at, shares=at) for number in range(100)])
+    assert run_here("publish_run", arguments)["alarms"] == []
+    bucket.land("customer/2.json", [customer(f"p{number}@x", at + 1) for number in range(1, 100)])
+    assert "there is none of that name" in failure("publish_run", [*arguments, "--alarm_topic", f"{topic}-gone"])
+    assert len(read_runs(bucket.settings.warehouse)) == 1
+    [alarm] = run_here("publish_run", arguments)["alarms"]
+    assert run_here("publish_run", arguments)["alarms"] == []
+    [message] = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    sent = json.loads(message["Body"])
+    assert (sent["Subject"], sent["Message"]) == ("STEDI: alarm fall_of_consent", alarm["message"])
+    assert "fell from 100 to 1 customers" in sent["Message"]
+    assert "@x" not in message["Body"]
 
 
 def test_a_job_whose_rule_fails_fails(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

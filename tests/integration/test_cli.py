@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stedi import __version__
+from stedi.landing.reasons import explain
 from stedi.tables import ALL
 from tests.support.compare import Died, commits
 from tests.support.lake import KEY, Lake, customer, reading, small
@@ -308,10 +309,15 @@ def _listens_to_sigterm(process: int) -> bool:
 
 
 def test_what_is_in_quarantine_and_in_the_sample_is_shown(folder: Path) -> None:
-    (folder / "landing/accelerometer/bad.json").write_text('{"user": "a@x"}\n')
+    in_seconds = '{"user": "a@x", "timeStamp": 1640995200, "x": 0, "y": 0, "z": 1}'
+    (folder / "landing/accelerometer/bad.json").write_text(f'{{"user": "a@x"}}\n{in_seconds}\n')
     assert stedi(folder, "run").returncode == 0
-    assert "timeStamp_missing" in stedi(folder, "quarantine").stdout
-    assert json.loads(stedi(folder, "--json", "quarantine").stdout)["quarantined"][0]["records"] == 1
+    shown = stedi(folder, "quarantine").stdout
+    assert "timeStamp_missing" in shown
+    assert "1,000" in shown
+    missing, seconds = json.loads(stedi(folder, "--json", "quarantine").stdout)["quarantined"]
+    assert (missing["records"], missing["meaning"]) == (1, explain("timeStamp_missing"))
+    assert (seconds["records"], seconds["meaning"]) == (1, explain("timeStamp_perhaps_in_seconds"))
     assert "a@x" in stedi(folder, "show", "customer_trusted").stdout
     assert len(json.loads(stedi(folder, "--json", "show", "customer_trusted").stdout)["sample"]) == 2
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.identity import customer_pseudonym, person
+from stedi.identity import customer_pseudonym
 from stedi.landing.feed import Feed, Field
 from stedi.table import Column, Table
 from tests.support.lake import KEY, customer
@@ -78,13 +78,14 @@ def test_a_warehouse_goes_on_with_a_fourth_feed_and_computes_no_table_again(land
     assert {name: t["reason"] for name, t in tables.items() if t["status"] == "refreshed"} == {
         "heart_rate_landing": "1 file new",
         "quarantine": "heart_rate_landing changed",
+        "consent_hold": "quarantine changed",
     }
 
 
 @pytest.mark.parametrize("is_pseudonym", [False, True])
 def test_a_new_table_of_people_without_a_condition_of_consent_is_found(landed: Path, is_pseudonym: bool) -> None:
     column = "customer_pseudonym" if is_pseudonym else "person"
-    who = customer_pseudonym(person("email")) if is_pseudonym else person("email")
+    who = customer_pseudonym("person") if is_pseudonym else "person"
     newsletter = Table(
         name="newsletter",
         zone="curated",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing.archives import other_format
 from stedi.landing.scanner import read_records
-from tests.support.lake import Lake, reading
+from tests.support.lake import T0, Lake, customer, reading
 from tests.support.landing import LandingFolder
 
 
@@ -29,7 +29,7 @@ RECORDS = [reading("ada@x.org", 1000 + i, x=i / 4) for i in range(5)]
 LINES = [json.dumps(record).encode() for record in RECORDS]
 PLAIN = b"\n".join(LINES) + b"\n"
 LANDED = 'SELECT "user", timeStamp, x, y, z, source_position FROM accelerometer_landing ORDER BY ALL'
-EXPECTED = [("ada@x.org", 1000 + i, i / 4, 0.0, 1.0, i + 1) for i in range(5)]
+EXPECTED = [("ada@x.org", T0 + 1000 + i, i / 4, 0.0, 1.0, i + 1) for i in range(5)]
 
 LAYOUTS = {
     "lines.json": PLAIN,
@@ -67,7 +67,7 @@ def test_every_layout_gives_the_same_rows(landing: LandingFolder, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":7,"x":1,"y":1,"z":1}']
+    "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":1640995200007,"x":1,"y":1,"z":1}']
 )
 def test_a_folder_named_like_a_column_says_nothing(landing: LandingFolder, folder: str) -> None:
     landing.land(f"accelerometer/{folder}/a.json", PLAIN)
@@ -155,12 +155,13 @@ def test_what_lands_of_a_damaged_file_came_in_this_order(
     times = [at for (at,) in landing.rows("SELECT timeStamp FROM accelerometer_landing ORDER BY source_position")]
     damages = landing.rows("SELECT reason FROM quarantine WHERE raw_record LIKE '%damaged at byte%'")
     whole = [count for count in range(len(members) + 1) if sum(map(len, packed[:count])) <= at]
-    assert times[: sum(members[: whole[-1]])] == list(range(sum(members[: whole[-1]])))
+    assert times[: sum(members[: whole[-1]])] == [T0 + at for at in range(sum(members[: whole[-1]]))]
     if is_end:
-        assert times == list(range(len(times)))
+        assert times == [T0 + at for at in range(len(times))]
         assert landing.rows("SELECT count(*) FROM quarantine") == [(len(damages),)]
     if at < len(content) and not (is_end and at in [sum(map(len, packed[:count])) for count in whole]):
-        assert len(damages) == 1
+        # A zstd frame that lacks bytes near its end takes those of the next one for its checksum: both are damaged.
+        assert len(damages) == 1 or (len(damages) == 2 and ending == "zst" and not is_end)
 
 
 @pytest.mark.parametrize("content", [b"PAR1 and more", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"Obj\x01"])
@@ -180,16 +181,16 @@ def test_unknown_keys_are_kept_with_their_values(landing: LandingFolder) -> None
 
 
 BROKEN = {
-    "not_json": b'{"user": "a", "timeStamp": 1, "x": }',
+    "not_json": b'{"user": "a", "timeStamp": 1640995200001, "x": }',
     "not_an_object": b'"just text"',
-    "user_missing": b'{"timeStamp": 1, "x": 0, "y": 0, "z": 0}',
-    "x_missing": b'{"user": "a", "timeStamp": 1, "x": null, "y": 0, "z": 0}',
-    "x_not_a_number": b'{"user": "a", "timeStamp": 1, "x": "north", "y": 0, "z": 0}',
-    "y_not_a_number": b'{"user": "a", "timeStamp": 1, "x": 0, "y": true, "z": 0}',
-    "z_not_finite": b'{"user": "a", "timeStamp": 1, "x": 0, "y": 0, "z": 1e999}',
-    "timeStamp_not_milliseconds": b'{"user": "a", "timeStamp": 1.5, "x": 0, "y": 0, "z": 0}',
-    "timeStamp_given_twice": b'{"user": "a", "timeStamp": 1, "timestamp": 2, "x": 0, "y": 0, "z": 0}',
-    "user_not_text": b'{"user": ["a"], "timeStamp": 1, "x": 0, "y": 0, "z": 0}',
+    "user_missing": b'{"timeStamp": 1640995200001, "x": 0, "y": 0, "z": 0}',
+    "x_missing": b'{"user": "a", "timeStamp": 1640995200001, "x": null, "y": 0, "z": 0}',
+    "x_not_a_number": b'{"user": "a", "timeStamp": 1640995200001, "x": "north", "y": 0, "z": 0}',
+    "y_not_a_number": b'{"user": "a", "timeStamp": 1640995200001, "x": 0, "y": true, "z": 0}',
+    "z_not_finite": b'{"user": "a", "timeStamp": 1640995200001, "x": 0, "y": 0, "z": 1e999}',
+    "timeStamp_not_milliseconds": b'{"user": "a", "timeStamp": 1640995200001.5, "x": 0, "y": 0, "z": 0}',
+    "timeStamp_given_twice": b'{"user":"a","timeStamp":1640995200001,"timestamp":1640995200002,"x":0,"y":0,"z":0}',
+    "user_not_text": b'{"user": ["a"], "timeStamp": 1640995200001, "x": 0, "y": 0, "z": 0}',
 }
 
 
@@ -216,7 +217,7 @@ def test_an_upload_that_broke_off_loses_only_its_last_record(landing: LandingFol
 
 
 def test_bytes_that_are_no_text_are_quarantined_in_readable_form(landing: LandingFolder) -> None:
-    landing.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1, "x": 0, "y": 0, "z": 0}\n')
+    landing.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1640995200001, "x": 0, "y": 0, "z": 0}\n')
     landing.run()
     [(raw, reason)] = landing.rows("SELECT raw_record, reason FROM quarantine")
     assert reason == "not_utf8"
@@ -224,7 +225,7 @@ def test_bytes_that_are_no_text_are_quarantined_in_readable_form(landing: Landin
 
 
 def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(landing: LandingFolder) -> None:
-    record = {"email": "a@x", "lastUpdateDate": 5, "shareWithResearchAsOfDate": "gladly"}
+    record = {"email": "a@x", "lastUpdateDate": T0, "shareWithResearchAsOfDate": "gladly"}
     landing.land("customer/a.json", [record])
     landing.run()
     assert landing.rows("SELECT shareWithResearchAsOfDate, extra_fields FROM customer_landing") == [
@@ -233,7 +234,7 @@ def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(landing: Land
 
 
 def deep(levels: int, opening: str = "[", closing: str = "]") -> bytes:
-    return f'{{"user": "a", "timeStamp": 1, "x": 0, "y": 0, "z": 0, "app": {opening * levels}1{closing * levels}}}'.encode()
+    return LINES[0][:-1] + f', "app": {opening * levels}1{closing * levels}}}'.encode()
 
 
 def with_app(text: str) -> bytes:
@@ -289,12 +290,12 @@ UNUSUAL = {
     "bare-zero-character.json": (TWO % LINES[0].replace(b"ada", b"\0"), [GOOD, "not_json", GOOD]),
     "line-break-in-text.json": (TWO % LINES[0].replace(b"ada", b"\\n"), [GOOD] * 3),
     "broken-record-ends-an-array.json": (b"[" + LINES[0] + b', {"user": NaN}]\n', [GOOD, "not_json"]),
-    "number-of-5000-digits.json": (TWO % LINES[0].replace(b"1000", b"1" * 5000), [GOOD, "not_json", GOOD]),
+    "number-of-5000-digits.json": (TWO % LINES[0].replace(b"1640995201000", b"1" * 5000), [GOOD, "not_json", GOOD]),
 }
 
 
 # Unreadable records with lists of objects in them, as (text, is a record) one after the other.
-INNER = '{"user": "ada", "timeStamp": 1, "x": 0, "y": 0, "z": 0}'
+INNER = '{"user": "ada", "timeStamp": 1640995200001, "x": 0, "y": 0, "z": 0}'
 LISTED: dict[str, list[tuple[str, bool | None]]] = {
     "a list": [(f'{{"x": NaN, "old": [{INNER}, {INNER}, {INNER}]}}', False), ("\n", None), (INNER, True)],
     "an array on one line": [("[", None), (f'{{"x": NaN, "old": [{INNER},{INNER}]}}', False), (",", None), (INNER, True)],
@@ -338,8 +339,8 @@ def test_many_unreadable_records_are_told_apart_wherever_they_lie(tmp_path: Path
 
 
 def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
-    past = [{"email": "ann@x", "lastUpdateDate": 5}, {"email": "ann@x", "lastUpdateDate": 7, "shareWithResearchAsOfDate": 2}]
-    record = json.dumps({"email": "ann@x", "lastUpdateDate": 9, "previous": [*past, *past]})
+    past = [customer("ann@x", 5), customer("ann@x", 7, shares=2)]
+    record = json.dumps(customer("ann@x", 9, previous=[*past, *past]))
     lake.land("customer/a.json", record[:-20].encode())
     lake.run()
     assert lake.rows("SELECT count(*) FROM customer_landing") == lake.rows("SELECT count(*) FROM customer_trusted") == [(0,)]

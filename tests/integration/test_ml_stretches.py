@@ -5,7 +5,7 @@ import pytest
 from stedi.config import Settings
 from stedi.ml.stretches import Stretch, read_stretches
 from stedi.resampling import SAMPLE_MS
-from tests.support.lake import Lake, customer, distance, reading
+from tests.support.lake import T0, Lake, customer, distance, reading
 
 PEOPLE = tuple("abcd")
 LONG_MS = 700_000
@@ -39,10 +39,10 @@ def test_long_stretches_are_cut_and_short_ones_left_out(settings: Settings) -> N
     assert lengths(found) == [300] * 6 + [5_000, 30_000]
     assert [(each.person, each.start_ms) for each in found] == sorted((each.person, each.start_ms) for each in found)
     [first, second] = [each for each in found if len(each.acceleration) > 300]
-    assert (first.person, first.start_ms, second.start_ms) == (second.person, 0, 600_000)
-    assert first.end_ms == 600_000 - SAMPLE_MS
-    assert first.steps_ms.tolist() == list(range(500, 600_000, 1_000))
-    assert second.steps_ms.tolist() == list(range(600_500, LONG_MS, 1_000))
+    assert (first.person, first.start_ms, second.start_ms) == (second.person, T0, T0 + 600_000)
+    assert first.end_ms == T0 + 600_000 - SAMPLE_MS
+    assert first.steps_ms.tolist() == list(range(T0 + 500, T0 + 600_000, 1_000))
+    assert second.steps_ms.tolist() == list(range(T0 + 600_500, T0 + LONG_MS, 1_000))
 
 
 def test_what_is_drawn_follows_from_the_seed_and_reaches_what_is_asked_for(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from stedi.errors import CatalogMovedError
 from stedi.table import Table
 from stedi.tables import BY_NAME
 from tests.support.compare import as_another, contents, found_wrong, marks, opened, rule_counts
-from tests.support.lake import Lake, customer, distance, reading
+from tests.support.lake import T0, Lake, customer, distance, reading
 
 _DELETES = pa.schema(
     [
@@ -78,7 +78,7 @@ deleters = pytest.mark.parametrize("delete", DELETERS.values(), ids=DELETERS.key
 
 def test_deletes_as_athena_makes_them_are_what_other_readers_take_them_for(lake: Lake) -> None:
     furnish(lake)
-    assert delete_as_athena_does(lake, "accelerometer_landing", "timeStamp = 105") == 2
+    assert delete_as_athena_does(lake, "accelerometer_landing", f"timeStamp = {T0 + 105}") == 2
     with opened(lake, "accelerometer_landing") as table:
         assert table.scan().to_arrow().num_rows == 18
         assert sum(task.file.record_count for task in table.scan().plan_files()) == 20
@@ -89,13 +89,13 @@ def test_a_row_deleted_from_a_landing_table_leaves_everything_downstream_and_no_
     lake: Lake, delete: Callable[[Lake, str, str], object]
 ) -> None:
     furnish(lake)
-    delete(lake, "accelerometer_landing", "timeStamp = 105")
+    delete(lake, "accelerometer_landing", f"timeStamp = {T0 + 105}")
     report = lake.run()
     assert report.files["accelerometer"] == {"new": 0, "changed": 0}
     assert report.tables["accelerometer_landing"].rows == 18
     for name, rows in {"accelerometer_landing": 18, "accelerometer_trusted": 18, "machine_learning_curated": 9}.items():
         assert report.tables[name].rows == rows
-        assert lake.rows(f"SELECT count(*), count(*) FILTER (timeStamp = 105) FROM {name}") == [(rows, 0)]
+        assert lake.rows(f"SELECT count(*), count(*) FILTER (timeStamp = {T0 + 105}) FROM {name}") == [(rows, 0)]
     assert lake.rows("SELECT coincidences FROM device_owner WHERE serialNumber = 's1'") == [(9,)]
     assert report.tables["accelerometer_trusted"].removed == 2
     again = lake.run()
@@ -111,8 +111,8 @@ def test_a_run_restores_what_belongs_in_a_derived_table(lake: Lake, delete: Call
     before = contents(lake)
     for name, condition in {
         "consent_history": "person = 'a@x'",
-        "accelerometer_trusted": "timeStamp > 103",
-        "machine_learning_curated": "timeStamp = 105",
+        "accelerometer_trusted": f"timeStamp > {T0 + 103}",
+        "machine_learning_curated": f"timeStamp = {T0 + 105}",
     }.items():
         delete(lake, name, condition)
     report = lake.run()
@@ -131,7 +131,7 @@ def test_a_run_restores_what_belongs_in_a_derived_table(lake: Lake, delete: Call
 def test_a_query_shows_the_newest_finished_run_until_the_next_has_seen_the_deletes(lake: Lake) -> None:
     furnish(lake)
     count = "SELECT count(*) FROM accelerometer_landing"
-    delete_as_athena_does(lake, "accelerometer_landing", "timeStamp = 105")
+    delete_as_athena_does(lake, "accelerometer_landing", f"timeStamp = {T0 + 105}")
     assert lake.rows(count) == [(20,)]
     second = lake.run().run_id
     assert lake.rows(count) == [(18,)]
@@ -145,11 +145,11 @@ def test_a_changed_file_replaces_what_another_writer_left_of_it(
     furnish(lake)
     lake.land("accelerometer/2.json", [reading("a@x", t) for t in range(200, 205)])
     lake.run()
-    delete(lake, "accelerometer_landing", "timeStamp = 105 OR timeStamp = 202")
+    delete(lake, "accelerometer_landing", f"timeStamp = {T0 + 105} OR timeStamp = {T0 + 202}")
     lake.land("accelerometer/2.json", [reading("a@x", t) for t in range(200, 208)])
     report = lake.run()
     assert report.tables["accelerometer_landing"].rows == 18 + 8
-    assert lake.rows("SELECT count(*), count(*) FILTER (timeStamp = 105) FROM accelerometer_landing") == [(26, 0)]
+    assert lake.rows(f"SELECT count(*), count(*) FILTER (timeStamp = {T0 + 105}) FROM accelerometer_landing") == [(26, 0)]
     assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(26,)]
 
 
@@ -186,10 +186,10 @@ def test_rows_that_another_writer_put_in_a_landing_table_count_and_those_in_a_de
     furnish(lake)
     before = contents(lake)
     for name in ("accelerometer_landing", "accelerometer_trusted"):
-        as_another(lake, name, lambda rows: pa.concat_tables([rows, at_another_time(rows.slice(0, 1), 500)]))
+        as_another(lake, name, lambda rows: pa.concat_tables([rows, at_another_time(rows.slice(0, 1), T0 + 500)]))
     report = lake.run()
     assert report.tables["accelerometer_landing"].rows == 21
-    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_trusted") == [(21, 500)]
+    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_trusted") == [(21, T0 + 500)]
     assert contents(lake)["device_owner"] == before["device_owner"]
 
 
@@ -213,7 +213,7 @@ class Interference:
 
 
 def add_a_reading(lake: Lake, name: str) -> None:
-    as_another(lake, name, lambda rows: pa.concat_tables([rows, at_another_time(rows.slice(0, 1), 900)]))
+    as_another(lake, name, lambda rows: pa.concat_tables([rows, at_another_time(rows.slice(0, 1), T0 + 900)]))
 
 
 def test_a_commit_that_comes_between_is_seen_and_the_step_done_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,13 +223,13 @@ def test_a_commit_that_comes_between_is_seen_and_the_step_done_again(lake: Lake,
         monkeypatch,
         lake,
         "accelerometer_landing",
-        lambda: delete_by_rewriting(lake, "accelerometer_landing", "timeStamp = 105"),
+        lambda: delete_by_rewriting(lake, "accelerometer_landing", f"timeStamp = {T0 + 105}"),
         1,
     )
     report = lake.run()
     assert between.left == 0
     assert report.tables["accelerometer_landing"].rows == 19
-    assert lake.rows("SELECT count(*), count(*) FILTER (timeStamp = 105) FROM accelerometer_trusted") == [(19, 0)]
+    assert lake.rows(f"SELECT count(*), count(*) FILTER (timeStamp = {T0 + 105}) FROM accelerometer_trusted") == [(19, 0)]
     assert {t.status for t in lake.run().tables.values()} == {"up to date"}
 
 
@@ -239,7 +239,7 @@ def test_rows_put_into_a_derived_table_during_its_refresh_do_not_stay(lake: Lake
     Interference(monkeypatch, lake, "accelerometer_trusted", lambda: add_a_reading(lake, "accelerometer_trusted"), 2)
     report = lake.run()
     assert report.tables["accelerometer_trusted"].rows == 21
-    assert lake.rows("SELECT count(*), count(*) FILTER (timeStamp = 900) FROM accelerometer_trusted") == [(21, 0)]
+    assert lake.rows(f"SELECT count(*), count(*) FILTER (timeStamp = {T0 + 900}) FROM accelerometer_trusted") == [(21, 0)]
     assert found_wrong(lake) == []
 
 
@@ -256,5 +256,5 @@ def test_a_writer_who_never_rests_ends_the_run_with_a_message_and_whole_tables(
     assert contents(lake) == before
     lake.run()
     assert lake.rows("SELECT count(*) FROM accelerometer_landing") == [(21,)]
-    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_trusted") == [(21, 200)]
+    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_trusted") == [(21, T0 + 200)]
     assert found_wrong(lake) == []

@@ -16,8 +16,8 @@ from stedi.quality import RuleResult, Select, check
 from stedi.report import run_grids
 from stedi.simulate import simulate
 from stedi.table import Rule, Table
-from tests.support.compare import contents
-from tests.support.lake import PUBLIC_COUNTS, Lake, customer, distance, reading, small
+from tests.support.compare import contents, tree
+from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
 PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
     "accelerometer_trusted": 32_025,
@@ -66,11 +66,11 @@ def test_both_zeros_are_one_value_whichever_comes_first(lake: Lake) -> None:
     )
     lake.land("step_trainer/2.json", [distance("s1", 1, -0.0)])
     lake.run()
-    assert lake.rows("SELECT timeStamp, x::VARCHAR FROM accelerometer_trusted WHERE timeStamp < 3 ORDER BY ALL") == [
-        (1, "0.0"),
-        (2, "0.0"),
+    assert lake.rows(f"SELECT timeStamp, x::VARCHAR FROM accelerometer_trusted WHERE timeStamp < {T0 + 3} ORDER BY ALL") == [
+        (T0 + 1, "0.0"),
+        (T0 + 2, "0.0"),
     ]
-    assert lake.rows("SELECT distanceFromObject::VARCHAR FROM step_trainer_trusted WHERE sensorReadingTime = 1") == [
+    assert lake.rows(f"SELECT distanceFromObject::VARCHAR FROM step_trainer_trusted WHERE sensorReadingTime = {T0 + 1}") == [
         ("0.0",)
     ]
 
@@ -84,11 +84,12 @@ def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: L
     report = lake.run()
     assert report.quarantined["accelerometer"] == 0
     assert lake.rows("SELECT count(*) FROM quarantine") == [(0,)]
-    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_landing") == [(21, 500)]
+    assert lake.rows("SELECT count(*), max(timeStamp) FROM accelerometer_landing") == [(21, T0 + 500)]
 
 
 def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Callable[..., Lake]) -> None:
     simulate(tmp_path / "feeds", customers=40, days=2, seed=3, readings=30_000)
+    put(tmp_path / "feeds/customer/broken.json", b'{"email": "ann@x"}\n')
     files = sorted(p for p in (tmp_path / "feeds").glob("*/**/*") if p.is_file() and "ground_truth" not in str(p))
     small_steps, at_once = new_lake("steps"), new_lake("once")
     random.Random(0).shuffle(files)
@@ -154,7 +155,7 @@ def test_a_dry_run_writes_nothing(lake: Lake) -> None:
 
 def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
     small(lake)
-    assert set(lake.run(select=["customer_trusted"]).tables) == {"customer_landing", "customer_trusted"}
+    assert set(lake.run(select=["consent_history"]).tables) == {"customer_landing", "consent_history"}
 
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
@@ -178,6 +179,26 @@ def test_a_warehouse_of_a_newer_version_is_refused(small_lake: Lake) -> None:
         small_lake.run()
 
 
+def test_a_warehouse_of_an_earlier_version_is_refused_with_what_to_do_and_left_alone(small_lake: Lake) -> None:
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
+    catalog.update_namespace_properties("stedi", updates={"layout_version": "2"})
+    before = tree(small_lake.warehouse)
+    for work in (small_lake.run, lambda: small_lake.rows("SELECT 1")):
+        with pytest.raises(WarehouseError, match="older than this program's 3; build another from the landing files with --w"):
+            work()
+    assert tree(small_lake.warehouse) == before
+
+
+def test_tables_of_an_earlier_version_are_refused_where_a_deployment_marked_them_as_new(small_lake: Lake) -> None:
+    catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
+    with catalog.load_table("stedi.customer_landing").update_schema() as update:
+        update.delete_column("person")
+    before = tree(small_lake.warehouse)
+    with pytest.raises(WarehouseError, match="table customer_landing of .* has no column person: an earlier version"):
+        small_lake.run()
+    assert tree(small_lake.warehouse) == before
+
+
 def test_other_readers_open_the_tables_without_this_package(small_lake: Lake) -> None:
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
     table = catalog.load_table("stedi.accelerometer_trusted")
@@ -186,10 +207,10 @@ def test_other_readers_open_the_tables_without_this_package(small_lake: Lake) ->
     scanned = table.scan().to_arrow()
     assert scanned.num_rows == 20
     frame: pandas.DataFrame = table.scan().to_pandas()
-    assert sorted(frame["timeStamp"].unique()) == list(range(100, 110))
+    assert sorted(frame["timeStamp"].unique()) == [T0 + at for at in range(100, 110)]
     lazy = polars.scan_iceberg(table.metadata_location)
     assert lazy.select(polars.len()).collect().item() == 20
-    one_day = table.scan(row_filter="timeStamp >= 86400000").plan_files()
+    one_day = table.scan(row_filter=f"timeStamp >= {T0 + 86_400_000}").plan_files()
     assert list(one_day) == []
 
 
@@ -199,12 +220,12 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     small(lake)
     lake.land("accelerometer/2.json", [reading("a@x", 500), reading("a@x", 10**15)])
     assert lake.run().quarantined["accelerometer"] == 1
-    monkeypatch.setattr("stedi.landing.records.LAST_MILLISECOND", 10**16)
+    monkeypatch.setattr("stedi.landing.records.last_time_ms", lambda arrived_ns: 10**16)
     assert lake.run().quarantined["accelerometer"] == 1
     report = lake.run(replay=["accelerometer"])
     assert report.quarantined["accelerometer"] == 0
     assert report.files["accelerometer"] == {"new": 0, "changed": 1}
-    assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(10**15,)]
+    assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(T0 + 10**15,)]
 
 
 def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

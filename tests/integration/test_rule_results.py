@@ -11,8 +11,9 @@ from stedi.quality import RuleResult
 from stedi.report import rule_json, run_json
 from stedi.rule_results import latest_results
 from stedi.simulate import simulate
+from stedi.table import MILLISECONDS_A_DAY
 from tests.support.compare import rule_counts
-from tests.support.lake import Lake, Record, customer, distance, reading
+from tests.support.lake import T0, Lake, Record, customer, distance, reading
 from tests.support.program import stedi
 
 RECORDED = (
@@ -78,11 +79,19 @@ def test_results_hold_no_personal_data(tmp_path: Path, lake: Lake) -> None:
     lake.settings = lake.settings.model_copy(update={"landing": str(folder)})
     lake.run()
     # Conflicts and a birthday long ago, so that the rules on people and devices have examples too.
-    [(person, serial, at)] = lake.rows(
+    [(person, serial, newest)] = lake.rows(
         "SELECT person, serialNumber, max(sensorReadingTime) FROM step_trainer_trusted GROUP BY ALL ORDER BY ALL LIMIT 1"
     )
+    at = newest - T0
     nobody = customer(None, at, customerName="Somebody Else", phone="555-0199", serial="serial-y")
-    aged = customer(person.upper(), 9 * at, shares=at, birthDay="0967-01-01", serial="serial-x", customerName="Somebody")
+    aged = customer(
+        person.upper(),
+        at + 9 * MILLISECONDS_A_DAY,
+        shares=at,
+        birthDay="0967-01-01",
+        serial="serial-x",
+        customerName="Somebody",
+    )
     write(folder / "customer/x.json", [nobody, aged])
     write(folder / "accelerometer/x.json", [reading(person, at, x=1e6), reading(person, at, x=2e6)])
     write(folder / "step_trainer/x.json", [distance(serial, at, 1e6), distance(serial, at, 2e6), distance("serial-y", 1)])

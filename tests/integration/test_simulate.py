@@ -284,6 +284,14 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
         simulate(tmp_path / "out", customers=1, days=1, seed=1, readings=0)
 
 
+def test_as_many_days_as_there_may_be_lie_between_2000_and_today(lake: Lake) -> None:
+    simulate(lake.landing, customers=30, days=9_000, seed=1, readings=10_000, clean=True)
+    assert lake.run().quarantined == {"customer": 0, "accelerometer": 0, "step_trainer": 0}
+    dates = "SELECT count(*), count(*) FILTER (contains(extra_fields, 'AsOfDate')) FROM customer_landing"
+    [(customers, without_time)] = lake.rows(dates)
+    assert (customers > 30, without_time) == (True, 0)
+
+
 @pytest.mark.parametrize(("customers", "readings"), [(1, 0), (1, 1), (2, 3_000)])
 def test_tiny_simulations_are_whole(tmp_path: Path, customers: int, readings: int) -> None:
     made = simulate(tmp_path / "out", customers=customers, days=1, seed=1, readings=readings)

@@ -15,7 +15,7 @@ from stedi.table import DataFiles, Table
 from stedi.tables import BY_NAME
 from tests.support.compare import opened
 from tests.support.data_files import LATEST_DAY_MS, ODD_RECORDS, assert_alike, rows
-from tests.support.lake import Lake, customer
+from tests.support.lake import T0, Lake, customer
 from tests.support.spark import on
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -78,7 +78,7 @@ def newest_only(lake: Lake) -> DataFiles:
         files = catalog.files("customer_landing")
     with opened(lake, "customer_landing") as table:
         whole = [task.file.file_path for task in table.scan().plan_files()]
-        [kept] = [task.file.file_path for task in table.scan("lastUpdateDate > 15").plan_files()]
+        [kept] = [task.file.file_path for task in table.scan(f"lastUpdateDate > {T0 + 15}").plan_files()]
     assert len(whole) == len(files.paths) == 2
     [gone] = set(whole) - {kept}
     Path(gone.removeprefix("file://")).unlink()
@@ -87,7 +87,7 @@ def newest_only(lake: Lake) -> DataFiles:
 
 def test_spark_opens_no_file_in_which_no_row_can_be_wanted(engine: SparkEngine, newest_only: DataFiles) -> None:
     found = f"SELECT lastUpdateDate FROM ({engine.rows_of(CUSTOMERS, newest_only)}) AS found"
-    assert engine.select(f"{found} WHERE lastUpdateDate > 15") == [{"lastUpdateDate": 20}]
+    assert engine.select(f"{found} WHERE lastUpdateDate > {T0 + 15}") == [{"lastUpdateDate": T0 + 20}]
     with pytest.raises(WarehouseError, match="Spark failed"):
         engine.select(found)
 
@@ -96,4 +96,4 @@ def test_spark_opens_only_the_files_that_it_is_asked_for(engine: SparkEngine, ne
     parts = [newest_only.part([path]) for path in newest_only.paths]
     [there] = [part for part in parts if Path(*part.paths).exists()]
     [row] = engine.select(engine.rows_of(CUSTOMERS, there))
-    assert row["lastUpdateDate"] == 20
+    assert row["lastUpdateDate"] == T0 + 20

@@ -47,7 +47,7 @@ customers = st.builds(
     st.sampled_from(CHANGED),
     shares=st.sampled_from((None, 1, *CHANGED)),
     serial=serials | st.none(),
-    registrationDate=st.sampled_from((None, 1, 2)),
+    registered=st.sampled_from((None, 1, 2)),
     birthDay=st.sampled_from((None, "1990-01-01", "0967-01-01")),
 )
 readings = st.builds(reading, addresses, moments, st.sampled_from((0.0, 1.0)))

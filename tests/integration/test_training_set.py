@@ -19,7 +19,7 @@ from stedi.resampling import resampled
 from stedi.simulate import simulate
 from stedi.verify import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
-from tests.support.lake import KEY, Lake, customer
+from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi
 from tests.support.training_set import SET, furnish, land, walk
 
@@ -291,10 +291,10 @@ def test_only_readings_under_consent_are_learned_from_where_the_policy_says_so(n
     land(lake, walk("ann", "s-ann", 100_000), walk("ann", "s-ann", 200_000))
     lake.run()
     lake.run(select=[SET])
-    # Consent begins amid the first walk; the sensor's first reading behind it is at 103,000.
+    # Consent begins amid the first walk; the sensor's first reading behind it is 103 s after T0.
     assert lake.rows(f"SELECT session, min(at_ms), max(at_ms) FROM {SET} GROUP BY ALL ORDER BY ALL") == [
-        (103_000, 103_000, 105_940),
-        (200_000, 200_000, 205_940),
+        (T0 + 103_000, T0 + 103_000, T0 + 105_940),
+        (T0 + 200_000, T0 + 200_000, T0 + 205_940),
     ]
     assert found_wrong(lake) == []
 

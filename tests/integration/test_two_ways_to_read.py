@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing import FEEDS
-from stedi.landing.feed import Feed, Field
+from stedi.landing.feed import CLOCK_GRACE_MS, FIRST_TIME_MS, Feed, Field
+from tests.support.lake import T0
 from tests.support.landing import LandingFolder
 
 Pair = tuple[str, str]
@@ -27,6 +28,15 @@ BARE = """
 0 -0 -0.0 5 -5 1.5 1e3 1E+3 1e-3 0.1 1500000000000.0 1.5e12 253402300799999 253402300800000 9007199254740993 1e16 1e22 1e-7
 18446744073709551616 123456789012345678901234567890 1e400 -1e400 1e-400 4.9e-324 1.7976931348623157e308
 """.split()  # noqa: SIM905
+# Files of one lot arrive years apart.
+ARRIVALS = (T0, T0 + 500 * CLOCK_GRACE_MS)
+# The edges of what is a time, in every unit that is taken for a mistake, for either arrival.
+TIMES = [
+    str(edge * 1000**thousands + beyond) if thousands >= 0 else str(edge // 1000 + beyond)
+    for edge in (FIRST_TIME_MS, *(arrived + CLOCK_GRACE_MS for arrived in ARRIVALS))
+    for thousands in (-1, 0, 1, 2)
+    for beyond in (-1, 0, 1)
+]
 # No JSON, though the engine's reader takes some of them.
 NOT_VALUES = r"""NaN Infinity -Infinity nan inf 01 +5 1. .5 0x1F 1_0 True "\t" "\ud800" """.split()  # noqa: SIM905
 SPELLINGS = [
@@ -48,6 +58,8 @@ SHAPES = ["null", "true", "false", "[]", "{}", "[1,2]", '{"a":1}', '[{"a":[true,
 NUMBER_LIKE = st.from_regex(r"[ \t]?[+-]{0,2}[0-9_]{0,3}\.?[0-9_]{0,3}(e[+-]?[0-9_]{0,2})?[ \t]?", fullmatch=True)
 VALUES = st.one_of(
     st.sampled_from(BARE),
+    st.sampled_from(TIMES),
+    st.integers(min(map(int, TIMES)), max(map(int, TIMES))).map(str),
     st.sampled_from([*map(in_quotes, (*SPELLINGS, *TEXTS)), *SHAPES]),
     st.sampled_from(NOT_VALUES),
     st.integers().map(str),
@@ -69,7 +81,7 @@ STYLES = st.sampled_from(
 
 
 def good(field: Field) -> Pair:
-    return field.name, '"a@x"' if field.kind == "text" else "7"
+    return field.name, {"text": '"a@x"', "milliseconds": str(T0), "number": "7"}[field.kind]
 
 
 def odd_records(feed: Feed, value: str, key: str) -> list[list[Pair]]:
@@ -102,6 +114,7 @@ def found(landing: LandingFolder, feed: Feed, layout: str) -> dict[tuple[str, in
     comma=st.sampled_from(["", "", ",", ", "]),
 )
 @example(values=[(value, "timestamp") for value in BARE], style=('"%s":%s', ",", ""), comma="")
+@example(values=[(value, "sensorreadingtime") for value in TIMES], style=('"%s": %s', ", ", ""), comma="")
 @example(values=[(in_quotes(value), "USER") for value in SPELLINGS], style=('"%s": %s', ", ", ""), comma="")
 @example(values=[(in_quotes(value), "app") for value in TEXTS], style=('"%s":%s', ",", ""), comma="")
 @example(values=[(value, "x") for value in NOT_VALUES + SHAPES], style=('"%s" : %s', " , ", " "), comma="")
@@ -119,8 +132,9 @@ def assert_alike(landing: LandingFolder, values: list[Pair], style: tuple[str, s
     for feed in FEEDS:
         for number, (value, key) in enumerate(values):
             records = texts(odd_records(feed, value, key), style, comma)
-            landing.land(f"{feed.folders[0]}/lines/{number}.json", "\n".join(records).encode() + b"\n")
-            landing.land(f"{feed.folders[0]}/array/{number}.json", b"[" + ",\n".join(records).encode() + b"]\n")
+            arrival = {"arrived_ms": ARRIVALS[number % len(ARRIVALS)]}
+            landing.land(f"{feed.folders[0]}/lines/{number}.json", "\n".join(records).encode() + b"\n", **arrival)
+            landing.land(f"{feed.folders[0]}/array/{number}.json", b"[" + ",\n".join(records).encode() + b"]\n", **arrival)
     landing.run()
     for feed in FEEDS:
         lines, array = found(landing, feed, "lines"), found(landing, feed, "array")

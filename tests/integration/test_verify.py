@@ -29,7 +29,7 @@ from tests.support.compare import (
     opened,
     tree,
 )
-from tests.support.lake import KEY, Lake, customer, distance, reading
+from tests.support.lake import KEY, T0, Lake, customer, distance, reading
 from tests.support.program import stedi
 
 NO_CONSENT = "rows of people who do not consent"
@@ -39,6 +39,7 @@ OF_PEOPLE = tuple(table.name for table in REFRESHED if table.requires_consent an
 # A value that the first row of each table does not have.
 ALTERED: Mapping[str, tuple[str, object]] = {
     "quarantine": ("reason", "another"),
+    "consent_hold": ("records", 7),
     "consent_history": ("consented_from_ms", 7),
     "customer_trusted": ("phone", "7"),
     "accelerometer_trusted": ("x", 9.5),
@@ -50,7 +51,7 @@ ALTERED: Mapping[str, tuple[str, object]] = {
 
 
 def furnish(lake: Lake) -> None:
-    """Two customers who walk at overlapping times, one whose newest records disagree, a broken record, a lost file."""
+    """Two customers who walk at overlapping times, one whose newest records disagree, broken records, a lost file."""
     lake.land(
         "customer/1.json",
         [
@@ -65,6 +66,7 @@ def furnish(lake: Lake) -> None:
         lake.land(f"accelerometer/{name}.json", [reading(user, t, x=x) for t in times])
         lake.land(f"step_trainer/{name}.json", [distance(f"serial-{name}", t, value=x) for t in times])
     lake.land("accelerometer/broken.json", b'{"user": "ann@x"}\n')
+    lake.land("customer/zoe.json", b'{"email": "zoe@x"}\n')
     lost = lake.land("accelerometer/lost.json", [reading("ann@x", 300)])
     lake.run()
     lost.unlink()
@@ -110,6 +112,7 @@ def first_row_with(column: str, value: object) -> Callable[[pa.Table], pa.Table]
 def test_simulated_feeds_are_found_sound(tmp_path: Path, new_lake: Callable[..., Lake], policy: str) -> None:
     lake = new_lake("simulated", policy=policy)
     simulate(lake.landing, customers=40, days=2, seed=5, readings=30_000)
+    lake.land("customer/broken.json", b'{"email": "ann@x"}\n')
     lake.run()
     findings = verify(lake.settings)
     assert {finding.question: finding.wrong for finding in findings if finding.wrong} == {}
@@ -131,7 +134,7 @@ def test_a_row_removed_from_each_table_is_found(furnished: Lake) -> None:
     found = wrong(furnished)
     assert {name: found.pop((name, REBUILT)) for name in DERIVED} == dict.fromkeys(DERIVED, 1)
     # A quarantined record that is gone is missed in its file as well; a device without its owner has no pairs.
-    quarantined = {("accelerometer_landing", RECORDED): 1, ("accelerometer_landing", read_again(4)): 1}
+    quarantined = {("customer_landing", RECORDED): 1, ("customer_landing", read_again(2)): 1}
     assert found == quarantined | {("machine_learning_curated", PAIRS): 9}
 
 
@@ -194,7 +197,7 @@ def test_a_pair_of_two_people_is_found(furnished: Lake) -> None:
     with opened(furnished, "machine_learning_curated") as table:
         rows = table.scan().to_arrow().sort_by("timeStamp")
     # Bob's phone (x is 2) beside Ann's device, at a time of both.
-    pair = next(row for row in rows.to_pylist() if row["timeStamp"] == 105 and row["x"] == 1) | {"x": 2.0}
+    pair = next(row for row in rows.to_pylist() if row["timeStamp"] == T0 + 105 and row["x"] == 1) | {"x": 2.0}
     append(furnished, "machine_learning_curated", pa.Table.from_pylist([pair], rows.schema))
     assert wrong(furnished) == {("machine_learning_curated", REBUILT): 1, ("machine_learning_curated", PAIRS): 1}
 
@@ -339,7 +342,7 @@ def test_the_command_prints_the_figures_exits_1_on_a_difference_and_names_nobody
     done = [stedi(folder, "verify"), stedi(folder, "--json", "verify")]
     for each in done:
         assert each.returncode == 1
-        assert "1 of 20 checks failed, first accelerometer_trusted for 1 rows" in each.stderr
+        assert "1 of 22 checks failed, first accelerometer_trusted for 1 rows" in each.stderr
         assert not [name for name in ("ann", "bob", "cat@", "serial-") if name in each.stdout + each.stderr]
     [broken] = [finding for finding in json.loads(done[1].stdout)["findings"] if not finding["holds"]]
     assert broken == {"table": "accelerometer_trusted", "question": REBUILT, "rows": 20, "wrong": 1, "holds": False}

@@ -16,6 +16,8 @@ Record = Mapping[str, Any]
 
 
 KEY = "a key for tests"
+# Times of test records count from here, 2022-01-01 00:00 UTC: a landing file's times lie between 2000 and its arrival.
+T0 = 1_640_995_200_000
 
 
 def put(path: Path, records: Iterable[Record] | bytes) -> Path:
@@ -61,23 +63,38 @@ class Lake:
 
 
 def customer(
-    email: str | None, updated: int, *, shares: int | None = None, serial: str = "s1", **more: Any
+    email: str | None,
+    updated: int,
+    *,
+    shares: int | None = None,
+    registered: int | None = 1,
+    serial: str = "s1",
+    **more: Any,
 ) -> dict[str, Any]:
-    """A customer record in the feed's own terms."""
-    record = {"customerName": "C", "email": email, "serialNumber": serial, "registrationDate": 1, "lastUpdateDate": updated}
-    if shares is not None:
-        record["shareWithResearchAsOfDate"] = shares
+    """A customer record in the feed's own terms; `updated`, `shares` and `registered` are ms after `T0`, or None: absent."""
+    record = {
+        "customerName": "C",
+        "email": email,
+        "serialNumber": serial,
+        "registrationDate": _time(registered),
+        "lastUpdateDate": _time(updated),
+        "shareWithResearchAsOfDate": _time(shares),
+    }
     return {key: value for key, value in (record | more).items() if value is not None}
 
 
 def reading(user: str, at: int, x: float = 0.0) -> dict[str, Any]:
-    """An accelerometer record."""
-    return {"user": user, "timeStamp": at, "x": x, "y": 0.0, "z": 1.0}
+    """An accelerometer record; `at` is in ms after `T0`."""
+    return {"user": user, "timeStamp": T0 + at, "x": x, "y": 0.0, "z": 1.0}
 
 
 def distance(serial: str, at: int, value: float = 100) -> dict[str, Any]:
-    """A step-trainer record."""
-    return {"sensorReadingTime": at, "serialNumber": serial, "distanceFromObject": value}
+    """A step-trainer record; `at` is in ms after `T0`."""
+    return {"sensorReadingTime": T0 + at, "serialNumber": serial, "distanceFromObject": value}
+
+
+def _time(at: int | None) -> int | None:
+    return None if at is None else T0 + at
 
 
 PUBLIC_COUNTS = {

@@ -1,5 +1,6 @@
 """Landing files as the embedded engine reads them, without tables: nothing is committed."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.sql import quoted
 from stedi.landing import FEEDS
 from stedi.landing.files import list_files
+from stedi.landing.reasons import explain
 from tests.support.lake import Record, put
 
 
@@ -26,12 +28,15 @@ class LandingFolder:
         self.landing, self._engine = folder / "landing", engine
         self.landing.mkdir()
 
-    def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
-        """Put a landing file in place; records are written one a line."""
-        return put(self.landing / name, records)
+    def land(self, name: str, records: Iterable[Record] | bytes, *, arrived_ms: int | None = None) -> Path:
+        """Put a landing file in place; records are written one a line. It was last written now, or when it says."""
+        path = put(self.landing / name, records)
+        if arrived_ms is not None:
+            os.utime(path, ns=(arrived_ms * 1_000_000, arrived_ms * 1_000_000))
+        return path
 
     def run(self, *, select: Sequence[str] = ()) -> Read:
-        """Read all files."""
+        """Read all files. Each reason for quarantine has to be declared."""
         quarantined: dict[str, int] = {}
         rejected = []
         for feed in FEEDS:
@@ -42,6 +47,8 @@ class LandingFolder:
             rejected.append(f"SELECT * FROM {quoted(f'rejected_{feed.name}')}")
             quarantined[feed.name] = self._engine.rows(f"rejected_{feed.name}")
         self._engine.keep("quarantine", " UNION ALL ".join(rejected))
+        given = {reason for (reason,) in self.rows("SELECT DISTINCT reason FROM quarantine")}
+        assert all(explain(reason) for reason in given), given
         return Read(quarantined)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

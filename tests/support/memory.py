@@ -16,7 +16,9 @@ from stedi.catalog import Commit, Snapshot
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.engine import Engine, values
 from stedi.engines.sql import columns, literal, no_rows, quoted
+from stedi.identity import identity_of
 from stedi.landing import FEEDS
+from stedi.landing.quarantine import TABLE as QUARANTINE
 from stedi.pipeline import RunReport
 from stedi.pipeline.refresh import refresh
 from stedi.pipeline.runner import query_parameters
@@ -27,7 +29,14 @@ from stedi.tables import BY_NAME, REFRESHED
 from tests.support.lake import KEY, Record
 
 LANDING = {feed.name: feed.table for feed in FEEDS}
-DERIVED = tuple(t for t in REFRESHED if not t.on_demand and t.name != "quarantine" and t not in LANDING.values())
+DERIVED = tuple(t for t in REFRESHED if not t.on_demand and t is not QUARANTINE and t not in LANDING.values())
+
+
+def _identities(feed: str, record: Record) -> dict[str, str | None]:
+    """Who and what a record of a feed identifies, as the reader finds it."""
+    identifying = next(f for f in FEEDS if f.name == feed).identifying
+    spelled = {identity: record.get(field.name) for identity, field in identifying.items()}
+    return {identity: identity_of(identity, spelling) if spelling else None for identity, spelling in spelled.items()}
 
 
 class InMemory(Engine):
@@ -93,13 +102,31 @@ class MemoryTables:
         self.use_key(KEY)
         self._landed: dict[str, list[Record]] = {}
         self._relations: dict[str, str] = {}
-        for feed in LANDING:
-            self._take(feed, {})
+        for table in (*LANDING.values(), QUARANTINE):
+            self._put(table, {})
         self._waiting: dict[str, list[Record]] = {}
+        self._arrivals: dict[str, int] = {}
 
-    def land(self, name: str, records: Iterable[Record]) -> None:
+    def land(self, name: str, records: Iterable[Record], *, arrived_at: int = 0) -> None:
         """Put the records of one landing file in place; the next run takes them instead of the file's earlier ones."""
         self._waiting[name] = list(records)
+        self._arrivals[name] = arrived_at
+
+    def quarantine(self, name: str, people: Sequence[str], *, arrived_at: int = 0) -> None:
+        """Put customer records in place that can't be used, instead of the file's earlier ones: whom each names."""
+        rows = [
+            {
+                "feed": "customer",
+                "source_file": name,
+                "source_position": place,
+                "raw_record": "{",
+                "reason": "not_json",
+                "arrived_at": arrived_at,
+                "people": named,
+            }
+            for place, named in enumerate(people, start=1)
+        ]
+        self._put(QUARANTINE, {name: rows})
 
     def remove(self, name: str) -> None:
         """A file that is gone leaves its rows."""
@@ -110,20 +137,32 @@ class MemoryTables:
         self.engine.set_parameters(self._parameters)
 
     def _take(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:
-        table = LANDING[feed]
-        added, removed = [], []
-        for name, records in files.items():
-            rows = [
-                {**record, "source_file": name, "source_position": place, "arrived_at": 0}
+        rows = {
+            name: [
+                {
+                    **record,
+                    **_identities(feed, record),
+                    "source_file": name,
+                    "source_position": place,
+                    "arrived_at": self._arrivals[name],
+                }
                 for place, record in enumerate(records, start=1)
             ]
+            for name, records in files.items()
+        }
+        self._put(LANDING[feed], rows)
+        self._landed.update({name: list(records) for name, records in files.items()})
+
+    def _put(self, table: Table, files: Mapping[str, Sequence[Record]]) -> None:
+        added, removed = [], []
+        for name, rows in files.items():
             assert {key for row in rows for key in row} <= set(table.column_names)
             relation = f"landed_{next(self.engine.numbers)}"
             self.engine.hold(relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns])
             added.append(WrittenFile(relation, len(rows), 0, {}))
-            removed += [self._relations[name]] if name in self._relations else []
-            self._relations[name] = relation
-            self._landed[name] = list(records)
+            place = f"{table.name}:{name}"
+            removed += [self._relations[place]] if place in self._relations else []
+            self._relations[place] = relation
         number = next(self.engine.numbers)
         self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0}, f"v{number}"))
 
@@ -155,7 +194,7 @@ class MemoryTables:
         return [tuple(row.values()) for row in self.engine.select(sql)]
 
     def _show_all(self) -> None:
-        for table in (*LANDING.values(), *DERIVED):
+        for table in (*LANDING.values(), QUARANTINE, *DERIVED):
             self.engine.show(table, self._store.files(table.name))
 
     def found_wrong(self) -> list[str]:
@@ -174,7 +213,7 @@ class MemoryTables:
         """Whether all is as where the same records arrive at once."""
         fresh = MemoryTables(self.engine, self.policy)
         for name, records in self._landed.items():
-            fresh.land(name, records)
+            fresh.land(name, records, arrived_at=self._arrivals[name])
         fresh.run()
         return fresh.contents() == self.contents() and all(self.counts(t) == fresh.counts(t) for t in DERIVED)
 

@@ -1,11 +1,18 @@
 """Landing files for both engines: all that they could read or compute otherwise."""
 
+from typing import Any
+
 from tests.support.lake import Lake, customer, distance, reading
 
 
 def land_first(lake: Lake) -> None:
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s1")])
     lake.land("customer/2.json", [customer(" C@x\t", 10, shares=10, serial="s3")])
+    dates: list[dict[str, Any]] = [
+        {" sharewithresearchasofdate": "2022-06-18"},
+        {"old": {"shareWithResearchAsOfDate": "2022-06-18"}},
+    ]
+    lake.land("customer/odd dates.json", [customer("d@x", 10, **date) for date in dates])
     lake.land("accelerometer/1.json", [reading(user, 100 + 10 * t, x=t / 7) for user in ("a@x", "c@x") for t in range(8)])
     lake.land("step_trainer/1.json", [distance(s, 100 + 10 * t) for s in ("s1", "s3") for t in range(8)])
     lake.land("accelerometer/odd name [1] %20 é.json", [{"user": "a@x"}, reading("B@X", 900)])

@@ -1,7 +1,7 @@
 """Walks of a phone and a device, from which the training set is made."""
 
 from stedi.curated.step_training_set import TABLE
-from tests.support.lake import Lake, Record, customer, distance
+from tests.support.lake import T0, Lake, Record, customer, distance
 
 SET = TABLE.name
 
@@ -11,7 +11,7 @@ def walk(user: str, serial: str, start: int, *, step_every: int = 600) -> dict[s
     times = range(start, start + 6_000, 20)
     return {
         f"accelerometer/{user}-{start}.json": [
-            {"user": f"{user}@x", "timeStamp": t, "x": (t % 97) / 7, "y": 0.0, "z": 9.81} for t in times
+            {"user": f"{user}@x", "timeStamp": T0 + t, "x": (t % 97) / 7, "y": 0.0, "z": 9.81} for t in times
         ],
         f"step_trainer/{user}-{start}.json": [
             distance(serial, t, 60 if (t - start) % step_every == 0 else 250) for t in times[::3]

@@ -4,8 +4,9 @@ import bz2
 import gzip
 import io
 import json
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ PACK: dict[Packing, Callable[[bytes], bytes]] = {
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
 }
 PACKINGS: list[Packing] = ["gzip", "bzip2", "zstd"]
+NAMES: dict[Packing, str] = {"gzip": "a.json.gz", "bzip2": "a.json.bz2", "zstd": "a.json.zst"}
 RECORDS = [json.dumps({"user": f"{zlib.crc32(b'%d' % number):x}@x.org", "timeStamp": number}) for number in range(60)]
 MEMBERS = ["".join(f"{record}\n" for record in RECORDS[first : first + 20]).encode() for first in (0, 20, 40)]
 
@@ -33,7 +35,7 @@ def unpacked(packed: bytes, packing: Packing) -> tuple[bytes, list[Damage]]:
 
 def records(folder: Path, packed: bytes, packing: Packing) -> tuple[list[str], list[str]]:
     """The readable records of a file, and the text of the unreadable ones."""
-    file = folder / {"gzip": "a.json.gz", "bzip2": "a.json.bz2", "zstd": "a.json.zst"}[packing]
+    file = folder / NAMES[packing]
     file.write_bytes(packed)
     found = list(read_records(file))
     return [each.text for each in found if not each.reason], [each.text for each in found if each.reason]
@@ -162,6 +164,116 @@ def test_a_changed_byte_anywhere_is_damage_and_spares_other_members(packing: Pac
     before, behind = b"".join(MEMBERS[:damaged]), b"".join(MEMBERS[damaged + 1 :])
     assert found.startswith(before)
     assert found.endswith(behind)
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_no_record_behind_an_unreadable_one_of_a_failed_member_is_trusted(tmp_path: Path, packing: Packing) -> None:
+    first, second, third = (member.decode().splitlines() for member in MEMBERS)
+    altered = [*second[:5], '{"user": "a@x.org", "ti~~', '{"user": "of@nobody.org", "timeStamp": 3}', *second[7:]]
+    # The last record goes on in the next member, and its end is no record of that.
+    members = ["\n".join([*first, ""]), "\n".join([*altered[:-1], altered[-1][:20]]), "\n".join([altered[-1][20:], *third])]
+    packed = [PACK[packing](member.encode()) for member in members]
+    packed[1] = _with_wrong_checksum(packed[1], packing)
+    good, [bad] = records(tmp_path, b"".join(packed), packing)
+    assert good == [*first, *second[:5], *third]
+    assert bad.startswith("\n".join(altered[5:7]))
+    assert "wrong checksum" in bad
+    assert bad.endswith(altered[-1][20:])
+    # The same content with the right checksum is bad in one record only.
+    good, [bad] = records(tmp_path, b"".join(map(PACK[packing], (member.encode() for member in members))), packing)
+    assert good == [*first, *altered[:5], *altered[6:], *third]
+    assert bad == altered[5]
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_records_in_front_of_a_failed_member_are_trusted(tmp_path: Path, packing: Packing) -> None:
+    first = MEMBERS[0].decode().splitlines()
+    broken = "\n".join([*first[:3], '{"user": ', *first[3:], ""]).encode()
+    packed = PACK[packing](broken) + _with_wrong_checksum(PACK[packing](MEMBERS[1]), packing)
+    good, bad = records(tmp_path, packed, packing)
+    assert good == RECORDS[:40]
+    assert bad[0] == '{"user":'
+    assert len(bad) == 2
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_an_invalid_record_of_a_failed_member_is_where_trust_ends(tmp_path: Path, packing: Packing) -> None:
+    lines = RECORDS[0], '{"user": "a@x.org"}', RECORDS[1]
+    packed = _with_wrong_checksum(PACK[packing]("\n".join(lines).encode()), packing)
+    (tmp_path / "a").write_bytes(packed)
+    good, bad = read_records(tmp_path / "a", is_valid=lambda pairs: len(pairs) == 2)
+    assert (good.text, good.reason) == (RECORDS[0], None)
+    assert bad.text.splitlines()[:2] == [*lines[1:]]
+    assert bad.reason == f"broken_{packing}"
+
+
+def test_the_text_of_a_damaged_place_is_bounded(tmp_path: Path) -> None:
+    lines = [RECORDS[0], *(f"~~{number}~~" for number in range(150_000))]
+    packed = _with_wrong_checksum(gzip.compress("\n".join(lines).encode(), 1), "gzip")
+    good, [bad] = records(tmp_path, packed, "gzip")
+    assert good == RECORDS[:1]
+    cut = sum(len(line) + 1 for line in lines[1:]) - (1 << 20)
+    assert cut > 0
+    assert f"… {cut:,} more characters [gzip damaged" in bad
+    assert len(bad) < (1 << 20) + 200
+
+
+def _with_wrong_checksum(packed: bytes, packing: Packing) -> bytes:
+    at = len(packed) - (8 if packing == "gzip" else 4)
+    return packed[:at] + bytes([packed[at] ^ 0x10]) + packed[at + 1 :]
+
+
+def _is_reading(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("timeStamp"), int)
+
+
+def _readings_before_the_first_unreadable(text: str) -> Iterator[str]:
+    decoder, between, at = json.JSONDecoder(), re.compile(r"[\s,\[\]]*"), 0
+    while (at := between.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # matches anything
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        if not _is_reading(value):
+            return
+        yield text[at:end]
+        at = end
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    packing=st.sampled_from(PACKINGS),
+    members=st.sampled_from([1, 3]),
+    at=st.floats(0, 1, exclude_max=True),
+    flip=st.integers(1, 255),
+)
+def test_a_changed_byte_is_one_row_and_what_lands_is_trusted(
+    tmp_path_factory: pytest.TempPathFactory, packing: Packing, members: int, at: float, flip: int
+) -> None:
+    contents = MEMBERS if members == 3 else [b"".join(MEMBERS)]
+    packed = bytearray(b"".join(map(PACK[packing], contents)))
+    # A file whose first bytes are changed need not be known as packed.
+    position = 4 + int((len(packed) - 4) * at)
+    packed[position] ^= flip
+    file = tmp_path_factory.getbasetemp() / NAMES[packing]
+    file.write_bytes(packed)
+    found = list(read_records(file, is_valid=lambda pairs: _is_reading(dict(pairs))))
+    good, bad = [each.text for each in found if not each.reason], [each for each in found if each.reason]
+    assert [each.reason for each in bad] in ([], [f"broken_{packing}"])
+    if not bad:
+        # Such as the time in a header.
+        assert good == RECORDS
+    ends = [sum(len(PACK[packing](content)) for content in contents[: number + 1]) for number in range(len(contents))]
+    damaged = next(number for number, end in enumerate(ends) if position < end)
+    before, behind = b"".join(contents[:damaged]), b"".join(contents[damaged + 1 :])
+    content = (
+        unpacked(bytes(packed), packing)[0].removeprefix(before).removesuffix(behind).decode("utf-8", "surrogateescape")
+    )
+    trusted = list(_readings_before_the_first_unreadable(content))
+    # gzip and zstd check a member as a whole: a changed value in front of the first unreadable record lands.
+    assert good == [*before.decode().splitlines(), *trusted, *behind.decode().splitlines()]
+    # bzip2 checks each block before any of it comes out.
+    assert packing != "bzip2" or set(trusted) <= set(RECORDS)
 
 
 @settings(max_examples=100, deadline=None)

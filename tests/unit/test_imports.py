@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src/stedi"
 
 # From the ground up; parts of one layer don't use each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "own_files", "disk", "choices"),
+    ("errors", "alarms", "own_files", "disk", "choices"),
     ("installation",),
     ("aws_client",),
     ("warehouse",),

@@ -25,7 +25,7 @@ CUSTOMERS = st.builds(
     st.sampled_from(CHANGED),
     shares=st.sampled_from((None, 1, *CHANGED)),
     serial=SERIALS | st.none(),
-    registrationDate=st.sampled_from((None, 1, 2)),
+    registered=st.sampled_from((None, 1, 2)),
 )
 READINGS = st.builds(reading, ADDRESSES, st.sampled_from(MOMENTS), st.sampled_from((0.0, 1.0)))
 DISTANCES = st.builds(distance, SERIALS, st.sampled_from(MOMENTS), st.sampled_from((100, 200)))

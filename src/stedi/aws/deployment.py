@@ -25,6 +25,9 @@ class Deployment(BaseModel):
         description="Glue database of the tables",
     )
     policy: Policy = Field(default="customer", description="how far consent reaches: customer or reading")
+    alarm_drop: float = Field(
+        default=0.5, gt=0, le=1, description="share of consenting customers whose loss in one run is no alarm yet; 1: never"
+    )
     schedule: str = Field(
         default="cron(0 3 * * ? *)",
         pattern=r"^(cron|rate)\(.+\)$",

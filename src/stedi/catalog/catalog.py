@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stedi.catalog.iceberg import IcebergTables
 
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,22 @@ class Catalog:
                 content = self.warehouse.read(self.warehouse.name_of(plain_path(place)))
                 self._seen[name] = TableMetadata.decode(place, content)
         return self._seen[name]
+
+    def refuse_older(self, tables: Iterable[Table]) -> None:
+        """Refuse tables that an earlier version made.
+
+        A deployment that is brought up to date marks the database as this version's, and its tables are as they were.
+
+        Raises:
+            WarehouseError: a table lacks a column.
+        """
+        for table in tables:
+            metadata = self.find(table.name)
+            if metadata and (missing := [name for name in table.column_names if name not in metadata.columns]):
+                raise WarehouseError(
+                    f"table {table.name} of warehouse {self.warehouse} has no column {missing[0]}: an earlier version of "
+                    "this program made it; build another warehouse from the landing files with --warehouse"
+                )
 
     def look_again(self, name: str) -> None:
         """See a table as it stands now, after somebody else committed to it."""

@@ -20,12 +20,13 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True)
 class TableMetadata:
-    """A version of a table's metadata: where it lies, its JSON text, and the snapshots that have not expired."""
+    """A version of a table's metadata: where it lies, its JSON text, snapshots that have not expired, column names."""
 
     location: str
     text: str
     current_id: int | None
     snapshots: Mapping[int, Snapshot]
+    columns: frozenset[str]
 
     @classmethod
     def decode(cls, location: str, content: bytes) -> Self:
@@ -49,7 +50,13 @@ class TableMetadata:
         if document["format-version"] not in _FORMAT_VERSIONS:
             raise ValueError(f"unknown format version {document['format-version']}")
         snapshots = (_snapshot(entry) for entry in document.get("snapshots") or ())
-        return cls(location, text, document.get("current-snapshot-id"), {snapshot.id: snapshot for snapshot in snapshots})
+        return cls(
+            location,
+            text,
+            document.get("current-snapshot-id"),
+            {snapshot.id: snapshot for snapshot in snapshots},
+            frozenset(field["name"] for field in _schema(document)["fields"]),
+        )
 
     @property
     def current(self) -> Snapshot | None:
@@ -71,6 +78,14 @@ class TableMetadata:
             return parent
         older = [other for other in self.snapshots.values() if other.sequence_number < snapshot.sequence_number]
         return max(older, key=lambda other: other.sequence_number, default=None)
+
+
+def _schema(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The current schema. Writers of the first format version may give it alone, under another key."""
+    schemas = document.get("schemas") or [document["schema"]]
+    current = document.get("current-schema-id", 0)
+    found: Mapping[str, Any] = next(schema for schema in schemas if schema.get("schema-id", 0) == current)
+    return found
 
 
 def _snapshot(entry: Mapping[str, Any]) -> Snapshot:

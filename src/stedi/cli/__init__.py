@@ -8,7 +8,7 @@ from stedi.errors import OutputError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the program; an error becomes one line and an exit code: 2 for wrong usage, else 1.
+    """Run the program; an error becomes one line and its exit code (see `stedi.errors`).
 
     Raises:
         KeyboardInterrupt: the user interrupted; where typer caught that, the exit code says so.

@@ -12,6 +12,7 @@ from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
 from stedi.errors import UsageError, no_such
 from stedi.landing import FEEDS
+from stedi.landing.reasons import explain
 from stedi.table import Table
 from stedi.tables import ALL, BY_NAME
 
@@ -159,11 +160,14 @@ def history(name: TableName) -> None:
 
 @app.command()
 def quality() -> None:
-    """Show what the rules found when each table was last refreshed."""
+    """Show the alarms of the finished runs, and what the rules found when each table was last refreshed."""
+    from stedi.history import read_runs
     from stedi.rule_results import latest_results
 
     results = latest_results(OPTIONS.settings)
-    show_grids([report.rules_grid(results)], {"rules": [report.rule_json(r) for r in results]})
+    alarms = report.run_alarms(read_runs(OPTIONS.settings.warehouse))
+    grids = [*([report.alarms_grid(alarms)] if alarms else []), report.rules_grid(results)]
+    show_grids(grids, {"alarms": alarms, "rules": [report.rule_json(r) for r in results]})
 
 
 @app.command()
@@ -171,29 +175,42 @@ def quarantine(
     feed: Annotated[str | None, typer.Option(help=f"only this feed: {', '.join(feed.name for feed in FEEDS)}")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="first read the files concerned again, and refresh")] = False,
 ) -> None:
-    """Count what was quarantined, by feed, file and reason."""
+    """Count quarantined records by feed, file and reason, with its meaning; list the consents that they put on hold."""
     from stedi import pipeline
     from stedi.query import query as ask
 
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
         raise no_such("feed", feed, names)
+    done = None
     if replay:
         with ERROR_CONSOLE.status("replaying") as status:
-            pipeline.run(OPTIONS.settings, replay=[feed] if feed else names, progress=status.update)
+            done = pipeline.run(OPTIONS.settings, replay=[feed] if feed else names, progress=status.update)
     where = f"WHERE feed = '{feed}'" if feed else ""
     found = ask(
         OPTIONS.settings,
         f"SELECT feed, source_file, reason, count(*) AS records, min(source_position) AS first_position "
         f"FROM quarantine {where} GROUP BY ALL ORDER BY ALL",
     )
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows()]
+    columns = (*found.columns, "meaning")
+    rows = [dict(zip(columns, (*row, explain(row[2])), strict=True)) for row in found.rows()]
     grids = [
-        report.grid(
-            "quarantine", found.columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position")
-        )
+        report.grid("quarantine", columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position"))
     ]
-    show_grids(grids, {"quarantined": rows})
+    # Without the person: the file and the position are enough to mend the record.
+    held = ask(
+        OPTIONS.settings,
+        "SELECT source_file, source_position, reason, held_since, records FROM consent_hold ORDER BY ALL",
+    )
+    decides = feed is None or any(f.decides_consent for f in FEEDS if f.name == feed)
+    holds = [dict(zip(held.columns, row, strict=True)) for row in held.rows()] if decides else []
+    if holds:
+        title = "consent on hold: one customer a line, until a usable record of theirs arrives in a later file"
+        numbers = ("source_position", "records")
+        grids.append(report.grid(title, held.columns, (tuple(row.values()) for row in holds), numbers=numbers))
+    show_grids(grids, {"quarantined": rows, "on_hold": holds}, first=report.first_lines(done) if done else ())
+    if done:
+        done.raise_alarms()
 
 
 @app.command()

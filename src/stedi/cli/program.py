@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__, report
@@ -157,13 +159,25 @@ def _console() -> Console:
     return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
-def show_grids(grids: list[Grid], as_json: object, svg: Path | None = None, title: str = "stedi") -> None:
-    """Print results as tables or, where asked for, as JSON; `svg` gets a picture of the tables too."""
+def show_grids(
+    grids: list[Grid],
+    as_json: object,
+    svg: Path | None = None,
+    title: str = "stedi",
+    *,
+    first: Sequence[str] = (),
+) -> None:
+    """Print results as tables or, where asked for, as JSON.
+
+    `svg` gets a picture of the tables too. The lines in `first` are printed above the tables.
+    """
     if svg is not None:
         report.write_picture(grids, svg, title)
     with output():
         if OPTIONS.as_json:
             report.print_json(as_json)
             return
+        for line in first:
+            _console().print(Text(line, style="bold red"), soft_wrap=True)
         for each in grids:
             _console().print(each)

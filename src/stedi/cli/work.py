@@ -23,7 +23,7 @@ def run(
     reingest: Annotated[bool, typer.Option("--reingest", help="read all landing files anew")] = False,
     engine: Annotated[EngineName | None, typer.Option(help="what computes")] = None,
 ) -> None:
-    """Ingest what is new and bring every table up to date."""
+    """Ingest what is new and bring every table up to date; exit code 3 on an alarm."""
     from stedi import pipeline
 
     settings = settings_with(policy=policy, engine=engine)
@@ -36,8 +36,9 @@ def run(
             reingest=reingest,
             progress=status.update,
         )
-    show_grids(report.run_grids(done), report.run_json(done))
+    show_grids(report.run_grids(done), report.run_json(done), first=report.first_lines(done))
     done.refuse_failures()
+    done.raise_alarms()
 
 
 @app.command()

@@ -7,7 +7,7 @@ FEED = Feed(
     folders=("accelerometer", "accelerometer_landing"),
     meaning="accelerometer readings as received from the phone app, of all customers",
     fields=(
-        Field("user", "text", "e-mail address of the customer", required=True, personal=True),
+        Field("user", "text", "e-mail address of the customer", required=True, personal=True, identifies="person"),
         Field("timeStamp", "milliseconds", "when the reading was taken (ms since the epoch, UTC)", required=True),
         Field("x", "number", "acceleration along the phone's x axis", required=True),
         Field("y", "number", "acceleration along the phone's y axis", required=True),

@@ -72,6 +72,14 @@ class Damage:
         return f"broken_{self.packing}"
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Start of a member whose checksum or data are wrong: what unpacks of it, up to the next damage, may be altered.
+
+    gzip and zstd check a member as a whole, at its end. bzip2 checks each block before any of it comes out.
+    """
+
+
 def packing_of(head: bytes, name: str) -> Packing | None:
     """How a file is packed, by its first bytes. Its name decides only where these are neither text nor known."""
     if head.startswith(_GZIP):
@@ -110,7 +118,7 @@ def is_whole(path: Path, packing: Packing) -> bool:
     if packing == "bzip2":
         return all(piece is not None for piece in _whole_bzip2(path))
     with path.open("rb") as file:
-        return not any(isinstance(piece, Damage) for piece in unpack(file, packing))
+        return not any(isinstance(piece, Damage) for piece in _unzstd(file, file.seek(0, 2), checks_first=False))
 
 
 def unpack_whole_bzip2(path: Path, target: Path) -> bool:
@@ -150,9 +158,12 @@ def _whole_bzip2(path: Path) -> Iterator[bytes | None]:
             yield None
 
 
-def unpack(file: BinaryIO, packing: Packing) -> Iterator[bytes | Damage]:
-    """The content of an archive in its order, in constant memory, and between it each damaged place."""
-    unpackers: dict[Packing, Callable[[BinaryIO, int], Iterator[bytes | Damage]]] = {
+def unpack(file: BinaryIO, packing: Packing) -> Iterator[bytes | Doubt | Damage]:
+    """The content of an archive in its order, in constant memory, and between it each damaged place.
+
+    A `Doubt` comes before the content of a member of gzip or zstd that fails its checks, a `Damage` behind it.
+    """
+    unpackers: dict[Packing, Callable[[BinaryIO, int], Iterator[bytes | Doubt | Damage]]] = {
         "gzip": _gunzip,
         "bzip2": _bunzip2,
         "zstd": _unzstd,
@@ -192,7 +203,7 @@ def _after_zeros(file: BinaryIO, start: int, size: int) -> int:
 _GZIP_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]", re.DOTALL)
 
 
-def _gunzip(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
+def _gunzip(file: BinaryIO, size: int) -> Iterator[bytes | Doubt | Damage]:
     def is_member(start: int) -> bool:
         file.seek(start)
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -207,6 +218,8 @@ def _gunzip(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
             yield Damage("gzip", start, "no gzip member begins here", end - start)
             start = end
             continue
+        if not _has_right_checksum(file, start):
+            yield Doubt()
         member, at, produced, why = zlib.decompressobj(zlib.MAX_WBITS | 16), start, 0, ""
         file.seek(start)
         while not member.eof and not why:
@@ -244,6 +257,22 @@ def _gunzip(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
             missing = missing if missing <= 1032 * (end - start) else None
         yield Damage("gzip", at, why, max(0, end - at), missing)
         start = end
+
+
+def _has_right_checksum(file: BinaryIO, start: int) -> bool:
+    """Whether the content of the gzip member at a position has the checksum behind it."""
+    member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    file.seek(start)
+    while not member.eof:
+        packed = file.read(_GZIP_CHUNK_BYTES)
+        try:
+            member.decompress(packed)
+        except zlib.error as error:
+            # zlib compares the length after the checksum.
+            return str(error).endswith("incorrect length check")
+        if not packed:
+            return False
+    return True
 
 
 def _byte_by_byte(member: "zlib._Decompress", packed: bytes) -> tuple[bytes, int, str]:
@@ -389,7 +418,7 @@ def _block(file: BinaryIO, start: int, end: int, crc: int) -> tuple[bytes, str, 
 _ZSTD_FRAME = re.compile(rb"\x28\xb5\x2f\xfd", re.DOTALL)
 
 
-def _unzstd(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
+def _unzstd(file: BinaryIO, size: int, *, checks_first: bool = True) -> Iterator[bytes | Doubt | Damage]:
     def is_frame(start: int) -> bool:
         first = next(_frame(file, start), None)
         return isinstance(first, bytes) and not _NO_TEXT.search(first[:64])
@@ -405,6 +434,8 @@ def _unzstd(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
                 continue
         damage, end, produced = Damage("zstd", start, "no zstd frame begins here"), start, 0
         if magic.startswith(_ZSTD):
+            if checks_first and any(isinstance(piece, Damage) for piece in _frame(file, start)):
+                yield Doubt()
             for piece in _frame(file, start):
                 if isinstance(piece, bytes):
                     produced += len(piece)

@@ -1,14 +1,19 @@
 """What a feed is: its folders, its fields, and the landing table that holds its records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stedi.identity import Identity
 from stedi.table import Column, Rule, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
 
-# The last millisecond of the year 9999: what a four-digit year can say.
-LAST_MILLISECOND = 253_402_300_799_999
+# 2000-01-01 00:00 UTC. The sensors and the website are younger: earlier times come from a clock that was never set,
+# which counts from 1970, or are in seconds.
+FIRST_TIME_MS = 946_684_800_000
+# One day: clocks run ahead, and local time taken for UTC is up to 14 hours ahead.
+CLOCK_GRACE_MS = 86_400_000
 
 _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
     "text": "string",
@@ -17,12 +22,27 @@ _COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
 }
 
 
+def last_time_ms(arrived_ns: int) -> int:
+    """The latest time that the records of a file may contain (ms since the epoch, UTC).
+
+    It depends on the file alone, so that reading the file again gives the same rows.
+
+    Args:
+        arrived_ns: when the file was last written (ns since the epoch, UTC).
+    """
+    return arrived_ns // 1_000_000 + CLOCK_GRACE_MS
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a feed's records.
 
+    A `milliseconds` field is a time: a whole number of milliseconds since the epoch, UTC, from `FIRST_TIME_MS` to
+    the `last_time_ms` of its file.
+
     Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the
-    field is left empty and the value is kept among the extra fields.
+    field is left empty and the value is kept among the extra fields. A field that `identifies` somebody
+    or something is resolved when its record lands, into a column of that name.
     """
 
     name: str
@@ -31,8 +51,17 @@ class Field:
     required: bool = False
     personal: bool = False
     lenient: bool = False
+    identifies: Identity | None = None
 
 
+_IDENTITIES: dict[Identity, Column] = {
+    "person": Column(
+        "person", "string", "who the e-mail address belongs to: the same in every spelling of an address", personal=True
+    ),
+    "device": Column(
+        "device", "string", "which device the serial number belongs to: trimmed and case-folded", personal=True
+    ),
+}
 PROVENANCE = (
     Column("extra_fields", "string", "keys that the schema does not know, with their values, as JSON"),
     Column(
@@ -50,7 +79,8 @@ PROVENANCE = (
 class Feed:
     """One feed of JSON files: where they land and what their records hold.
 
-    A record must hold at least one of the fields in `one_of`, where there are any.
+    A record must hold at least one of the fields in `one_of`, where there are any. Where the feed
+    `decides_consent`, a record that can't be used puts the consent of everybody whom it names on hold.
     """
 
     name: str
@@ -59,12 +89,21 @@ class Feed:
     meaning: str
     one_of: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    decides_consent: bool = False
+
+    @property
+    def identifying(self) -> Mapping[Identity, Field]:
+        """The fields that identify a person or a device, by the column of the landing table that holds which."""
+        return {field.identifies: field for field in self.fields if field.identifies}
 
     @property
     def table(self) -> Table:
         """The landing table: the feed's fields as received, plus where each record came from."""
         columns = tuple(
             Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required) for f in self.fields
+        )
+        identities = tuple(
+            replace(_IDENTITIES[identity], required=field.required) for identity, field in self.identifying.items()
         )
         # Keys that we do not know may hold anything, so they count as personal.
         provenance = (replace(PROVENANCE[0], personal=True), *PROVENANCE[1:])
@@ -74,7 +113,7 @@ class Feed:
             meaning=self.meaning,
             grain="one record received",
             key=("source_file", "source_position"),
-            columns=columns + provenance,
+            columns=columns + identities + provenance,
             rules=self.rules,
             sort=("source_file", "source_position"),
         )

@@ -22,6 +22,12 @@ TABLE = Table(
         Column("raw_record", "string", "the text as received; bytes that are no UTF-8 are escaped", personal=True),
         Column("reason", "string", "why it was not taken, such as not_json or x_not_a_number", required=True),
         Column("arrived_at", "timestamptz", "when the file was last written", required=True),
+        Column(
+            "people",
+            "string",
+            "who can be read in a record of a feed that decides on consent, one a line: their consent may be on hold",
+            personal=True,
+        ),
     ),
     sort=("source_file", "source_position"),
 )

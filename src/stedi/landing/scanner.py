@@ -24,13 +24,13 @@ Time is linear in the file's size, whatever the file contains:
 import codecs
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from stedi.landing.archives import SNIFFED_BYTES, Damage, packing_of, unpack
+from stedi.landing.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
 from stedi.landing.feed import Feed
 from stedi.landing.records import DEEPEST, Pairs, decode
 
@@ -43,6 +43,8 @@ _FIRST_RECORD_BYTES = 1 << 14
 _LONGEST_RECORD = 1 << 24
 # What is kept of a longer one at each of its ends, where its own fields usually are.
 _KEPT_OF_LONGER = 1 << 16
+# Of text that is lost to a damaged archive, as much is kept as the longest record that the engine reads has.
+_MOST_TEXT_OF_DAMAGE = 1 << 20
 _SEARCHED_BEHIND_GAP = 1 << 20
 # Ten times the depth that a record may have.
 _DEEPEST_SCANNED = 1000
@@ -77,12 +79,18 @@ class Found:
 
 
 def read_records(
-    path: Path, *, name: str = "", chunk_bytes: int = _CHUNK_BYTES, longest: int = _LONGEST_RECORD
+    path: Path,
+    *,
+    name: str = "",
+    chunk_bytes: int = _CHUNK_BYTES,
+    longest: int = _LONGEST_RECORD,
+    is_valid: Callable[[Pairs], bool] = lambda pairs: True,
 ) -> Iterator[Found]:
     """Find all records of one file, readable or not, in constant memory.
 
     Each damaged place of a packed file is one unreadable record, together with the text cut off
-    before and behind it.
+    before and behind it. In a member that fails its checks, everything from the first record on that
+    is unreadable or not `is_valid` belongs to the damaged place.
 
     Args:
         path: the file, or a copy of it.
@@ -90,12 +98,13 @@ def read_records(
         chunk_bytes: how much is read at a time.
         longest: characters of the longest record. Longer ones are unreadable (`record_too_long`),
             and of their text the beginning and the end are kept.
+        is_valid: whether a readable record keeps the rules of its feed.
 
     Raises:
         OSError: the file can't be read.
     """
     with path.open("rb") as raw:
-        yield from _records(_text_of(raw, name or path.name, chunk_bytes), longest)
+        yield from _records(_text_of(raw, name or path.name, chunk_bytes), longest, is_valid)
 
 
 def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
@@ -129,28 +138,34 @@ def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _records(text: "_Text", longest: int) -> Iterator[Found]:
-    gap, before, behind = None, "", ""
+def _records(text: "_Text", longest: int, is_valid: Callable[[Pairs], bool]) -> Iterator[Found]:
+    gap, before, behind = None, _Excerpt(), _Excerpt()
     while True:
         last: Found | None = None
+        untrusted = _Excerpt()
         for found in _Scanner(text, longest).records():
             if gap and found.reason == "not_an_object":
                 # Text that begins no record is the end of one that began before or within the gap.
-                behind += found.text
+                behind.add(found.text)
                 continue
             if gap:
-                yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
+                yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
                 gap = None
             if last:
                 yield last
             for damage in text.take_damages():
                 yield Found(f"[{damage}]", reason=damage.reason)
-            last = found
+            # The member's data went wrong here at the latest. Readable records behind may be made up of others.
+            if text.is_doubtful and (untrusted or found.pairs is None or not is_valid(found.pairs)):
+                untrusted.add(f"{found.text}\n")
+                last = None
+            else:
+                last = found
         if gap:
-            yield Found(f"{before}[{gap}]{text.skipped}{behind}", reason=gap.reason)
-        gap, before, behind = text.gap, "", ""
+            yield Found(f"{before}[{gap}]{behind}", reason=gap.reason)
+        gap, before, behind = text.gap, untrusted, _Excerpt()
         if last and gap and last.reason in ("unfinished_record", "not_an_object"):
-            before = last.text
+            before.add(last.text)
         elif last:
             yield last
         for damage in text.take_damages():
@@ -158,12 +173,36 @@ def _records(text: "_Text", longest: int) -> Iterator[Found]:
         if gap is None:
             return
         text.next_part()
+        behind.add(text.skipped)
+
+
+class _Excerpt:
+    """The beginning of a long text, and how many characters follow."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._room, self._more = _MOST_TEXT_OF_DAMAGE, 0
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __str__(self) -> str:
+        return "".join(self._parts) + (f"… {self._more:,} more characters " if self._more else "")
+
+    def add(self, text: str) -> None:
+        if self._room:
+            self._parts.append(text[: self._room])
+        self._more += max(0, len(text) - self._room)
+        self._room = max(0, self._room - len(text))
 
 
 class _Text:
-    """Text of a file in chunks, up to a gap of its content; bytes that are no UTF-8 come as lone surrogates."""
+    """Text of a file in chunks, up to a gap of its content or the end of a doubtful member.
 
-    def __init__(self, pieces: Iterable[bytes | Damage], chunk_bytes: int) -> None:
+    Bytes that are no UTF-8 come as lone surrogates.
+    """
+
+    def __init__(self, pieces: Iterable[bytes | Doubt | Damage], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
         self._damages: list[Damage] = []
         self._start_part()
@@ -176,6 +215,8 @@ class _Text:
         self._piece, self._at = b"", 0
         self._has_ended = False
         self.gap: Damage | None = None
+        # Whether text of a member that fails its checks was read, or comes next.
+        self.is_doubtful = self._is_doubt_ahead = False
 
     def next_part(self) -> None:
         """Go on behind the gap: with the next record, or with the next line that begins one.
@@ -206,8 +247,9 @@ class _Text:
 
     def read(self, size: int = 0) -> str:
         """The next text: of so many characters, or one chunk if that is more, or less at the end."""
-        pieces, size = [], max(size, self._chunk_bytes)
-        while size > 0 and not self.ended:
+        pieces: list[str] = []
+        size = max(size, self._chunk_bytes)
+        while size > 0 and not self.ended and not (pieces and self._is_doubt_ahead):
             pieces.append(self._ahead.pop() if self._ahead else self._decoded())
             size -= len(pieces[-1])
         return "".join(pieces)
@@ -226,11 +268,16 @@ class _Text:
         return text[:end]
 
     def _decoded(self) -> str:
+        self.is_doubtful, self._is_doubt_ahead = self.is_doubtful or self._is_doubt_ahead, False
         while self._at >= len(self._piece) and not self._has_ended:
             piece = next(self._pieces, None)
             if isinstance(piece, bytes):
                 self._piece, self._at = piece, 0
-            elif piece is not None and not piece.has_gap:
+            elif isinstance(piece, Doubt):
+                # The text before it is read apart, or its last records would be in doubt.
+                self._is_doubt_ahead = True
+                return ""
+            elif piece is not None and not piece.has_gap and not self.is_doubtful:
                 self._damages.append(piece)
             else:
                 self._has_ended, self.gap = True, piece
@@ -271,7 +318,7 @@ class _Scanner:
             if self._text[self._at] != "{":
                 search = _EndOfGarbage(self._at)
                 self._hold(search)
-                yield self._take(search.at, "not_an_object")
+                yield self._take(search.at, reason="not_an_object")
             elif (lists := self._failure.open.get(self._begin)) is not None:
                 yield self._cut_off(self._failure.at - self._offset, lists, self._column())
             else:
@@ -301,19 +348,20 @@ class _Scanner:
         end, is_too_long = structure.at, self._size(structure.at) > self._longest
         if structure.outcome == "closed":
             yield self._closed(end, structure.depth, is_new=end > held and not is_too_long)
+        elif is_too_long and structure.outcome == "end":
+            yield self._take(end, reason="record_too_long")
         elif is_too_long:
-            is_all = structure.outcome == "end"
-            yield self._take(end, "record_too_long") if is_all else self._cut_off(end, structure.count_lists(), column)
+            yield self._cut_off(end, structure.count_lists(), column)
         elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
             yield from self._cut_lines(structure)
         elif structure.outcome == "too deep":
-            yield self._cut_off(end, structure.count_lists(), column, "nested_too_deep")
+            yield self._cut_off(end, structure.count_lists(), column, reason="nested_too_deep")
         elif contradiction := structure.contradiction:
             at, opened = contradiction
             self._failure = _Failure(self._offset + at, _lists_in(opened, self._offset))
             yield self._cut_off(at, self._failure.open[self._begin], column)
         else:
-            yield self._take(end, "unfinished_record")
+            yield self._take(end, reason="unfinished_record")
 
     def _closed(self, end: int, depth: int, *, is_new: bool) -> Found:
         """The record up to its closing bracket, decoded if it was not held as a whole before."""
@@ -324,7 +372,7 @@ class _Scanner:
                 pass
             else:
                 return self._take(end, pairs=pairs)
-        return self._take(end, "nested_too_deep" if depth > DEEPEST else "not_json")
+        return self._take(end, reason="nested_too_deep" if depth > DEEPEST else "not_json")
 
     def _cut_lines(self, structure: "_Structure") -> Iterator[Found]:
         """Records that each begin in a line of their own and are open in the one before: lines that were cut in a list."""
@@ -340,7 +388,7 @@ class _Scanner:
         self._go_to(cuts[-1])
         yield from found
 
-    def _cut_off(self, failed_at: int, lists: int, column: int, reason: str = "not_json") -> Found:
+    def _cut_off(self, failed_at: int, lists: int, column: int, *, reason: str = "not_json") -> Found:
         """The record here, whose scan failed at a position that is in so many of its lists."""
         may_be_line = reason == "not_json" and self._size(failed_at) <= self._longest
         search = _EndOfCutOff(self._at, column, failed_at, lists, self._at + self._longest, may_be_line=may_be_line)
@@ -349,8 +397,10 @@ class _Scanner:
         if self._source.ended and end == len(self._text) and self._size(end) <= self._longest:
             # The record that ends a file has broken off, unless it closes. The end of an array is no part of it.
             whole = self._text.rstrip(" \t\r\n,]")
-            end, reason = (len(whole), reason) if whole.endswith("}") else (end, "unfinished_record")
-        return self._take(end, reason)
+            if not whole.endswith("}"):
+                return self._take(end, reason="unfinished_record")
+            end = len(whole)
+        return self._take(end, reason=reason)
 
     def _hold(self, search: "_Structure | _Gaps") -> None:
         """Search while text is added. Of a record that is too long, only the ends are held."""
@@ -366,7 +416,7 @@ class _Scanner:
         """How many characters the current record has up to a position."""
         return self._offset + end - self._begin
 
-    def _take(self, end: int, reason: str | None = None, *, pairs: Pairs | None = None) -> Found:
+    def _take(self, end: int, *, reason: str | None = None, pairs: Pairs | None = None) -> Found:
         """The current record up to a position, and go there."""
         text, size = self._text[self._at : end], self._size(end)
         if size > self._longest:

@@ -20,6 +20,7 @@ FEED = Feed(
             "serial number that the device reports, which is right",
             required=True,
             personal=True,
+            identifies="device",
         ),
         Field("distanceFromObject", "number", "distance of the object in front of the sensor", required=True),
     ),

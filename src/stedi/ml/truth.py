@@ -10,12 +10,12 @@ import numpy as np
 from stedi.config import Settings
 from stedi.engines.embedded.moments import moments, stays
 from stedi.engines.embedded.session import Session
-from stedi.identity import customer_pseudonym, person
+from stedi.identity import customer_pseudonym
 from stedi.ml.assessment import Truth
 from stedi.ml.positions import Positions, Stay
 from stedi.pipeline import pseudonym_key, query_parameters
 
-_WHO = customer_pseudonym(person("spelled"))
+_WHO = customer_pseudonym("person")
 
 
 def read_truth(settings: Settings, path: Path) -> Truth:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from stedi.errors import RuleError
+from stedi.alarms import Alarm
+from stedi.errors import AlarmError, RuleError
 from stedi.landing.not_taken import NotTaken
 from stedi.quality import RuleResult
+from stedi.trusted.consent_hold import TABLE as CONSENT_HOLD
 
 
 @dataclass
@@ -41,7 +43,8 @@ class RunReport:
     """What a run did, or under `dry_run` would do.
 
     `left_behind` names the tables that were not selected and no longer follow from what was: they
-    may still hold rows of people who have withdrawn.
+    may still hold rows of people who have withdrawn. `alarms` are for a person to look at: the tables
+    are as they should be.
     """
 
     run_id: str
@@ -53,12 +56,19 @@ class RunReport:
     not_taken: NotTaken = field(default_factory=NotTaken)
     outside_consent: dict[str, int] = field(default_factory=dict)
     left_behind: list[str] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def rules(self) -> list[RuleResult]:
         """What every rule found that this run checked."""
         return [result for table in self.tables.values() for result in table.results]
+
+    @property
+    def on_hold(self) -> int | None:
+        """How many customers' consent is on hold, or None where the run was not asked."""
+        found = self.tables.get(CONSENT_HOLD.name)
+        return found.rows if found else None
 
     @property
     def failed(self) -> list[RuleResult]:
@@ -76,4 +86,16 @@ class RunReport:
             raise RuleError(
                 f"{len(self.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for "
                 f"{first.failed:,} rows; the tables concerned keep their last good state; see `stedi quality`"
+            )
+
+    def raise_alarms(self) -> None:
+        """Let a run with alarms end as one that somebody has to look at.
+
+        Raises:
+            AlarmError: there is an alarm.
+        """
+        if self.alarms:
+            names = ", ".join(alarm.name for alarm in self.alarms)
+            raise AlarmError(
+                f"the run is done, and somebody has to look at its alarms ({names}); see the report's first line"
             )

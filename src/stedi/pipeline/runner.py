@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stedi.alarms import Alarm, fall_of_consent
 from stedi.catalog import Catalog, warehouse_errors
 from stedi.config import Settings
 from stedi.engines import Engine
@@ -27,6 +28,7 @@ from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.store import Draft, Store, kept
 from stedi.table import Table, with_ancestors
 from stedi.tables import BY_NAME, REFRESHED
+from stedi.trusted import customer
 from stedi.warehouse import WarehouseFolder
 
 Progress = Callable[[str], None]
@@ -46,6 +48,7 @@ def run(
     full_refresh: bool = False,
     dry_run: bool = False,
     publish: bool = True,
+    on_alarm: Callable[[Alarm], None] = lambda _: None,
     progress: Progress = lambda _: None,
 ) -> RunReport:
     """Bring every table (or the selected ones and their inputs) up to date with the landing files.
@@ -55,6 +58,7 @@ def run(
     `reingest` reads all files again. `full_refresh` writes every derived table anew from the
     landing tables. A dry run does all of it on a draft and throws that away. A run that does not
     `publish` leaves its tables to a later one, which readers then see together with its own.
+    `on_alarm` gets each alarm before the run is recorded: where it fails, the next run gives the alarm again.
 
     Raises:
         StediError: see `stedi.errors`; the tables are then as they were, or whole.
@@ -72,18 +76,39 @@ def run(
 
     with _opened(settings, dry_run) as (catalog, store, scratch):
         wanted = selected or {table.name for table in kept(store)}
+        if catalog is not None:
+            catalog.refuse_older(BY_NAME[name] for name in wanted)
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.consent.policy, dry_run, not_taken=not_taken)
         with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:
                 report.left_behind = steps.left_behind()
+                report.alarms = _alarms(settings, catalog, store, dry_run)
             if catalog is not None and publish and not dry_run:
+                for alarm in report.alarms:
+                    on_alarm(alarm)
                 number = record(catalog, start_engine, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
                     keep_up(catalog, start_engine(), settings.keep_runs, progress)
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def _alarms(settings: Settings, catalog: Catalog | None, store: Store, dry_run: bool) -> list[Alarm]:
+    """The alarms of all that happened since the last finished run, runs that died or did not publish included.
+
+    No upkeep expires the snapshots of the last finished run. Where somebody else did, there is nothing to compare with.
+    """
+    name = customer.TABLE.name
+    if catalog is None or (last := latest_run(catalog.warehouse)) is None:
+        return []
+    before = next((snapshot for snapshot in catalog.history(name) if snapshot.id == last.snapshots.get(name)), None)
+    now = store.snapshot(name)
+    if before is None or now is None:
+        return []
+    alarm = fall_of_consent(before.rows, now.rows, settings.consent.alarm_drop, dry_run=dry_run)
+    return [alarm] if alarm else []
 
 
 def _keep_apart(settings: Settings) -> None:

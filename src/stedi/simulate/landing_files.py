@@ -23,13 +23,15 @@ from stedi.simulate.sessions import Sessions, plan_sessions, uploads
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000
+# 2026-04-05, 00:00 UTC: times must not lie after the writing of the files, so more days than 90 begin earlier.
+_END_MS = FIRST_DAY_MS + 90 * DAY_MS
 # The feeds that can be simulated.
 FEEDS = tuple(feed.name for feed in (customer.FEED, accelerometer.FEED, step_trainer.FEED))
 TRUTH = "ground_truth"
 READINGS_A_CUSTOMER_A_DAY = 30
 # Small feeds still get enough walking for a model to learn from.
 FEWEST_READINGS = 100_000
-_LONGEST_DAYS = 36_500  # a hundred years; far beyond lie times that no feed can hold
+_LONGEST_DAYS = 9_000  # 24 years; people registered up to a year earlier, and no feed takes times before 2000
 # Hundreds of customer files in a large feed, a dozen in a small one; each begins with the newest
 # fifth of the one before.
 _RECORDS_A_CUSTOMER_FILE, _FEWEST_CUSTOMER_FILES = 10_000, 12
@@ -80,9 +82,10 @@ def simulate(
     if readings is None:
         readings = max(READINGS_A_CUSTOMER_A_DAY * customers * days, FEWEST_READINGS)
     rng = np.random.default_rng(seed)
+    start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
     progress("customers")
-    people = make_people(rng, customers, FIRST_DAY_MS, days)
-    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), FIRST_DAY_MS, days)
+    people = make_people(rng, customers, start_ms, days)
+    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, days)
     _make_folders(out)
     with _whole_or_said(out), JsonWriter() as writer:
         customer_records = _write_customers(writer, rng, people, out)
@@ -90,7 +93,7 @@ def simulate(
         habits = make_habits(rng, sessions.walkers)
         written = 0
         with _MotionTruth(out / TRUTH) as truth:
-            for label, chosen in uploads(rng, sessions, FIRST_DAY_MS + days * DAY_MS):
+            for label, chosen in uploads(rng, sessions, start_ms + days * DAY_MS):
                 progress(f"readings {written:,} of {readings:,}")
                 motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
                 users = people.users.take(pa.array(sessions.who[chosen]))

@@ -1,8 +1,9 @@
 """Trusted zone: consented, typed, without duplicates, checked."""
 
-from stedi.trusted import accelerometer, consent_history, customer, device_owner, step_trainer
+from stedi.trusted import accelerometer, consent_history, consent_hold, customer, device_owner, step_trainer
 
 TABLES = (
+    consent_hold.TABLE,
     # The customers' records that it finds serve the history too.
     customer.TABLE,
     consent_history.TABLE,

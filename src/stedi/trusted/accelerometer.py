@@ -1,6 +1,5 @@
 """Accelerometer readings of customers who consented to research."""
 
-from stedi.identity import person
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 from stedi.trusted.consent import taken_after_consent, usable
 
@@ -26,7 +25,7 @@ TABLE = Table(
         Column(
             "person",
             "string",
-            "the e-mail address trimmed and case-folded: who this is",
+            "who this is: the e-mail address in the form in which all its spellings agree",
             personal=True,
             required=True,
         ),
@@ -36,20 +35,17 @@ TABLE = Table(
     # are one value, of which some engines keep the first that they meet, and others always 0.0.
     person="person",
     query=f"""
-WITH spellings AS (
-    SELECT s.spelling, c.person, c.email, dense_rank() OVER (ORDER BY c.person) AS person_number
-    FROM (SELECT DISTINCT "user" AS spelling FROM accelerometer_landing) AS s
-    JOIN customer_trusted AS c ON c.person = {person("s.spelling")}
+WITH customers AS (
+    SELECT person, email, row_number() OVER (ORDER BY person) AS person_number FROM customer_trusted
 ),
 readings AS (
-    SELECT DISTINCT s.person_number, a.timeStamp, a.x + 0.0 AS x, a.y + 0.0 AS y, a.z + 0.0 AS z
-    FROM accelerometer_landing AS a JOIN spellings AS s ON s.spelling = a."user"
+    SELECT DISTINCT c.person_number, a.timeStamp, a.x + 0.0 AS x, a.y + 0.0 AS y, a.z + 0.0 AS z
+    FROM accelerometer_landing AS a JOIN customers AS c ON c.person = a.person
 ),
 usable AS ({usable("customer_trusted")}),
 spans AS (
-    SELECT p.person_number, p.person, p.email, u.from_ms, u.to_ms
-    FROM (SELECT DISTINCT person_number, person, email FROM spellings) AS p
-    JOIN usable AS u ON u.person = p.person
+    SELECT c.person_number, c.person, c.email, u.from_ms, u.to_ms
+    FROM customers AS c JOIN usable AS u ON u.person = c.person
 )
 SELECT s.email AS "user", r.timeStamp, r.x, r.y, r.z, s.person, s.person_number
 FROM readings AS r JOIN spans AS s
@@ -85,9 +81,7 @@ FROM readings AS r JOIN spans AS s
     scope=Scope(
         "person",
         {
-            "accelerometer_landing": Fact(
-                person('"user"'), "timeStamp", ("user", "timeStamp", "x", "y", "z"), spelling="user"
-            ),
+            "accelerometer_landing": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"),
             "customer_trusted": Dimension("SELECT person AS k FROM {changed}", ("person", "email")),
             "consent_history": Dimension("SELECT person AS k FROM {changed}"),
         },

@@ -1,29 +1,28 @@
 """The one definition of when a customer's data may be used for research."""
 
-from stedi.identity import names_somebody, person
 from stedi.table import Rule
 
 
 def records(*fields: str) -> str:
     """SQL for the customer records of somebody: person, changed_at, registered_at, and some of the feed's fields."""
     return f"""
-    SELECT {person("email")} AS person,
+    SELECT person,
         coalesce(lastUpdateDate, registrationDate) AS changed_at,
         coalesce(registrationDate, lastUpdateDate) AS registered_at,
         {", ".join(fields)}
     FROM customer_landing
-    WHERE {names_somebody("email")}
+    WHERE person IS NOT NULL
 """
 
 
-# One row for each moment at which a customer's record changed. Records of one moment that
-# disagree mean no consent, so consent holds only where every one of them gives it.
+# One row for each moment at which a customer's record changed. Records of one moment that disagree mean no
+# consent, whatever else differs between them, so consent holds only where every one of them gives it.
 CHANGES = """
-    SELECT person, changed_at, registered_at,
+    SELECT person, changed_at,
         count(*) = count(shareWithResearchAsOfDate) AS consents,
         max(shareWithResearchAsOfDate) AS shared_as_of
     FROM records
-    GROUP BY person, changed_at, registered_at
+    GROUP BY person, changed_at
 """
 
 

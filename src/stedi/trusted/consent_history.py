@@ -1,6 +1,5 @@
 """Intervals in which each customer's research consent was in force."""
 
-from stedi.identity import person
 from stedi.table import Column, Fact, Rule, Scope, Table
 from stedi.trusted.consent import CHANGES, records
 
@@ -15,7 +14,7 @@ TABLE = Table(
         Column(
             "person",
             "string",
-            "the customer's e-mail address, trimmed and case-folded",
+            "the customer, by the e-mail address in the form in which all its spellings agree",
             personal=True,
             required=True,
         ),
@@ -25,7 +24,7 @@ TABLE = Table(
             "start of the interval, included (ms since the epoch, UTC)",
             required=True,
         ),
-        Column("consented_to_ms", "long", "end of the interval, excluded; empty while consent is in force"),
+        Column("consented_to_ms", "long", "end of the interval, excluded; empty while consent is in force or on hold"),
     ),
     # An interval opens with the first consenting change after a non-consenting one (or after
     # none), never before that last withdrawal, and closes with the next non-consenting one.
@@ -39,17 +38,17 @@ turns AS (
         lag(consents) OVER sequence AS consented_before,
         lag(changed_at) OVER sequence AS changed_before
     FROM changes
-    WINDOW sequence AS (PARTITION BY person ORDER BY changed_at, registered_at)
+    WINDOW sequence AS (PARTITION BY person ORDER BY changed_at)
 ),
 edges AS (
-    SELECT person, consents, changed_at, registered_at,
+    SELECT person, consents, changed_at,
         greatest(shared_as_of, changed_before) AS opens_at
     FROM turns
     WHERE consents <> coalesce(consented_before, false)
 ),
 intervals AS (
     SELECT person, consents, opens_at,
-        lead(changed_at) OVER (PARTITION BY person ORDER BY changed_at, registered_at) AS closes_at
+        lead(changed_at) OVER (PARTITION BY person ORDER BY changed_at) AS closes_at
     FROM edges
 )
 SELECT person, opens_at AS consented_from_ms, closes_at AS consented_to_ms
@@ -82,7 +81,7 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
         "person",
         {
             "customer_landing": Fact(
-                person("email"), columns=("email", "registrationDate", "lastUpdateDate", "shareWithResearchAsOfDate")
+                "person", columns=("person", "registrationDate", "lastUpdateDate", "shareWithResearchAsOfDate")
             )
         },
     ),

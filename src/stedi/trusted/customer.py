@@ -1,24 +1,24 @@
 """Customers whose research consent is in force."""
 
-from stedi.identity import person
 from stedi.landing.customer import FEED
-from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 from stedi.trusted.consent import CHANGES, records
 
 _FIELDS = tuple(field.name for field in FEED.fields)
+_OTHER_FIELDS = tuple(name for name in _FIELDS if name not in ("registrationDate", "shareWithResearchAsOfDate"))
 
 TABLE = Table(
     name="customer_trusted",
     zone="trusted",
-    meaning="the latest record of each customer whose consent to research is in force",
+    meaning="the latest record of each customer whose consent to research is in force and not on hold",
     grain="one customer",
     key=("person",),
-    inputs=("customer_landing",),
+    inputs=("customer_landing", "consent_hold"),
     columns=(
         Column(
             "person",
             "string",
-            "the e-mail address trimmed and case-folded: who this is",
+            "who this is: the e-mail address in the form in which all its spellings agree",
             personal=True,
             required=True,
         ),
@@ -31,21 +31,17 @@ TABLE = Table(
 WITH records AS ({records(*_FIELDS)}),
 changes AS ({CHANGES}),
 newest AS (
-    SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC, registered_at DESC) AS age
+    SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC) AS age
     FROM changes
 ),
 candidates AS (
     SELECT n.person, {", ".join(f"r.{f}" for f in _FIELDS)},
         row_number() OVER (PARTITION BY n.person ORDER BY {
-        ", ".join(
-            f"r.{f} DESC NULLS LAST"
-            for f in ("shareWithResearchAsOfDate", *(f for f in _FIELDS if f != "shareWithResearchAsOfDate"))
-        )
+        ", ".join(f"r.{f} DESC NULLS LAST" for f in ("registrationDate", "shareWithResearchAsOfDate", *_OTHER_FIELDS))
     }) AS choice
     FROM newest AS n
-    JOIN records AS r
-      ON r.person = n.person AND r.changed_at = n.changed_at AND r.registered_at = n.registered_at
-    WHERE n.age = 1 AND n.consents
+    JOIN records AS r ON r.person = n.person AND r.changed_at = n.changed_at
+    WHERE n.age = 1 AND n.consents AND NOT EXISTS (SELECT 1 FROM consent_hold AS h WHERE h.person = n.person)
 )
 SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
 """,
@@ -60,5 +56,11 @@ SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),
-    scope=Scope("person", {"customer_landing": Fact(person("email"), columns=_FIELDS)}),
+    scope=Scope(
+        "person",
+        {
+            "customer_landing": Fact("person", columns=("person", *_FIELDS)),
+            "consent_hold": Dimension("SELECT person AS k FROM {changed}", ("person",)),
+        },
+    ),
 )

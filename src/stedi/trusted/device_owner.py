@@ -1,6 +1,5 @@
 """Which customer each device belongs to, and by what evidence."""
 
-from stedi.identity import person
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 
 # The best candidate is clear when it leads the runner-up by a fifth of its own coincidences and
@@ -20,11 +19,13 @@ TABLE = Table(
     key=("serialNumber",),
     inputs=("customer_landing", "accelerometer_landing", "step_trainer_landing"),
     columns=(
-        Column("serialNumber", "string", "serial number of the device", personal=True, required=True),
+        Column(
+            "serialNumber", "string", "serial number of the device, trimmed and case-folded", personal=True, required=True
+        ),
         Column(
             "person",
             "string",
-            "the owner's e-mail address, trimmed and case-folded; empty when not clear",
+            "the owner, by the e-mail address in the form in which all its spellings agree; empty when not clear",
             personal=True,
         ),
         Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
@@ -47,35 +48,32 @@ TABLE = Table(
     covers_everyone=True,
     query=f"""
 WITH claims AS (
-    SELECT DISTINCT serialNumber, coalesce(nullif({person("email")}, ''), '') AS person
-    FROM customer_landing WHERE serialNumber IS NOT NULL
+    SELECT DISTINCT device AS serialNumber, coalesce(person, '') AS person
+    FROM customer_landing WHERE device IS NOT NULL
 ),
 claim_counts AS (
     SELECT serialNumber, count(*) AS claimants, max(person) AS claimant FROM claims GROUP BY serialNumber
 ),
 devices_seen AS (
     SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
-    FROM (SELECT DISTINCT serialNumber FROM step_trainer_landing) AS seen
+    FROM (SELECT DISTINCT device AS serialNumber FROM step_trainer_landing) AS seen
 ),
 device_times AS (
     SELECT DISTINCT d.device_number, s.sensorReadingTime AS at_ms
-    FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.serialNumber
+    FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.device
 ),
 reading_counts AS (
     SELECT d.serialNumber, t.reading_times
     FROM (SELECT device_number, count(*) AS reading_times FROM device_times GROUP BY device_number) AS t
     JOIN devices_seen AS d ON d.device_number = t.device_number
 ),
-spellings AS (
-    SELECT spelling, person, dense_rank() OVER (ORDER BY person) AS person_number
-    FROM (
-        SELECT "user" AS spelling, {person('"user"')} AS person
-        FROM (SELECT DISTINCT "user" FROM accelerometer_landing) AS users
-    ) AS spelled
+people_seen AS (
+    SELECT person, row_number() OVER (ORDER BY person) AS person_number
+    FROM (SELECT DISTINCT person FROM accelerometer_landing) AS seen
 ),
 person_times AS (
-    SELECT DISTINCT s.person_number, a.timeStamp AS at_ms
-    FROM accelerometer_landing AS a JOIN spellings AS s ON s.spelling = a."user"
+    SELECT DISTINCT p.person_number, a.timeStamp AS at_ms
+    FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
     WHERE a.timeStamp IN (SELECT at_ms FROM device_times)
 ),
 crowded_times AS (
@@ -90,7 +88,7 @@ coincidences AS (
         GROUP BY t.device_number, w.person_number
     ) AS c
     JOIN devices_seen AS d ON d.device_number = c.device_number
-    JOIN (SELECT DISTINCT person_number, person FROM spellings) AS p ON p.person_number = c.person_number
+    JOIN people_seen AS p ON p.person_number = c.person_number
 ),
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY serialNumber ORDER BY n DESC, person) AS place FROM coincidences
@@ -147,15 +145,13 @@ FROM judged
     scope=Scope(
         "serialNumber",
         {
-            "customer_landing": Fact("serialNumber", columns=("serialNumber", "email")),
+            "customer_landing": Fact("device", columns=("device", "person")),
             "accelerometer_landing": Dimension(
-                "SELECT serialNumber AS k FROM step_trainer_landing "
+                "SELECT device AS k FROM step_trainer_landing "
                 "WHERE sensorReadingTime IN (SELECT timeStamp FROM {changed} AS changed)",
-                ("user", "timeStamp"),
+                ("person", "timeStamp"),
             ),
-            "step_trainer_landing": Fact(
-                "serialNumber", columns=("serialNumber", "sensorReadingTime"), spelling="serialNumber"
-            ),
+            "step_trainer_landing": Fact("device", columns=("device", "sensorReadingTime"), spelling="device"),
         },
     ),
 )

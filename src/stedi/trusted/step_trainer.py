@@ -16,12 +16,18 @@ TABLE = Table(
     inputs=("step_trainer_landing", "device_owner", "customers_curated", "consent_history"),
     columns=(
         Column("sensorReadingTime", "long", "when the reading was taken (ms since the epoch, UTC)", required=True),
-        Column("serialNumber", "string", "serial number that the device reports", personal=True, required=True),
+        Column(
+            "serialNumber",
+            "string",
+            "serial number that the device reports, trimmed and case-folded",
+            personal=True,
+            required=True,
+        ),
         Column("distanceFromObject", "double", "distance of the object in front of the sensor", required=True),
         Column(
             "person",
             "string",
-            "the owner's e-mail address, trimmed and case-folded",
+            "the owner, by the e-mail address in the form in which all its spellings agree",
             personal=True,
             required=True,
         ),
@@ -37,7 +43,7 @@ WITH owned AS (
 ),
 readings AS (
     SELECT DISTINCT s.sensorReadingTime, o.device_number, s.distanceFromObject + 0.0 AS distanceFromObject
-    FROM step_trainer_landing AS s JOIN owned AS o ON o.serialNumber = s.serialNumber
+    FROM step_trainer_landing AS s JOIN owned AS o ON o.serialNumber = s.device
 ),
 usable AS ({usable("customers_curated")}),
 spans AS (
@@ -77,10 +83,10 @@ FROM readings AS r JOIN spans AS s
         "serialNumber",
         {
             "step_trainer_landing": Fact(
-                "serialNumber",
+                "device",
                 "sensorReadingTime",
-                ("sensorReadingTime", "serialNumber", "distanceFromObject"),
-                spelling="serialNumber",
+                ("sensorReadingTime", "device", "distanceFromObject"),
+                spelling="device",
             ),
             "device_owner": Dimension("SELECT serialNumber AS k FROM {changed}", ("serialNumber", "person")),
             "customers_curated": Dimension(_DEVICES_OF_CHANGED, ("person",)),

@@ -1,4 +1,7 @@
-"""Who hears of it when something goes wrong: failed runs, runs that don't come, arrivals that start none, cost."""
+"""Who hears of it when something goes wrong: failed runs, runs that don't come, arrivals that start none, cost.
+
+What a run finds in its data, the publishing job sends to the same topic.
+"""
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_budgets as budgets

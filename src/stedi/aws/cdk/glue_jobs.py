@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stedi.aws.cdk.foundation import Foundation
@@ -29,12 +30,17 @@ class GlueJobs(Construct):
         deployment: Deployment,
         foundation: Foundation,
         storage: Storage,
+        topic: sns.Topic,
         release: str,
         modules: Sequence[str],
     ) -> None:
-        """`release` is the prefix of the scripts and the wheel, `modules` what Python needs besides."""
+        """Make the jobs and their roles.
+
+        `topic` gets the alarms of the publishing job. `release` is the prefix of the scripts and the wheel, `modules`
+        what Python needs besides.
+        """
         super().__init__(scope, name)
-        self.deployment, self.foundation, self.storage = deployment, foundation, storage
+        self.deployment, self.foundation, self.storage, self.topic = deployment, foundation, storage, topic
         at = f"s3://{foundation.artefacts_name}/{release}"
         key = storage.key.key_arn
         self.security = glue.CfnSecurityConfiguration(
@@ -80,12 +86,14 @@ class GlueJobs(Construct):
                 "--warehouse": self.storage.warehouse,
                 "--database": chosen.database,
                 "--policy": chosen.policy,
+                "--alarm_drop": str(chosen.alarm_drop),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
                 "--datalake-formats": "iceberg",
                 "--additional-python-modules": ",".join((f"{release}/{modules[0]}", *modules[1:])),
                 "--enable-continuous-cloudwatch-log": "true",
                 "--enable-metrics": "true",
+                **({"--alarm_topic": self.topic.topic_arn} if job.publishes else {}),
             },
         )
         after_permissions(made, self.roles[job.name])
@@ -137,6 +145,15 @@ class GlueJobs(Construct):
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])
         # The key of the pseudonyms is part of what a table's rows follow from, so every job needs it.
         allow(role, "secretsmanager:GetSecretValue", on=[storage.pseudonym_key.secret_arn])
+        if job.publishes:
+            allow(role, "sns:Publish", on=[self.topic.topic_arn])
+            allow(
+                role,
+                "kms:Decrypt",
+                "kms:GenerateDataKey",
+                on=[self.foundation.key.key_arn],
+                where={"StringEquals": {"kms:ViaService": f"sns.{Aws.REGION}.amazonaws.com"}},
+            )
         self._runtime(role, release)
         return role
 

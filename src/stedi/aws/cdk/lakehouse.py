@@ -44,6 +44,7 @@ class Lakehouse(Stack):
             deployment=deployment,
             foundation=foundation,
             storage=storage,
+            topic=alarms.topic,
             release=f"releases/{release.value_as_string}",
             modules=python_modules(),
         )

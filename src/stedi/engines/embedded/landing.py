@@ -7,6 +7,7 @@ same: the fast path takes only records about which there can be no doubt.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,11 +20,12 @@ from stedi.engines.embedded.sql import paths
 from stedi.engines.engine import Ingested
 from stedi.engines.sql import SQL_TYPES, literal, literals, quoted
 from stedi.errors import LandingError
+from stedi.identity import is_plain_address, is_plain_serial
 from stedi.landing.archives import SNIFFED_BYTES, Packing, is_whole, other_format, packing_of, unpack_whole_bzip2
-from stedi.landing.feed import LAST_MILLISECOND, Feed
+from stedi.landing.feed import FIRST_TIME_MS, Feed, last_time_ms
 from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import row_of
+from stedi.landing.records import lands, row_of
 from stedi.landing.scanner import read_records, spelled_keys
 from stedi.table import Column
 
@@ -85,15 +87,21 @@ class LandingReader:
         with _Sink(self._session, self._feed, self._unusual, self._quarantined) as sink:
             self._take_unusual_records(files, sink)
             for number in sorted(irregular):
-                for position, found in enumerate(read_records(Path(files[number].path), name=files[number].name), start=1):
-                    sink.put(files[number], position, found.text, found.pairs, found.reason)
+                file = files[number]
+                records = read_records(Path(file.path), name=file.name, is_valid=partial(lands, self._feed, file))
+                for position, found in enumerate(records, start=1):
+                    sink.put(file, position, found.text, found.pairs, found.reason)
         values = ", ".join(
             f"s.{quoted(f.name)}::BIGINT AS {quoted(f.name)}" if f.kind == "milliseconds" else f"s.{quoted(f.name)}"
             for f in self._feed.fields
         )
+        identities = "".join(
+            f", coalesce(s.{quoted(identity)}, lower(s.{quoted(f.name)})) AS {quoted(identity)}"
+            for identity, f in self._feed.identifying.items()
+        )
         self._session.sql(
-            f"CREATE OR REPLACE TEMP VIEW {quoted(self._landed)} AS SELECT {values}, NULL::VARCHAR AS extra_fields, "
-            "f.source_file, s.rowid - f.first_row + 1 AS source_position, f.arrived_at "
+            f"CREATE OR REPLACE TEMP VIEW {quoted(self._landed)} AS SELECT {values}{identities}, "
+            "NULL::VARCHAR AS extra_fields, f.source_file, s.rowid - f.first_row + 1 AS source_position, f.arrived_at "
             f"FROM stage AS s JOIN staged_files AS f USING (file_number) WHERE s.doubtful IS NULL "
             f"UNION ALL FROM {quoted(self._unusual)}"
         )
@@ -129,7 +137,11 @@ class LandingReader:
         anything else than one object a line. Files of other formats are left out.
         """
         columns = ", ".join(f"{quoted(f.name)} {_JSON_TYPES[f.kind]}" for f in self._feed.fields)
-        self._session.sql(f"CREATE OR REPLACE TEMP TABLE stage (file_number INTEGER, {columns}, doubtful VARCHAR)")
+        identities = "".join(f"{quoted(identity)} VARCHAR, " for identity in self._feed.identifying)
+        self._session.sql(
+            f"CREATE OR REPLACE TEMP TABLE stage "
+            f"(file_number INTEGER, {columns}, {identities}is_odd BOOLEAN, doubtful VARCHAR)"
+        )
         self._other_formats = {}
         groups: dict[tuple[Compression, tuple[str, ...]], list[tuple[LandingFile, str]]] = defaultdict(list)
         unfit: list[LandingFile] = []
@@ -154,34 +166,47 @@ class LandingReader:
         irregular = set(range(len(numbered) - len(unfit), len(numbered)))
         first = 0
         for (compression, keys), group in groups.items():
-            sources = [source for _, source in group]
-            if not self._stage(keys, sources, compression, first):
+            if not self._stage(keys, group, compression, first):
                 # At least one file can't be read as lines at all, such as one with an endless line.
                 irregular.update(
                     number
-                    for number, source in enumerate(sources, start=first)
-                    if not self._stage(keys, [source], compression, number)
+                    for number, one in enumerate(group, start=first)
+                    if not self._stage(keys, [one], compression, number)
                 )
             first += len(group)
+        self._resolve_odd_spellings()
         irregular.update(
             row[0] for row in self._session.sql("SELECT DISTINCT file_number FROM stage WHERE doubtful[1] <> '{'")
         )
         return numbered, irregular
 
-    def _stage(self, keys: Sequence[str], sources: Sequence[str], compression: Compression, first: int) -> bool:
-        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails."""
+    def _stage(
+        self, keys: Sequence[str], files: Sequence[tuple[LandingFile, str]], compression: Compression, first: int
+    ) -> bool:
+        """Parse files whose records spell their keys alike; False, and nothing kept, where that fails.
+
+        Args:
+            keys: how the records spell the feed's fields, in the fields' order.
+            files: each file, and the path at which the engine reads its content.
+            compression: how the engine reads all of them.
+            first: the number of the first file; the others follow.
+        """
         fields = self._feed.fields
+        clean = _clean(self._feed, keys, [last_time_ms(file.modified_ns) for file, _ in files], first)
+        sources = paths([source for _, source in files])
         structure = json.dumps({key: _JSON_TYPES[f.kind] for key, f in zip(keys, fields, strict=True)})
         values = ", ".join(f"s.{quoted(key)} AS {quoted(f.name)}" for key, f in zip(keys, fields, strict=True))
         names = ", ".join(quoted(f.name) for f in fields)
+        unresolved = "".join(f"NULL AS {quoted(identity)}, " for identity in self._feed.identifying)
         query = (
-            f"SELECT file_number, {names}, "
-            f"CASE WHEN {_clean(self._feed, keys)} THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
+            f"SELECT file_number, {names}, {unresolved}is_clean AND is_odd AS is_odd, "
+            f"CASE WHEN is_clean AND NOT is_odd THEN NULL ELSE coalesce(json::VARCHAR, '') END AS doubtful "
+            f"FROM (SELECT *, {clean} AS is_clean, {_is_odd(self._feed)} AS is_odd "
             f"FROM (SELECT file_number, json, {values} FROM ("
             f"SELECT {first} + file_index AS file_number, json, from_json(json, {literal(structure)}) AS s "
             # Folders may be called json=x, which is not where the record's text is to come from.
-            f"FROM read_ndjson_objects({paths(sources)}, ignore_errors=true, hive_partitioning=false, "
-            f"compression={literal(compression)}, maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named"
+            f"FROM read_ndjson_objects({sources}, ignore_errors=true, hive_partitioning=false, "
+            f"compression={literal(compression)}, maximum_object_size={_LONGEST_OBJECT})) AS parsed) AS named) AS judged"
         )
         try:
             with interruptible():
@@ -189,6 +214,27 @@ class LandingReader:
         except (duckdb.InvalidInputException, duckdb.IOException):
             return False
         return True
+
+    def _resolve_odd_spellings(self) -> None:
+        """Find who or what is meant where a spelling is odd, each spelling once; else lower case tells it.
+
+        Records that name nobody, or several people, stay doubtful.
+        """
+        if not self._session.sql("SELECT count(*) FROM stage WHERE is_odd")[0][0]:
+            return
+        for identity, field in self._feed.identifying.items():
+            name = quoted(field.name)
+            self._session.resolve("resolved", identity, f"SELECT {name} FROM stage WHERE is_odd AND {name} IS NOT NULL")
+            self._session.sql(
+                f"UPDATE stage SET {quoted(identity)} = r.identity FROM resolved AS r "
+                f"WHERE is_odd AND r.spelling = stage.{name}"
+            )
+            self._session.drop("resolved")
+        is_resolved = " AND ".join(
+            f"({quoted(field.name)} IS NULL OR {quoted(identity)} IS NOT NULL)"
+            for identity, field in self._feed.identifying.items()
+        )
+        self._session.sql(f"UPDATE stage SET doubtful = NULL WHERE is_odd AND {is_resolved}")
 
     def _name_staged_files(self, files: Sequence[LandingFile], irregular: set[int]) -> None:
         """Tell what the staged rows came from: rows keep their files' order, so a row's number tells its place."""
@@ -238,12 +284,25 @@ def _for_the_engine(path: Path, packing: Packing | None, unpacked: Path) -> tupl
     return (path, packing) if is_whole(path, packing) else None
 
 
-def _clean(feed: Feed, keys: Sequence[str]) -> str:
+def _is_odd(feed: Feed) -> str:
+    """SQL that holds for a record with a spelling that differs from others of the same identity by more than its case."""
+    plain = [
+        f"coalesce({is_plain_address(quoted(f.name)) if identity == 'person' else is_plain_serial(quoted(f.name))}, true)"
+        for identity, f in feed.identifying.items()
+    ]
+    if not plain:
+        return "false"
+    # With a backslash JSON spells, among others, the characters of ASCII that nobody sees.
+    return f"(contains(json, '\\') OR NOT ({' AND '.join(plain)}))"
+
+
+def _clean(feed: Feed, keys: Sequence[str], last_ms: Sequence[int], first: int) -> str:
     """SQL that holds for a record with nothing to look into.
 
     Every key is known and given once, every value of the right type, or null where it may be
-    absent. What the engine takes and JSON or a number's spelling does not allow is looked into:
-    truth values as numbers, numbers written as "1_000" or "+-5", bare NaN, a comma before the end.
+    absent. No time is later than its file may contain: `last_ms` of the files, by number from `first`.
+    What the engine takes and JSON or a number's spelling does not allow is looked into: truth values
+    as numbers, numbers written as "1_000" or "+-5", bare NaN, a comma before the end.
     """
     tests = [_has_known_keys_once(feed, keys), *_spells_values_as_json_does(feed, keys)]
     for key, field in zip(keys, feed.fields, strict=True):
@@ -251,12 +310,22 @@ def _clean(feed: Feed, keys: Sequence[str]) -> str:
         valid = {
             "text": _is_plain_text(key, name),
             "number": f"isfinite({name})",
-            "milliseconds": f"({name} BETWEEN 0 AND {LAST_MILLISECOND} AND {name} = floor({name}))",
+            "milliseconds": f"({_is_in_span(name, last_ms, first)} AND {name} = floor({name}))",
         }[field.kind]
         tests.append(valid if field.required else f"({name} IS NULL OR {valid})")
     if feed.one_of:
         tests.append(f"coalesce({', '.join(quoted(name) for name in feed.one_of)}) IS NOT NULL")
     return " AND ".join(tests)
+
+
+def _is_in_span(name: str, last_ms: Sequence[int], first: int) -> str:
+    """SQL that holds for a number from the first time of all to the last that its file may contain."""
+    in_every_file = f"{name} BETWEEN {FIRST_TIME_MS} AND {min(last_ms)}"
+    if min(last_ms) == max(last_ms):
+        return in_every_file
+    # Looked up only for times that are too late for the earliest file. A join would lose the order of rows.
+    last = f"({last_ms}::DOUBLE[])[(file_number - {first} + 1)::BIGINT]"
+    return f"CASE WHEN {in_every_file} THEN true ELSE {name} BETWEEN {FIRST_TIME_MS} AND {last} END"
 
 
 def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ def moments(session: Session, path: Path, who: str, parameters: Parameters) -> l
     Args:
         session: what reads the file.
         path: a file with the columns `user` and `timeStamp`.
-        who: SQL over the user's name, `spelled`, for what they are to be known by.
+        who: SQL over whom a row is about, `person`, for what they are to be known by.
         parameters: gives those that `who` reads; asked once the file is known to be good.
 
     Raises:
@@ -45,7 +45,7 @@ def stays(session: Session, path: Path, who: str, parameters: Parameters) -> lis
     Args:
         session: what reads the file.
         path: a file with the columns `user`, `from_ms`, `to_ms` and `position`.
-        who: SQL over the user's name, `spelled`, for what they are to be known by.
+        who: SQL over whom a row is about, `person`, for what they are to be known by.
         parameters: gives those that `who` reads; asked once the file is known to be good.
 
     Raises:
@@ -74,13 +74,16 @@ def _read(
         raise UsageError(
             f"file {path} can't be read ({type(error).__name__}); give it with the columns {named} (times in ms)"
         ) from None
-    [(rows, sound)] = session.sql(f"SELECT count(*), count(*) FILTER ({good} AND \"user\" <> '') FROM told")
+    session.resolve("people", "person", 'SELECT "user" FROM told WHERE "user" IS NOT NULL')
+    given = 'told LEFT JOIN people ON spelling = "user"'
+    [(rows, sound)] = session.sql(f"SELECT count(*), count(*) FILTER ({good} AND identity IS NOT NULL) FROM {given}")
     if sound < rows:
         raise UsageError(
             f"{rows - sound:,} of {rows:,} rows of {path} lack a value, or end before they begin; "
             f"correct them: {named} (times in ms since the epoch, UTC)"
         )
     session.set_parameters(parameters())
-    found = session.select(f'SELECT {wanted} FROM (SELECT *, "user" AS spelled FROM told) AS given GROUP BY who')
+    found = session.select(f"SELECT {wanted} FROM (SELECT *, identity AS person FROM {given}) AS given GROUP BY who")
     session.drop("told")
+    session.drop("people")
     return found

@@ -21,9 +21,8 @@ from stedi.engines.embedded.session import Session
 from stedi.engines.embedded.sql import paths
 from stedi.engines.sql import literal, quoted
 from stedi.errors import LandingError, WarehouseError
-from stedi.identity import names_somebody, person
 from stedi.landing.accelerometer import FEED
-from stedi.landing.feed import LAST_MILLISECOND, Field
+from stedi.landing.feed import Field
 from stedi.landing.files import has_json_ending, look, safe_name
 from stedi.resampling import MOST, resampled
 
@@ -35,6 +34,10 @@ _BATCH_ROWS = 50_000
 _STANDARD_INPUT = Path("/dev/stdin")
 # Lines are counted fastest in pieces that fit the processor's cache.
 _PIECE_BYTES = 1 << 18
+# The last millisecond of the year 9999. Readings count from any epoch here.
+_LAST_MILLISECOND = 253_402_300_799_999
+# Engines take off spaces alone where the other kinds of white space are not named.
+_WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 # No phone takes 2,000 readings a second; a hundred at one moment may be retries.
 _CROWDED_A_MS, _FEWEST_CROWDED = 2, 100
 # A clock that ticks 64 or 400 times a second has fractions of milliseconds, which the landing feed refuses.
@@ -174,10 +177,13 @@ class ReadingFiles:
         Raises:
             LandingError: somebody's readings lie so close together that their times are no milliseconds.
         """
+        self._session.resolve("resolved", "person", 'SELECT "user" FROM readings WHERE reason IS NULL')
+        # A name that is not one address is a name of its own.
         self._session.sql(
-            'CREATE TABLE spellings AS SELECT "user", min(rowid) AS first, '
-            f"{person(quoted('user'))} AS person FROM readings WHERE reason IS NULL GROUP BY ALL"
+            'CREATE TABLE spellings AS SELECT "user", min(r.rowid) AS first, coalesce(identity, "user") AS person '
+            'FROM readings AS r JOIN resolved ON spelling = "user" WHERE reason IS NULL GROUP BY ALL'
         )
+        self._session.drop("resolved")
         self._session.sql(
             'CREATE TABLE people AS SELECT person, "user", row_number() OVER (ORDER BY "user") - 1 AS number '
             'FROM (SELECT person, arg_min("user", first) AS "user" FROM spellings GROUP BY person) AS named'
@@ -306,10 +312,15 @@ def _value(field: Field, kind: str) -> str:
 def _is_good(field: Field) -> str:
     value = quoted(f"{field.name}_value")
     if field.kind == "text":
-        return names_somebody(value)
+        return _names_somebody(value)
     if field.kind == "number":
         return f"abs({value}) <= {MOST}"
-    return f"{value} BETWEEN 0 AND {LAST_MILLISECOND}"
+    return f"{value} BETWEEN 0 AND {_LAST_MILLISECOND}"
+
+
+def _names_somebody(text: str) -> str:
+    """SQL condition: a text is not blank. What starts with a visible character needs no trimming."""
+    return f"CASE WHEN {text} BETWEEN '!' AND '~' THEN true ELSE trim({text}, {literal(_WHITE_SPACE)}) <> '' END"
 
 
 def _reason() -> str:
@@ -320,7 +331,7 @@ def _reason() -> str:
         cases.append(f"WHEN coalesce(trim({name}::VARCHAR), '') = '' THEN '{field.name}_missing'")
         if field.kind == "text":
             cases.append(f"WHEN {value} IS NULL THEN '{field.name}_not_text'")
-            cases.append(f"WHEN NOT {names_somebody(value)} THEN '{field.name}_missing'")
+            cases.append(f"WHEN NOT {_names_somebody(value)} THEN '{field.name}_missing'")
             continue
         cases.append(f"WHEN {value} IS NULL THEN '{field.name}_not_a_number'")
         if field.kind == "number":

@@ -12,6 +12,7 @@ import duckdb
 from stedi.engines.embedded.sql import bound
 from stedi.engines.sql import SQL_TYPES, literal, quoted
 from stedi.errors import WarehouseError
+from stedi.identity import Identity, identity_of
 from stedi.table import ColumnType
 from stedi.warehouse import Warehouse, WarehouseFolder
 
@@ -100,6 +101,18 @@ class Session:
             lists.append(f"{f'make_timestamptz({listed})' if is_moment else listed} AS {quoted(name)}")
             values.append(list(column))
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
+
+    def resolve(self, relation: str, kind: Identity, spellings: str) -> None:
+        """Make a temporary table of who or what the rows of a query mean: `spelling`, and `identity`, null for nobody.
+
+        Args:
+            relation: the table's name.
+            kind: whether addresses or serial numbers are spelled.
+            spellings: a SQL query for one column of text without nulls; each spelling is resolved once.
+        """
+        found = [spelling for (spelling,) in self.sql(f"SELECT DISTINCT * FROM ({spellings}) AS spelled")]
+        identities = [identity_of(kind, spelling) for spelling in found]
+        self.hold(relation, [("spelling", "string", found), ("identity", "string", identities)])
 
     def drop(self, relation: str) -> None:
         """Free a temporary table, where there is one."""

@@ -1,0 +1,60 @@
+"""Customers whose consent is on hold: a record of theirs arrived that can't be used."""
+
+from stedi.table import Column, Rule, Table
+
+# The newest record of somebody that can't be used counts, and only a usable one that arrived later ends the hold: a
+# record of the same file, or of a file of the same moment, may be the older word.
+_QUERY = """
+WITH named AS (
+    SELECT unnest(string_split(people, chr(10))) AS person, arrived_at, source_file, source_position, reason
+    FROM quarantine WHERE people IS NOT NULL
+),
+unusable AS (
+    SELECT *, count(*) OVER (PARTITION BY person) AS records,
+        row_number() OVER (PARTITION BY person ORDER BY arrived_at DESC, source_file DESC, source_position DESC) AS age
+    FROM named
+),
+usable AS (
+    SELECT person, max(arrived_at) AS arrived_at FROM customer_landing
+    WHERE person IN (SELECT person FROM named)
+    GROUP BY person
+)
+SELECT n.person, n.arrived_at AS held_since, n.records, n.source_file, n.source_position, n.reason
+FROM unusable AS n LEFT JOIN usable AS u ON u.person = n.person
+WHERE n.age = 1 AND (u.arrived_at IS NULL OR u.arrived_at <= n.arrived_at)
+"""
+
+TABLE = Table(
+    name="consent_hold",
+    zone="trusted",
+    meaning="customers whose consent is on hold, because a record of theirs arrived that can't be used",
+    grain="one customer on hold",
+    key=("person",),
+    inputs=("quarantine", "customer_landing"),
+    columns=(
+        Column(
+            "person",
+            "string",
+            "the customer, by the e-mail address in the form in which all its spellings agree",
+            personal=True,
+            required=True,
+        ),
+        Column("held_since", "timestamptz", "when the newest record that can't be used arrived", required=True),
+        Column("records", "long", "how many records of this customer can't be used", required=True),
+        Column("source_file", "string", "file of the newest of them, relative to the landing folder", required=True),
+        Column("source_position", "long", "number of that record in its file, from 1", required=True),
+        Column("reason", "string", "why that record can't be used", required=True),
+    ),
+    person="person",
+    covers_everyone=True,
+    query=_QUERY,
+    rules=(
+        Rule(
+            "nobody_on_hold",
+            "warn",
+            "a customer on hold has no row downstream until a usable record of theirs arrives in a later file",
+            where="person IS NOT NULL",
+        ),
+    ),
+    sort=("person",),
+)

@@ -184,7 +184,9 @@ def test_a_warehouse_of_an_earlier_version_is_refused_with_what_to_do_and_left_a
     catalog.update_namespace_properties("stedi", updates={"layout_version": "2"})
     before = tree(small_lake.warehouse)
     for work in (small_lake.run, lambda: small_lake.rows("SELECT 1")):
-        with pytest.raises(WarehouseError, match="older than this program's 3; build another from the landing files with --w"):
+        with pytest.raises(
+            WarehouseError, match="older than this program's 3; build another from the landing files with --w"
+        ):
             work()
     assert tree(small_lake.warehouse) == before
 
@@ -194,7 +196,7 @@ def test_tables_of_an_earlier_version_are_refused_where_a_deployment_marked_them
     with catalog.load_table("stedi.customer_landing").update_schema() as update:
         update.delete_column("person")
     before = tree(small_lake.warehouse)
-    with pytest.raises(WarehouseError, match="table customer_landing of .* has no column person: an earlier version"):
+    with pytest.raises(WarehouseError, match=r"table customer_landing of .* has no column person: an earlier version"):
         small_lake.run()
     assert tree(small_lake.warehouse) == before
 

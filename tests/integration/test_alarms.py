@@ -8,10 +8,11 @@ import pytest
 
 from stedi.errors import DeploymentError
 from stedi.history import latest_run, read_runs
-from tests.support.lake import KEY, Lake, customer
+from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi
 
-T = 1_655_564_444_000
+# 2022-06-18 15:00:44 UTC, in ms after T0.
+T = 1_655_564_444_000 - T0
 PEOPLE = [f"p{number}@x" for number in range(100)]
 MESSAGE = "consent in force fell from 100 to 1 customers (99%) in this run"
 
@@ -97,15 +98,16 @@ def test_consent_dates_that_can_not_be_used_are_counted(lake: Lake) -> None:
         {"shareWithResearchAsOfDate": "2022-06-18"},
         {" SHAREWITHRESEARCHASOFDATE ": True, "more": 1},
         {"shareWithResearchAsOfDate": {"since": 5}},
+        {"shareWithResearchAsOfDate": 0},
         # None was given, or it is another's, or it can be used.
         {},
         {"shareWithResearchAsOfDate": ""},
         {"old": {"shareWithResearchAsOfDate": "2022-06-18"}},
         {"note": '"shareWithResearchAsOfDate": "2022-06-18"'},
         {"shareWithFriendsAsOfDate": "2022-06-18"},
-        {"shareWithResearchAsOfDate": T, "more": 1},
+        {"shareWithResearchAsOfDate": T0 + T, "more": 1},
     ]
     lake.land("customer/1.json", [customer(f"p{number}@x", T, **more) for number, more in enumerate(values)])
     [found] = [rule for rule in lake.run().rules if rule.rule == "consent_date_usable"]
-    assert (found.table, found.level, found.checked, found.failed) == ("customer_landing", "warn", len(values), 3)
+    assert (found.table, found.level, found.checked, found.failed) == ("customer_landing", "warn", len(values), 4)
     assert [example["source_position"] for example in found.examples] == [1, 2, 3]

@@ -196,7 +196,7 @@ def test_tables_of_an_earlier_version_are_refused_where_a_deployment_marked_them
     with catalog.load_table("stedi.customer_landing").update_schema() as update:
         update.delete_column("person")
     before = tree(small_lake.warehouse)
-    with pytest.raises(WarehouseError, match="table customer_landing of .* has no column person: an earlier version"):
+    with pytest.raises(WarehouseError, match=r"table customer_landing of .* has no column person: an earlier version"):
         small_lake.run()
     assert tree(small_lake.warehouse) == before
 

@@ -67,8 +67,19 @@ def row_of(
         else:
             return True, (*values.values(), extra, file.name, position, arrived_at)
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
+    named = people_named(feed, text, pairs) if feed.decides_consent else set()
+    # An address that is no UTF-8 is not legible: no record of anybody lands under it.
+    people = "\n".join(sorted(person for person in named if _is_utf8(person)))
     return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no lone surrogates, which stand for bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
@@ -130,10 +141,8 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
     if feed.one_of and all(values[name] is None for name in feed.one_of):
         raise InvalidRecordError(f"{feed.one_of[0]}_missing")
     extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
-    try:
-        "".join(v for v in (*values.values(), extra_text) if isinstance(v, str)).encode()
-    except UnicodeEncodeError:
-        raise InvalidRecordError("not_utf8") from None
+    if not _is_utf8("".join(v for v in (*values.values(), extra_text) if isinstance(v, str))):
+        raise InvalidRecordError("not_utf8")
     return values, extra_text
 
 

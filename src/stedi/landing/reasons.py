@@ -30,7 +30,9 @@ REASONS: tuple[Reason, ...] = (
     Reason("not_an_object", "text that is no JSON object", "remove or correct it and send the file again"),
     Reason("not_utf8", "the text is not valid UTF-8", "write the file as UTF-8 and send it again"),
     Reason("nested_too_deep", "values are nested more than 100 levels deep", "send the record with flatter values"),
-    Reason("record_too_long", "the record is longer than the limit", "send shorter records"),
+    Reason(
+        "record_too_long", "the record has more than 16 MiB of text, of which both ends are kept", "send shorter records"
+    ),
     Reason("unfinished_record", "the file ends within the record, such as after an upload that broke off", _CUT),
     Reason("broken_gzip", "a damaged place of a gzip archive; the raw text says where and how much is missing", _ARCHIVE),
     Reason("broken_bzip2", "a damaged place of a bzip2 archive; the raw text says where and how much is missing", _ARCHIVE),

@@ -65,7 +65,7 @@ _SCALAR = rf'(?:"{_STRING_BODY}"|{_WORD})'
 _TOKEN = re.compile(rf'\s*+([{{}}\[\],:]|"{_STRING_BODY}("?)|{_WORD})?')
 _REST_OF_WORD = re.compile(r'[^\s"{}\[\],:]*+')
 _REST_OF_STRING = re.compile(_STRING_BODY)
-# An object without inner ones at once: six times as fast as token by token.
+# An object without inner ones at once: four times as fast as token by token, for a list of customers' changes.
 _FLAT_OBJECT = re.compile(rf"\{{\s*+(?:{_SCALAR}\s*+:\s*+{_SCALAR}\s*+(?:,\s*+|(?=\}})))*+\}}")
 
 

@@ -99,7 +99,7 @@ CASES: dict[str, tuple[str, list[Kept]]] = {
     ),
     "lines cut in lists, the last ones": (
         f'{{"a": [{OLD},\n{{"a": [{OLD},\n{{"a": [{OLD},\n',
-        [(f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD},', "unfinished_record")],
+        [(f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD}', "not_json"), (f'{{"a": [{OLD},', "not_json")],
     ),
     "an error in a record spread over lines without indentation": (
         f'{{\n"name": "O"Brien",\n"old": [\n{OLD},\n{OLD}\n]\n}}\n{GOOD}\n',
@@ -425,3 +425,12 @@ def test_reading_is_linear_in_the_size_of_bad_files(work: Callable[[str], int], 
 def test_reading_is_linear_whatever_repeats(work: Callable[[str], int], unit: str, first: str) -> None:
     text = first + unit * (8_000 // len(unit))
     assert work(text) < 6 * len(text)
+
+
+def test_addresses_in_what_is_left_out_of_a_record_that_is_too_long_are_named(read: Reader) -> None:
+    text = '{"a": "' + "x" * 1_000 + '", "email": "Ann@x.org", "b": "' + "y" * 1_000 + '"}'
+    for chunk in (7, 64, 4_096):
+        [(raw, reason)] = read(text, chunk, 500)
+        assert reason == "record_too_long"
+        assert '"email": "ann@x.org"' in raw
+        assert "Ann@x.org" not in raw

@@ -48,10 +48,9 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "<field>_not_one_address",
         "the field contains several addresses, or a name and an address without angle brackets",
-        "send one address a record; everybody whose address can be read in it is on hold",
+        "send one address a record",
     ),
     Reason("<field>_not_text", "the field is a list and must be text", "send the value as text"),
-    Reason("<field>_not_one_address", "the field contains several e-mail addresses", "send a record for each address"),
     Reason("<field>_not_a_number", "the value is no number", "send a number"),
     Reason("<field>_not_finite", "the number is too large", "send a number below 1.8e308"),
     Reason("<field>_not_milliseconds", "the time is no whole number", f"{_TIME}, without a fraction; round and send again"),

@@ -22,6 +22,7 @@ Time is linear in the file's size, whatever the file contains:
 """
 
 import codecs
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from stedi.identity import people_in
 from stedi.landing.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
 from stedi.landing.feed import Feed
 from stedi.landing.records import DEEPEST, Pairs, decode
@@ -177,23 +179,32 @@ def _records(text: "_Text", longest: int, is_valid: Callable[[Pairs], bool]) -> 
 
 
 class _Excerpt:
-    """The beginning of a long text, and how many characters follow."""
+    """The beginning of a long text, how many characters follow, and which addresses are among them."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._room, self._more = _MOST_TEXT_OF_DAMAGE, 0
+        self._people: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
     def __str__(self) -> str:
-        return "".join(self._parts) + (f"… {self._more:,} more characters " if self._more else "")
+        more = f"… {self._more:,} more characters{_naming(self._people)} " if self._more else ""
+        return "".join(self._parts) + more
 
     def add(self, text: str) -> None:
         if self._room:
             self._parts.append(text[: self._room])
-        self._more += max(0, len(text) - self._room)
+        if len(text) > self._room:
+            self._more += len(text) - self._room
+            self._people |= people_in(text)
         self._room = max(0, self._room - len(text))
+
+
+def _naming(people: Iterable[str]) -> str:
+    """Addresses in text that is left out, as a record spells them: whoever reads the rest must not miss anybody."""
+    return "".join(f', "email": {json.dumps(person, ensure_ascii=False)}' for person in sorted(people))
 
 
 class _Text:
@@ -309,12 +320,13 @@ class _Scanner:
         self._text, self._at, self._offset, self._line = "", 0, 0, ""
         # Where the current record begins in the file's part, and its beginning where that is no longer held.
         self._begin, self._head = 0, ""
+        self._left_out: set[str] = set()
         self._failure = _Failure()
 
     def records(self) -> Iterator[Found]:
         """Find all records up to the end of the file's part."""
         while self._skip_separators():
-            self._begin, self._head = self._offset + self._at, ""
+            self._begin, self._head, self._left_out = self._offset + self._at, "", set()
             if self._text[self._at] != "{":
                 search = _EndOfGarbage(self._at)
                 self._hold(search)
@@ -407,7 +419,9 @@ class _Scanner:
         """Search while text is added. Of a record that is too long, only the ends are held."""
         while not search.scan(self._text, self._source.ended):
             if self._size(search.at) > self._longest:
-                self._head = self._head or self._text[self._at : self._at + self._kept]
+                held, is_cut = self._text[self._at :], bool(self._head)
+                self._left_out |= people_in(held, is_cut_before=is_cut, is_cut_behind=True)
+                self._head = self._head or held[: self._kept]
                 size = max(0, search.at - self._kept)
                 search.drop(size)
                 self._drop(size)
@@ -422,7 +436,8 @@ class _Scanner:
         text, size = self._text[self._at : end], self._size(end)
         if size > self._longest:
             head, left_out = self._head or text[: self._kept], size - 2 * self._kept
-            note = f"[… {left_out:,} of {size:,} characters left out …]"
+            people = self._left_out | people_in(text, is_cut_before=bool(self._head))
+            note = f"[… {left_out:,} of {size:,} characters left out{_naming(people)} …]"
             found = Found(f"{head}{note}{text[-self._kept :]}", reason="record_too_long")
         else:
             found = Found(_trimmed(text) if reason else text, pairs, reason)

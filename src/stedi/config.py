@@ -36,6 +36,19 @@ class Consent(BaseModel):
     )
 
 
+class Owners(BaseModel):
+    """How sure the owner of a device has to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: float = Field(
+        default=0.999,
+        ge=0.5,
+        lt=1,
+        description="reading times decide whose device it is from this probability on; below it a device is ambiguous",
+    )
+
+
 class Settings(BaseModel):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
@@ -53,6 +66,7 @@ class Settings(BaseModel):
         description="folder of the tables and their catalog, or s3:// prefix of tables in the Glue Data Catalog",
     )
     consent: Consent = Consent()
+    owners: Owners = Owners()
     models: Path | None = Field(
         default=None, description="folder of the trained models; models in the warehouse's folder, or here, when absent"
     )

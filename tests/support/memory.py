@@ -133,7 +133,7 @@ class MemoryTables:
 
     def use_key(self, key: str) -> None:
         """Make pseudonyms with another key from now on."""
-        self._parameters = query_parameters(self.policy, hashlib.sha256(key.encode()).digest())
+        self._parameters = query_parameters(self.policy, 0.999, hashlib.sha256(key.encode()).digest())
         self.engine.set_parameters(self._parameters)
 
     def _take(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:

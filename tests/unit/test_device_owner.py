@@ -1,6 +1,6 @@
 """Whose a device is: what crowds share is no evidence, and owners may change from one run to the next."""
 
-from stedi.trusted.device_owner import CROWD
+from stedi.trusted.owner_evidence import CROWD
 from tests.support.lake import customer, distance, reading
 from tests.support.tables import Tables
 

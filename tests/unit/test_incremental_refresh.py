@@ -12,7 +12,7 @@ from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
 from stedi.table import DataFiles, Fact, Scope, Table
 from stedi.tables import REFRESHED
-from stedi.trusted.device_owner import CROWD
+from stedi.trusted.owner_evidence import CROWD
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables
@@ -355,7 +355,7 @@ def test_another_pseudonym_key_renames_everybody_and_moves_nothing_else(tables: 
     report = happens(tables, {})
     refreshed = {name for name, table in report.tables.items() if table.status == "refreshed"}
     assert refreshed == {"customers_curated", "step_trainer_trusted", "machine_learning_curated"}
-    assert report.tables["machine_learning_curated"].reason.startswith("the consent policy or the pseudonym key changed")
+    assert report.tables["machine_learning_curated"].reason.startswith("the consent policy, the confidence of owners or the pseudonym key changed")
     renamed = people_of(tables, "machine_learning_curated", "customer_pseudonym")
     assert sorted(renamed.values()) == sorted(names.values())
     assert not set(renamed) & set(names)

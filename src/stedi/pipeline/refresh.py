@@ -42,7 +42,7 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
     if seen["definition"] != sources["definition"]:
         return "its definition changed"
     if seen["parameters"] != sources["parameters"]:
-        return "the consent policy or the pseudonym key changed"
+        return "the consent policy, the confidence of owners or the pseudonym key changed"
     changed = [name for name, version in sources["inputs"].items() if seen["inputs"].get(name) != version]
     return f"{', '.join(changed)} changed" if changed else None
 

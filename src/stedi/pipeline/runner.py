@@ -158,7 +158,7 @@ class _Steps:
     ) -> None:
         self.store, self.wanted, self.listed, self.again, self.anew = store, wanted, listed, again, full_refresh
         key = pseudonym_key(settings, may_make=not isinstance(store, Draft))
-        self.parameters = query_parameters(settings.consent.policy, key)
+        self.parameters = query_parameters(settings.consent.policy, settings.owners.confidence, key)
         self.held_back: set[str] = set()
         self.at_hand: dict[str, str] = {}
 
@@ -224,9 +224,9 @@ class _Steps:
         return refresh(table, self.store, start_engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
 
 
-def query_parameters(policy: str, key: bytes) -> dict[str, str | bytes]:
+def query_parameters(policy: str, confidence: float, key: bytes) -> dict[str, str | bytes]:
     """The named parameters of the tables' queries."""
-    return {"consent_policy": policy, **padded_keys(key)}
+    return {"consent_policy": policy, "owners_confidence": str(confidence), **padded_keys(key)}
 
 
 def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:

@@ -1,15 +1,7 @@
-"""Which customer each device belongs to, and by what evidence."""
+"""Which customer each device belongs to, by what evidence, and how sure that is."""
 
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
-
-# The best candidate is clear when it leads the runner-up by a fifth of its own coincidences and
-# by at least three. On the public landing set every true owner has 30 coincidences and the best
-# other candidate at most 23; three guards devices with only a few readings against chance.
-LEAD_SHARE = 0.2
-LEAD_COUNT = 3
-# A time that more people share tells little about any of them, and where clocks only know whole
-# seconds a pair for each of them would be too many. At most 5 people share one on the public set.
-CROWD = 100
+from stedi.trusted.owner_evidence import EVIDENCE, FEWEST, affected_devices
 
 TABLE = Table(
     name="device_owner",
@@ -30,19 +22,34 @@ TABLE = Table(
         ),
         Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
         Column(
+            "confidence",
+            "double",
+            "probability, from reading times alone, that the device is the best candidate's; empty without a candidate",
+        ),
+        Column(
             "claimants",
             "long",
             "customers whose records carry this serial; one more when a record has no e-mail address",
             required=True,
         ),
         Column("reading_times", "long", "distinct times at which the device took a reading", required=True),
+        Column("first_reading_ms", "long", "the first of them (ms since the epoch, UTC)"),
+        Column("last_reading_ms", "long", "the last of them (ms since the epoch, UTC)"),
+        Column(
+            "compared_times",
+            "long",
+            "reading times that were compared with phones: those that few people share; a sample where clocks disagree",
+            required=True,
+        ),
         Column(
             "coincidences",
             "long",
-            "of those that few people share, how many are also times of the best candidate's accelerometer",
+            "of those, how many coincide with readings of the best candidate's accelerometer, at the offset",
             required=True,
         ),
-        Column("runner_up_coincidences", "long", "the same of the second-best candidate", required=True),
+        Column("runner_up_coincidences", "long", "the same of the second-best candidate, at its best offset", required=True),
+        Column("offset_ms", "double", "how far the device's clock is ahead of the best candidate's phone (ms)"),
+        Column("offset_uncertainty_ms", "double", "half the width of the range of offsets that fit as well (ms)"),
     ),
     person="person",
     covers_everyone=True,
@@ -54,63 +61,23 @@ WITH claims AS (
 claim_counts AS (
     SELECT serialNumber, count(*) AS claimants, max(person) AS claimant FROM claims GROUP BY serialNumber
 ),
-devices_seen AS (
-    SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
-    FROM (SELECT DISTINCT device AS serialNumber FROM step_trainer_landing) AS seen
-),
-device_times AS (
-    SELECT DISTINCT d.device_number, s.sensorReadingTime AS at_ms
-    FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.device
-),
-reading_counts AS (
-    SELECT d.serialNumber, t.reading_times
-    FROM (SELECT device_number, count(*) AS reading_times FROM device_times GROUP BY device_number) AS t
-    JOIN devices_seen AS d ON d.device_number = t.device_number
-),
-people_seen AS (
-    SELECT person, row_number() OVER (ORDER BY person) AS person_number
-    FROM (SELECT DISTINCT person FROM accelerometer_landing) AS seen
-),
-person_times AS (
-    SELECT DISTINCT p.person_number, a.timeStamp AS at_ms
-    FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
-    WHERE a.timeStamp IN (SELECT at_ms FROM device_times)
-),
-crowded_times AS (
-    SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
-),
-coincidences AS (
-    SELECT d.serialNumber, p.person, c.n
-    FROM (
-        SELECT t.device_number, w.person_number, count(*) AS n
-        FROM device_times AS t JOIN person_times AS w ON w.at_ms = t.at_ms
-        WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
-        GROUP BY t.device_number, w.person_number
-    ) AS c
-    JOIN devices_seen AS d ON d.device_number = c.device_number
-    JOIN people_seen AS p ON p.person_number = c.person_number
-),
-ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY serialNumber ORDER BY n DESC, person) AS place FROM coincidences
-),
-best AS (
-    SELECT serialNumber,
-        max(CASE WHEN place = 1 THEN person END) AS candidate,
-        max(CASE WHEN place = 1 THEN n END) AS n,
-        coalesce(max(CASE WHEN place = 2 THEN n END), 0) AS runner_up
-    FROM ranked WHERE place <= 2 GROUP BY serialNumber
+{EVIDENCE},
+evidence AS (
+    SELECT d.serialNumber, p.person AS candidate, b.*
+    FROM best AS b
+    JOIN devices_seen AS d ON d.device_number = b.device_number
+    LEFT JOIN people_seen AS p ON p.person_number = b.person_number
 ),
 devices AS (
-    SELECT serialNumber FROM reading_counts UNION SELECT serialNumber FROM claim_counts
+    SELECT serialNumber FROM evidence UNION SELECT serialNumber FROM claim_counts
 ),
 weighed AS (
-    SELECT d.serialNumber, c.claimants, nullif(c.claimant, '') AS claimant, r.reading_times, b.candidate,
-        coalesce(b.n, 0) AS n, coalesce(b.runner_up, 0) AS runner_up,
-        coalesce(b.n - b.runner_up >= greatest({LEAD_COUNT}, {LEAD_SHARE} * b.n), false) AS is_clear
+    SELECT d.serialNumber, c.claimants, nullif(c.claimant, '') AS claimant, e.reading_times, e.first_ms, e.last_ms,
+        e.candidate, e.probability, e.compared, e.matched, e.runner_up, e.offset_ms, e.offset_uncertainty_ms,
+        coalesce(e.matched >= {FEWEST} AND e.probability >= $owners_confidence::DOUBLE, false) AS is_clear
     FROM devices AS d
     LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber
-    LEFT JOIN reading_counts AS r ON r.serialNumber = d.serialNumber
-    LEFT JOIN best AS b ON b.serialNumber = d.serialNumber
+    LEFT JOIN evidence AS e ON e.serialNumber = d.serialNumber
 ),
 judged AS (
     SELECT *,
@@ -126,10 +93,16 @@ judged AS (
 SELECT serialNumber,
     CASE status WHEN 'confirmed' THEN claimant WHEN 'claimed' THEN claimant WHEN 'inferred' THEN candidate END AS person,
     status,
+    probability AS confidence,
     coalesce(claimants, 0) AS claimants,
     coalesce(reading_times, 0) AS reading_times,
-    n AS coincidences,
-    runner_up AS runner_up_coincidences
+    first_ms AS first_reading_ms,
+    last_ms AS last_reading_ms,
+    coalesce(compared, 0) AS compared_times,
+    coalesce(matched, 0) AS coincidences,
+    coalesce(runner_up, 0) AS runner_up_coincidences,
+    offset_ms,
+    offset_uncertainty_ms
 FROM judged
 """,
     rules=(
@@ -142,15 +115,12 @@ FROM judged
         ),
     ),
     sort=("serialNumber",),
+    parameters=("owners_confidence",),
     scope=Scope(
         "serialNumber",
         {
             "customer_landing": Fact("device", columns=("device", "person")),
-            "accelerometer_landing": Dimension(
-                "SELECT device AS k FROM step_trainer_landing "
-                "WHERE sensorReadingTime IN (SELECT timeStamp FROM {changed} AS changed)",
-                ("person", "timeStamp"),
-            ),
+            "accelerometer_landing": Dimension(affected_devices("{changed}"), ("person", "timeStamp")),
             "step_trainer_landing": Fact("device", columns=("device", "sensorReadingTime"), spelling="device"),
         },
     ),

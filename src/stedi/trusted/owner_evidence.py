@@ -1,0 +1,302 @@
+"""SQL that weighs whose phone was active when a device was: the probability of each candidate, on clocks that disagree.
+
+docs/device-owners.md derives the formulas and says how often they are right.
+"""
+
+# How the owner's phone matches a device. Share of owners whose phone starts late or stops early: an assumption. The power
+# of the matched share is a Beta(6, 1) prior: an owner's phone has most of the readings, 7 in 10 where 30% are lost.
+_CUT_SHORT = 0.02
+_MATCHED_POWER = 5
+# Prior probability that the owner's phone is in the data at all.
+_PRESENT = 0.9
+# Fewer coincidences name nobody, whatever the formulas say.
+FEWEST = 3
+# A moment that more people share is no evidence, and a pair for each of them would be too many. At most 5 people share one
+# on the public set.
+CROWD = 100
+# Probability that a stranger who is active at the same time ticks at the very milliseconds of the device: pairs of people
+# on the public set whose readings coincide at more than chance, of all pairs that are active at the same time.
+_IN_STEP = 3e-5
+# The same at any constant offset that clocks may have.
+_IN_STEP_WITH_OFFSET = 0.05
+# Clocks of device and phone differ by at most this much, and moments are compared in buckets of this size.
+MOST_OFFSET_MS = 5_000
+_HOUR_MS = 3_600_000
+# Offsets are compared in bins of this width, twice, shifted by half of it: jitter of ±5 ms fits into one.
+_BIN_MS = 20
+# With more people around, no evidence at an offset that is not known reaches 0.999.
+_MOST_AROUND = 20
+# Readings of a device that are compared at all offsets, evenly chosen.
+_SAMPLED = 32
+_CANDIDATES = 3
+
+
+def _bucket(time: str) -> str:
+    return f"CAST(floor({time} / {MOST_OFFSET_MS}) AS BIGINT)"
+
+
+def _hour(time: str) -> str:
+    return f"CAST(floor({time} / {_HOUR_MS}) AS BIGINT)"
+
+
+def _owner_likelihood(matched: str, readings: str, outside: str) -> str:
+    """SQL for the likelihood of a match if the candidate is the owner.
+
+    `outside` of the readings are before the first or after the last that matched. Between these, an owner's phone misses
+    each reading with the same probability.
+    """
+    share = f"({matched}::DOUBLE / ({readings} - {outside}))"
+    return (
+        f"(pow({share}, {_MATCHED_POWER}) * ({1 - _CUT_SHORT} * ({outside} + 1) * pow({share}, 2) "
+        f"* pow(1 - {share}, {outside}) + {_CUT_SHORT}::DOUBLE / {readings}))"
+    )
+
+
+def _by_accident(matched: str, readings: str, rate: str, trials: str = "1") -> str:
+    """SQL for a bound of the probability that a stranger matches so many readings independently, each at a rate."""
+    return f"least(1, {trials} * pow(least(1, 2.718282 * {readings} * least(1, {rate}) / {matched}), {matched}))"
+
+
+# Added up in one order, so that every run and engine finds the same digits.
+_ODDS = " + ".join(f"coalesce(max(CASE WHEN place = {place} THEN odds END), 0)" for place in range(1, _CANDIDATES + 1))
+_PROBABILITY = f"round(max(CASE WHEN place = 1 THEN odds END) / ({_ODDS} + {(1 - _PRESENT) / _PRESENT:.6f}), 6)"
+
+EVIDENCE = f"""
+devices_seen AS (
+    SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
+    FROM (SELECT DISTINCT device AS serialNumber FROM step_trainer_landing) AS seen
+),
+device_times AS (
+    SELECT DISTINCT d.device_number, s.sensorReadingTime AS at_ms
+    FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.device
+),
+reading_counts AS (
+    SELECT device_number, count(*) AS reading_times, min(at_ms) AS first_ms, max(at_ms) AS last_ms,
+        CASE WHEN max(at_ms % 1000) = 0 THEN 1000 WHEN max(at_ms % 100) = 0 THEN 100 WHEN max(at_ms % 10) = 0 THEN 10 ELSE 1
+        END AS tick_ms
+    FROM device_times GROUP BY device_number
+),
+device_buckets AS (
+    SELECT DISTINCT device_number, {_bucket("at_ms")} AS bucket FROM device_times
+),
+people_seen AS (
+    SELECT person, row_number() OVER (ORDER BY person) AS person_number
+    FROM (SELECT DISTINCT person FROM accelerometer_landing) AS seen
+),
+person_times AS (
+    SELECT DISTINCT p.person_number, a.timeStamp AS at_ms
+    FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
+    WHERE a.timeStamp IN (SELECT at_ms FROM device_times)
+),
+person_buckets AS (
+    SELECT p.person_number, a.bucket, a.n
+    FROM (
+        SELECT person, {_bucket("timeStamp")} AS bucket, count(*) AS n FROM accelerometer_landing
+        WHERE {_bucket("timeStamp")} IN (SELECT bucket FROM device_buckets) GROUP BY ALL
+    ) AS a
+    JOIN people_seen AS p ON p.person = a.person
+),
+bucket_crowds AS (
+    SELECT bucket, count(*) AS people FROM person_buckets GROUP BY bucket
+),
+-- A stranger who is active whenever the device is, is one of those around in the hour with the fewest.
+around AS (
+    SELECT device_number, min(people) AS people_around, count(*) AS hours
+    FROM (
+        SELECT d.device_number, {_hour(f"d.bucket * {MOST_OFFSET_MS}")} AS hour, avg(coalesce(c.people, 0)) AS people
+        FROM device_buckets AS d LEFT JOIN bucket_crowds AS c ON c.bucket = d.bucket GROUP BY ALL
+    ) AS by_hour
+    GROUP BY device_number
+),
+crowded_times AS (
+    SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
+),
+usable_times AS (
+    SELECT * FROM device_times AS t WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
+),
+exact_ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY device_number ORDER BY matched DESC, person_number) AS place
+    FROM (
+        SELECT t.device_number, w.person_number, count(*) AS matched, min(t.at_ms) AS first_ms, max(t.at_ms) AS last_ms
+        FROM usable_times AS t JOIN person_times AS w ON w.at_ms = t.at_ms
+        GROUP BY t.device_number, w.person_number
+    ) AS counted
+),
+exact_best AS (
+    SELECT * FROM exact_ranked WHERE place <= {_CANDIDATES}
+),
+exact_spans AS (
+    SELECT e.device_number, e.person_number, count(*) AS readings,
+        count(CASE WHEN t.at_ms < e.first_ms OR t.at_ms > e.last_ms THEN 1 END) AS outside
+    FROM exact_best AS e JOIN usable_times AS t ON t.device_number = e.device_number
+    GROUP BY e.device_number, e.person_number
+),
+exact_rates AS (
+    SELECT e.device_number, e.person_number, avg(p.n) / {MOST_OFFSET_MS} AS per_ms
+    FROM exact_best AS e
+    JOIN device_buckets AS d ON d.device_number = e.device_number
+    JOIN person_buckets AS p ON p.person_number = e.person_number AND p.bucket = d.bucket
+    GROUP BY e.device_number, e.person_number
+),
+exact_odds AS (
+    SELECT e.device_number, e.person_number, s.readings, e.matched, e.place,
+        {_owner_likelihood("e.matched", "s.readings", "s.outside")} / (greatest(a.people_around, 1) * (
+            {_by_accident("e.matched", "s.readings", "r.per_ms * c.tick_ms")} + {_IN_STEP} / s.readings
+        )) AS odds
+    FROM exact_best AS e
+    JOIN exact_spans AS s ON s.device_number = e.device_number AND s.person_number = e.person_number
+    JOIN exact_rates AS r ON r.device_number = e.device_number AND r.person_number = e.person_number
+    JOIN around AS a ON a.device_number = e.device_number
+    JOIN reading_counts AS c ON c.device_number = e.device_number
+),
+exact AS (
+    SELECT device_number,
+        max(CASE WHEN place = 1 THEN person_number END) AS person_number,
+        max(readings) AS compared,
+        max(CASE WHEN place = 1 THEN matched END) AS matched,
+        coalesce(max(CASE WHEN place = 2 THEN matched END), 0) AS runner_up,
+        {_PROBABILITY} AS probability
+    FROM exact_odds GROUP BY device_number
+),
+open_devices AS (
+    SELECT c.device_number, c.reading_times, a.people_around, a.hours, greatest({_BIN_MS}, 2 * c.tick_ms) AS bin_ms
+    FROM reading_counts AS c
+    JOIN around AS a ON a.device_number = c.device_number
+    LEFT JOIN exact AS e ON e.device_number = c.device_number
+    WHERE c.reading_times >= {FEWEST} AND a.people_around <= {_MOST_AROUND}
+        AND (e.device_number IS NULL OR e.probability < $owners_confidence::DOUBLE OR e.matched < {FEWEST})
+),
+numbered AS (
+    SELECT o.device_number, t.at_ms, o.bin_ms, row_number() OVER (PARTITION BY o.device_number ORDER BY t.at_ms) AS place,
+        count(*) OVER (PARTITION BY o.device_number) AS readings
+    FROM open_devices AS o JOIN device_times AS t ON t.device_number = o.device_number
+    WHERE {_bucket("t.at_ms")} NOT IN (SELECT bucket FROM bucket_crowds WHERE people > {CROWD})
+),
+sampled AS (
+    SELECT device_number, at_ms, bin_ms, row_number() OVER (PARTITION BY device_number ORDER BY at_ms) AS place,
+        count(*) OVER (PARTITION BY device_number) AS readings
+    FROM numbered
+    WHERE floor(place * {_SAMPLED}.0 / readings) <> floor((place - 1) * {_SAMPLED}.0 / readings)
+),
+sampled_buckets AS (
+    SELECT s.*, {_bucket("s.at_ms")} + b.shift AS bucket
+    FROM sampled AS s CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS b
+),
+near_times AS (
+    SELECT DISTINCT p.person_number, a.timeStamp AS at_ms, {_bucket("a.timeStamp")} AS bucket
+    FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
+    WHERE {_bucket("a.timeStamp")} IN (SELECT bucket FROM sampled_buckets)
+),
+crowded_buckets AS (
+    SELECT bucket FROM near_times GROUP BY bucket HAVING count(DISTINCT person_number) > {CROWD}
+),
+offsets AS (
+    SELECT s.device_number, w.person_number, s.place, s.readings, s.bin_ms, s.at_ms - w.at_ms AS offset_ms
+    FROM sampled_buckets AS s JOIN near_times AS w ON w.bucket = s.bucket
+    WHERE s.at_ms - w.at_ms BETWEEN -{MOST_OFFSET_MS} AND {MOST_OFFSET_MS}
+        AND w.bucket NOT IN (SELECT bucket FROM crowded_buckets)
+),
+binned AS (
+    SELECT o.device_number, o.person_number, o.readings, o.bin_ms, h.half,
+        floor((2 * o.offset_ms + h.half * o.bin_ms) / (2.0 * o.bin_ms)) AS bin,
+        count(DISTINCT o.place) AS matched, o.readings - (max(o.place) - min(o.place) + 1) AS outside,
+        min(o.offset_ms) AS least_ms, max(o.offset_ms) AS most_ms
+    FROM offsets AS o CROSS JOIN (SELECT 0 AS half UNION ALL SELECT 1 AS half) AS h
+    GROUP BY o.device_number, o.person_number, o.readings, o.bin_ms, h.half, bin
+),
+-- A phone that records without a pause matches at many offsets equally well; their spread is the uncertainty.
+peaks AS (
+    SELECT device_number, person_number, readings, bin_ms, matched, min(outside) AS outside,
+        (max(most_ms) + min(least_ms)) / 2.0 AS offset_ms, (max(most_ms) - min(least_ms)) / 2.0 AS offset_uncertainty_ms
+    FROM (SELECT *, max(matched) OVER (PARTITION BY device_number, person_number) AS peak FROM binned) AS compared
+    WHERE matched = peak AND matched >= {FEWEST}
+    GROUP BY device_number, person_number, readings, bin_ms, matched
+),
+peaks_ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY device_number ORDER BY matched DESC, outside, person_number) AS place
+    FROM peaks
+),
+peaks_best AS (
+    SELECT * FROM peaks_ranked WHERE place <= {_CANDIDATES}
+),
+offset_rates AS (
+    SELECT e.device_number, e.person_number, avg(p.n) / {MOST_OFFSET_MS} AS per_ms
+    FROM peaks_best AS e
+    JOIN device_buckets AS d ON d.device_number = e.device_number
+    JOIN person_buckets AS p ON p.person_number = e.person_number AND p.bucket = d.bucket
+    GROUP BY e.device_number, e.person_number
+),
+open_hours AS (
+    SELECT DISTINCT o.device_number, {_hour(f"d.bucket * {MOST_OFFSET_MS}")} AS hour
+    FROM open_devices AS o JOIN device_buckets AS d ON d.device_number = o.device_number
+),
+person_hours AS (
+    SELECT p.person_number, a.hour, a.buckets
+    FROM (
+        SELECT person, {_hour("timeStamp")} AS hour, count(DISTINCT {_bucket("timeStamp")}) AS buckets
+        FROM accelerometer_landing WHERE {_hour("timeStamp")} IN (SELECT hour FROM open_hours) GROUP BY person, hour
+    ) AS a
+    JOIN people_seen AS p ON p.person = a.person
+),
+hour_people AS (
+    SELECT o.device_number, min(h.people) AS people
+    FROM open_hours AS o JOIN (SELECT hour, count(*) AS people FROM person_hours GROUP BY hour) AS h ON h.hour = o.hour
+    GROUP BY o.device_number
+),
+-- How much of the device's hours a candidate is active in: the chance that a stranger with such habits is so by accident.
+presence AS (
+    SELECT e.device_number, e.person_number, sum(p.buckets) * {MOST_OFFSET_MS}.0 / {_HOUR_MS} AS hours_active
+    FROM peaks_best AS e
+    JOIN open_hours AS o ON o.device_number = e.device_number
+    JOIN person_hours AS p ON p.person_number = e.person_number AND p.hour = o.hour
+    GROUP BY e.device_number, e.person_number
+),
+offset_odds AS (
+    SELECT e.*,
+        {_owner_likelihood("e.matched", "e.readings", "e.outside")} / (
+            (greatest(o.people_around - 1, 0) + n.people * pow(least(1, a.hours_active / o.hours), o.hours)) * (
+                {_by_accident("e.matched", "e.readings", "r.per_ms * e.bin_ms", f"(2.0 * {MOST_OFFSET_MS} / e.bin_ms)")}
+                + {_IN_STEP_WITH_OFFSET} / e.readings
+            )
+        ) AS odds
+    FROM peaks_best AS e
+    JOIN open_devices AS o ON o.device_number = e.device_number
+    JOIN hour_people AS n ON n.device_number = e.device_number
+    JOIN presence AS a ON a.device_number = e.device_number AND a.person_number = e.person_number
+    JOIN offset_rates AS r ON r.device_number = e.device_number AND r.person_number = e.person_number
+),
+shifted AS (
+    SELECT device_number,
+        max(CASE WHEN place = 1 THEN person_number END) AS person_number,
+        max(readings) AS compared,
+        max(CASE WHEN place = 1 THEN matched END) AS matched,
+        coalesce(max(CASE WHEN place = 2 THEN matched END), 0) AS runner_up,
+        max(CASE WHEN place = 1 THEN offset_ms END) AS offset_ms,
+        max(CASE WHEN place = 1 THEN offset_uncertainty_ms END) AS offset_uncertainty_ms,
+        {_PROBABILITY} AS probability
+    FROM offset_odds GROUP BY device_number
+),
+-- Exact coincidences decide where they are clear, and where nothing coincides at an offset either.
+best AS (
+    SELECT c.device_number, c.reading_times, c.first_ms, c.last_ms,
+        coalesce(s.person_number, e.person_number) AS person_number,
+        coalesce(s.probability, e.probability) AS probability,
+        CASE WHEN s.device_number IS NULL THEN e.compared ELSE s.compared END AS compared,
+        CASE WHEN s.device_number IS NULL THEN e.matched ELSE s.matched END AS matched,
+        CASE WHEN s.device_number IS NULL THEN e.runner_up ELSE s.runner_up END AS runner_up,
+        CASE WHEN s.device_number IS NULL AND e.device_number IS NOT NULL THEN 0.0 ELSE s.offset_ms END AS offset_ms,
+        CASE WHEN s.device_number IS NULL AND e.device_number IS NOT NULL THEN 0.0 ELSE s.offset_uncertainty_ms
+        END AS offset_uncertainty_ms
+    FROM reading_counts AS c
+    LEFT JOIN exact AS e ON e.device_number = c.device_number
+    LEFT JOIN shifted AS s ON s.device_number = c.device_number
+)"""
+
+
+def affected_devices(changed: str) -> str:
+    """SQL for the devices whose evidence may change with some rows of accelerometer_landing: `k`, serial numbers."""
+    return (
+        f"SELECT device AS k FROM step_trainer_landing WHERE {_hour('sensorReadingTime')} IN "
+        f"(SELECT {_hour('timeStamp')} + h.shift FROM {changed} AS changed "
+        "CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS h)"
+    )

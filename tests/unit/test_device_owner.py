@@ -61,7 +61,7 @@ def test_a_crowd_that_a_corrected_file_takes_away_gives_the_evidence_back(tables
 def test_the_readings_of_a_device_follow_it_to_its_new_owner(tables: Tables) -> None:
     tables.land("customer/a.json", [customer(p, 10, shares=10, serial="of-many") for p in ("a@x", "b@x")])
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in range(100, 105)] + [reading("b@x", 300)])
-    tables.land("step_trainer/a.json", [distance("s", t) for t in range(100, 112)])
+    tables.land("step_trainer/a.json", [distance("s", t) for t in range(100, 130)])
     tables.run()
     steps = "SELECT person, count(*) FROM step_trainer_trusted GROUP BY 1"
     paired = (
@@ -69,12 +69,12 @@ def test_the_readings_of_a_device_follow_it_to_its_new_owner(tables: Tables) -> 
         "ON c.customer_pseudonym = m.customer_pseudonym GROUP BY 1"
     )
     devices = "SELECT person, device_serial_number FROM customers_curated ORDER BY 1"
-    assert (tables.rows(steps), tables.rows(paired)) == ([("a@x", 12)], [("a@x", 5)])
+    assert (tables.rows(steps), tables.rows(paired)) == ([("a@x", 30)], [("a@x", 5)])
     assert tables.rows(devices) == [("a@x", "s"), ("b@x", None)]
-    tables.land("accelerometer/b.json", [reading("b@x", t) for t in range(100, 112)])
+    tables.land("accelerometer/b.json", [reading("b@x", t) for t in range(100, 130)])
     tables.run()
-    assert tables.rows(OWNER.format("s")) == [("b@x", "inferred", 12, 5)]
-    assert (tables.rows(steps), tables.rows(paired)) == ([("b@x", 12)], [("b@x", 12)])
+    assert tables.rows(OWNER.format("s")) == [("b@x", "inferred", 30, 5)]
+    assert (tables.rows(steps), tables.rows(paired)) == ([("b@x", 30)], [("b@x", 30)])
     assert tables.rows(devices) == [("a@x", None), ("b@x", "s")]
     assert tables.is_like_new()
 

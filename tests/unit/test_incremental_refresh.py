@@ -17,6 +17,7 @@ from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables
 
+HOUR = 3_600_000
 SCOPED = {table.name for table in REFRESHED if table.scope is not None and not table.on_demand}
 
 
@@ -41,6 +42,11 @@ def happens(tables: Tables, files: Mapping[str, Sequence[Record]], *, gone: Sequ
     return report
 
 
+def also(person: str, times: Iterable[int]) -> Mapping[str, Sequence[Record]]:
+    """A person's phone has readings of times at which a device was somebody else's."""
+    return {f"accelerometer/{person}-too.json": [reading(f"{person}@x", t) for t in times]}
+
+
 def two_people(tables: Tables) -> None:
     records: list[Record] = [customer(f"{p}@x", 10, shares=10, serial=f"s-{p}") for p in "ab"]
     happens(tables, {"customer/1.json": records, **both("a", "s-a", range(100, 110)), **both("b", "s-b", range(200, 210))})
@@ -49,7 +55,7 @@ def two_people(tables: Tables) -> None:
 def touch_one(tables: Tables) -> None:
     """Something new for one of two people in every feed."""
     tables.land("customer/2.json", [customer("a@x", 20, shares=10, serial="s-a")])
-    for name, records in both("a", "s-a", [300]).items():
+    for name, records in both("a", "s-a", [6 * HOUR]).items():
         tables.land(name, records)
 
 
@@ -149,12 +155,12 @@ def test_a_device_moves_to_another_person_while_the_first_withdraws(new_tables: 
     happens(tables, {"customer/1.json": claims, **both("a", "s", range(100, 105))})
     assert owners(tables) == {"s": ("a@x", "inferred")}
     assert people_of(tables, "machine_learning_curated", "1") == {1: 5}
-    report = happens(tables, {"customer/2.json": [customer("a@x", 20, serial="s")], **both("b", "s", range(300, 320))})
+    report = happens(tables, {"customer/2.json": [customer("a@x", 20, serial="s")], **both("b", "s", range(300, 320)), **also("b", range(100, 105))})
     assert owners(tables) == {"s": ("b@x", "inferred")}
     # The device's earlier readings move with it; the withdrawn customer has none left.
     assert people_of(tables, "step_trainer_trusted") == {"b@x": 25}
-    assert people_of(tables, "accelerometer_trusted") == {"b@x": 20}
-    assert people_of(tables, "machine_learning_curated", "1") == {1: 20}
+    assert people_of(tables, "accelerometer_trusted") == {"b@x": 25}
+    assert people_of(tables, "machine_learning_curated", "1") == {1: 25}
     # Of the earlier five, the reading is the same and the person is another.
     assert (report.tables["step_trainer_trusted"].added, report.tables["step_trainer_trusted"].removed) == (25, 5)
     assert tables.is_like_new()
@@ -270,10 +276,10 @@ def test_a_customer_whose_last_reading_goes_loses_the_device_rows_as_well(tables
 
 
 def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
-    """Four times speak for the first person and one for the second; without the fourth the lead is too small."""
+    """Three times speak for the first person; two are too few."""
     crowd = [reading(f"p{number}@x", 4) for number in range(CROWD)]
-    devices = [distance("s", t) for t in (1, 2, 3, 4)] + [distance("t", 50)]
-    phones = [reading("a@x", t) for t in (1, 2, 3, 4)] + [reading("b@x", 1)]
+    devices = [distance("s", t) for t in (2, 3, 4)] + [distance("t", 4 * HOUR)]
+    phones = [reading("a@x", t) for t in (2, 3, 4)] + [reading("b@x", 2)]
     claims: list[Record] = [customer(f"{p}@x", 10, shares=10, serial="s") for p in "ab"]
     happens(
         tables,
@@ -295,7 +301,7 @@ def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
         happens(tables, {"accelerometer/more.json": [reading(f"p{CROWD - 1}@x", 5)]})
     assert computed["device_owner"] == 1
     assert owners(tables)["s"] == ("a@x", "inferred")
-    assert people_of(tables, "step_trainer_trusted") == {"a@x": 4}
+    assert people_of(tables, "step_trainer_trusted") == {"a@x": 3}
     assert tables.is_like_new()
 
 
@@ -329,21 +335,22 @@ def test_one_of_two_devices_moves_away(tables: Tables) -> None:
     happens(tables, both("a", "s-2", range(400, 405)))
     devices = "SELECT person, device_serial_number, device_count FROM customers_curated ORDER BY person"
     assert tables.rows(devices) == [("a@x", "s-a", 2), ("b@x", "s-b", 1)]
-    happens(tables, both("b", "s-a", range(500, 530)))
+    happens(tables, {**both("b", "s-a", range(500, 530)), **also("b", range(100, 110)), "accelerometer/a-s-a-100.json": []})
     assert tables.rows(devices) == [("a@x", "s-2", 1), ("b@x", "s-a", 2)]
-    # No device's readings at the times at which only its former owner walked make a pair.
     assert people_of(tables, "step_trainer_trusted") == {"a@x": 5, "b@x": 50}
-    assert tables.rows("SELECT count(*) FROM machine_learning_curated") == [(5 + 10 + 30,)]
+    assert tables.rows("SELECT count(*) FROM machine_learning_curated") == [(5 + 10 + 40,)]
     assert tables.is_like_new()
 
 
 def test_people_who_swap_devices_in_one_run_swap_their_rows(tables: Tables) -> None:
     two_people(tables)
     before = people_of(tables, "machine_learning_curated", "device_pseudonym")
-    happens(tables, {**both("b", "s-a", range(500, 530)), **both("a", "s-b", range(600, 630))})
+    swapped = {**both("b", "s-a", range(500, 530)), **both("a", "s-b", range(600, 630))}
+    corrected = dict.fromkeys(("accelerometer/a-s-a-100.json", "accelerometer/b-s-b-200.json"), ())
+    happens(tables, {**swapped, **corrected, **also("b", range(100, 110)), **also("a", range(200, 210))})
     assert owners(tables) == {"s-a": ("b@x", "inferred"), "s-b": ("a@x", "inferred")}
     assert people_of(tables, "step_trainer_trusted") == {"a@x": 40, "b@x": 40}
-    assert people_of(tables, "machine_learning_curated", "device_pseudonym") == dict.fromkeys(before, 30)
+    assert people_of(tables, "machine_learning_curated", "device_pseudonym") == dict.fromkeys(before, 40)
     assert tables.is_like_new()
 
 

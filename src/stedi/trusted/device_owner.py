@@ -3,6 +3,10 @@
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 from stedi.trusted.owner_evidence import EVIDENCE, FEWEST, affected_devices
 
+# Evidence against a sole claim has to be this many times as sure: at least so many sole claims are right for a wrong one.
+CLAIM_ODDS = 10
+_SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
+
 TABLE = Table(
     name="device_owner",
     zone="trusted",
@@ -72,9 +76,12 @@ devices AS (
     SELECT serialNumber FROM evidence UNION SELECT serialNumber FROM claim_counts
 ),
 weighed AS (
-    SELECT d.serialNumber, c.claimants, nullif(c.claimant, '') AS claimant, e.reading_times, e.first_ms, e.last_ms,
+    SELECT d.serialNumber, c.claimants, c.claimant, e.reading_times, e.first_ms, e.last_ms,
         e.candidate, e.probability, e.compared, e.matched, e.runner_up, e.offset_ms, e.offset_uncertainty_ms,
-        coalesce(e.matched >= {FEWEST} AND e.probability >= $owners_confidence::DOUBLE, false) AS is_clear
+        coalesce(
+            e.matched >= {FEWEST} AND (1 - e.probability) * CASE WHEN {_SOLE_CLAIM} AND e.candidate <> c.claimant
+                THEN {CLAIM_ODDS} ELSE 1 END <= 1 - $owners_confidence::DOUBLE, false
+        ) AS is_clear
     FROM devices AS d
     LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber
     LEFT JOIN evidence AS e ON e.serialNumber = d.serialNumber
@@ -82,9 +89,9 @@ weighed AS (
 judged AS (
     SELECT *,
         CASE
-            WHEN claimants = 1 AND claimant IS NOT NULL AND is_clear AND candidate = claimant THEN 'confirmed'
+            WHEN {_SOLE_CLAIM} AND is_clear AND candidate = claimant THEN 'confirmed'
             WHEN is_clear THEN 'inferred'
-            WHEN claimants = 1 AND claimant IS NOT NULL THEN 'claimed'
+            WHEN {_SOLE_CLAIM} THEN 'claimed'
             WHEN claimants > 0 OR candidate IS NOT NULL THEN 'ambiguous'
             ELSE 'unknown'
         END AS status

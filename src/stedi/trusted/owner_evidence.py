@@ -191,7 +191,7 @@ crowded_buckets AS (
     SELECT bucket FROM near_times GROUP BY bucket HAVING count(DISTINCT person_number) > {CROWD}
 ),
 offsets AS (
-    SELECT s.device_number, w.person_number, s.place, s.readings, s.bin_ms, s.at_ms - w.at_ms AS offset_ms
+    SELECT s.device_number, w.person_number, s.place, s.readings, s.bin_ms, w.at_ms, s.at_ms - w.at_ms AS offset_ms
     FROM sampled_buckets AS s JOIN near_times AS w ON w.bucket = s.bucket
     WHERE s.at_ms - w.at_ms BETWEEN -{MOST_OFFSET_MS} AND {MOST_OFFSET_MS}
         AND w.bucket NOT IN (SELECT bucket FROM crowded_buckets)
@@ -199,7 +199,7 @@ offsets AS (
 binned AS (
     SELECT o.device_number, o.person_number, o.readings, o.bin_ms, h.half,
         floor((2 * o.offset_ms + h.half * o.bin_ms) / (2.0 * o.bin_ms)) AS bin,
-        count(DISTINCT o.place) AS matched, o.readings - (max(o.place) - min(o.place) + 1) AS outside,
+        least(count(DISTINCT o.place), count(DISTINCT o.at_ms)) AS matched, o.readings - (max(o.place) - min(o.place) + 1) AS outside,
         min(o.offset_ms) AS least_ms, max(o.offset_ms) AS most_ms
     FROM offsets AS o CROSS JOIN (SELECT 0 AS half UNION ALL SELECT 1 AS half) AS h
     GROUP BY o.device_number, o.person_number, o.readings, o.bin_ms, h.half, bin

@@ -29,6 +29,9 @@ _MOST_AROUND = 20
 # Readings of a device that are compared at all offsets, evenly chosen.
 _SAMPLED = 32
 _CANDIDATES = 3
+# A phone with more readings a bucket records without a pause, and its readings tell no offset finer than a cell.
+_DENSE = 50
+_CELL_MS = 500
 
 
 def _bucket(time: str) -> str:
@@ -183,34 +186,55 @@ sampled_buckets AS (
     FROM sampled AS s CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS b
 ),
 near_times AS (
-    SELECT DISTINCT p.person_number, a.timeStamp AS at_ms, {_bucket("a.timeStamp")} AS bucket
-    FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
-    WHERE {_bucket("a.timeStamp")} IN (SELECT bucket FROM sampled_buckets)
+    SELECT *, row_number() OVER (PARTITION BY person_number, floor(at_ms / {_CELL_MS}) ORDER BY at_ms) = 1 AS is_first
+    FROM (
+        SELECT DISTINCT p.person_number, a.timeStamp AS at_ms, {_bucket("a.timeStamp")} AS bucket
+        FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
+        WHERE {_bucket("a.timeStamp")} IN (SELECT bucket FROM sampled_buckets)
+    ) AS near
+),
+near_buckets AS (
+    SELECT person_number, bucket, count(*) AS n FROM near_times GROUP BY person_number, bucket
 ),
 crowded_buckets AS (
-    SELECT bucket FROM near_times GROUP BY bucket HAVING count(DISTINCT person_number) > {CROWD}
+    SELECT bucket FROM near_buckets GROUP BY bucket HAVING count(*) > {CROWD}
+),
+-- Of a phone that records without a pause one reading a cell is compared, in bins of two cells.
+pairs AS (
+    SELECT s.device_number, n.person_number, avg(n.n) / {MOST_OFFSET_MS} AS per_ms, avg(n.n) > {_DENSE} AS is_dense
+    FROM (SELECT DISTINCT device_number, bucket FROM sampled_buckets) AS s JOIN near_buckets AS n ON n.bucket = s.bucket
+    WHERE n.bucket NOT IN (SELECT bucket FROM crowded_buckets)
+    GROUP BY s.device_number, n.person_number
 ),
 offsets AS (
-    SELECT s.device_number, w.person_number, s.place, s.readings, s.bin_ms, w.at_ms, s.at_ms - w.at_ms AS offset_ms
-    FROM sampled_buckets AS s JOIN near_times AS w ON w.bucket = s.bucket
-    WHERE s.at_ms - w.at_ms BETWEEN -{MOST_OFFSET_MS} AND {MOST_OFFSET_MS}
-        AND w.bucket NOT IN (SELECT bucket FROM crowded_buckets)
+    SELECT s.*, p.person_number, p.per_ms, {2 * _CELL_MS} AS width_ms, w.at_ms AS phone_ms
+    FROM sampled_buckets AS s
+    JOIN (SELECT * FROM pairs WHERE is_dense) AS p ON p.device_number = s.device_number
+    JOIN (SELECT * FROM near_times WHERE is_first) AS w ON w.bucket = s.bucket AND w.person_number = p.person_number
+    UNION ALL
+    SELECT s.*, p.person_number, p.per_ms, s.bin_ms AS width_ms, w.at_ms AS phone_ms
+    FROM sampled_buckets AS s
+    JOIN (SELECT * FROM pairs WHERE NOT is_dense) AS p ON p.device_number = s.device_number
+    JOIN near_times AS w ON w.bucket = s.bucket AND w.person_number = p.person_number
 ),
 binned AS (
-    SELECT o.device_number, o.person_number, o.readings, o.bin_ms, h.half,
-        floor((2 * o.offset_ms + h.half * o.bin_ms) / (2.0 * o.bin_ms)) AS bin,
-        least(count(DISTINCT o.place), count(DISTINCT o.at_ms)) AS matched, o.readings - (max(o.place) - min(o.place) + 1) AS outside,
-        min(o.offset_ms) AS least_ms, max(o.offset_ms) AS most_ms
+    SELECT o.device_number, o.person_number, o.readings, o.per_ms, o.width_ms, h.half,
+        floor((2 * (o.at_ms - o.phone_ms) + h.half * o.width_ms) / (2.0 * o.width_ms)) AS bin,
+        least(count(DISTINCT o.place), count(DISTINCT o.phone_ms)) AS matched,
+        o.readings - (max(o.place) - min(o.place) + 1) AS outside, count(DISTINCT {_hour("o.at_ms")}) AS hours,
+        min(o.at_ms - o.phone_ms) AS least_ms, max(o.at_ms - o.phone_ms) AS most_ms
     FROM offsets AS o CROSS JOIN (SELECT 0 AS half UNION ALL SELECT 1 AS half) AS h
-    GROUP BY o.device_number, o.person_number, o.readings, o.bin_ms, h.half, bin
+    WHERE o.at_ms - o.phone_ms BETWEEN -{MOST_OFFSET_MS} AND {MOST_OFFSET_MS}
+        AND o.bucket NOT IN (SELECT bucket FROM crowded_buckets)
+    GROUP BY o.device_number, o.person_number, o.readings, o.per_ms, o.width_ms, h.half, bin
 ),
 -- A phone that records without a pause matches at many offsets equally well; their spread is the uncertainty.
 peaks AS (
-    SELECT device_number, person_number, readings, bin_ms, matched, min(outside) AS outside,
+    SELECT device_number, person_number, readings, per_ms, width_ms, matched, min(outside) AS outside, max(hours) AS hours,
         (max(most_ms) + min(least_ms)) / 2.0 AS offset_ms, (max(most_ms) - min(least_ms)) / 2.0 AS offset_uncertainty_ms
     FROM (SELECT *, max(matched) OVER (PARTITION BY device_number, person_number) AS peak FROM binned) AS compared
     WHERE matched = peak AND matched >= {FEWEST}
-    GROUP BY device_number, person_number, readings, bin_ms, matched
+    GROUP BY device_number, person_number, readings, per_ms, width_ms, matched
 ),
 peaks_ranked AS (
     SELECT *, row_number() OVER (PARTITION BY device_number ORDER BY matched DESC, outside, person_number) AS place
@@ -218,13 +242,6 @@ peaks_ranked AS (
 ),
 peaks_best AS (
     SELECT * FROM peaks_ranked WHERE place <= {_CANDIDATES}
-),
-offset_rates AS (
-    SELECT e.device_number, e.person_number, avg(p.n) / {MOST_OFFSET_MS} AS per_ms
-    FROM peaks_best AS e
-    JOIN device_buckets AS d ON d.device_number = e.device_number
-    JOIN person_buckets AS p ON p.person_number = e.person_number AND p.bucket = d.bucket
-    GROUP BY e.device_number, e.person_number
 ),
 open_hours AS (
     SELECT DISTINCT o.device_number, {_hour(f"d.bucket * {MOST_OFFSET_MS}")} AS hour
@@ -243,9 +260,9 @@ hour_people AS (
     FROM open_hours AS o JOIN (SELECT hour, count(*) AS people FROM person_hours GROUP BY hour) AS h ON h.hour = o.hour
     GROUP BY o.device_number
 ),
--- How much of the device's hours a candidate is active in: the chance that a stranger with such habits is so by accident.
+-- The share of an hour in which a candidate is active: how likely a stranger with such habits is so by accident.
 presence AS (
-    SELECT e.device_number, e.person_number, sum(p.buckets) * {MOST_OFFSET_MS}.0 / {_HOUR_MS} AS hours_active
+    SELECT e.device_number, e.person_number, avg(p.buckets) * {MOST_OFFSET_MS}.0 / {_HOUR_MS} AS share
     FROM peaks_best AS e
     JOIN open_hours AS o ON o.device_number = e.device_number
     JOIN person_hours AS p ON p.person_number = e.person_number AND p.hour = o.hour
@@ -254,8 +271,8 @@ presence AS (
 offset_odds AS (
     SELECT e.*,
         {_owner_likelihood("e.matched", "e.readings", "e.outside")} / (
-            (greatest(o.people_around - 1, 0) + n.people * pow(least(1, a.hours_active / o.hours), o.hours)) * (
-                {_by_accident("e.matched", "e.readings", "r.per_ms * e.bin_ms", f"(2.0 * {MOST_OFFSET_MS} / e.bin_ms)")}
+            (greatest(o.people_around - 1, 0) + n.people * pow(least(1, a.share), e.hours)) * (
+                {_by_accident("e.matched", "e.readings", "e.per_ms * e.width_ms", f"(2.0 * {MOST_OFFSET_MS} / e.width_ms)")}
                 + {_IN_STEP_WITH_OFFSET} / e.readings
             )
         ) AS odds
@@ -263,7 +280,6 @@ offset_odds AS (
     JOIN open_devices AS o ON o.device_number = e.device_number
     JOIN hour_people AS n ON n.device_number = e.device_number
     JOIN presence AS a ON a.device_number = e.device_number AND a.person_number = e.person_number
-    JOIN offset_rates AS r ON r.device_number = e.device_number AND r.person_number = e.person_number
 ),
 shifted AS (
     SELECT device_number,

@@ -42,13 +42,12 @@ def _hour(time: str) -> str:
     return f"{time} // {_HOUR_MS}"
 
 
-def _owner_likelihood(matched: str, readings: str, outside: str) -> str:
+def _owner_likelihood(share: str, outside: str, readings: str) -> str:
     """SQL for the likelihood of a match if the candidate is the owner.
 
-    `outside` of the readings are before the first or after the last that matched. Between these, an owner's phone misses
-    each reading with the same probability.
+    An owner's phone misses each reading with the same probability, so few readings are `outside`: before the first or after
+    the last that matches.
     """
-    share = f"({matched}::DOUBLE / ({readings} - {outside}))"
     return (
         f"(pow({share}, {_MATCHED_POWER}) * ({1 - _CUT_SHORT} * ({outside} + 1) * pow({share}, 2) "
         f"* pow(1 - {share}, {outside}) + {_CUT_SHORT}::DOUBLE / {readings}))"
@@ -102,14 +101,13 @@ person_buckets AS (
 bucket_crowds AS (
     SELECT bucket, count(*) AS people FROM person_buckets GROUP BY bucket
 ),
+hours_around AS (
+    SELECT d.device_number, {_hour(f"(d.bucket * {MOST_OFFSET_MS})")} AS hour, avg(coalesce(c.people, 0)) AS people
+    FROM device_buckets AS d LEFT JOIN bucket_crowds AS c ON c.bucket = d.bucket GROUP BY d.device_number, hour
+),
 -- A stranger who is active whenever the device is, is one of those around in the hour with the fewest.
 around AS (
-    SELECT device_number, min(people) AS people_around, count(*) AS hours
-    FROM (
-        SELECT d.device_number, {_hour(f"d.bucket * {MOST_OFFSET_MS}")} AS hour, avg(coalesce(c.people, 0)) AS people
-        FROM device_buckets AS d LEFT JOIN bucket_crowds AS c ON c.bucket = d.bucket GROUP BY ALL
-    ) AS by_hour
-    GROUP BY device_number
+    SELECT device_number, min(people) AS people_around FROM hours_around GROUP BY device_number
 ),
 crowded_times AS (
     SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
@@ -143,7 +141,7 @@ exact_rates AS (
 ),
 exact_odds AS (
     SELECT e.device_number, e.person_number, s.readings, e.matched, e.place,
-        {_owner_likelihood("e.matched", "s.readings", "s.outside")} / (greatest(a.people_around, 1) * (
+        {_owner_likelihood("(e.matched::DOUBLE / (s.readings - s.outside))", "s.outside", "s.readings")} / (greatest(a.people_around, 1) * (
             {_by_accident("e.matched", "s.readings", "r.per_ms * c.tick_ms")} + {_IN_STEP} / s.readings
         )) AS odds
     FROM exact_best AS e
@@ -162,7 +160,7 @@ exact AS (
     FROM exact_odds GROUP BY device_number
 ),
 open_devices AS (
-    SELECT c.device_number, c.reading_times, a.people_around, a.hours, greatest({_BIN_MS}, 2 * c.tick_ms) AS bin_ms
+    SELECT c.device_number, c.reading_times, greatest({_BIN_MS}, 2 * c.tick_ms) AS bin_ms
     FROM reading_counts AS c
     JOIN around AS a ON a.device_number = c.device_number
     LEFT JOIN exact AS e ON e.device_number = c.device_number
@@ -244,8 +242,10 @@ peaks AS (
     WHERE matched = peak AND matched >= {FEWEST}
     GROUP BY device_number, person_number, matched
 ),
+-- A phone that records without a pause misses no reading within its sessions: what it misses is before or after one.
 peaks_ranked AS (
-    SELECT p.*, n.readings, n.readings - p.span AS outside, r.per_ms, r.width_ms,
+    SELECT p.*, n.readings, r.per_ms, r.width_ms, n.readings - CASE WHEN r.is_dense THEN p.matched ELSE p.span END AS outside,
+        p.matched::DOUBLE / CASE WHEN r.is_dense THEN n.readings ELSE p.span END AS share,
         row_number() OVER (PARTITION BY p.device_number ORDER BY p.matched DESC, p.span DESC, p.person_number) AS place
     FROM peaks AS p
     JOIN sample_sizes AS n ON n.device_number = p.device_number
@@ -255,8 +255,7 @@ peaks_best AS (
     SELECT * FROM peaks_ranked WHERE place <= {_CANDIDATES}
 ),
 open_hours AS (
-    SELECT DISTINCT o.device_number, {_hour(f"d.bucket * {MOST_OFFSET_MS}")} AS hour
-    FROM open_devices AS o JOIN device_buckets AS d ON d.device_number = o.device_number
+    SELECT h.* FROM hours_around AS h JOIN open_devices AS o ON o.device_number = h.device_number
 ),
 person_hours AS (
     SELECT p.person_number, a.hour, a.buckets
@@ -266,13 +265,15 @@ person_hours AS (
     ) AS a
     JOIN people_seen AS p ON p.person = a.person
 ),
-hour_people AS (
-    SELECT o.device_number, min(h.people) AS people
+-- The chance that somebody of the hour is active when the device is: the geometric mean over its hours.
+strangers AS (
+    SELECT o.device_number, min(h.people) AS people,
+        exp(avg(ln(greatest((o.people - 1) / h.people, {MOST_OFFSET_MS}.0 / {_HOUR_MS})))) AS share
     FROM open_hours AS o JOIN (SELECT hour, count(*) AS people FROM person_hours GROUP BY hour) AS h ON h.hour = o.hour
     GROUP BY o.device_number
 ),
--- The share of an hour in which a candidate is active: how likely a stranger with such habits is so by accident.
-presence AS (
+-- The share of an hour in which a candidate is active: a phone that is always on is active when any device is.
+habits AS (
     SELECT e.device_number, e.person_number, avg(p.buckets) * {MOST_OFFSET_MS}.0 / {_HOUR_MS} AS share
     FROM peaks_best AS e
     JOIN open_hours AS o ON o.device_number = e.device_number
@@ -281,16 +282,15 @@ presence AS (
 ),
 offset_odds AS (
     SELECT e.*,
-        {_owner_likelihood("e.matched", "e.readings", "e.outside")} / (
-            (greatest(o.people_around - 1, 0) + n.people * pow(least(1, a.share), e.hours)) * (
+        {_owner_likelihood("e.share", "e.outside", "e.readings")} / (
+            s.people * pow(least(1, greatest(s.share, h.share)), e.hours) * (
                 {_by_accident("e.matched", "e.readings", "e.per_ms * e.width_ms", f"(2.0 * {MOST_OFFSET_MS} / e.width_ms)")}
                 + {_IN_STEP_WITH_OFFSET} / e.readings
             )
         ) AS odds
     FROM peaks_best AS e
-    JOIN open_devices AS o ON o.device_number = e.device_number
-    JOIN hour_people AS n ON n.device_number = e.device_number
-    JOIN presence AS a ON a.device_number = e.device_number AND a.person_number = e.person_number
+    JOIN strangers AS s ON s.device_number = e.device_number
+    JOIN habits AS h ON h.device_number = e.device_number AND h.person_number = e.person_number
 ),
 shifted AS (
     SELECT device_number,

@@ -127,11 +127,16 @@ def identity_of(kind: Identity, text: str) -> str | None:
         return None
 
 
-def people_in(text: str) -> set[str]:
+def people_in(text: str, *, is_cut_before: bool = False, is_cut_behind: bool = False) -> set[str]:
     """Everybody whose address can be read somewhere in a text, such as a broken record or a list of addresses.
 
-    Takes time linear in the text's length.
+    Takes time linear in the text's length. Where the text is a piece of a longer one, an address at the cut may lack a
+    part and is left out; the next piece has to overlap.
     """
+    if is_cut_before:
+        text = text[_to_separator(text[:_LONGEST_ADDRESS]) :]
+    if is_cut_behind:
+        text = text[: len(text) - _to_separator(text[: -_LONGEST_ADDRESS - 1 : -1])]
     found = set()
     for at in _AT.finditer(text):
         before = _BESIDE_AN_ADDRESS.split(text[max(0, at.start() - _LONGEST_ADDRESS) : at.start()].rstrip())[-1]
@@ -145,6 +150,12 @@ def people_in(text: str) -> set[str]:
         except NotOneAddressError:
             continue
     return people
+
+
+def _to_separator(text: str) -> int:
+    """How many characters come before the first one that stands beside addresses."""
+    separator = _BESIDE_AN_ADDRESS.search(_AT.sub("x", text))
+    return separator.start() if separator else len(text)
 
 
 # Characters of ASCII that are part of no address, or of one in a longer form. Control characters are not among them:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.landing.archives import other_format
-from stedi.landing.records import read_records
+from stedi.landing.scanner import read_records
 from tests.support.lake import T0, Lake, customer, reading
 from tests.support.landing import LandingFolder
 
@@ -273,6 +273,14 @@ UNUSUAL = {
     "numbers.json": (b"1\n2\n", ["not_an_object"] * 2),
     "two-megabytes.json": (TWO % with_app("x" * 2_000_000), [GOOD] * 3),
     "two-megabytes-broken.json": (TWO % with_app("x" * 2_000_000)[:-1], [GOOD, "not_json", GOOD]),
+    "two-megabytes-of-records-in-a-broken-one.json": (
+        TWO % (b'{"user": NaN, "old": [' + b", ".join(LINES[:1] * 30_000) + b"]}"),
+        [GOOD, "not_json", GOOD],
+    ),
+    "two-megabytes-of-records-in-one-that-breaks-off.json": (
+        LINES[0] + b'\n{"user": "a", "old": [\n' + b",\n".join(LINES[:1] * 30_000),
+        [GOOD, "unfinished_record"],
+    ),
     "nested.json": (TWO % deep(99), [GOOD] * 3),
     "nested-a-little-too-deep.json": (TWO % deep(100), [GOOD, "nested_too_deep", GOOD]),
     "nested-objects.json": (TWO % deep(700, '{"a":', "}"), [GOOD, "nested_too_deep", GOOD]),
@@ -351,6 +359,38 @@ def test_an_unusual_file_gives_what_can_be_read_and_the_rest_is_numbered_and_nam
         "UNION ALL SELECT source_position, reason FROM quarantine ORDER BY 1"
     )
     assert found == list(enumerate(expected, start=1))
+
+
+# Files in which the engine could take each line that is an object for a record.
+ONE_A_LINE = {
+    "torn envelope": f'{{"email":"a","audit":[\n{INNER},\n{INNER}\n',
+    "torn behind a comma": f'{{"email":"a","audit":[\n{INNER},\n{INNER},\n',
+    "torn behind short records": f'{INNER}\n{{"email":"a","audit":[\n{INNER},\n{INNER}\n',
+    "torn within an object": f'{{"email":"a","audit":[{{"old":[\n{INNER},\n{INNER}',
+    "whole envelope": f'{{"email":"a","audit":[\n{INNER},\n{INNER}\n]}}\n',
+    "broken envelope": f'{{"email":NaN,"audit":[\n{INNER},\n{INNER}\n]}}\n{INNER}\n',
+    "cut line": f'{{"email":"a","audit":[\n{INNER}\n{INNER}\n',
+    "cut line behind a colon": f'{{"email":\n{INNER}\n',
+    "the end of an envelope": f"{INNER},\n{INNER}\n]}}\n",
+    "a bracket behind": f"{INNER}}}\n{INNER}]\n",
+    "an open comment": f'{{"email":"a", /*\n{INNER}\n*/}}\n',
+}
+
+
+def test_the_engine_takes_no_line_for_a_record_that_the_scanner_does_not(landing: LandingFolder) -> None:
+    for name, text in ONE_A_LINE.items():
+        landing.land(f"accelerometer/{name}.json", text.encode())
+    landing.run(select=["accelerometer_landing", "quarantine"])
+    for name in ONE_A_LINE:
+        file = landing.landing / f"accelerometer/{name}.json"
+        expected = [each.reason or ("landed" if each.text == INNER else "user_missing") for each in read_records(file)]
+        found = landing.rows(
+            f"SELECT source_position, 'landed' FROM accelerometer_landing WHERE source_file = 'accelerometer/{name}.json' "
+            "UNION ALL SELECT source_position, reason FROM quarantine "
+            f"WHERE source_file = 'accelerometer/{name}.json' ORDER BY 1"
+        )
+        assert found == list(enumerate(expected, start=1)), name
+        assert ("torn" in name) == ("unfinished_record" in expected)
 
 
 def test_a_folder_named_like_a_file_is_a_folder(landing: LandingFolder) -> None:

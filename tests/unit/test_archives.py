@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stedi.landing.archives import Damage, Packing, is_whole, other_format, packing_of, unpack, unpack_whole_bzip2
-from stedi.landing.records import read_records
+from stedi.landing.scanner import read_records
 
 PACK: dict[Packing, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -183,6 +183,17 @@ def test_no_record_behind_an_unreadable_one_of_a_failed_member_is_trusted(tmp_pa
     good, [bad] = records(tmp_path, b"".join(map(PACK[packing], (member.encode() for member in members))), packing)
     assert good == [*first, *altered[:5], *altered[6:], *third]
     assert bad == altered[5]
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_records_in_front_of_a_failed_member_are_trusted(tmp_path: Path, packing: Packing) -> None:
+    first = MEMBERS[0].decode().splitlines()
+    broken = "\n".join([*first[:3], '{"user": ', *first[3:], ""]).encode()
+    packed = PACK[packing](broken) + _with_wrong_checksum(PACK[packing](MEMBERS[1]), packing)
+    good, bad = records(tmp_path, packed, packing)
+    assert good == RECORDS[:40]
+    assert bad[0] == '{"user":'
+    assert len(bad) == 2
 
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])

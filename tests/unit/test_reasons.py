@@ -9,7 +9,7 @@ from stedi.landing.reasons import REASONS, explain
 
 READER = sorted((Path(__file__).parents[2] / "src/stedi/landing").glob("*.py"))
 # Functions whose results become reasons, or the end of one behind a field's name.
-GIVERS = ("reason", "_why_unreadable", "_why_no_time")
+GIVERS = ("reason", "_why_unreadable", "_why_it_ends", "_why_no_time")
 
 
 def texts(node: ast.AST) -> Iterator[str]:

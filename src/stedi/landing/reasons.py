@@ -30,7 +30,9 @@ REASONS: tuple[Reason, ...] = (
     Reason("not_an_object", "text that is no JSON object", "remove or correct it and send the file again"),
     Reason("not_utf8", "the text is not valid UTF-8", "write the file as UTF-8 and send it again"),
     Reason("nested_too_deep", "values are nested more than 100 levels deep", "send the record with flatter values"),
-    Reason("record_too_long", "the record is longer than the limit", "send shorter records"),
+    Reason(
+        "record_too_long", "the record has more than 16 MiB of text, of which both ends are kept", "send shorter records"
+    ),
     Reason("unfinished_record", "the file ends within the record, such as after an upload that broke off", _CUT),
     Reason("broken_gzip", "a damaged place of a gzip archive; the raw text says where and how much is missing", _ARCHIVE),
     Reason("broken_bzip2", "a damaged place of a bzip2 archive; the raw text says where and how much is missing", _ARCHIVE),
@@ -38,9 +40,17 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "<field>_missing", "a field that every record must have is absent, null or empty", "send the record with the field"
     ),
-    Reason("<field>_given_twice", "the record has the field several times, with different values", "send it with one value"),
+    Reason(
+        "<field>_given_twice",
+        "the record has the field several times, with different values, or null and a value",
+        "send it with one value",
+    ),
+    Reason(
+        "<field>_not_one_address",
+        "the field contains several addresses, or a name and an address without angle brackets",
+        "send one address a record",
+    ),
     Reason("<field>_not_text", "the field is a list and must be text", "send the value as text"),
-    Reason("<field>_not_one_address", "the field contains several e-mail addresses", "send a record for each address"),
     Reason("<field>_not_a_number", "the value is no number", "send a number"),
     Reason("<field>_not_finite", "the number is too large", "send a number below 1.8e308"),
     Reason("<field>_not_milliseconds", "the time is no whole number", f"{_TIME}, without a fraction; round and send again"),

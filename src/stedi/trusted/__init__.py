@@ -4,7 +4,6 @@ from stedi.trusted import accelerometer, consent_history, consent_hold, customer
 
 TABLES = (
     consent_hold.TABLE,
-    # The customers' records that it finds serve the history too.
     customer.TABLE,
     consent_history.TABLE,
     accelerometer.TABLE,

@@ -1,6 +1,6 @@
 """Read landing files: clean records inside the engine, everything unusual record by record.
 
-Whoever reads the engine's fast path and the slow one of `stedi.landing.records` must find the
+Whoever reads the engine's fast path and the slow one of `stedi.landing.scanner` must find the
 same: the fast path takes only records about which there can be no doubt.
 """
 
@@ -25,7 +25,8 @@ from stedi.landing.archives import SNIFFED_BYTES, Packing, is_whole, other_forma
 from stedi.landing.feed import FIRST_TIME_MS, Feed, last_time_ms
 from stedi.landing.files import LandingFile, is_steady, local_copies, safe_name
 from stedi.landing.quarantine import TABLE as QUARANTINE
-from stedi.landing.records import lands, read_records, row_of, spelled_keys
+from stedi.landing.records import lands, row_of
+from stedi.landing.scanner import read_records, spelled_keys
 from stedi.table import Column
 
 Compression = Literal["none", "gzip", "zstd"]

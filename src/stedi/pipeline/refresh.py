@@ -76,10 +76,7 @@ def refresh(
     files = store.files(table.name)
     report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
     reflects = {"run_id": run_id, **sources}
-    # Writing a table that stays empty leaves a file behind that nothing names. One without a scope is small and is
-    # compared instead.
-    stays_small = table.scope is None and snapshot is not None
-    if anew or not (files or stays_small):
+    if anew or not files:
         return _fill(table, store, engine, report, reflects, files)
     try:
         changes = _changes(table, store, snapshot, sources, at_hand)
@@ -124,7 +121,9 @@ def _fill(
 ) -> TableReport:
     """Write a whole table straight to its files, and publish them only when the rules hold."""
     query = engine.bound(table.query)
-    written = engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
+    # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
+    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = engine.show(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:

@@ -14,7 +14,7 @@ def _columns() -> list[list[tuple[str, str]]]:
     """(name, zone) of every box, in columns from left to right: each table right of all its inputs."""
     depth: dict[str, int] = {}
     for table in REFRESHED:
-        depth[table.name] = 1 + max((depth[name] for name in table.inputs), default=0)
+        depth[table.name] = 1 + max((depth[name] for name in table.built_from), default=0)
     columns: dict[int, list[tuple[str, str]]] = defaultdict(list)
     columns[0] = [(f"{feed.name}/ files", "files") for feed in FEEDS]
     for table in REFRESHED:
@@ -24,7 +24,7 @@ def _columns() -> list[list[tuple[str, str]]]:
 
 def _arrows() -> list[tuple[str, str]]:
     arrows = [(f"{feed.name}/ files", feed.table.name) for feed in FEEDS]
-    return arrows + [(name, table.name) for table in REFRESHED for name in table.inputs]
+    return arrows + [(name, table.name) for table in REFRESHED for name in table.built_from]
 
 
 def picture() -> str:

@@ -30,8 +30,8 @@ def _cell(text: str) -> str:
 
 
 def _section(table: Table) -> str:
-    used_by = ", ".join(f"`{t.name}`" for t in ALL if table.name in t.inputs) or "nothing"
-    built_from = ", ".join(f"`{name}`" for name in table.inputs) or table.origins[0]
+    used_by = ", ".join(f"`{t.name}`" for t in ALL if table.name in t.built_from) or "nothing"
+    built_from = ", ".join(f"`{name}`" for name in table.built_from) or table.origins[0]
     layout = f"one partition a day of `{table.day}` (UTC), " if table.day else ""
     lines = [
         f"## {table.name}",

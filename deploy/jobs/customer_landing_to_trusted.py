@@ -2,4 +2,4 @@
 
 from stedi.aws.job import main
 
-main("consent_history", "device_owner", "consent_hold", "customer_trusted")
+main("consent_hold", "consent_history", "customer_trusted")

@@ -2,4 +2,4 @@
 
 from stedi.aws.job import main
 
-main("customers_curated")
+main("device_owner", "customers_curated")

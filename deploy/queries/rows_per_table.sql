@@ -35,23 +35,23 @@ FROM (
   SELECT
     5 AS "place",
     'trusted' AS "zone",
+    'consent_hold' AS "table_name",
+    COUNT(*) AS "table_rows"
+  FROM "consent_hold"
+  UNION ALL
+  SELECT
+    6 AS "place",
+    'trusted' AS "zone",
     'consent_history' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "consent_history"
   UNION ALL
   SELECT
-    6 AS "place",
+    7 AS "place",
     'trusted' AS "zone",
     'device_owner' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "device_owner"
-  UNION ALL
-  SELECT
-    7 AS "place",
-    'trusted' AS "zone",
-    'consent_hold' AS "table_name",
-    COUNT(*) AS "table_rows"
-  FROM "consent_hold"
   UNION ALL
   SELECT
     8 AS "place",

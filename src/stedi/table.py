@@ -155,8 +155,9 @@ class WrittenFile:
 class Table:
     """One table of the lakehouse.
 
-    `query` is a SQL SELECT over the inputs by name; settings reach it as the named parameters
-    listed in `parameters`, written `$name`. A table without a `scope` is always computed whole.
+    `query` is a SQL SELECT over the inputs by name, and over `rejects`, the quarantined records of the
+    landing tables in `rejects_of`. Settings reach it as the named parameters listed in `parameters`,
+    written `$name`. A table without a `scope` is always computed whole.
     `day` names the column (milliseconds since the epoch, UTC) whose day partitions the table;
     `person` is SQL for the person a row is about: the normalised e-mail address, or the customer's
     pseudonym where `person_is_pseudonym`. `stedi verify` proves that every such person consents,
@@ -172,6 +173,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     inputs: tuple[str, ...] = ()
+    rejects_of: tuple[str, ...] = ()
     query: str = ""
     rules: tuple[Rule, ...] = ()
     day: str | None = None
@@ -185,7 +187,8 @@ class Table:
     on_demand: bool = False
 
     def __post_init__(self) -> None:
-        if self.query and self.person is None and any(column.personal for column in self.columns):
+        is_derived = self.query and self.zone != "landing"
+        if is_derived and self.person is None and any(column.personal for column in self.columns):
             raise ValueError(f"table {self.name} has personal columns: give `person`, so that consent can be verified")
 
     @property
@@ -194,9 +197,14 @@ class Table:
         return self.person is not None and not self.covers_everyone
 
     @property
+    def built_from(self) -> tuple[str, ...]:
+        """The tables whose rows or quarantined records the table is computed from."""
+        return tuple(dict.fromkeys((*self.inputs, *self.rejects_of)))
+
+    @property
     def origins(self) -> tuple[str, ...]:
-        """What the table is built from."""
-        return self.inputs or ("landing files" if self.zone == "landing" else "runs",)
+        """What the table is built from, tables or not."""
+        return self.built_from or ("landing files" if self.zone == "landing" else "runs",)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -213,11 +221,11 @@ def in_run_order(tables: Iterable[Table]) -> tuple[Table, ...]:
     known = set(remaining)
     ordered: list[Table] = []
     while remaining:
-        ready = [t for t in remaining.values() if not any(i in remaining for i in t.inputs)]
+        ready = [t for t in remaining.values() if not any(i in remaining for i in t.built_from)]
         if not ready:
             raise ValueError(f"tables depend on each other in a circle: {', '.join(remaining)}")
         for table in ready:
-            if missing := [i for i in table.inputs if i not in known]:
+            if missing := [i for i in table.built_from if i not in known]:
                 raise ValueError(f"table {table.name} reads unknown tables: {', '.join(missing)}")
             ordered.append(remaining.pop(table.name))
     return tuple(ordered)
@@ -237,5 +245,5 @@ def with_ancestors(names: Iterable[str], tables: Mapping[str, Table]) -> set[str
             raise no_such("table", name, tables)
         if name not in wanted:
             wanted.add(name)
-            stack.extend(tables[name].inputs)
+            stack.extend(tables[name].built_from)
     return wanted

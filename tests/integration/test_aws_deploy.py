@@ -249,7 +249,7 @@ def test_a_job_reaches_its_tables_and_feeds_and_no_others(lakehouse: dict[str, A
 
 def test_the_customers_job_knows_nothing_of_sensors() -> None:
     job = next(job for job in JOBS if job.name == "customer_landing_to_trusted")
-    assert {table.name for table in job.reach} == {"customer_landing", "customer_trusted", "consent_history"}
+    assert {table.name for table in job.reach} == {"customer_landing", "consent_hold", "customer_trusted", "consent_history"}
     assert [feed.name for feed in job.feeds] == ["customer"]
 
 
@@ -258,7 +258,7 @@ def test_jobs_cover_every_table_and_come_after_their_inputs() -> None:
     assert len(set(order)) == len(order)
     # What no job is for, such as tables made for training, the publishing job brings up to date.
     for position, name in enumerate(order):
-        assert all(order.index(needed) < position for needed in BY_NAME[name].inputs if needed in order)
+        assert all(order.index(needed) < position for needed in BY_NAME[name].built_from if needed in order)
     assert JOBS[-1].publishes
     assert JOBS[-1].reach == ALL
     assert not any(job.publishes for job in JOBS[:-1])

@@ -78,7 +78,6 @@ def test_a_warehouse_goes_on_with_a_fourth_feed_and_computes_no_table_again(land
     assert {name: t["reason"] for name, t in tables.items() if t["status"] == "refreshed"} == {
         "heart_rate_landing": "1 file new",
         "quarantine": "heart_rate_landing changed",
-        "consent_hold": "quarantine changed",
     }
 
 

@@ -59,6 +59,7 @@ def use(lake: Lake) -> Lake:
     lake.settings = lake.settings.model_copy(update={"maintain_every": 0, "keep_runs": 2})
     people = [customer(f"{name}@x", 10, shares=10, serial=f"serial-{name}") for name in ("zoe", "ann")]
     lake.land("customer/0.json", people)
+    lake.land("customer/broken.json", b'{"email": "bob@x"}\n')
     for number in range(RUNS):
         times = [day + 1000 - number * 10 + i for day in DAYS for i in range(4)]
         records = [reading(f"{name}@x", t) for name in ("zoe", "ann") for t in times]

@@ -43,6 +43,8 @@ def size_of(lake: Lake) -> Size:
 def land_something(lake: Lake, number: int) -> None:
     """A new file for one of the feeds, in turn; every ninth run somebody gives consent or withdraws it."""
     people = [f"p{i}" for i in range(5)]
+    if number == 0:
+        lake.land("customer/broken.json", b'{"email": "held@x"}\n')
     if number % 9 == 0:
         someone = people[number // 9 % 5]
         gives = number // 45 % 2 == 0

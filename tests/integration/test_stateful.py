@@ -5,13 +5,14 @@ taken of every landing file; a fresh lake that gets just these files has to hold
 
 import gzip
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, settings
@@ -77,6 +78,13 @@ def laid_out(records: Sequence[Record], layout: str) -> bytes:
     return written[layout]
 
 
+class Version(NamedTuple):
+    """What a landing file contains, and when it arrived: which of two files is later decides what ends a hold."""
+
+    content: bytes
+    arrived_ns: int
+
+
 class LakeMachine(RuleBasedStateMachine):
     """A lake, and a model of the landing files: what is there, and what was last taken of each."""
 
@@ -86,8 +94,8 @@ class LakeMachine(RuleBasedStateMachine):
         self.folder = Path(self._folder.name)
         self.lake = Lake(self.folder)
         self.lake.settings = self.lake.settings.model_copy(update={"maintain_every": 3, "keep_runs": 2})
-        self.there: dict[str, bytes] = {}
-        self.taken: dict[str, bytes] = {}
+        self.there: dict[str, Version] = {}
+        self.taken: dict[str, Version] = {}
         self.numbers = count()
 
     @initialize(policy=policies)
@@ -115,8 +123,8 @@ class LakeMachine(RuleBasedStateMachine):
     # What happens to landing files.
 
     def _put(self, name: str, content: bytes) -> None:
-        self.lake.land(name, content)
-        self.there[name] = content
+        path = self.lake.land(name, content)
+        self.there[name] = Version(content, path.stat().st_mtime_ns)
 
     def _pick(self, number: int) -> str:
         return sorted(self.there)[number % len(self.there)]
@@ -170,7 +178,7 @@ class LakeMachine(RuleBasedStateMachine):
     @rule(number=numbers)
     def deliver_a_file_again(self, number: int) -> None:
         name = self._pick(number)
-        self._put(f"{name.partition('/')[0]}/{next(self.numbers)}.json", self.there[name])
+        self._put(f"{name.partition('/')[0]}/{next(self.numbers)}.json", self.there[name].content)
 
     # What the program does.
 
@@ -181,7 +189,7 @@ class LakeMachine(RuleBasedStateMachine):
             report = self.lake.run(**options)
         for feed in FEEDS:
             if f"{feed}_landing" in committed:
-                self.taken |= {name: content for name, content in self.there.items() if name.startswith(f"{feed}/")}
+                self.taken |= {name: version for name, version in self.there.items() if name.startswith(f"{feed}/")}
         return report
 
     def run_and_check(self, **options: Any) -> RunReport:
@@ -250,8 +258,8 @@ class LakeMachine(RuleBasedStateMachine):
         folder = self.folder / "fresh"
         folder.mkdir()
         fresh = Lake(folder, policy=self.lake.settings.consent.policy)
-        for name, content in self.taken.items():
-            fresh.land(name, content)
+        for name, version in self.taken.items():
+            os.utime(fresh.land(name, version.content), ns=(version.arrived_ns, version.arrived_ns))
         fresh.run()
         assert contents(self.lake, tables) == contents(fresh, tables)
         assert rule_counts(self.lake, tables) == rule_counts(fresh, tables)

@@ -35,7 +35,7 @@ def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[
     """All rows of some tables, but for when files arrived, as one query on the newest finished run finds them."""
     parts = []
     for table in (t for t in REFRESHED if t.name in tables):
-        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name != "arrived_at")
+        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name not in ("arrived_at", "held_since"))
         parts.append(f"SELECT '{table.name}' AS name, r::VARCHAR AS row FROM (SELECT {columns} FROM {table.name}) AS r")
     found: dict[str, list[str]] = defaultdict(list)
     for name, row in lake.rows(" UNION ALL ".join(parts), **options):

@@ -118,7 +118,7 @@ def _is_on_hold(person: str, files: Sequence[File]) -> bool:
 def _legible(record: Record) -> set[str]:
     """The persons that an unusable record names."""
     named = {person for person in record.emails if person is not None}
-    if record.parses:
+    if record.parses and record.emails:
         return named
     return named | record.inner or set(record.mentioned)
 

@@ -102,7 +102,8 @@ class MemoryTables:
         self.use_key(KEY)
         self._landed: dict[str, list[Record]] = {}
         self._relations: dict[str, str] = {}
-        for table in (*LANDING.values(), QUARANTINE):
+        self._rejects: dict[str, str] = {}
+        for table in LANDING.values():
             self._put(table, {})
         self._waiting: dict[str, list[Record]] = {}
         self._arrivals: dict[str, int] = {}
@@ -126,7 +127,8 @@ class MemoryTables:
             }
             for place, named in enumerate(people, start=1)
         ]
-        self._put(QUARANTINE, {name: rows})
+        self._rejects[name] = self._hold(QUARANTINE, rows)
+        self._take("customer", {})
 
     def remove(self, name: str) -> None:
         """A file that is gone leaves its rows."""
@@ -156,15 +158,18 @@ class MemoryTables:
     def _put(self, table: Table, files: Mapping[str, Sequence[Record]]) -> None:
         added, removed = [], []
         for name, rows in files.items():
-            assert {key for row in rows for key in row} <= set(table.column_names)
-            relation = f"landed_{next(self.engine.numbers)}"
-            self.engine.hold(relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns])
-            added.append(WrittenFile(relation, len(rows), 0, {}))
-            place = f"{table.name}:{name}"
-            removed += [self._relations[place]] if place in self._relations else []
-            self._relations[place] = relation
+            added.append(WrittenFile(self._hold(table, rows), len(rows), 0, {}))
+            removed += [self._relations[name]] if name in self._relations else []
+            self._relations[name] = added[-1].path
+        rejects = list(self._rejects.values()) if table is LANDING["customer"] else []
         number = next(self.engine.numbers)
-        self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0}, f"v{number}"))
+        self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0, "rejects": rejects}, f"v{number}"))
+
+    def _hold(self, table: Table, rows: Sequence[Record]) -> str:
+        assert {key for row in rows for key in row} <= set(table.column_names)
+        relation = f"landed_{next(self.engine.numbers)}"
+        self.engine.hold(relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns])
+        return relation
 
     def run(self, *, select: Sequence[str] = ()) -> RunReport:
         """Refresh every table, or the selected ones and their inputs, as a run does."""
@@ -194,7 +199,7 @@ class MemoryTables:
         return [tuple(row.values()) for row in self.engine.select(sql)]
 
     def _show_all(self) -> None:
-        for table in (*LANDING.values(), QUARANTINE, *DERIVED):
+        for table in (*LANDING.values(), *DERIVED):
             self.engine.show(table, self._store.files(table.name))
 
     def found_wrong(self) -> list[str]:

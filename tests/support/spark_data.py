@@ -7,7 +7,10 @@ from tests.support.lake import Lake, customer, distance, reading
 
 def land_first(lake: Lake) -> None:
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s1")])
-    lake.land("customer/2.json", [customer(" C@x\t", 10, shares=10, serial="s3")])
+    lake.land("customer/2.json", [customer(" C@x\t", 10, shares=10, serial="S3 "), customer("zoé@x", 10, shares=10)])
+    # Of records that can't be used: a withdrawal, and one that names two people.
+    unusable = [{"email": "Zoe\u0301 <ZOE\u0301@x>", "lastUpdateDate": 1}, customer("e@x, f@x", 20, shares=10)]
+    lake.land("customer/unusable.json", unusable)
     dates: list[dict[str, Any]] = [
         {" sharewithresearchasofdate": "2022-06-18"},
         {"old": {"shareWithResearchAsOfDate": "2022-06-18"}},
@@ -19,7 +22,8 @@ def land_first(lake: Lake) -> None:
 
 
 def land_more(lake: Lake) -> None:
-    """One withdraws, one consents late, a file changes, and a reading comes twice."""
+    """One withdraws, one consents late, a hold ends, a file changes, and a reading comes twice."""
     lake.land("customer/3.json", [customer("a@x", 20, serial="s1"), customer("b@x", 20, shares=15, serial="s1")])
+    lake.land("customer/4.json", [customer("mailto:zoé@x", 20, shares=10)])
     lake.land("accelerometer/2.json", [reading("b@x", 100 + 10 * t) for t in range(5)])
     lake.land("accelerometer/odd name [1] %20 é.json", [reading("c@x", 905), reading("c@x", 905)])

@@ -155,7 +155,14 @@ def test_a_device_moves_to_another_person_while_the_first_withdraws(new_tables: 
     happens(tables, {"customer/1.json": claims, **both("a", "s", range(100, 105))})
     assert owners(tables) == {"s": ("a@x", "inferred")}
     assert people_of(tables, "machine_learning_curated", "1") == {1: 5}
-    report = happens(tables, {"customer/2.json": [customer("a@x", 20, serial="s")], **both("b", "s", range(300, 320)), **also("b", range(100, 105))})
+    report = happens(
+        tables,
+        {
+            "customer/2.json": [customer("a@x", 20, serial="s")],
+            **both("b", "s", range(300, 320)),
+            **also("b", range(100, 105)),
+        },
+    )
     assert owners(tables) == {"s": ("b@x", "inferred")}
     # The device's earlier readings move with it; the withdrawn customer has none left.
     assert people_of(tables, "step_trainer_trusted") == {"b@x": 25}
@@ -362,7 +369,9 @@ def test_another_pseudonym_key_renames_everybody_and_moves_nothing_else(tables: 
     report = happens(tables, {})
     refreshed = {name for name, table in report.tables.items() if table.status == "refreshed"}
     assert refreshed == {"customers_curated", "step_trainer_trusted", "machine_learning_curated"}
-    assert report.tables["machine_learning_curated"].reason.startswith("the consent policy, the confidence of owners or the pseudonym key changed")
+    assert report.tables["machine_learning_curated"].reason.startswith(
+        "the consent policy, the confidence of owners or the pseudonym key changed"
+    )
     renamed = people_of(tables, "machine_learning_curated", "customer_pseudonym")
     assert sorted(renamed.values()) == sorted(names.values())
     assert not set(renamed) & set(names)

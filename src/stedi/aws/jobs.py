@@ -78,7 +78,9 @@ def _planned() -> Iterator[Job]:
     for name, meaning, last in _JOBS:
         reach = with_ancestors([last.name], BY_NAME)
         same_zone = {
-            t.name for t in REFRESHED if t.zone == last.zone and t.inputs and set(t.inputs) <= reach and not t.on_demand
+            t.name
+            for t in REFRESHED
+            if t.zone == last.zone and t.built_from and set(t.built_from) <= reach and not t.on_demand
         }
         tables = tuple(t.name for t in REFRESHED if t.name in (reach | same_zone) - assigned)
         assigned.update(tables)

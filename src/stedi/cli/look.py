@@ -104,7 +104,7 @@ def show(name: TableName, svg: Svg = None) -> None:
     rows = sample.rows()
     columns = [(c.name, c.type, c.personal, c.meaning) for c in table.columns]
     rules = [(r.name, r.level, r.meaning) for r in table.rules]
-    used_by = [t.name for t in ALL if table.name in t.inputs]
+    used_by = [t.name for t in ALL if table.name in t.built_from]
     facts = [
         ("zone", table.zone),
         ("one row is", table.grain),
@@ -124,7 +124,7 @@ def show(name: TableName, svg: Svg = None) -> None:
         "zone": table.zone,
         "grain": table.grain,
         "key": table.key,
-        "inputs": table.inputs,
+        "inputs": table.built_from,
         "feeds": used_by,
         "columns": [dict(zip(("name", "type", "personal", "meaning"), c, strict=True)) for c in columns],
         "rules": [dict(zip(("name", "level", "meaning"), r, strict=True)) for r in rules],

@@ -9,7 +9,8 @@ TABLE = Table(
     meaning="records that could not be read or are not valid, kept as they came with a named reason",
     grain="one unreadable or invalid record",
     key=("source_file", "source_position"),
-    inputs=tuple(feed.table.name for feed in FEEDS),
+    rejects_of=tuple(feed.table.name for feed in FEEDS),
+    query="SELECT * FROM rejects",
     columns=(
         Column("feed", "string", "feed that the record arrived in", required=True),
         Column(

@@ -207,8 +207,8 @@ def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
     """Everybody whom a record names that can't be used, as far as that can be read.
 
     These are the people of the record itself, once for each time its address is given. Of a record that can't be
-    read, or that has no address of its own, they are all whose addresses stand anywhere in it: too many rather than
-    too few, for what it says of them is not known.
+    parsed, or lacks the field, they are all whose addresses stand anywhere in it: too many rather than too few, for
+    what it says of them is not known.
     """
     field = feed.identifying["person"]
     if pairs is None:
@@ -220,11 +220,11 @@ def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
         pairs = []
     values = [value for key, value in pairs if key.strip().lower() == field.name.lower()]
     people = {person for value in values for person in _people_of(value)}
-    if not people:
+    if not values:
         key = rf"(?i:(?<!\w){re.escape(field.name)})[\"']?\s{{0,100}}:\s{{0,100}}"
         quoted = re.findall(rf"{key}(\"(?:[^\"\\\n]|\\.)*\")", text)
-        people = {person for value in quoted for person in _people_of(_unescaped(value))}
-    return people or people_in(text)
+        people = {person for value in quoted for person in _people_of(_unescaped(value))} or people_in(text)
+    return people
 
 
 def _people_of(value: Any) -> set[str]:

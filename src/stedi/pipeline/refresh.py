@@ -19,13 +19,11 @@ def follows_from(table: Table, store: Store, parameters: Mapping[str, str | byte
     """What a table's content follows from: its declaration, its parameters, its inputs' rows."""
     definition = repr((table.query, table.columns, table.rules, table.scope))
     values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
-    if table is quarantine.TABLE:
-        # Rejects lie in files that landing commits name; the landing rows say nothing of them.
-        marks = {name: store.latest_mark(name) for name in table.inputs}
-        inputs = {name: _digest(repr(mark.reflects["rejects"])) if mark else None for name, mark in marks.items()}
-    else:
-        inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
-    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs}
+    inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
+    # Rejects lie in files that landing commits name; the landing rows say nothing of them.
+    marks = {name: store.latest_mark(name) for name in table.rejects_of}
+    rejects = {name: _digest(repr(mark.reflects["rejects"])) if mark else None for name, mark in marks.items()}
+    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs, "rejects": rejects}
 
 
 def _digest(text: str) -> str:
@@ -43,7 +41,9 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
         return "its definition changed"
     if seen["parameters"] != sources["parameters"]:
         return "the consent policy, the confidence of owners or the pseudonym key changed"
-    changed = [name for name, version in sources["inputs"].items() if seen["inputs"].get(name) != version]
+    changed = dict.fromkeys(
+        name for kind in ("inputs", "rejects") for name, version in sources[kind].items() if seen[kind].get(name) != version
+    )
     return f"{', '.join(changed)} changed" if changed else None
 
 
@@ -70,6 +70,9 @@ def refresh(
     engine = start_engine()
     for name in table.inputs:
         engine.show(BY_NAME[name], store.files(name))
+    if table.rejects_of:
+        paths = [path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths]
+        engine.show(quarantine.TABLE, DataFiles(tuple(paths)), view="rejects")
     files = store.files(table.name)
     report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
     reflects = {"run_id": run_id, **sources}
@@ -92,7 +95,7 @@ def refresh(
             report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
             before = snapshot.rows
         else:
-            candidate = engine.compute(table, _query(table, store, engine))
+            candidate = engine.compute(table, engine.bound(table.query))
             current = engine.read_current(table, files)
             report.results = check(table, candidate, engine.select)
             before = engine.rows(current)
@@ -117,8 +120,10 @@ def _fill(
     table: Table, store: Store, engine: Engine, report: TableReport, reflects: dict[str, Any], files: DataFiles
 ) -> TableReport:
     """Write a whole table straight to its files, and publish them only when the rules hold."""
-    query = _query(table, store, engine)
-    written = engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
+    query = engine.bound(table.query)
+    # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
+    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = engine.show(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:
@@ -142,13 +147,6 @@ def _commit(
     reflects |= {"rows": report.rows, "rules": {result.rule: result.failed for result in report.results}}
     report.snapshot_id = store.commit(table, Commit(written, removed, reflects, reflects["run_id"])).id
     return report
-
-
-def _query(table: Table, store: Store, engine: Engine) -> str:
-    if table is not quarantine.TABLE:
-        return engine.bound(table.query)
-    paths = [path for name in table.inputs for path in reject_files(store, BY_NAME[name]).paths]
-    return f'SELECT * FROM "{engine.show(table, DataFiles(tuple(paths)), view="rejects")}"'
 
 
 def _changes(

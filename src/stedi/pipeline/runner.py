@@ -193,10 +193,12 @@ class _Steps:
     def left_behind(self) -> list[str]:
         """The tables that stand, are not wanted, and no longer follow from their inputs."""
         behind: list[str] = []
-        for table in (t for t in kept(self.store) if t.inputs and t.name not in self.wanted):
+        for table in (t for t in kept(self.store) if t.built_from and t.name not in self.wanted):
             if (snapshot := self.store.snapshot(table.name)) is None:
                 continue
-            if set(table.inputs) & set(behind) or why_refresh(snapshot, follows_from(table, self.store, self.parameters)):
+            if set(table.built_from) & set(behind) or why_refresh(
+                snapshot, follows_from(table, self.store, self.parameters)
+            ):
                 behind.append(table.name)
         return behind
 
@@ -218,7 +220,7 @@ class _Steps:
             done, plan = ingest(feed, self.listed[feed.name], self.store, start_engine, report.run_id, self.again(feed))
             report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}
             return done
-        if self.held_back & set(table.inputs):
+        if self.held_back & set(table.built_from):
             snapshot = self.store.snapshot(table.name)
             return TableReport("skipped", snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
         return refresh(table, self.store, start_engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)

@@ -7,7 +7,7 @@ from stedi.table import Column, Rule, Table
 _QUERY = """
 WITH named AS (
     SELECT unnest(string_split(people, chr(10))) AS person, arrived_at, source_file, source_position, reason
-    FROM quarantine WHERE people IS NOT NULL
+    FROM rejects WHERE people IS NOT NULL
 ),
 unusable AS (
     SELECT *, count(*) OVER (PARTITION BY person) AS records,
@@ -30,7 +30,8 @@ TABLE = Table(
     meaning="customers whose consent is on hold, because a record of theirs arrived that can't be used",
     grain="one customer on hold",
     key=("person",),
-    inputs=("quarantine", "customer_landing"),
+    inputs=("customer_landing",),
+    rejects_of=("customer_landing",),
     columns=(
         Column(
             "person",

@@ -94,7 +94,8 @@ person_buckets AS (
     SELECT p.person_number, a.bucket, a.n
     FROM (
         SELECT person, {_bucket("timeStamp")} AS bucket, count(*) AS n FROM accelerometer_landing
-        WHERE {_bucket("timeStamp")} IN (SELECT bucket FROM device_buckets) GROUP BY ALL
+        WHERE {_bucket("timeStamp")} IN (SELECT bucket FROM device_buckets)
+        GROUP BY person, bucket
     ) AS a
     JOIN people_seen AS p ON p.person = a.person
 ),
@@ -127,10 +128,13 @@ exact_best AS (
     SELECT * FROM exact_ranked WHERE place <= {_CANDIDATES}
 ),
 exact_spans AS (
-    SELECT e.device_number, e.person_number, count(*) AS readings,
-        count(CASE WHEN t.at_ms < e.first_ms OR t.at_ms > e.last_ms THEN 1 END) AS outside
-    FROM exact_best AS e JOIN usable_times AS t ON t.device_number = e.device_number
-    GROUP BY e.device_number, e.person_number
+    SELECT *, matched::DOUBLE / (readings - outside) AS share
+    FROM (
+        SELECT e.device_number, e.person_number, e.matched, count(*) AS readings,
+            count(CASE WHEN t.at_ms < e.first_ms OR t.at_ms > e.last_ms THEN 1 END) AS outside
+        FROM exact_best AS e JOIN usable_times AS t ON t.device_number = e.device_number
+        GROUP BY e.device_number, e.person_number, e.matched
+    ) AS counted
 ),
 exact_rates AS (
     SELECT e.device_number, e.person_number, avg(p.n) / {MOST_OFFSET_MS} AS per_ms
@@ -141,9 +145,10 @@ exact_rates AS (
 ),
 exact_odds AS (
     SELECT e.device_number, e.person_number, s.readings, e.matched, e.place,
-        {_owner_likelihood("(e.matched::DOUBLE / (s.readings - s.outside))", "s.outside", "s.readings")} / (greatest(a.people_around, 1) * (
-            {_by_accident("e.matched", "s.readings", "r.per_ms * c.tick_ms")} + {_IN_STEP} / s.readings
-        )) AS odds
+        {_owner_likelihood("s.share", "s.outside", "s.readings")} / (
+            greatest(a.people_around, 1)
+            * ({_by_accident("e.matched", "s.readings", "r.per_ms * c.tick_ms")} + {_IN_STEP} / s.readings)
+        ) AS odds
     FROM exact_best AS e
     JOIN exact_spans AS s ON s.device_number = e.device_number AND s.person_number = e.person_number
     JOIN exact_rates AS r ON r.device_number = e.device_number AND r.person_number = e.person_number
@@ -244,7 +249,8 @@ peaks AS (
 ),
 -- A phone that records without a pause misses no reading within its sessions: what it misses is before or after one.
 peaks_ranked AS (
-    SELECT p.*, n.readings, r.per_ms, r.width_ms, n.readings - CASE WHEN r.is_dense THEN p.matched ELSE p.span END AS outside,
+    SELECT p.*, n.readings, r.per_ms, r.width_ms,
+        n.readings - CASE WHEN r.is_dense THEN p.matched ELSE p.span END AS outside,
         p.matched::DOUBLE / CASE WHEN r.is_dense THEN n.readings ELSE p.span END AS share,
         row_number() OVER (PARTITION BY p.device_number ORDER BY p.matched DESC, p.span DESC, p.person_number) AS place
     FROM peaks AS p
@@ -303,20 +309,22 @@ shifted AS (
         {_PROBABILITY} AS probability
     FROM offset_odds GROUP BY device_number
 ),
--- Exact coincidences decide where they are clear, and where nothing coincides at an offset either.
+-- The likelier of the two; exact coincidences where both are.
 best AS (
-    SELECT c.device_number, c.reading_times, c.first_ms, c.last_ms,
-        coalesce(s.person_number, e.person_number) AS person_number,
-        coalesce(s.probability, e.probability) AS probability,
-        CASE WHEN s.device_number IS NULL THEN e.compared ELSE s.compared END AS compared,
-        CASE WHEN s.device_number IS NULL THEN e.matched ELSE s.matched END AS matched,
-        CASE WHEN s.device_number IS NULL THEN e.runner_up ELSE s.runner_up END AS runner_up,
-        CASE WHEN s.device_number IS NULL AND e.device_number IS NOT NULL THEN 0.0 ELSE s.offset_ms END AS offset_ms,
-        CASE WHEN s.device_number IS NULL AND e.device_number IS NOT NULL THEN 0.0 ELSE s.offset_uncertainty_ms
-        END AS offset_uncertainty_ms
+    SELECT c.*, b.person_number, b.probability, b.compared, b.matched, b.runner_up, b.offset_ms, b.offset_uncertainty_ms
     FROM reading_counts AS c
-    LEFT JOIN exact AS e ON e.device_number = c.device_number
-    LEFT JOIN shifted AS s ON s.device_number = c.device_number
+    LEFT JOIN (
+        SELECT *, row_number() OVER (PARTITION BY device_number ORDER BY probability DESC, is_exact DESC) AS place
+        FROM (
+            SELECT device_number, person_number, probability, compared, matched, runner_up, 0.0 AS offset_ms,
+                0.0 AS offset_uncertainty_ms, 1 AS is_exact
+            FROM exact
+            UNION ALL
+            SELECT device_number, person_number, probability, compared, matched, runner_up, offset_ms,
+                offset_uncertainty_ms, 0 AS is_exact
+            FROM shifted
+        ) AS either
+    ) AS b ON b.device_number = c.device_number AND b.place = 1
 )"""
 
 

@@ -1,7 +1,15 @@
-"""Whose a device is: what crowds share is no evidence, and owners may change from one run to the next."""
+"""Whose a device is: named only where it could hardly be anybody else, on clocks that agree and on clocks that don't."""
 
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stedi.config import load_settings
+from stedi.errors import UsageError
 from stedi.trusted.owner_evidence import CROWD
-from tests.support.lake import customer, distance, reading
+from tests.support.lake import T0, customer, distance, reading
 from tests.support.tables import Tables
 
 OWNER = "SELECT person, status, coincidences, runner_up_coincidences FROM device_owner WHERE serialNumber = '{}'"
@@ -94,3 +102,131 @@ def test_a_device_that_passes_to_somebody_who_does_not_consent_leaves(tables: Ta
     assert tables.rows(OWNER.format("s")) == [("b@x", "inferred", 10, 0)]
     assert tables.rows("SELECT count(*) FROM step_trainer_trusted") == [(0,)]
     assert tables.is_like_new()
+
+
+# A device and its phone tick irregularly, for a minute in each of three hours.
+MOMENTS = [hour * 3_600_000 + t for hour in (1, 3, 7) for t in (0, 3_100, 7_450, 9_020, 16_300, 21_090, 30_400, 41_700, 57_310)]
+EVIDENCE = (
+    "SELECT person, status, compared_times, coincidences, offset_ms, offset_uncertainty_ms FROM device_owner "
+    "WHERE serialNumber = 's'"
+)
+
+
+def test_an_offset_of_the_device_s_clock_is_found(tables: Tables) -> None:
+    jitter = (-5, 4, 0, 3, -2, 5, -4, 1, 2)
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in MOMENTS])
+    tables.land("accelerometer/b.json", [reading("b@x", t + 777 * n % 4_000) for n, t in enumerate(MOMENTS)])
+    tables.land("step_trainer/a.json", [distance("s", t - 1_234 + jitter[n % 9]) for n, t in enumerate(MOMENTS)])
+    tables.run(select=["device_owner"])
+    [(person, status, compared, coincidences, offset, uncertainty)] = tables.rows(EVIDENCE)
+    assert (person, status, compared, coincidences) == ("a@x", "inferred", 27, 27)
+    assert abs(offset - -1_234) <= uncertainty <= 10
+
+
+def test_a_phone_that_records_without_a_pause_tells_the_offset_to_about_a_second(tables: Tables) -> None:
+    sessions = [hour * 3_600_000 + t for hour in (1, 3, 7) for t in range(0, 30_000, 20)]
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in sessions])
+    tables.land("step_trainer/a.json", [distance("s", t + 2_000) for t in sessions[::3]])
+    tables.run(select=["device_owner"])
+    [(person, status, compared, coincidences, offset, uncertainty)] = tables.rows(EVIDENCE)
+    assert (person, status, compared, coincidences) == ("a@x", "inferred", 32, 32)
+    assert abs(offset - 2_000) <= uncertainty <= 1_500
+
+
+def test_an_exact_coincidence_has_no_offset(tables: Tables) -> None:
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in MOMENTS])
+    tables.land("step_trainer/a.json", [distance("s", t) for t in MOMENTS])
+    tables.run(select=["device_owner"])
+    assert tables.rows(EVIDENCE) == [("a@x", "inferred", 27, 27, 0.0, 0.0)]
+    assert tables.rows("SELECT first_reading_ms, last_reading_ms, confidence FROM device_owner") == [
+        (T0 + MOMENTS[0], T0 + MOMENTS[-1], 1.0)
+    ]
+
+
+def test_a_few_coincidences_in_a_crowd_name_nobody(tables: Tables) -> None:
+    """Four of thirty against one, among ninety people: a lead of three, and chance."""
+    device = range(7, 90_000, 3_001)
+    crowd = [reading(f"p{n}@x", t + 29 * n + 1) for n in range(2, 90) for t in device]
+    phones = [reading("p0@x", t if t < 12_000 else t + 11) for t in device] + [reading("p1@x", device[1])]
+    tables.land("accelerometer/a.json", crowd + phones)
+    tables.land("step_trainer/a.json", [distance("s", t) for t in device])
+    tables.run(select=["device_owner"])
+    assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 4, 1)]
+
+
+def test_a_stranger_in_step_who_starts_later_is_not_the_owner(tables: Tables) -> None:
+    """The owner's phone has no readings; a stranger's has 23 of 30, as one of 900 people does by accident."""
+    device = range(7, 90_000, 3_001)
+    crowd = [reading(f"p{n}@x", t + 29 * n + 1) for n in range(1, 99) for t in device]
+    tables.land("accelerometer/a.json", crowd + [reading("p0@x", t) for t in device[7:]])
+    tables.land("step_trainer/a.json", [distance("s", t) for t in device])
+    tables.run(select=["device_owner"])
+    assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 23, 0)]
+    assert tables.rows("SELECT confidence > 0.9 FROM device_owner") == [(True,)]
+
+
+def test_two_phones_that_match_equally_well_name_nobody(tables: Tables) -> None:
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in MOMENTS])
+    tables.land("accelerometer/b.json", [reading("b@x", t) for t in MOMENTS[:-1]])
+    tables.land("step_trainer/a.json", [distance("s", t) for t in MOMENTS])
+    tables.run(select=["device_owner"])
+    assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 27, 26)]
+
+
+def test_evidence_against_a_sole_claim_has_to_be_surer_than_evidence_for_nobody_s_device(tables: Tables) -> None:
+    """The phone of b matches all, that of the claimant the first five of forty: one in 2,000 that b is not the owner."""
+    times = range(100, 140)
+    tables.land("customer/a.json", [customer("a@x", 10, serial="claimed")])
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in times[:5]] + [reading("b@x", t) for t in times])
+    tables.land("step_trainer/a.json", [distance(serial, t) for serial in ("claimed", "unclaimed") for t in times])
+    tables.run(select=["device_owner"])
+    assert tables.rows("SELECT serialNumber, person, status FROM device_owner ORDER BY 1") == [
+        ("claimed", "a@x", "claimed"),
+        ("unclaimed", "b@x", "inferred"),
+    ]
+
+
+def test_nobody_owns_a_device_whose_readings_are_taken_at_random(tables: Tables) -> None:
+    @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.randoms(use_true_random=False), st.integers(1, 12), st.sampled_from((1, 10, 1_000)))
+    def hold(chance: Random, people: int, tick_ms: int) -> None:
+        def times() -> list[int]:
+            return [chance.randrange(600_000) // tick_ms * tick_ms for _ in range(20)]
+
+        tables.land("accelerometer/a.json", [reading(f"p{n}@x", t) for n in range(people) for t in times()])
+        tables.land("step_trainer/a.json", [distance(f"s{n}", t) for n in range(4) for t in times()])
+        tables.run(select=["device_owner"])
+        assert tables.rows("SELECT * FROM device_owner WHERE person IS NOT NULL") == []
+
+    hold()
+
+
+def test_whatever_the_offsets_whoever_is_named_is_the_owner(tables: Tables) -> None:
+    named = 0
+
+    @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.randoms(use_true_random=False), st.integers(2, 6), st.sampled_from((0.0, 0.3)))
+    def hold(chance: Random, people: int, lost: float) -> None:
+        nonlocal named
+        phones, devices = [], []
+        for n in range(people):
+            offset = chance.randint(-2_000, 2_000)
+            times = [hour * 3_600_000 + chance.randrange(600_000) for hour in (0, 2, 5) for _ in range(12)]
+            phones += [reading(f"p{n}@x", t) for t in times if chance.random() >= lost]
+            devices += [distance(f"s{n}", t + offset + chance.randint(-5, 5)) for t in times if chance.random() >= lost]
+        tables.land("accelerometer/a.json", phones)
+        tables.land("step_trainer/a.json", devices)
+        tables.run(select=["device_owner"])
+        owners = tables.rows("SELECT serialNumber, person FROM device_owner WHERE person IS NOT NULL")
+        assert all(serial[1:] == person[1:-2] for serial, person in owners)
+        named += len(owners) / people
+
+    hold()
+    assert named >= 15
+
+
+def test_a_confidence_that_is_no_probability_of_at_least_a_half_is_refused() -> None:
+    assert load_settings(None, {}).owners.confidence == 0.999
+    for wrong in (0.4, 1.0):
+        with pytest.raises(UsageError, match=r"owners\.confidence"):
+            load_settings(None, {"owners": {"confidence": wrong}})

@@ -1,7 +1,7 @@
 """Which customer each device belongs to, by what evidence, and how sure that is."""
 
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
-from stedi.trusted.owner_evidence import EVIDENCE, FEWEST, affected_devices
+from stedi.trusted.owner_evidence import EVIDENCE, FEWEST, LEAD_SHARE, affected_devices
 
 # Evidence against a sole claim has to be this many times as sure: at least so many sole claims are right for a wrong one.
 CLAIM_ODDS = 10
@@ -79,7 +79,7 @@ weighed AS (
     SELECT d.serialNumber, c.claimants, c.claimant, e.reading_times, e.first_ms, e.last_ms,
         e.candidate, e.probability, e.compared, e.matched, e.runner_up, e.offset_ms, e.offset_uncertainty_ms,
         coalesce(
-            e.matched >= {FEWEST} AND (1 - e.probability) * CASE WHEN {_SOLE_CLAIM} AND e.candidate <> c.claimant
+            e.matched - e.runner_up >= greatest({FEWEST}, {LEAD_SHARE} * e.matched) AND (1 - e.probability) * CASE WHEN {_SOLE_CLAIM} AND e.candidate <> c.claimant
                 THEN {CLAIM_ODDS} ELSE 1 END <= 1 - $owners_confidence::DOUBLE, false
         ) AS is_clear
     FROM devices AS d

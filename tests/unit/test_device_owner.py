@@ -105,7 +105,9 @@ def test_a_device_that_passes_to_somebody_who_does_not_consent_leaves(tables: Ta
 
 
 # A device and its phone tick irregularly, for a minute in each of three hours.
-MOMENTS = [hour * 3_600_000 + t for hour in (1, 3, 7) for t in (0, 3_100, 7_450, 9_020, 16_300, 21_090, 30_400, 41_700, 57_310)]
+MOMENTS = [
+    hour * 3_600_000 + t for hour in (1, 3, 7) for t in (0, 3_100, 7_450, 9_020, 16_300, 21_090, 30_400, 41_700, 57_310)
+]
 EVIDENCE = (
     "SELECT person, status, compared_times, coincidences, offset_ms, offset_uncertainty_ms FROM device_owner "
     "WHERE serialNumber = 's'"

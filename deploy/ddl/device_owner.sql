@@ -3,10 +3,16 @@ CREATE TABLE IF NOT EXISTS `stedi`.`device_owner` (
   `serialnumber` string COMMENT 'serial number of the device, trimmed and case-folded',
   `person` string COMMENT 'the owner, by the e-mail address in the form in which all its spellings agree; empty when not clear',
   `status` string COMMENT 'claimed, confirmed, inferred, ambiguous or unknown',
+  `confidence` double COMMENT 'probability, from reading times alone, that the device is the best candidate\'s; empty without a candidate',
   `claimants` bigint COMMENT 'customers whose records carry this serial; one more when a record has no e-mail address',
   `reading_times` bigint COMMENT 'distinct times at which the device took a reading',
-  `coincidences` bigint COMMENT 'of those that few people share, how many are also times of the best candidate\'s accelerometer',
-  `runner_up_coincidences` bigint COMMENT 'the same of the second-best candidate'
+  `first_reading_ms` bigint COMMENT 'the first of them (ms since the epoch, UTC)',
+  `last_reading_ms` bigint COMMENT 'the last of them (ms since the epoch, UTC)',
+  `compared_times` bigint COMMENT 'reading times that were compared with phones: those that few people share; a sample where clocks disagree',
+  `coincidences` bigint COMMENT 'of those, how many coincide with readings of the best candidate\'s accelerometer, at the offset',
+  `runner_up_coincidences` bigint COMMENT 'the same of the second-best candidate, at its best offset',
+  `offset_ms` double COMMENT 'how far the device\'s clock is ahead of the best candidate\'s phone (ms)',
+  `offset_uncertainty_ms` double COMMENT 'half the width of the range of offsets that fit as well (ms)'
 )
 LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/device_owner/'
 TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

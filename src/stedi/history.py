@@ -29,6 +29,8 @@ class RunRecord:
     policy: str
     snapshots: dict[str, int]
     alarms: list[Alarm] = field(default_factory=list)
+    # Records of versions that had no such setting lack it.
+    owners_confidence: float = 0.999
 
 
 def new_run_id() -> str:

@@ -196,6 +196,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
         "alarms": [asdict(alarm) for alarm in report.alarms],
         "on_hold": report.on_hold,
         "policy": report.policy,
+        "owners_confidence": report.owners_confidence,
         "dry_run": report.dry_run,
         "tables": {
             name: {key: value for key, value in asdict(table).items() if key != "results"}

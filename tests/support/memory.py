@@ -178,7 +178,7 @@ class MemoryTables:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
                 self._take(feed, files)
         self._waiting.clear()
-        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.policy, dry_run=False), dict[str, str]()
+        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.policy, 0.999, dry_run=False), dict[str, str]()
         for table in (t for t in DERIVED if t.name in wanted):
             done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters, at_hand=at_hand)
             report.tables[table.name] = done

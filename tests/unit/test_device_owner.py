@@ -204,7 +204,7 @@ def test_nobody_owns_a_device_whose_readings_are_taken_at_random(tables: Tables)
 
 
 def test_whatever_the_offsets_whoever_is_named_is_the_owner(tables: Tables) -> None:
-    named = 0
+    named = 0.0
 
     @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=False), st.integers(2, 6), st.sampled_from((0.0, 0.3)))

@@ -43,7 +43,10 @@ def record(catalog: Catalog, start_engine: Callable[[], Engine], report: RunRepo
     reflects = {"run_id": report.run_id, "rows": rows}
     snapshots[TABLE.name] = catalog.commit(TABLE, Commit(written, replaced.paths, reflects, report.run_id)).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.policy, snapshots, report.alarms))
+    record = RunRecord(
+        report.run_id, finished_at, report.policy, snapshots, report.alarms, owners_confidence=report.owners_confidence
+    )
+    return write_run(catalog.warehouse, record)
 
 
 def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str, int]) -> list[RuleResult]:

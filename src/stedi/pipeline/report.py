@@ -49,6 +49,7 @@ class RunReport:
 
     run_id: str
     policy: str
+    owners_confidence: float
     dry_run: bool
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)

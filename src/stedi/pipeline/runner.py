@@ -79,7 +79,7 @@ def run(
         if catalog is not None:
             catalog.refuse_older(BY_NAME[name] for name in wanted)
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
-        report = RunReport(new_run_id(), settings.consent.policy, dry_run, not_taken=not_taken)
+        report = RunReport(new_run_id(), settings.consent.policy, settings.owners.confidence, dry_run, not_taken=not_taken)
         with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:

@@ -79,8 +79,10 @@ weighed AS (
     SELECT d.serialNumber, c.claimants, c.claimant, e.reading_times, e.first_ms, e.last_ms,
         e.candidate, e.probability, e.compared, e.matched, e.runner_up, e.offset_ms, e.offset_uncertainty_ms,
         coalesce(
-            e.matched - e.runner_up >= greatest({FEWEST}, {LEAD_SHARE} * e.matched) AND (1 - e.probability) * CASE WHEN {_SOLE_CLAIM} AND e.candidate <> c.claimant
-                THEN {CLAIM_ODDS} ELSE 1 END <= 1 - $owners_confidence::DOUBLE, false
+            e.matched - e.runner_up >= greatest({FEWEST}, {LEAD_SHARE} * e.matched)
+            AND (1 - e.probability) * CASE WHEN {_SOLE_CLAIM} AND e.candidate <> c.claimant THEN {CLAIM_ODDS} ELSE 1 END
+                <= 1 - $owners_confidence::DOUBLE,
+            false
         ) AS is_clear
     FROM devices AS d
     LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber

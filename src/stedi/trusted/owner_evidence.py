@@ -66,33 +66,33 @@ _ODDS = " + ".join(f"coalesce(max(CASE WHEN place = {place} THEN odds END), 0)" 
 _PROBABILITY = f"round(max(CASE WHEN place = 1 THEN odds END) / ({_ODDS} + {(1 - _PRESENT) / _PRESENT:.6f}), 6)"
 
 EVIDENCE = f"""
-devices_seen AS (
+devices_seen AS MATERIALIZED (
     SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
     FROM (SELECT DISTINCT device AS serialNumber FROM step_trainer_landing) AS seen
 ),
-device_times AS (
+device_times AS MATERIALIZED (
     SELECT DISTINCT d.device_number, s.sensorReadingTime AS at_ms
     FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.device
 ),
-reading_counts AS (
+reading_counts AS MATERIALIZED (
     SELECT device_number, count(*) AS reading_times, min(at_ms) AS first_ms, max(at_ms) AS last_ms,
         CASE WHEN max(at_ms % 1000) = 0 THEN 1000 WHEN max(at_ms % 100) = 0 THEN 100 WHEN max(at_ms % 10) = 0 THEN 10 ELSE 1
         END AS tick_ms
     FROM device_times GROUP BY device_number
 ),
-device_buckets AS (
+device_buckets AS MATERIALIZED (
     SELECT DISTINCT device_number, {_bucket("at_ms")} AS bucket FROM device_times
 ),
-people_seen AS (
+people_seen AS MATERIALIZED (
     SELECT person, row_number() OVER (ORDER BY person) AS person_number
     FROM (SELECT DISTINCT person FROM accelerometer_landing) AS seen
 ),
-person_times AS (
+person_times AS MATERIALIZED (
     SELECT DISTINCT p.person_number, a.timeStamp AS at_ms
     FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
     WHERE a.timeStamp IN (SELECT at_ms FROM device_times)
 ),
-person_buckets AS (
+person_buckets AS MATERIALIZED (
     SELECT p.person_number, a.bucket, a.n
     FROM (
         SELECT person, {_bucket("timeStamp")} AS bucket, count(*) AS n FROM accelerometer_landing
@@ -101,21 +101,21 @@ person_buckets AS (
     ) AS a
     JOIN people_seen AS p ON p.person = a.person
 ),
-bucket_crowds AS (
+bucket_crowds AS MATERIALIZED (
     SELECT bucket, count(*) AS people FROM person_buckets GROUP BY bucket
 ),
-hours_around AS (
+hours_around AS MATERIALIZED (
     SELECT d.device_number, {_hour(f"(d.bucket * {MOST_OFFSET_MS})")} AS hour, avg(coalesce(c.people, 0)) AS people
     FROM device_buckets AS d LEFT JOIN bucket_crowds AS c ON c.bucket = d.bucket GROUP BY d.device_number, hour
 ),
 -- A stranger who is active whenever the device is, is one of those around in the hour with the fewest.
-around AS (
+around AS MATERIALIZED (
     SELECT device_number, min(people) AS people_around FROM hours_around GROUP BY device_number
 ),
 crowded_times AS (
     SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
 ),
-usable_times AS (
+usable_times AS MATERIALIZED (
     SELECT * FROM device_times AS t WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
 ),
 exact_ranked AS (
@@ -126,7 +126,7 @@ exact_ranked AS (
         GROUP BY t.device_number, w.person_number
     ) AS counted
 ),
-exact_best AS (
+exact_best AS MATERIALIZED (
     SELECT * FROM exact_ranked WHERE place <= {_CANDIDATES}
 ),
 exact_spans AS (
@@ -157,7 +157,7 @@ exact_odds AS (
     JOIN around AS a ON a.device_number = e.device_number
     JOIN reading_counts AS c ON c.device_number = e.device_number
 ),
-exact AS (
+exact AS MATERIALIZED (
     SELECT device_number,
         max(CASE WHEN place = 1 THEN person_number END) AS person_number,
         max(readings) AS compared,
@@ -166,7 +166,7 @@ exact AS (
         {_PROBABILITY} AS probability
     FROM exact_odds GROUP BY device_number
 ),
-open_devices AS (
+open_devices AS MATERIALIZED (
     SELECT c.device_number, c.reading_times, greatest({_BIN_MS}, 2 * c.tick_ms) AS bin_ms
     FROM reading_counts AS c
     JOIN around AS a ON a.device_number = c.device_number
@@ -185,16 +185,16 @@ numbered AS (
         GROUP BY device_number, at_ms // {_CELL_MS}
     ) AS t ON t.device_number = o.device_number
 ),
-sampled AS (
+sampled AS MATERIALIZED (
     SELECT device_number, bin_ms, at_ms, row_number() OVER (PARTITION BY device_number ORDER BY at_ms) AS place
     FROM numbered
     WHERE place * {_SAMPLED} // readings <> (place - 1) * {_SAMPLED} // readings
 ),
-sampled_buckets AS (
+sampled_buckets AS MATERIALIZED (
     SELECT s.*, {_bucket("s.at_ms")} + b.shift AS bucket
     FROM sampled AS s CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS b
 ),
-near_times AS (
+near_times AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY person_number, at_ms // {_CELL_MS} ORDER BY at_ms) = 1 AS is_first
     FROM (
         SELECT DISTINCT p.person_number, a.timeStamp AS at_ms, {_bucket("a.timeStamp")} AS bucket
@@ -202,14 +202,14 @@ near_times AS (
         WHERE {_bucket("a.timeStamp")} IN (SELECT bucket FROM sampled_buckets)
     ) AS near
 ),
-near_buckets AS (
+near_buckets AS MATERIALIZED (
     SELECT person_number, bucket, count(*) AS n FROM near_times GROUP BY person_number, bucket
 ),
 crowded_buckets AS (
     SELECT bucket FROM near_buckets GROUP BY bucket HAVING count(*) > {CROWD}
 ),
 -- Of a phone that records without a pause one reading a cell is compared, in bins of two cells.
-pairs AS (
+pairs AS MATERIALIZED (
     SELECT s.device_number, n.person_number, avg(n.n) / {MOST_OFFSET_MS} AS per_ms, avg(n.n) > {_DENSE} AS is_dense,
         CASE WHEN avg(n.n) > {_DENSE} THEN {2 * _CELL_MS} ELSE max(s.bin_ms) END AS width_ms
     FROM (SELECT DISTINCT device_number, bin_ms, bucket FROM sampled_buckets) AS s
@@ -259,13 +259,13 @@ peaks_ranked AS (
     JOIN sample_sizes AS n ON n.device_number = p.device_number
     JOIN pairs AS r ON r.device_number = p.device_number AND r.person_number = p.person_number
 ),
-peaks_best AS (
+peaks_best AS MATERIALIZED (
     SELECT * FROM peaks_ranked WHERE place <= {_CANDIDATES}
 ),
-open_hours AS (
+open_hours AS MATERIALIZED (
     SELECT h.* FROM hours_around AS h JOIN open_devices AS o ON o.device_number = h.device_number
 ),
-person_hours AS (
+person_hours AS MATERIALIZED (
     SELECT p.person_number, a.hour, a.buckets
     FROM (
         SELECT person, {_hour("timeStamp")} AS hour, count(DISTINCT {_bucket("timeStamp")}) AS buckets

@@ -61,11 +61,19 @@ class SparkEngine(Engine):
         return query
 
     def _frame(self, sql: str) -> DataFrame:
-        text = translated(sql)
+        materialized, query = translated(sql)
+        with spark_errors():
+            for name, text in materialized.items():
+                self._query(text).localCheckpoint().createOrReplaceTempView(name)
+            frame = self._query(query)
+            for name in materialized:
+                self.unname(name)
+        return frame
+
+    def _query(self, text: str) -> DataFrame:
         # Only those that it names: each given one is some calls to Java, and a rewriting of the whole query.
         named = {name: value for name, value in self._parameters.items() if f":{name}" in text}
-        with spark_errors():
-            return self._session.sql(text, args=named)
+        return self._session.sql(text, args=named)
 
     def select(self, sql: str) -> list[dict[str, Any]]:
         with spark_errors():

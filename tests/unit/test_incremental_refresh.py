@@ -383,3 +383,23 @@ def test_another_pseudonym_key_renames_everybody_and_moves_nothing_else(tables: 
         tables.run()
     assert computed["machine_learning_curated"] == 1
     assert tables.found_wrong() == []
+
+
+def test_a_phone_that_was_active_in_the_same_hours_changes_the_evidence(tables: Tables) -> None:
+    """At an offset no reading of either phone is at a time of the device."""
+    times = [hour * HOUR + t for hour in (1, 3, 7) for t in (0, 3_100, 7_450, 9_020, 16_300, 21_090, 30_400, 41_700, 57_310)]
+    happens(
+        tables,
+        {
+            "accelerometer/a.json": [reading("a@x", t) for t in times],
+            "step_trainer/s.json": [distance("s", t + 700) for t in times],
+            "step_trainer/t.json": [distance("t", t + 9 * HOUR) for t in times],
+        },
+    )
+    assert owners(tables) == {"s": ("a@x", "inferred"), "t": (None, "unknown")}
+    with narrowed() as computed:
+        happens(tables, {"accelerometer/b.json": [reading("b@x", t + 1_400) for t in times]})
+    assert (owners(tables)["s"], computed["device_owner"]) == ((None, "ambiguous"), 1)
+    happens(tables, {"accelerometer/b.json": [reading("b@x", t + 20 * 60_000) for t in times]})
+    assert owners(tables)["s"] == ("a@x", "inferred")
+    assert tables.is_like_new()

@@ -13,27 +13,26 @@ def translated(sql: str) -> tuple[Mapping[str, str], str]:
     """One query in Spark's dialect; parameters written `$name` become `:name`.
 
     Spark computes a common table expression once for each reference to it, so the ones marked MATERIALIZED are queries of
-    their own: they are returned by name, in order, before the rest. Each may read the ones before it by name.
+    their own, also those of a subquery: they are returned by name, in order, before the rest. Each may read the ones before
+    it by name.
     """
     tree = sqlglot.parse_one(sql, read="duckdb")
-    if not isinstance(tree, exp.Query) or not any(cte.args.get("materialized") for cte in tree.ctes):
-        return MappingProxyType({}), _written(tree)
     materialized: dict[str, str] = {}
-    others: list[exp.CTE] = []
-    for cte in tree.ctes:
-        if cte.args.get("materialized"):
-            materialized[cte.alias] = _written(_with(others, cte.this))
-        else:
-            others.append(cte)
-    tree.set("with_", None)
-    return MappingProxyType(materialized), _written(_with(others, tree))
+    for clause in list(tree.find_all(exp.With)):
+        others: list[exp.CTE] = []
+        for cte in clause.expressions:
+            if cte.args.get("materialized"):
+                materialized[cte.alias] = _written(_with(others, cte.this.copy()))
+            else:
+                others.append(cte)
+        _with(others, clause.parent)
+    return MappingProxyType(materialized), _written(tree)
 
 
-def _with(ctes: list[exp.CTE], query: exp.Expr) -> exp.Expr:
-    """A query that may read some common table expressions."""
-    query = query.copy()
-    if ctes:
-        query.set("with_", exp.With(expressions=[cte.copy() for cte in ctes]))
+def _with(ctes: list[exp.CTE], query: exp.Expr | None) -> exp.Expr:
+    """Let a query read some common table expressions, and no others."""
+    assert query is not None, "a WITH clause belongs to a query"
+    query.set("with_", exp.With(expressions=[cte.copy() for cte in ctes]) if ctes else None)
     return query
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stedi.errors import UsageError
+from stedi.simulate.conditions import Conditions, draw_share
 from stedi.simulate.consent import DAY_MS
-from stedi.simulate.motion import SESSION_MS
+from stedi.simulate.motion import SAMPLE_MS, SESSION_MS
 from stedi.simulate.people import People
 
 _SESSIONS_A_PERSON = 3  # so that a person can be told from a session
@@ -18,30 +19,61 @@ _SESSIONS_A_FILE = 200
 # A phone without a network uploads a week or more after the last day.
 _LATE = 0.03
 _LATE_UPLOADS_EVERY_DAYS = 7
+# A moment after all others.
+NEVER = np.iinfo(np.int64).max
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class HandOvers:
+    """Devices that change hands, each once: number of the device, customer who uses it from `at_ms` on (phone's clock)."""
+
+    device: Integers
+    heir: Integers
+    at_ms: Integers
+
+    def user(self, owners: Integers, device: Integers, at_ms: Integers) -> Integers:
+        """The customers who use devices at given moments; `owners` holds the first user of each device."""
+        heirs, handed_ms = owners.copy(), np.full(len(owners), NEVER)
+        heirs[self.device], handed_ms[self.device] = self.heir, self.at_ms
+        return np.where(at_ms >= handed_ms[device], heirs[device], owners[device])
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions by number: `walker` counts those who record at all, `who` is the customer's number."""
+    """Sessions by number: `walker` counts those who record at all, `who` is the customer's number.
+
+    By customer: `neighbour` is the customer with the same home and hours or -1, `reports` whether the phone app reports.
+    """
 
     walkers: int
     walker: Integers
     who: Integers
     device: Integers
     start_ms: Integers
-    is_late: NDArray[np.bool_]
+    is_late: Flags
+    neighbour: Integers
+    reports: Flags
+    handed: HandOvers
 
 
-def plan_sessions(rng: np.random.Generator, people: People, sessions: int, start_ms: int, days: int) -> Sessions:
+def plan_sessions(
+    rng: np.random.Generator, people: People, sessions: int, start_ms: int, days: int, conditions: Conditions
+) -> Sessions:
     """Deal sessions out to customers so that nobody is at two places at once; ordered by time.
+
+    The conditions draw from generators of their own, so that they leave the other draws as they are.
 
     Raises:
         UsageError: the days are too short for so many sessions.
     """
+    homes, phones, hands = rng.spawn(3)
     customers = len(people.users)
-    walkers = max(1, min(int(_RECORD_SOMETHING * customers), sessions // _SESSIONS_A_PERSON))
+    # Who takes a device over has recorded nothing before.
+    recording = int(_RECORD_SOMETHING * customers / (1 + conditions.hand_overs))
+    walkers = max(1, min(recording, sessions // _SESSIONS_A_PERSON))
     each = max(1, -(-sessions // walkers))
     # A person's sessions lie in equal stretches of the recorded time, one in each.
     stretch_ms = days * DAY_MS // each
@@ -53,12 +85,50 @@ def plan_sessions(rng: np.random.Generator, people: People, sessions: int, start
     walker = np.arange(sessions) % walkers
     stretch = np.arange(sessions) // walkers
     start = start_ms + stretch * stretch_ms + rng.integers(0, stretch_ms - SESSION_MS, sessions, endpoint=True)
+    # Pairs are 0 and 1, 2 and 3, …: the second one's sessions follow the first one's in number and begin with them. Two
+    # phones take their samples at different moments all the same.
+    paired = 2 * min(round(conditions.shared_homes * walkers / 2), walkers // 2)
+    second = np.flatnonzero((walker < paired) & (walker % 2 == 1))
+    latest = start_ms + (stretch[second] + 1) * stretch_ms - SESSION_MS
+    start[second] = np.minimum(start[second - 1] + homes.integers(0, SAMPLE_MS, len(second)), latest)
     by_time = np.argsort(start, kind="stable")
     walker = walker[by_time]
-    who = rng.permutation(customers)[:walkers][walker]
+    members = rng.permutation(customers)[:walkers]
+    who = members[walker]
     is_late = np.zeros(sessions, dtype=np.bool_)
     is_late[rng.permutation(sessions)[: math.ceil(_LATE * sessions)]] = True
-    return Sessions(walkers, walker, who, people.device_of(rng, who), start[by_time], is_late)
+    neighbour = np.full(customers, -1)
+    neighbour[members[:paired]] = members[:paired].reshape(-1, 2)[:, ::-1].ravel()
+    reports = np.ones(customers, dtype=np.bool_)
+    reports[members[draw_share(phones, walkers, conditions.without_phone)]] = False
+    device, start = people.device_of(rng, who), start[by_time]
+    handed = _hand_overs(hands, np.setdiff1d(np.arange(customers), members), device, start, conditions.hand_overs)
+    who = handed.user(people.owners, device, start)
+    members = np.concatenate([members, handed.heir])
+    walker_of = np.empty(customers, np.int64)
+    walker_of[members] = np.arange(len(members))
+    return Sessions(len(members), walker_of[who], who, device, start, is_late, neighbour, reports, handed)
+
+
+def _hand_overs(
+    rng: np.random.Generator, strangers: Integers, device: Integers, start_ms: Integers, share: float
+) -> HandOvers:
+    """A share of all devices goes to strangers between two sessions, as far as there are two and strangers suffice.
+
+    Args:
+        rng: where all chance comes from.
+        strangers: customers who have recorded nothing.
+        device: number of each session's device.
+        start_ms: when each session begins, in order.
+        share: from 0 to 1.
+    """
+    number, index, count = np.unique(device, return_inverse=True, return_counts=True)
+    chosen = rng.permutation(np.flatnonzero(count > 1))[: round(share * len(number))][: len(strangers)]
+    by_device = np.argsort(index, kind="stable")
+    first = np.cumsum(count) - count
+    session = by_device[first[chosen] + rng.integers(1, count[chosen])]
+    # Samples of two sessions of one device are further apart.
+    return HandOvers(number[chosen], rng.permutation(strangers)[: len(chosen)], start_ms[session] - SAMPLE_MS // 2)
 
 
 def uploads(rng: np.random.Generator, sessions: Sessions, end_ms: int) -> Iterator[tuple[str, Integers]]:

@@ -280,7 +280,9 @@ class ChosenSteps:
 
 def seen(lake: Lake) -> list[tuple[Any, ...]] | str:
     """What a reader sees of each table at this moment, as figures; or why nothing."""
-    tables = [(t.name, ", ".join(f'"{c.name}"' for c in t.columns if c.name not in ("arrived_at", "held_since"))) for t in ALL]
+    tables = [
+        (t.name, ", ".join(f'"{c.name}"' for c in t.columns if c.name not in ("arrived_at", "held_since"))) for t in ALL
+    ]
     figures = (f"SELECT '{name}', count(*), sum(hash({columns})::HUGEINT) FROM {name}" for name, columns in tables)
     try:
         return lake.rows(" UNION ALL ".join(figures))

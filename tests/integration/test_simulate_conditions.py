@@ -103,6 +103,18 @@ def test_device_times_are_phone_times_of_the_user_with_the_true_offset_drift_and
     assert (made.periods["to_ms"][first].to_numpy() == made.periods["from_ms"].shift(-1)[first].to_numpy()).all()
 
 
+def test_a_clock_keeps_its_offset_and_drift_when_its_device_changes_hands(tmp_path: Path) -> None:
+    exact = make(tmp_path / "exact", hand_overs=1)
+    made = make(tmp_path / "made", hand_overs=1, clock_offset_ms=2_000, clock_drift_ppm=500)
+    phone_ms = exact.device["sensorReadingTime"]
+    true = made.true_periods(phone_ms)
+    error = (true["offset_ms"] + true["drift_ppm"] * (phone_ms - true["from_ms"]) / 1e6).round().astype(int)
+    assert (made.device["sensorReadingTime"] - error == phone_ms).all()
+    assert (made.periods.groupby("serialNumber")["user"].nunique() == 2).all()
+    # 500 ppm are 43 s a day.
+    assert made.periods["offset_ms"].abs().max() > 4_000
+
+
 def test_jitter_and_whole_seconds_are_on_devices_alone(world: Callable[..., World], ideal: World) -> None:
     made = world(clock_jitter_ms=5, whole_seconds=0.5)
     pandas.testing.assert_frame_equal(made.phone, ideal.phone)
@@ -154,7 +166,7 @@ def test_a_device_that_changes_hands_is_at_its_new_users_phone(world: Callable[.
     assert before["to_ms"].tolist() == after["from_ms"].tolist()
     assert set(made.owners.merge(before)["user"]) == set(before["user"])
     assert after["user"].is_unique
-    # Heirs have a phone and no device of their own.
+    # New owners have a phone and no device of their own.
     assert not set(after["user"]) & (set(before["user"]) | set(made.owners["user"]))
     true = made.true_periods(made.device["sensorReadingTime"])
     assert set(true.groupby(["serialNumber", "user"]).groups) == set(

@@ -12,7 +12,7 @@ from stedi.simulate.sessions import NEVER, HandOvers, Sessions
 
 
 def clocks(whole_seconds: bool = False, jitter_ms: int = 0) -> Clocks:
-    """Device 3: 1,500 ms ahead and 100 ppm fast; set after 10,000 s to 300 ms behind. Device 7 is right."""
+    """Device 3: 1,500 ms ahead and 100 ppm fast; reset after 10,000 s to 300 ms behind. Device 7 is right."""
     return Clocks(
         device=np.array([3, 7]),
         first_ms=np.array([0, 0]),
@@ -67,17 +67,17 @@ def sessions(devices: int) -> Sessions:
     )
 
 
-def test_offsets_are_drawn_evenly_and_clocks_are_set_while_a_device_is_used() -> None:
+def test_offsets_are_drawn_evenly_and_clocks_are_reset_while_a_device_is_used() -> None:
     drawn = make_clocks(np.random.default_rng(1), sessions(3_000), Conditions(clock_offset_ms=1, clock_resets=0.5))
     for offset in (drawn.offset_ms, drawn.offset_after_reset_ms):
         values, counts = np.unique(offset, return_counts=True)
         assert values.tolist() == [-1, 0, 1]
         # Five standard deviations of a share of a third of 3,000.
         assert np.abs(counts - 1_000).max() < 5 * np.sqrt(3_000 * 2 / 9)
-    is_set = drawn.reset_ms < NEVER
-    assert is_set.sum() == 1_500
-    assert drawn.reset_ms[is_set].min() > 1_000_000_000_000 - 10
-    assert drawn.reset_ms[is_set].max() < 1_000_086_400_000 + SESSION_MS
+    is_reset = drawn.reset_ms < NEVER
+    assert is_reset.sum() == 1_500
+    assert drawn.reset_ms[is_reset].min() > 1_000_000_000_000 - 10
+    assert drawn.reset_ms[is_reset].max() < 1_000_086_400_000 + SESSION_MS
 
 
 def test_another_figure_leaves_the_other_draws_as_they_are() -> None:
@@ -91,14 +91,14 @@ def test_another_figure_leaves_the_other_draws_as_they_are() -> None:
     assert 1_000 < np.abs(other.offset_ms).max() <= 2_000
 
 
-def test_a_device_is_its_heirs_from_the_hand_over_on() -> None:
+def test_a_device_has_its_new_owner_from_the_hand_over_on() -> None:
     # Customers 0 and 1 own a device each; customer 5 takes over device 1 at moment 100.
-    handed = HandOvers(device=np.array([1]), heir=np.array([5]), at_ms=np.array([100]))
+    handed = HandOvers(device=np.array([1]), new_owner=np.array([5]), at_ms=np.array([100]))
     user = handed.user(np.array([0, 1]), np.array([0, 1, 0, 1]), np.array([99, 99, 100, 100]))
     assert user.tolist() == [0, 1, 0, 5]
 
 
-def test_an_heirs_records_claim_the_device_from_the_hand_over_on_and_none_of_their_own() -> None:
+def test_a_new_owners_records_claim_the_device_from_the_hand_over_on_and_no_other() -> None:
     # Customer 1 takes over device 0, "a", at moment 100; "r" is one of the fulfilment site's serials.
     nothing = np.array([], dtype=np.int64)
     people = People(

@@ -1,4 +1,4 @@
-"""Simulated device clocks: what time a device gives a reading, and the true periods of each device."""
+"""Simulated device clocks: the times that devices write, and the true periods of each device."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,9 @@ Flags = NDArray[np.bool_]
 class Clocks:
     """One clock for each device that records.
 
-    `device` holds the devices' numbers in ascending order, the other arrays have one value for
-    each of them. Moments are on the phone's clock (ms since the epoch, UTC): `first_ms` lies just before the
-    device's first reading; at `reset_ms`, or `NEVER`, the clock is set.
+    `device` holds the devices' numbers in ascending order; the other arrays have one value for each
+    of them. `first_ms` is just before the device's first reading, `reset_ms` is when its clock is
+    reset or `NEVER` (phone's clock, ms since the epoch, UTC).
     """
 
     device: Integers
@@ -35,7 +35,7 @@ class Clocks:
     jitter_ms: int
 
     def stamp(self, rng: np.random.Generator, device: Integers, phone_ms: Integers) -> Integers:
-        """Times that devices give their readings (ms since the epoch, UTC).
+        """Times that devices write for their readings (ms since the epoch, UTC), sessions × readings.
 
         Args:
             rng: where the jitter comes from.
@@ -50,7 +50,7 @@ class Clocks:
         return stamped
 
     def error_ms(self, clock: Integers, phone_ms: Integers) -> Floats:
-        """How far clocks are ahead of the phone at given moments, without jitter; `clock` numbers this object's values."""
+        """How many ms clocks are ahead of the phone's, without jitter; `clock` is an index into this object's arrays."""
         reset_ms = self.reset_ms[clock]
         is_reset = phone_ms >= reset_ms
         offset = np.where(is_reset, self.offset_after_reset_ms[clock], self.offset_ms[clock])
@@ -59,7 +59,7 @@ class Clocks:
 
 
 def make_clocks(rng: np.random.Generator, sessions: Sessions, conditions: Conditions) -> Clocks:
-    """Clocks of all devices that record. Each figure has draws of its own: another offset leaves the drift as it is."""
+    """Draw the clocks of all devices that record. Another limit of the offset leaves the other draws unchanged."""
     device, first = np.unique(sessions.device, return_index=True)
     _, from_end = np.unique(sessions.device[::-1], return_index=True)
     first_ms = sessions.start_ms[first] - SAMPLE_MS // 2

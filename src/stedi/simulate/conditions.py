@@ -1,4 +1,4 @@
-"""What makes it hard to tell whose device it is: clocks that disagree, shared homes, devices that change hands."""
+"""Conditions that make device owners hard to tell: clocks that disagree, shared homes, devices that change hands."""
 
 from dataclasses import dataclass, fields
 
@@ -14,19 +14,19 @@ _MOST_ERROR_MS = DAY_MS
 
 @dataclass(frozen=True)
 class Conditions:
-    """How far device clocks differ from phone clocks, and whose phones are near a device; all zero: exact and alone.
+    """Errors of device clocks, losses, and who uses a device. With all figures zero, clocks agree to the ms.
 
-    Shares are from 0 to 1. Of devices and people, those count that record anything. A phone's clock is always right.
+    Shares are from 0 to 1, of the devices or people that record anything. Phones' clocks are always right.
 
     Attributes:
-        clock_offset_ms: a device's clock differs from its user's phone by a constant of up to this many ms.
-        clock_jitter_ms: each device reading is besides off by up to this many ms.
-        clock_drift_ppm: a device's clock is fast or slow by up to this many parts in a million, from its first reading on.
+        clock_offset_ms: largest constant offset between a device's clock and the phone's, drawn evenly from ± this (ms).
+        clock_jitter_ms: largest random error of each device reading, drawn evenly from ± this (ms).
+        clock_drift_ppm: largest drift since the device's first reading, drawn evenly from ± this (parts in a million).
         whole_seconds: share of devices that cut their times to whole seconds.
-        clock_resets: share of devices whose clock is set once: from then on it has another offset, and drifts anew.
-        lost: share of the readings of phones and of devices that are lost, each by itself.
-        shared_homes: share of people who live in pairs and record at the same times.
-        hand_overs: share of devices that another customer uses from some moment on.
+        clock_resets: share of devices whose clock is reset once: offset and drift start again, with another offset.
+        lost: share of readings that are lost, of phones and of devices, independently.
+        shared_homes: share of people who live in pairs; both own a device and record at the same times.
+        hand_overs: share of devices that another customer, who owned none, uses from some moment on.
         without_phone: share of device owners whose phone app never reports.
     """
 

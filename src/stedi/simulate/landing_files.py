@@ -73,8 +73,7 @@ def simulate(
         readings: about how many accelerometer readings (30 a customer and day by default, at
             least 100,000); the step trainers write a third as many.
         clean: leave out what is wrong with the files' format.
-        conditions: clocks that disagree, shared homes and so on; none by default. With the same seed, figures of clocks and
-            losses leave all else as it is.
+        conditions: clocks that disagree, losses, shared homes, hand-overs; none by default.
         progress: is told what is being written.
 
     Raises:
@@ -90,13 +89,13 @@ def simulate(
         readings = max(READINGS_A_CUSTOMER_A_DAY * customers * days, FEWEST_READINGS)
     conditions.check(days)
     rng = np.random.default_rng(seed)
-    # Whatever the conditions draw, the other draws stay the same.
+    # Separate streams, so that conditions leave the other draws unchanged.
     for_clocks, for_jitter, for_losses, for_records = rng.spawn(4)
     start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
     progress("customers")
     people = make_people(rng, customers, start_ms, days)
     sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, days, conditions)
-    people = people.hand_over(for_records, sessions.handed.device, sessions.handed.heir, sessions.handed.at_ms)
+    people = people.hand_over(for_records, sessions.handed.device, sessions.handed.new_owner, sessions.handed.at_ms)
     clocks = make_clocks(for_clocks, sessions, conditions)
     _make_folders(out)
     with _whole_or_said(out), JsonWriter() as writer:
@@ -169,8 +168,8 @@ def _write_customers(writer: JsonWriter, rng: np.random.Generator, people: Peopl
 
 def _write_device_truth(people: People, sessions: Sessions, clocks: Clocks, folder: Path) -> None:
     """Write the first owner of every device, and the periods of those that record."""
-    # Heirs own no device before they take one over.
-    device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.handed.heir)))
+    # New owners own no device before they take one over.
+    device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.handed.new_owner)))
     owners = people.users.take(pa.array(people.owners)).take(device)
     pq.write_table(pa.table({"serialNumber": people.serials.take(device), "user": owners}), folder / "device_owner.parquet")
     pq.write_table(device_periods(people, sessions, clocks), folder / "device_periods.parquet")

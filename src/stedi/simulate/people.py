@@ -50,21 +50,21 @@ class People:
         """One of each given customer's devices, by chance."""
         return _device_of(rng, who, self.more, self.more_from)
 
-    def hand_over(self, rng: np.random.Generator, device: Integers, heir: Integers, at_ms: Integers) -> "People":
-        """The same people, of whom some own no device until they are handed another's.
+    def hand_over(self, rng: np.random.Generator, device: Integers, new_owner: Integers, at_ms: Integers) -> "People":
+        """Change the records of customers who own no device until they take over another customer's.
 
-        The heirs' records carry a reused serial wherever they carried that of a device of their own, and from the
-        hand-over on the serial of the device that they use.
+        Where a record had the serial of the customer's own device, it gets the serial of the device taken over,
+        or a reused one if the record is older than the hand-over.
 
         Args:
             rng: where the reused serials are drawn from.
-            device: number of each device that is handed over.
-            heir: the customer who uses it from then on; each customer once.
+            device: number of each device that changes hands.
+            new_owner: the customer who takes it over; each customer once.
             at_ms: when (ms since the epoch, UTC).
         """
         serials = self.records["serialNumber"].combine_chunks()
         hand_over_of = np.full(len(self.users), -1)
-        hand_over_of[heir] = np.arange(len(heir))
+        hand_over_of[new_owner] = np.arange(len(new_owner))
         hand_over = hand_over_of[self.record_of]
         own = (hand_over >= 0) & ~pc.is_in(serials, self.reused).to_numpy(zero_copy_only=False)
         hand_over = hand_over[own]

@@ -28,17 +28,17 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class HandOvers:
-    """Devices that change hands, each once: number of the device, customer who uses it from `at_ms` on (phone's clock)."""
+    """Devices that change hands, each once: the device, its new owner from `at_ms` (phone's clock) on."""
 
     device: Integers
-    heir: Integers
+    new_owner: Integers
     at_ms: Integers
 
     def user(self, owners: Integers, device: Integers, at_ms: Integers) -> Integers:
-        """The customers who use devices at given moments; `owners` holds the first user of each device."""
-        heirs, handed_ms = owners.copy(), np.full(len(owners), NEVER)
-        heirs[self.device], handed_ms[self.device] = self.heir, self.at_ms
-        return np.where(at_ms >= handed_ms[device], heirs[device], owners[device])
+        """The customers who use devices at given moments; `owners` holds the first owner of every device."""
+        new_owners, handed_ms = owners.copy(), np.full(len(owners), NEVER)
+        new_owners[self.device], handed_ms[self.device] = self.new_owner, self.at_ms
+        return np.where(at_ms >= handed_ms[device], new_owners[device], owners[device])
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def plan_sessions(
 ) -> Sessions:
     """Deal sessions out to customers so that nobody is at two places at once; ordered by time.
 
-    The conditions draw from generators of their own, so that they leave the other draws as they are.
+    Conditions use separate random streams, which leave the other draws unchanged.
 
     Raises:
         UsageError: the days are too short for so many sessions.
     """
     homes, phones, hands = rng.spawn(3)
     customers = len(people.users)
-    # Who takes a device over has recorded nothing before.
+    # New owners of devices are customers who recorded nothing before.
     recording = int(_RECORD_SOMETHING * customers / (1 + conditions.hand_overs))
     walkers = max(1, min(recording, sessions // _SESSIONS_A_PERSON))
     each = max(1, -(-sessions // walkers))
@@ -85,8 +85,8 @@ def plan_sessions(
     walker = np.arange(sessions) % walkers
     stretch = np.arange(sessions) // walkers
     start = start_ms + stretch * stretch_ms + rng.integers(0, stretch_ms - SESSION_MS, sessions, endpoint=True)
-    # Pairs are 0 and 1, 2 and 3, …: the second one's sessions follow the first one's in number and begin with them. Two
-    # phones take their samples at different moments all the same.
+    # Walkers 0 and 1, 2 and 3, … are pairs. The second's sessions have the numbers after the first's and begin within one
+    # sample of them, because two phones do not sample at the same ms.
     paired = 2 * min(round(conditions.shared_homes * walkers / 2), walkers // 2)
     second = np.flatnonzero((walker < paired) & (walker % 2 == 1))
     latest = start_ms + (stretch[second] + 1) * stretch_ms - SESSION_MS
@@ -104,7 +104,7 @@ def plan_sessions(
     device, start = people.device_of(rng, who), start[by_time]
     handed = _hand_overs(hands, np.setdiff1d(np.arange(customers), members), device, start, conditions.hand_overs)
     who = handed.user(people.owners, device, start)
-    members = np.concatenate([members, handed.heir])
+    members = np.concatenate([members, handed.new_owner])
     walker_of = np.empty(customers, np.int64)
     walker_of[members] = np.arange(len(members))
     return Sessions(len(members), walker_of[who], who, device, start, is_late, neighbour, reports, handed)
@@ -113,11 +113,13 @@ def plan_sessions(
 def _hand_overs(
     rng: np.random.Generator, strangers: Integers, device: Integers, start_ms: Integers, share: float
 ) -> HandOvers:
-    """A share of all devices goes to strangers between two sessions, as far as there are two and strangers suffice.
+    """Hand a share of all devices to other customers, each between two of its sessions.
+
+    Fewer devices change hands where devices have one session only, or where there are too few customers.
 
     Args:
         rng: where all chance comes from.
-        strangers: customers who have recorded nothing.
+        strangers: customers who recorded nothing.
         device: number of each session's device.
         start_ms: when each session begins, in order.
         share: from 0 to 1.
@@ -127,7 +129,7 @@ def _hand_overs(
     by_device = np.argsort(index, kind="stable")
     first = np.cumsum(count) - count
     session = by_device[first[chosen] + rng.integers(1, count[chosen])]
-    # Samples of two sessions of one device are further apart.
+    # No sample of the session before is as late.
     return HandOvers(number[chosen], rng.permutation(strangers)[: len(chosen)], start_ms[session] - SAMPLE_MS // 2)
 
 

@@ -97,7 +97,7 @@ def device_periods(people: People, sessions: Sessions, clocks: Clocks) -> pa.Tab
         ]
     )
     clock, from_ms = np.unique(begins, axis=0).T
-    is_last = np.append(clock[1:] != clock[:-1], True)
+    is_last = np.diff(clock, append=-1) != 0
 
     user = handed.user(people.owners, clocks.device[clock], from_ms)
     neighbour = sessions.neighbour[user]

@@ -117,7 +117,7 @@ SNAPSHOTS = [
 
 
 def metadata(**changes: Any) -> TableMetadata:
-    document = {"format-version": 2, "current-snapshot-id": 3, "snapshots": SNAPSHOTS}
+    document = {"format-version": 2, "current-snapshot-id": 3, "snapshots": SNAPSHOTS, "schema": {"fields": []}}
     return TableMetadata.parse(
         "somewhere", json.dumps(document | {name.replace("_", "-"): v for name, v in changes.items()})
     )

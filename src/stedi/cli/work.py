@@ -75,8 +75,23 @@ def simulate(
     seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1,
     readings: Annotated[int | None, typer.Option(help="about how many accelerometer readings")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="leave out what is wrong with the files' format")] = False,
+    clock_offset_ms: Annotated[
+        int, typer.Option(help="largest offset between a device's clock and its user's phone, in ms")
+    ] = 0,
+    clock_jitter_ms: Annotated[int, typer.Option(help="largest random error of each device reading, in ms")] = 0,
+    clock_drift_ppm: Annotated[float, typer.Option(help="largest drift of a device's clock, in parts in a million")] = 0,
+    whole_seconds: Annotated[float, typer.Option(help="share (0 to 1) of devices that cut times to whole seconds")] = 0,
+    clock_resets: Annotated[float, typer.Option(help="share of devices whose clock is reset once")] = 0,
+    lost: Annotated[float, typer.Option(help="share of phones' and of devices' readings that are lost")] = 0,
+    shared_homes: Annotated[float, typer.Option(help="share of people who live in pairs and record at the same times")] = 0,
+    hand_overs: Annotated[float, typer.Option(help="share of devices that another customer takes over")] = 0,
+    without_phone: Annotated[float, typer.Option(help="share of device owners whose phone app never reports")] = 0,
 ) -> None:
-    """Write landing files with all the defects of the real feeds, and the truth behind them."""
+    """Write landing files with all the defects of the real feeds, and the truth behind them.
+
+    Example: `stedi simulate landing --clock-offset-ms 2000 --clock-jitter-ms 5 --shared-homes 0.2`
+    """
+    from stedi.simulate import Conditions
     from stedi.simulate import simulate as write
 
     refuse_bytes(out)
@@ -88,6 +103,17 @@ def simulate(
             seed=seed,
             readings=readings,
             clean=clean,
+            conditions=Conditions(
+                clock_offset_ms=clock_offset_ms,
+                clock_jitter_ms=clock_jitter_ms,
+                clock_drift_ppm=clock_drift_ppm,
+                whole_seconds=whole_seconds,
+                clock_resets=clock_resets,
+                lost=lost,
+                shared_homes=shared_homes,
+                hand_overs=hand_overs,
+                without_phone=without_phone,
+            ),
             progress=status.update,
         )
     counts = {

@@ -23,7 +23,7 @@ def follows_from(table: Table, store: Store, parameters: Mapping[str, str | byte
     # Rejects lie in files that landing commits name; the landing rows say nothing of them.
     marks = {name: store.latest_mark(name) for name in table.rejects_of}
     rejects = {name: _digest(repr(mark.reflects["rejects"])) if mark else None for name, mark in marks.items()}
-    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs, "rejects": rejects}
+    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs, "rejects_of": rejects}
 
 
 def _digest(text: str) -> str:
@@ -42,7 +42,10 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
     if seen["parameters"] != sources["parameters"]:
         return "the consent policy, the confidence of owners or the pseudonym key changed"
     changed = dict.fromkeys(
-        name for kind in ("inputs", "rejects") for name, version in sources[kind].items() if seen[kind].get(name) != version
+        name
+        for kind in ("inputs", "rejects_of")
+        for name, version in sources[kind].items()
+        if seen[kind].get(name) != version
     )
     return f"{', '.join(changed)} changed" if changed else None
 

@@ -12,12 +12,12 @@ _RECORDS_A_LINE = 3
 
 
 def spoil(folder: Path, feed: str) -> None:
-    """Deliver a feed's first file once more, and its first records once more in every layout.
+    """Deliver a feed's first file with records once more, and its first records once more in every layout.
 
     Everything lies in `retries/` below the feed's folder. Each record is also in a sound file, so
     that a broken one takes nothing away from the truth.
     """
-    source = min(folder.glob("*.json"), default=None)
+    source = min((file for file in folder.glob("*.json") if file.stat().st_size), default=None)
     if source is None:
         return
     retries = folder / "retries"

@@ -10,10 +10,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stedi.engines.embedded.json_lines import JsonWriter
 from stedi.errors import LandingError, UsageError
 from stedi.landing import accelerometer, customer, step_trainer
+from stedi.simulate.clocks import Clocks, device_periods, make_clocks
+from stedi.simulate.conditions import IDEAL, Conditions
 from stedi.simulate.consent import DAY_MS
 from stedi.simulate.defects import spoil
 from stedi.simulate.gait import POSITIONS, make_habits
@@ -57,6 +60,7 @@ def simulate(
     seed: int,
     readings: int | None = None,
     clean: bool = False,
+    conditions: Conditions = IDEAL,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Simulated:
     """Write landing folders and `ground_truth/` below a folder; the same seed writes the same bytes.
@@ -69,6 +73,8 @@ def simulate(
         readings: about how many accelerometer readings (30 a customer and day by default, at
             least 100,000); the step trainers write a third as many.
         clean: leave out what is wrong with the files' format.
+        conditions: clocks that disagree, losses, shared homes, hand-overs; none by default.
+        progress: is told what is being written.
 
     Raises:
         UsageError: the folder holds something or can't be written, or a number is out of range.
@@ -81,14 +87,20 @@ def simulate(
         )
     if readings is None:
         readings = max(READINGS_A_CUSTOMER_A_DAY * customers * days, FEWEST_READINGS)
+    conditions.check(days)
     rng = np.random.default_rng(seed)
+    # Separate streams, so that conditions leave the other draws unchanged.
+    for_clocks, for_jitter, for_losses, for_records = rng.spawn(4)
     start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
     progress("customers")
     people = make_people(rng, customers, start_ms, days)
-    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, days)
+    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, days, conditions)
+    people = people.hand_over(for_records, sessions.handed.device, sessions.handed.new_owner, sessions.handed.at_ms)
+    clocks = make_clocks(for_clocks, sessions, conditions)
     _make_folders(out)
     with _whole_or_said(out), JsonWriter() as writer:
         customer_records = _write_customers(writer, rng, people, out)
+        _write_device_truth(people, sessions, clocks, out / TRUTH)
         counts = {"accelerometer": 0, "step_trainer": 0}
         habits = make_habits(rng, sessions.walkers)
         written = 0
@@ -96,13 +108,18 @@ def simulate(
             for label, chosen in uploads(rng, sessions, start_ms + days * DAY_MS):
                 progress(f"readings {written:,} of {readings:,}")
                 motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
-                users = people.users.take(pa.array(sessions.who[chosen]))
+                who, device = sessions.who[chosen], sessions.device[chosen]
+                users = people.users.take(pa.array(who))
                 truth.write(users, motion)
-                for feed, rows in (
-                    ("accelerometer", _accelerometer(users, motion)),
-                    ("step_trainer", _step_trainer(people, sessions, chosen, motion)),
+                times = clocks.stamp(for_jitter, device, motion.times_ms[:, ::EVERY_NTH_SAMPLE])
+                serials = people.serials.take(pa.array(device))
+                for feed, rows, reports in (
+                    ("accelerometer", _accelerometer(users, motion), sessions.reports[who]),
+                    ("step_trainer", _step_trainer(serials, times, motion), np.ones(len(chosen), dtype=np.bool_)),
                 ):
-                    rows = _sent_twice(rng, rows)
+                    arrives = np.repeat(reports, rows.num_rows // len(chosen))
+                    arrives &= for_losses.random(rows.num_rows) >= conditions.lost
+                    rows = _delivered(rng, rows, arrives)
                     writer.write(rows, out / feed / f"{feed}-{label}.json")
                     counts[feed] += rows.num_rows
                 written += motion.times_ms.size
@@ -136,18 +153,26 @@ def _whole_or_said(out: Path) -> Iterator[None]:
 
 
 def _write_customers(writer: JsonWriter, rng: np.random.Generator, people: People, out: Path) -> int:
-    """Write customer files that repeat each other, and the truth about devices and consent; the count of records."""
+    """Write customer files that repeat each other, and the truth about consent; the count of records."""
     pq.write_table(people.consent, out / TRUTH / "consent.parquet")
-    owners = people.users.take(pa.array(people.owners))
-    pq.write_table(pa.table({"serialNumber": people.serials, "user": owners}), out / TRUTH / "device_owner.parquet")
     count = 0
     size = min(_RECORDS_A_CUSTOMER_FILE, -(-people.records.num_rows // _FEWEST_CUSTOMER_FILES))
     for number, start in enumerate(range(0, people.records.num_rows, size)):
         first = max(0, start - -(-size // _REPEATED))
-        rows = _sent_twice(rng, people.records.slice(first, start + size - first))
+        rows = people.records.slice(first, start + size - first)
+        rows = _delivered(rng, rows, np.ones(rows.num_rows, dtype=np.bool_))
         writer.write(rows, out / "customer" / f"customer-{number:05d}.json")
         count += rows.num_rows
     return count
+
+
+def _write_device_truth(people: People, sessions: Sessions, clocks: Clocks, folder: Path) -> None:
+    """Write the first owner of every device, and the periods of those that record."""
+    # New owners own no device before they take one over.
+    device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.handed.new_owner)))
+    owners = people.users.take(pa.array(people.owners)).take(device)
+    pq.write_table(pa.table({"serialNumber": people.serials.take(device), "user": owners}), folder / "device_owner.parquet")
+    pq.write_table(device_periods(people, sessions, clocks), folder / "device_periods.parquet")
 
 
 def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
@@ -160,20 +185,21 @@ def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
     )
 
 
-def _step_trainer(people: People, sessions: Sessions, chosen: np.ndarray, motion: Motion) -> pa.Table:
-    times = motion.times_ms[:, ::EVERY_NTH_SAMPLE]
+def _step_trainer(serials: pa.Array, times: NDArray[np.int64], motion: Motion) -> pa.Table:
     return pa.table(
         {
             "sensorReadingTime": times.ravel(),
-            "serialNumber": people.serials.take(pa.array(np.repeat(sessions.device[chosen], times.shape[1]))),
+            "serialNumber": serials.take(pa.array(np.repeat(np.arange(len(serials)), times.shape[1]))),
             "distanceFromObject": motion.distance.ravel(),
         }
     )
 
 
-def _sent_twice(rng: np.random.Generator, rows: pa.Table) -> pa.Table:
-    again = np.flatnonzero(rng.random(rows.num_rows) < _SENT_TWICE)
-    return pa.concat_tables([rows, rows.take(pa.array(again))])
+def _delivered(rng: np.random.Generator, rows: pa.Table, arrives: NDArray[np.bool_]) -> pa.Table:
+    """The rows that arrive, and behind them those that arrive twice."""
+    again = np.flatnonzero((rng.random(rows.num_rows) < _SENT_TWICE) & arrives)
+    once = rows if arrives.all() else rows.filter(pa.array(arrives))
+    return pa.concat_tables([once, rows.take(pa.array(again))])
 
 
 class _MotionTruth:

@@ -13,9 +13,9 @@ from stedi.simulate.distance import make_distance
 from stedi.simulate.gait import RATE_HZ, Habits
 
 SESSION_SAMPLES = 1_500
-_SAMPLE_MS = 1000 // RATE_HZ
-SESSION_MS = SESSION_SAMPLES * _SAMPLE_MS  # half a minute
-# The step trainer reports at about 17 Hz, on the clock of the phone and at its very timestamps.
+SAMPLE_MS = 1000 // RATE_HZ
+SESSION_MS = SESSION_SAMPLES * SAMPLE_MS  # half a minute
+# The step trainer reports at about 17 Hz and, where clocks agree, at the phone's very timestamps.
 EVERY_NTH_SAMPLE = 3
 ACTIVITIES = ("walk", "stand", "sit", "ride")
 _WALK, _, _, _RIDE = range(len(ACTIVITIES))
@@ -88,7 +88,7 @@ def make_motion(rng: np.random.Generator, habits: Habits, start_ms: Integers) ->
         _times(rng, start_ms),
         np.round(acceleration, 4),
         make_distance(rng, phase[:, thin], cadence[:, thin], walking[:, thin], RATE_HZ / EVERY_NTH_SAMPLE),
-        start_ms[:, None] + _SAMPLE_MS * bounds,
+        start_ms[:, None] + SAMPLE_MS * bounds,
         parts,
         position,
         *gait.steps(phase, start_ms),
@@ -98,7 +98,7 @@ def make_motion(rng: np.random.Generator, habits: Habits, start_ms: Integers) ->
 def _times(rng: np.random.Generator, start_ms: Integers) -> Integers:
     """Timestamps in order, sessions × samples: a steady clock that trembles and sometimes repeats itself."""
     shape = (len(start_ms), SESSION_SAMPLES)
-    times = start_ms[:, None] + _SAMPLE_MS * np.arange(SESSION_SAMPLES)
+    times = start_ms[:, None] + SAMPLE_MS * np.arange(SESSION_SAMPLES)
     times += rng.integers(-_JITTER_MS, _JITTER_MS, size=shape, endpoint=True)
     session, sample = np.nonzero(rng.random(shape) < _SAME_MOMENT)
     times[session, sample] = times[session, np.maximum(sample - 1, 0)]

@@ -1,6 +1,6 @@
 """Simulated customers: who they are, what they own, what the feed says of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,8 @@ class People:
 
     `users` are e-mail addresses as the phone app sends them, trimmed and in lower case;
     `owners` holds the customer of each device. A customer's first device has the customer's own
-    number, the others (`more` of them) follow each other from `more_from`.
+    number, the others (`more` of them) follow each other from `more_from`. `record_of` holds the
+    customer of each record, `reused` the serials that the fulfilment site used over and over.
     """
 
     users: pa.Array
@@ -41,11 +42,38 @@ class People:
     more: Integers
     more_from: Integers
     records: pa.Table
+    record_of: Integers
+    reused: pa.Array
     consent: pa.Table
 
     def device_of(self, rng: np.random.Generator, who: Integers) -> Integers:
         """One of each given customer's devices, by chance."""
         return _device_of(rng, who, self.more, self.more_from)
+
+    def hand_over(self, rng: np.random.Generator, device: Integers, new_owner: Integers, at_ms: Integers) -> "People":
+        """Change the records of customers who own no device until they take over another customer's.
+
+        Where a record had the serial of the customer's own device, it gets the serial of the device taken over,
+        or a reused one if the record is older than the hand-over.
+
+        Args:
+            rng: where the reused serials are drawn from.
+            device: number of each device that changes hands.
+            new_owner: the customer who takes it over; each customer once.
+            at_ms: when (ms since the epoch, UTC).
+        """
+        serials = self.records["serialNumber"].combine_chunks()
+        hand_over_of = np.full(len(self.users), -1)
+        hand_over_of[new_owner] = np.arange(len(new_owner))
+        hand_over = hand_over_of[self.record_of]
+        own = (hand_over >= 0) & ~pc.is_in(serials, self.reused).to_numpy(zero_copy_only=False)
+        hand_over = hand_over[own]
+        is_after = self.records["lastUpdateDate"].to_numpy()[own] >= at_ms[hand_over]
+        used = self.serials.take(pa.array(device[hand_over]))
+        reused = self.reused.take(pa.array(rng.integers(0, REUSED_SERIALS, len(hand_over))))
+        serials = pc.replace_with_mask(serials, pa.array(own), pc.if_else(pa.array(is_after), used, reused))
+        column = self.records.column_names.index("serialNumber")
+        return replace(self, records=self.records.set_column(column, "serialNumber", serials))
 
 
 def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: int) -> People:
@@ -79,7 +107,8 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     takes = pa.array(who)
     count = len(who)
     own = serials.take(pa.array(_device_of(rng, who, more, more_from)))
-    reused = _serials(rng, REUSED_SERIALS).take(pa.array(rng.integers(0, REUSED_SERIALS, customers)))
+    reused_serials = _serials(rng, REUSED_SERIALS)
+    reused = reused_serials.take(pa.array(rng.integers(0, REUSED_SERIALS, customers)))
     birthday = rng.integers(_EARLIEST_BIRTH.astype(int), _LATEST_BIRTH.astype(int), customers)
     lacks_email = pa.array(rng.random(count) < _LACKS_EMAIL)
     records = pa.table(
@@ -103,8 +132,9 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
             "consented_to_ms": pa.array(consent.to_ms, mask=consent.to_ms < 0),
         }
     )
-    by_time = pa.array(np.argsort(consent.at_ms, kind="stable"))
-    return People(users, serials, owners, more, more_from, records.take(by_time), true_consent)
+    by_time = np.argsort(consent.at_ms, kind="stable")
+    records = records.take(pa.array(by_time))
+    return People(users, serials, owners, more, more_from, records, who[by_time], reused_serials, true_consent)
 
 
 def _device_of(rng: np.random.Generator, who: Integers, more: Integers, more_from: Integers) -> Integers:

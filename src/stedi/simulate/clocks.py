@@ -1,0 +1,117 @@
+"""Simulated device clocks: the times that devices write, and the true periods of each device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stedi.simulate.conditions import Conditions, draw_share
+from stedi.simulate.motion import SAMPLE_MS, SESSION_MS
+from stedi.simulate.people import People
+from stedi.simulate.sessions import NEVER, Sessions
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """One clock for each device that records.
+
+    `device` holds the devices' numbers in ascending order; the other arrays have one value for each
+    of them. `first_ms` is just before the device's first reading, `reset_ms` is when its clock is
+    reset or `NEVER` (phone's clock, ms since the epoch, UTC).
+    """
+
+    device: Integers
+    first_ms: Integers
+    reset_ms: Integers
+    offset_ms: Integers
+    offset_after_reset_ms: Integers
+    drift_ppm: Floats
+    whole_seconds: Flags
+    jitter_ms: int
+
+    def stamp(self, rng: np.random.Generator, device: Integers, phone_ms: Integers) -> Integers:
+        """Times that devices write for their readings (ms since the epoch, UTC), sessions × readings.
+
+        Args:
+            rng: where the jitter comes from.
+            device: one device's number a session.
+            phone_ms: the readings' times on the phone's clock, sessions × readings.
+        """
+        clock = np.searchsorted(self.device, device)[:, None]
+        jitter = rng.integers(-self.jitter_ms, self.jitter_ms, phone_ms.shape, endpoint=True)
+        times = phone_ms + np.rint(self.error_ms(clock, phone_ms)).astype(np.int64) + jitter
+        unit = np.where(self.whole_seconds[clock], 1000, 1)
+        stamped: Integers = times - times % unit
+        return stamped
+
+    def error_ms(self, clock: Integers, phone_ms: Integers) -> Floats:
+        """How many ms clocks are ahead of the phone's, without jitter; `clock` is an index into this object's arrays."""
+        reset_ms = self.reset_ms[clock]
+        is_reset = phone_ms >= reset_ms
+        offset = np.where(is_reset, self.offset_after_reset_ms[clock], self.offset_ms[clock])
+        running_ms = phone_ms - np.where(is_reset, reset_ms, self.first_ms[clock])
+        return offset + self.drift_ppm[clock] * running_ms / 1e6
+
+
+def make_clocks(rng: np.random.Generator, sessions: Sessions, conditions: Conditions) -> Clocks:
+    """Draw the clocks of all devices that record. Another limit of the offset leaves the other draws unchanged."""
+    device, first = np.unique(sessions.device, return_index=True)
+    _, from_end = np.unique(sessions.device[::-1], return_index=True)
+    first_ms = sessions.start_ms[first] - SAMPLE_MS // 2
+    end_ms = sessions.start_ms[::-1][from_end] + SESSION_MS
+    count = len(device)
+    offset, offset_after_reset, drift, reset = rng.random((4, count))
+    width = 2 * conditions.clock_offset_ms + 1
+    reset_ms = first_ms + 1 + (reset * (end_ms - first_ms - 1)).astype(np.int64)
+    return Clocks(
+        device,
+        first_ms,
+        np.where(draw_share(rng, count, conditions.clock_resets), reset_ms, NEVER),
+        (offset * width).astype(np.int64) - conditions.clock_offset_ms,
+        (offset_after_reset * width).astype(np.int64) - conditions.clock_offset_ms,
+        (2 * drift - 1) * conditions.clock_drift_ppm,
+        draw_share(rng, count, conditions.whole_seconds),
+        conditions.clock_jitter_ms,
+    )
+
+
+def device_periods(people: People, sessions: Sessions, clocks: Clocks) -> pa.Table:
+    """The truth about each device that records: one row for each period with one user and one setting of its clock.
+
+    `from_ms` is included, `to_ms` is excluded and null in a device's last period; both are on the phone's clock.
+    A device's time is phone time + offset_ms + drift_ppm × (phone time − from_ms) / 1,000,000, rounded to whole ms,
+    plus jitter of at most jitter_ms, then cut to whole seconds where `whole_seconds` is true. `phone_reports` is
+    false if the user's phone app never reports. `lives_with` is the person with the same home and hours.
+    """
+    handed = sessions.handed
+    resets = np.flatnonzero(clocks.reset_ms < NEVER)
+    begins = np.column_stack(
+        [
+            np.concatenate([np.arange(len(clocks.device)), resets, np.searchsorted(clocks.device, handed.device)]),
+            np.concatenate([clocks.first_ms, clocks.reset_ms[resets], handed.at_ms]),
+        ]
+    )
+    clock, from_ms = np.unique(begins, axis=0).T
+    is_last = np.diff(clock, append=-1) != 0
+
+    user = handed.user(people.owners, clocks.device[clock], from_ms)
+    neighbour = sessions.neighbour[user]
+    return pa.table(
+        {
+            "serialNumber": people.serials.take(pa.array(clocks.device[clock])),
+            "user": people.users.take(pa.array(user)),
+            "from_ms": from_ms,
+            "to_ms": pa.array(np.roll(from_ms, -1), mask=is_last),
+            "offset_ms": clocks.error_ms(clock, from_ms),
+            "drift_ppm": clocks.drift_ppm[clock],
+            "jitter_ms": np.full(len(clock), clocks.jitter_ms),
+            "whole_seconds": clocks.whole_seconds[clock],
+            "phone_reports": sessions.reports[user],
+            "lives_with": people.users.take(pa.array(neighbour, mask=neighbour < 0)),
+        }
+    )

@@ -21,6 +21,9 @@ CROWD = 100
 _IN_STEP = 3e-5
 # The same at any constant offset that clocks may have.
 _IN_STEP_WITH_OFFSET = 0.05
+# Probability that another phone of the owner's home is active at all the same times: an assumption. A phone that records
+# without a pause is told from the owner's by nothing else.
+_SAME_HOME = 0.02
 # Clocks of device and phone differ by at most this much, and moments are compared in buckets of this size.
 MOST_OFFSET_MS = 5_000
 _HOUR_MS = 3_600_000
@@ -251,7 +254,7 @@ peaks AS (
 ),
 -- A phone that records without a pause misses no reading within its sessions: what it misses is before or after one.
 peaks_ranked AS (
-    SELECT p.*, n.readings, r.per_ms, r.width_ms,
+    SELECT p.*, n.readings, r.per_ms, r.width_ms, r.is_dense,
         n.readings - CASE WHEN r.is_dense THEN p.matched ELSE p.span END AS outside,
         p.matched::DOUBLE / CASE WHEN r.is_dense THEN n.readings ELSE p.span END AS share,
         row_number() OVER (PARTITION BY p.device_number ORDER BY p.matched DESC, p.span DESC, p.person_number) AS place
@@ -291,7 +294,10 @@ habits AS (
 offset_odds AS (
     SELECT e.*,
         {_owner_likelihood("e.share", "e.outside", "e.readings")} / (
-            s.people * pow(least(1, greatest(s.share, h.share)), e.hours) * (
+            (
+                s.people * pow(least(1, greatest(s.share, h.share)), e.hours)
+                + CASE WHEN e.is_dense THEN {_SAME_HOME} ELSE 0 END
+            ) * (
                 {_by_accident("e.matched", "e.readings", "e.per_ms * e.width_ms", f"(2.0 * {MOST_OFFSET_MS} / e.width_ms)")}
                 + {_IN_STEP_WITH_OFFSET} / e.readings
             )

@@ -283,10 +283,10 @@ def test_a_customer_whose_last_reading_goes_loses_the_device_rows_as_well(tables
 
 
 def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
-    """Three times speak for the first person; two are too few."""
+    """Four times speak for the first person and one for the second; without the fourth the lead is too small."""
     crowd = [reading(f"p{number}@x", 4) for number in range(CROWD)]
-    devices = [distance("s", t) for t in (2, 3, 4)] + [distance("t", 4 * HOUR)]
-    phones = [reading("a@x", t) for t in (2, 3, 4)] + [reading("b@x", 2)]
+    devices = [distance("s", t) for t in (1, 2, 3, 4)] + [distance("t", 4 * HOUR)]
+    phones = [reading("a@x", t) for t in (1, 2, 3, 4)] + [reading("b@x", 1)]
     claims: list[Record] = [customer(f"{p}@x", 10, shares=10, serial="s") for p in "ab"]
     happens(
         tables,
@@ -308,7 +308,7 @@ def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
         happens(tables, {"accelerometer/more.json": [reading(f"p{CROWD - 1}@x", 5)]})
     assert computed["device_owner"] == 1
     assert owners(tables)["s"] == ("a@x", "inferred")
-    assert people_of(tables, "step_trainer_trusted") == {"a@x": 3}
+    assert people_of(tables, "step_trainer_trusted") == {"a@x": 4}
     assert tables.is_like_new()
 
 

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_landing` (
   `x` double COMMENT 'acceleration along the phone\'s x axis',
   `y` double COMMENT 'acceleration along the phone\'s y axis',
   `z` double COMMENT 'acceleration along the phone\'s z axis',
-  `person` string COMMENT 'who the e-mail address belongs to: the same in every spelling of an address',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
   `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
   `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
   `source_position` bigint COMMENT 'number of the record in its file, from 1',

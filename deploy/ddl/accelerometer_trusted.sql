@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_trusted` (
   `x` double COMMENT 'acceleration along the phone\'s x axis',
   `y` double COMMENT 'acceleration along the phone\'s y axis',
   `z` double COMMENT 'acceleration along the phone\'s z axis',
-  `person` string COMMENT 'who this is: the e-mail address in the form in which all its spellings agree'
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address'
 )
 PARTITIONED BY (truncate(86400000, `timestamp`))
 LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/accelerometer_trusted/'

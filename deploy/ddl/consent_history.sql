@@ -1,6 +1,6 @@
 -- when each customer's consent to research was in force, read off the change feed
 CREATE TABLE IF NOT EXISTS `stedi`.`consent_history` (
-  `person` string COMMENT 'the customer, by the e-mail address in the form in which all its spellings agree',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
   `consented_from_ms` bigint COMMENT 'start of the interval, included (ms since the epoch, UTC)',
   `consented_to_ms` bigint COMMENT 'end of the interval, excluded; empty while consent is in force or on hold'
 )

@@ -1,6 +1,6 @@
--- customers whose consent is on hold, because a record of theirs arrived that can't be used
+-- customers whose consent is on hold, because a record of theirs can't be used
 CREATE TABLE IF NOT EXISTS `stedi`.`consent_hold` (
-  `person` string COMMENT 'the customer, by the e-mail address in the form in which all its spellings agree',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
   `held_since` timestamp COMMENT 'when the newest record that can\'t be used arrived',
   `records` bigint COMMENT 'how many records of this customer can\'t be used',
   `source_file` string COMMENT 'file of the newest of them, relative to the landing folder',

@@ -1,6 +1,6 @@
 -- the latest record of each customer whose consent to research is in force and not on hold
 CREATE TABLE IF NOT EXISTS `stedi`.`customer_trusted` (
-  `person` string COMMENT 'who this is: the e-mail address in the form in which all its spellings agree',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
   `customername` string COMMENT 'full name',
   `email` string COMMENT 'e-mail address',
   `phone` string COMMENT 'phone number',

@@ -1,6 +1,6 @@
 -- customers in customer_trusted with at least one row in accelerometer_trusted, and their device as resolved
 CREATE TABLE IF NOT EXISTS `stedi`.`customers_curated` (
-  `person` string COMMENT 'who this is: the e-mail address in the form in which all its spellings agree',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
   `customername` string COMMENT 'full name',
   `email` string COMMENT 'e-mail address',
   `phone` string COMMENT 'phone number',

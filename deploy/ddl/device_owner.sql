@@ -1,7 +1,7 @@
 -- which customer each device belongs to, from claims and from coinciding reading times, over all customers
 CREATE TABLE IF NOT EXISTS `stedi`.`device_owner` (
   `serialnumber` string COMMENT 'serial number of the device, trimmed and case-folded',
-  `person` string COMMENT 'the owner, by the e-mail address in the form in which all its spellings agree; empty when not clear',
+  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address, of the owner; empty when not clear',
   `status` string COMMENT 'claimed, confirmed, inferred, ambiguous or unknown',
   `confidence` double COMMENT 'probability, from reading times alone, that the device is the best candidate\'s; empty without a candidate',
   `claimants` bigint COMMENT 'customers whose records carry this serial; one more when a record has no e-mail address',

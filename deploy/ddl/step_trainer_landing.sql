@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`step_trainer_landing` (
   `sensorreadingtime` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
   `serialnumber` string COMMENT 'serial number that the device reports, which is right',
   `distancefromobject` double COMMENT 'distance of the object in front of the sensor',
-  `device` string COMMENT 'which device the serial number belongs to: trimmed and case-folded',
+  `device` string COMMENT 'normalised serial number: trimmed and case-folded',
   `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
   `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
   `source_position` bigint COMMENT 'number of the record in its file, from 1',

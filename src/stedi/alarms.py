@@ -1,4 +1,4 @@
-"""Alarms of a run: its tables are as they should be, and somebody has to look at what came in all the same."""
+"""Alarms: findings of a successful run that a person has to look at."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ FEWEST_PEOPLE = 100
 
 @dataclass(frozen=True)
 class Alarm:
-    """A finding of a run for a person: what it is called, what happened and what to do, and the counts compared."""
+    """A finding of a successful run: its name, a message with the next step, and the two counts compared."""
 
     name: str
     message: str

@@ -12,7 +12,7 @@ StediError                 one line for the user, exit code 1
 ├── QueryError             the user's SQL was refused or failed
 ├── TrainingError          there is nothing to learn, or too few people to learn it from
 ├── RuleError              error-level rules failed, so tables were not published
-└── AlarmError             all is done, and somebody has to look at it, exit code 3
+└── AlarmError             the run succeeded with an alarm, exit code 3
 """
 
 import difflib
@@ -75,7 +75,7 @@ class RuleError(StediError):
 
 
 class AlarmError(StediError):
-    """The work is done, and an alarm says that somebody has to look at what came in."""
+    """The run succeeded, and a person has to look at an alarm."""
 
     exit_code = 3
 

@@ -12,7 +12,14 @@ import unicodedata
 from typing import Literal
 from urllib.parse import unquote
 
+from stedi.table import Column
+
 Identity = Literal["person", "device"]
+
+PERSON = Column("person", "string", "normalised e-mail address: equal for all spellings of an address", personal=True)
+DEVICE = Column("device", "string", "normalised serial number: trimmed and case-folded", personal=True)
+# The columns of landing tables that hold what a field identifies.
+COLUMNS: dict[Identity, Column] = {"person": PERSON, "device": DEVICE}
 
 _BLOCK_BYTES = 64  # SHA-256 hashes 64-byte blocks (FIPS 180-4)
 
@@ -29,6 +36,8 @@ _SCHEME = re.compile(r"^[^@\"]*:")
 _NEEDLESS_QUOTES = re.compile(r'^"([^\s"(),:;<>@\[\]\\]+)"@')
 # What no unquoted address contains (RFC 5322, 3.2.3), so that several addresses, or a name and an address, are no address.
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\"(,:;<\\]")
+# Half a character: bytes that are not UTF-8, or an escape of JSON without its other half.
+SURROGATE = re.compile("[\ud800-\udfff]")
 # No address is longer (RFC 5321, 4.5.3.1: 64 and 255), and a display name hardly is; matching longer texts takes
 # quadratic time.
 _LONGEST_TEXT = 2_000
@@ -41,7 +50,7 @@ _BESIDE_AN_ADDRESS = re.compile(r"[\s\"'(),:;<>\\{}\[\]=@＠﹫]+")
 
 
 class NotOneAddressError(ValueError):
-    """A text names several people, or it can't be told whom; the message never quotes it."""
+    """A text contains several addresses, or none that is legible. The message never quotes it."""
 
 
 def fold(text: str) -> str:
@@ -69,9 +78,11 @@ def person_of(text: str) -> str:
         The person; empty where the text names nobody.
 
     Raises:
-        NotOneAddressError: it contains `@` and is not one person's address.
+        NotOneAddressError: it contains `@` and is not one person's address, or it is not valid UTF-8.
     """
     folded = fold(text)
+    if SURROGATE.search(folded):
+        raise NotOneAddressError("not UTF-8")
     if "@" not in folded:
         return folded
     if len(folded) > _LONGEST_TEXT:

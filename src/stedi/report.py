@@ -48,11 +48,11 @@ def _cell(value: object) -> Text:
 
 
 def first_lines(report: "RunReport") -> list[str]:
-    """What stands above the tables of a run: a line for each alarm, and one for customers whose consent is on hold."""
+    """Lines to print above the tables of a run: one per alarm, and the number of customers on hold."""
     lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
     if report.on_hold:
         customers = f"{report.on_hold:,} customer{'s' * (report.on_hold != 1)}"
-        lines.append(f"consent on hold: {customers}, of whom a newer record can't be used; see `stedi quarantine`")
+        lines.append(f"consent on hold: {customers} (a record of theirs can't be used); see `stedi quarantine`")
     return lines
 
 

@@ -90,7 +90,7 @@ def new_lake(folder: Path, *, landing_of: Lake | None = None) -> Iterator[Lake]:
 
 
 def test_exactly_those_who_consent_have_rows_after_every_run(tmp_path: Path, is_deep: bool) -> None:
-    @law_settings(10, deep=200, is_deep=is_deep)
+    @law_settings(10, deep=80, is_deep=is_deep)
     @given(feeds())
     def hold(runs: list[list[LandingFile]]) -> None:
         newest: dict[str, LandingFile] = {}
@@ -114,7 +114,7 @@ def test_exactly_those_who_consent_have_rows_after_every_run(tmp_path: Path, is_
 
 
 def test_every_record_lands_or_is_quarantined_as_the_reference_says(tmp_path: Path, is_deep: bool) -> None:
-    @law_settings(40, deep=1_000, is_deep=is_deep)
+    @law_settings(40, deep=400, is_deep=is_deep)
     @given(feeds())
     def hold(runs: list[list[LandingFile]]) -> None:
         with TemporaryDirectory(dir=tmp_path) as folder:

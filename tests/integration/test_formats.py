@@ -160,8 +160,8 @@ def test_what_lands_of_a_damaged_file_came_in_this_order(
         assert times == [T0 + at for at in range(len(times))]
         assert landing.rows("SELECT count(*) FROM quarantine") == [(len(damages),)]
     if at < len(content) and not (is_end and at in [sum(map(len, packed[:count])) for count in whole]):
-        # A zstd frame that lacks bytes near its end takes those of the next one for its checksum: both are damaged.
-        assert len(damages) == 1 or (len(damages) == 2 and ending == "zst" and not is_end)
+        # A member that lacks bytes near its end takes those of the next one for its checksum: both are damaged.
+        assert 1 <= len(damages) <= (1 if is_end else 2)
 
 
 @pytest.mark.parametrize("content", [b"PAR1 and more", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"Obj\x01"])

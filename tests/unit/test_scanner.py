@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.landing import records, scanner
+from stedi.landing import brackets, file_text, records, scanner
 from stedi.landing.scanner import read_records
 
 Kept = tuple[str, str | None]
@@ -169,13 +169,13 @@ def test_a_file_that_breaks_off_in_a_record_that_is_too_long_ends_in_one_row(rea
 
 def test_of_a_record_that_is_too_long_only_the_ends_are_held(monkeypatch: pytest.MonkeyPatch, read: Reader) -> None:
     held: list[int] = []
-    scan = scanner._Structure.scan
+    scan = brackets.BracketScan.scan
 
-    def counted(self: scanner._Structure, text: str, is_all: bool) -> bool:
+    def counted(self: brackets.BracketScan, text: str, is_all: bool) -> bool:
         held.append(len(text))
         return scan(self, text, is_all)
 
-    monkeypatch.setattr(scanner._Structure, "scan", counted)
+    monkeypatch.setattr(brackets.BracketScan, "scan", counted)
     read(f'{{"a": x, "old": [{", ".join([OLD] * 2000)}]}}', 64, 500)
     assert len(held) > 100
     assert max(held) < 2000
@@ -363,7 +363,7 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
 
         return counted
 
-    def read_more(self: scanner._Text, size: int = 0) -> str:
+    def read_more(self: file_text.FileText, size: int = 0) -> str:
         nonlocal done
         text = read_(self, size)
         done += len(text)
@@ -375,10 +375,10 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
         read(text, 1 << 10)
         return done
 
-    read_ = scanner._Text.read
+    read_ = file_text.FileText.read
     monkeypatch.setattr(scanner, "decode", decode)
-    monkeypatch.setattr(scanner._Text, "read", read_more)
-    for kind in (scanner._Structure, scanner._EndOfCutOff, scanner._EndOfGarbage):
+    monkeypatch.setattr(file_text.FileText, "read", read_more)
+    for kind in (brackets.BracketScan, brackets.EndOfCutOff, brackets.EndOfGarbage):
         monkeypatch.setattr(kind, "scan", counts(kind.scan))
     return total
 
@@ -401,12 +401,12 @@ def test_little_text_is_held(monkeypatch: pytest.MonkeyPatch, read: Reader, firs
 def test_text_is_doubled_for_a_long_record(monkeypatch: pytest.MonkeyPatch, read: Reader) -> None:
     sizes: list[int] = []
 
-    def read_more(self: scanner._Text, size: int = 0) -> str:
+    def read_more(self: file_text.FileText, size: int = 0) -> str:
         sizes.append(size)
         return read_(self, size)
 
-    read_ = scanner._Text.read
-    monkeypatch.setattr(scanner._Text, "read", read_more)
+    read_ = file_text.FileText.read
+    monkeypatch.setattr(file_text.FileText, "read", read_more)
     assert read(f'{{"a": [{", ".join([OLD] * 2000)}]}}', 64) == [(f'{{"a": [{", ".join([OLD] * 2000)}]}}', None)]
     assert len(sizes) < 20
 

@@ -14,6 +14,7 @@ from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
 from stedi.history import latest_run
 from stedi.own_files import own_uuid
 from stedi.table import DataFiles, Table, WrittenFile
+from stedi.tables import BY_NAME
 from stedi.warehouse import Warehouse, WarehouseFolder
 
 if TYPE_CHECKING:
@@ -113,7 +114,11 @@ class Catalog:
         return SqlitePointers(database)
 
     def find(self, name: str) -> TableMetadata | None:
-        """The table's metadata as this catalog first read it, or None when the table does not exist yet."""
+        """The table's metadata as this catalog first read it, or None when the table does not exist yet.
+
+        Raises:
+            WarehouseError: the table can't be read, or an earlier version made it.
+        """
         if name not in self._seen:
             with (
                 warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"),
@@ -123,24 +128,22 @@ class Catalog:
                 if place is None:
                     return None
                 content = self.warehouse.read(self.warehouse.name_of(plain_path(place)))
-                self._seen[name] = TableMetadata.decode(place, content)
+                found = TableMetadata.decode(place, content)
+            self._refuse_older(name, found)
+            self._seen[name] = found
         return self._seen[name]
 
-    def refuse_older(self, tables: Iterable[Table]) -> None:
-        """Refuse tables that an earlier version made.
+    def _refuse_older(self, name: str, metadata: TableMetadata) -> None:
+        """Refuse a table that an earlier version made.
 
-        A deployment that is brought up to date marks the database as this version's, and its tables are as they were.
-
-        Raises:
-            WarehouseError: a table lacks a column.
+        The database may be marked as this version's: a deployment marks it, and leaves its tables as they were.
         """
-        for table in tables:
-            metadata = self.find(table.name)
-            if metadata and (missing := [name for name in table.column_names if name not in metadata.columns]):
-                raise WarehouseError(
-                    f"table {table.name} of warehouse {self.warehouse} has no column {missing[0]}: an earlier version of "
-                    "this program made it; build another warehouse from the landing files with --warehouse"
-                )
+        declared = BY_NAME[name].column_names if name in BY_NAME else ()
+        if missing := [column for column in declared if column not in metadata.columns]:
+            raise WarehouseError(
+                f"table {name} of warehouse {self.warehouse} has no column {missing[0]}: an earlier version of this program "
+                "made it; build another warehouse from the landing files with --warehouse"
+            )
 
     def look_again(self, name: str) -> None:
         """See a table as it stands now, after somebody else committed to it."""

@@ -20,7 +20,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True)
 class TableMetadata:
-    """A version of a table's metadata: where it lies, its JSON text, snapshots that have not expired, column names."""
+    """A version of a table's metadata: location, JSON text, unexpired snapshots, and column names."""
 
     location: str
     text: str

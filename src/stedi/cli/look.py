@@ -197,15 +197,16 @@ def quarantine(
     grids = [
         report.grid("quarantine", columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position"))
     ]
-    # Without the person: the file and the position are enough to mend the record.
-    held = ask(
-        OPTIONS.settings,
-        "SELECT source_file, source_position, reason, held_since, records FROM consent_hold ORDER BY ALL",
-    )
-    decides = feed is None or any(f.decides_consent for f in FEEDS if f.name == feed)
-    holds = [dict(zip(held.columns, row, strict=True)) for row in held.rows()] if decides else []
+    holds: list[dict[str, object]] = []
+    if any(f.decides_consent for f in FEEDS if feed in (None, f.name)):
+        # Without the person: the file and the position are enough to correct the record.
+        held = ask(
+            OPTIONS.settings,
+            "SELECT source_file, source_position, reason, held_since, records FROM consent_hold ORDER BY ALL",
+        )
+        holds = [dict(zip(held.columns, row, strict=True)) for row in held.rows()]
     if holds:
-        title = "consent on hold: one customer a line, until a usable record of theirs arrives in a later file"
+        title = "consent on hold: one row per customer; it ends with a usable record of the customer in a later file"
         numbers = ("source_position", "records")
         grids.append(report.grid(title, held.columns, (tuple(row.values()) for row in holds), numbers=numbers))
     show_grids(grids, {"quarantined": rows, "on_hold": holds}, first=report.first_lines(done) if done else ())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stedi.identity import Identity
+from stedi.identity import COLUMNS, Identity
 from stedi.table import Column, Rule, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
@@ -54,14 +54,6 @@ class Field:
     identifies: Identity | None = None
 
 
-_IDENTITIES: dict[Identity, Column] = {
-    "person": Column(
-        "person", "string", "who the e-mail address belongs to: the same in every spelling of an address", personal=True
-    ),
-    "device": Column(
-        "device", "string", "which device the serial number belongs to: trimmed and case-folded", personal=True
-    ),
-}
 PROVENANCE = (
     Column("extra_fields", "string", "keys that the schema does not know, with their values, as JSON"),
     Column(
@@ -103,7 +95,7 @@ class Feed:
             Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required) for f in self.fields
         )
         identities = tuple(
-            replace(_IDENTITIES[identity], required=field.required) for identity, field in self.identifying.items()
+            replace(COLUMNS[identity], required=field.required) for identity, field in self.identifying.items()
         )
         # Keys that we do not know may hold anything, so they count as personal.
         provenance = (replace(PROVENANCE[0], personal=True), *PROVENANCE[1:])

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from stedi.identity import NotOneAddressError, device_of, people_in, person_of
+from stedi.identity import SURROGATE, NotOneAddressError, device_of, people_in, person_of
 from stedi.landing.feed import FIRST_TIME_MS, Feed, Field, last_time_ms
 from stedi.landing.files import LandingFile
 
@@ -68,24 +68,17 @@ def row_of(
         else:
             return True, (*values.values(), extra, file.name, position, arrived_at)
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    named = people_named(feed, text, pairs) if feed.decides_consent else set()
-    # An address that is no UTF-8 is not legible: no record of anybody lands under it.
-    people = "\n".join(sorted(person for person in named if _is_utf8(person)))
+    people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
     return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether a text has no lone surrogates, which stand for bytes that are no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
     """Whether a readable record of a file is valid."""
-    return row_of(feed, file, 0, "", pairs, None)[0]
+    try:
+        typed(pairs, feed, last_time_ms(file.modified_ns))
+    except InvalidRecordError:
+        return False
+    return True
 
 
 def interpret(text: str, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
@@ -132,6 +125,9 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
         if given.setdefault(field.name, read) != read:
             # Also null and a value: which of them holds can't be told.
             raise InvalidRecordError(f"{field.name}_given_twice")
+    extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
+    if any(SURROGATE.search(value) for value in (*values.values(), extra_text) if isinstance(value, str)):
+        raise InvalidRecordError("not_utf8")
     for identity, field in feed.identifying.items():
         values[identity] = _identity(field, values[field.name])
         if values[identity] is None and field.required:
@@ -141,9 +137,6 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
             raise InvalidRecordError(f"{field.name}_missing")
     if feed.one_of and all(values[name] is None for name in feed.one_of):
         raise InvalidRecordError(f"{feed.one_of[0]}_missing")
-    extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
-    if not _is_utf8("".join(v for v in (*values.values(), extra_text) if isinstance(v, str))):
-        raise InvalidRecordError("not_utf8")
     return values, extra_text
 
 

@@ -67,7 +67,7 @@ class RunReport:
 
     @property
     def on_hold(self) -> int | None:
-        """How many customers' consent is on hold, or None where the run was not asked."""
+        """Number of customers on hold, or None if the run did not include consent_hold."""
         found = self.tables.get(CONSENT_HOLD.name)
         return found.rows if found else None
 
@@ -90,13 +90,11 @@ class RunReport:
             )
 
     def raise_alarms(self) -> None:
-        """Let a run with alarms end as one that somebody has to look at.
+        """Raise an error with exit code 3 if the run has alarms.
 
         Raises:
             AlarmError: there is an alarm.
         """
         if self.alarms:
             names = ", ".join(alarm.name for alarm in self.alarms)
-            raise AlarmError(
-                f"the run is done, and somebody has to look at its alarms ({names}); see the report's first line"
-            )
+            raise AlarmError(f"the run succeeded with alarms ({names}); look at the first line of the report")

@@ -76,8 +76,6 @@ def run(
 
     with _opened(settings, dry_run) as (catalog, store, scratch):
         wanted = selected or {table.name for table in kept(store)}
-        if catalog is not None:
-            catalog.refuse_older(BY_NAME[name] for name in wanted)
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.consent.policy, settings.owners.confidence, dry_run, not_taken=not_taken)
         with engine_on_demand(settings, scratch, steps.parameters) as start_engine:

@@ -1,5 +1,8 @@
 """Accelerometer readings of customers who consented to research."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 from stedi.trusted.consent import taken_after_consent, usable
 
@@ -22,13 +25,7 @@ TABLE = Table(
         Column("x", "double", "acceleration along the phone's x axis", required=True),
         Column("y", "double", "acceleration along the phone's y axis", required=True),
         Column("z", "double", "acceleration along the phone's z axis", required=True),
-        Column(
-            "person",
-            "string",
-            "who this is: the e-mail address in the form in which all its spellings agree",
-            personal=True,
-            required=True,
-        ),
+        replace(PERSON, required=True),
     ),
     # Readings are told apart under a number for each person, which costs half of what their
     # addresses cost, and get the addresses back at the end. Adding nothing makes 0.0 of -0.0: they

@@ -1,5 +1,8 @@
 """Intervals in which each customer's research consent was in force."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.table import Column, Fact, Rule, Scope, Table
 from stedi.trusted.consent import CHANGES, records
 
@@ -11,13 +14,7 @@ TABLE = Table(
     key=("person", "consented_from_ms"),
     inputs=("customer_landing",),
     columns=(
-        Column(
-            "person",
-            "string",
-            "the customer, by the e-mail address in the form in which all its spellings agree",
-            personal=True,
-            required=True,
-        ),
+        replace(PERSON, required=True),
         Column(
             "consented_from_ms",
             "long",

@@ -1,9 +1,12 @@
-"""Customers whose consent is on hold: a record of theirs arrived that can't be used."""
+"""Customers whose consent is on hold because a record of theirs can't be used."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.table import Column, Rule, Table
 
-# The newest record of somebody that can't be used counts, and only a usable one that arrived later ends the hold: a
-# record of the same file, or of a file of the same moment, may be the older word.
+# The newest unusable record of a customer decides. A usable record ends the hold only if its file is newer: of two
+# records in one file, or in files of the same moment, the usable one may be the older.
 _QUERY = """
 WITH named AS (
     SELECT unnest(string_split(people, chr(10))) AS person, arrived_at, source_file, source_position, reason
@@ -27,19 +30,13 @@ WHERE n.age = 1 AND (u.arrived_at IS NULL OR u.arrived_at <= n.arrived_at)
 TABLE = Table(
     name="consent_hold",
     zone="trusted",
-    meaning="customers whose consent is on hold, because a record of theirs arrived that can't be used",
+    meaning="customers whose consent is on hold, because a record of theirs can't be used",
     grain="one customer on hold",
     key=("person",),
     inputs=("customer_landing",),
     rejects_of=("customer_landing",),
     columns=(
-        Column(
-            "person",
-            "string",
-            "the customer, by the e-mail address in the form in which all its spellings agree",
-            personal=True,
-            required=True,
-        ),
+        replace(PERSON, required=True),
         Column("held_since", "timestamptz", "when the newest record that can't be used arrived", required=True),
         Column("records", "long", "how many records of this customer can't be used", required=True),
         Column("source_file", "string", "file of the newest of them, relative to the landing folder", required=True),

@@ -1,7 +1,10 @@
 """Customers whose research consent is in force."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.landing.customer import FEED
-from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import Dimension, Fact, Rule, Scope, Table, no_repeats
 from stedi.trusted.consent import CHANGES, records
 
 _FIELDS = tuple(field.name for field in FEED.fields)
@@ -15,13 +18,7 @@ TABLE = Table(
     key=("person",),
     inputs=("customer_landing", "consent_hold"),
     columns=(
-        Column(
-            "person",
-            "string",
-            "who this is: the e-mail address in the form in which all its spellings agree",
-            personal=True,
-            required=True,
-        ),
+        replace(PERSON, required=True),
         *(c for c in FEED.table.columns if c.name in _FIELDS),
     ),
     # Several records of one last moment may differ in other fields; the choice among them

@@ -1,5 +1,8 @@
 """Which customer each device belongs to, by what evidence, and how sure that is."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
 from stedi.trusted.owner_evidence import EVIDENCE, FEWEST, LEAD_SHARE, affected_devices
 
@@ -18,12 +21,7 @@ TABLE = Table(
         Column(
             "serialNumber", "string", "serial number of the device, trimmed and case-folded", personal=True, required=True
         ),
-        Column(
-            "person",
-            "string",
-            "the owner, by the e-mail address in the form in which all its spellings agree; empty when not clear",
-            personal=True,
-        ),
+        replace(PERSON, meaning=f"{PERSON.meaning}, of the owner; empty when not clear"),
         Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
         Column(
             "confidence",

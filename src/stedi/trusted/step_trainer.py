@@ -1,5 +1,8 @@
 """Step-trainer readings of devices whose owner consented to research."""
 
+from dataclasses import replace
+
+from stedi.identity import PERSON
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
 from stedi.trusted.consent import taken_after_consent, usable
 
@@ -24,13 +27,7 @@ TABLE = Table(
             required=True,
         ),
         Column("distanceFromObject", "double", "distance of the object in front of the sensor", required=True),
-        Column(
-            "person",
-            "string",
-            "the owner, by the e-mail address in the form in which all its spellings agree",
-            personal=True,
-            required=True,
-        ),
+        replace(PERSON, meaning=f"{PERSON.meaning}, of the owner", required=True),
     ),
     # Adding nothing makes 0.0 of -0.0, as for accelerometer_trusted.
     person="person",

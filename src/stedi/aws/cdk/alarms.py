@@ -1,6 +1,6 @@
-"""Who hears of it when something goes wrong: failed runs, runs that don't come, arrivals that start none, cost.
+"""SNS topic and CloudWatch alarms for failed runs, missing runs, arrivals that start no run, and cost.
 
-What a run finds in its data, the publishing job sends to the same topic.
+The publishing job sends the alarms of a run to the same topic.
 """
 
 from aws_cdk import Aws, Duration

@@ -216,9 +216,9 @@ class LandingReader:
         return True
 
     def _resolve_odd_spellings(self) -> None:
-        """Find who or what is meant where a spelling is odd, each spelling once; else lower case tells it.
+        """Normalise the addresses and serial numbers that lower case alone does not, each distinct one once.
 
-        Records that name nobody, or several people, stay doubtful.
+        Records whose spelling has no identity, or several, stay doubtful.
         """
         if not self._session.sql("SELECT count(*) FROM stage WHERE is_odd")[0][0]:
             return
@@ -285,7 +285,7 @@ def _for_the_engine(path: Path, packing: Packing | None, unpacked: Path) -> tupl
 
 
 def _is_odd(feed: Feed) -> str:
-    """SQL that holds for a record with a spelling that differs from others of the same identity by more than its case."""
+    """SQL condition: a record has an address or serial number that lower case alone does not normalise."""
     plain = [
         f"coalesce({is_plain_address(quoted(f.name)) if identity == 'person' else is_plain_serial(quoted(f.name))}, true)"
         for identity, f in feed.identifying.items()

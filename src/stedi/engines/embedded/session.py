@@ -103,12 +103,12 @@ class Session:
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
 
     def resolve(self, relation: str, kind: Identity, spellings: str) -> None:
-        """Make a temporary table of who or what the rows of a query mean: `spelling`, and `identity`, null for nobody.
+        """Create a temporary table of normalised identities: `spelling`, and `identity`, null if the spelling has none.
 
         Args:
             relation: the table's name.
-            kind: whether addresses or serial numbers are spelled.
-            spellings: a SQL query for one column of text without nulls; each spelling is resolved once.
+            kind: whether the spellings are addresses or serial numbers.
+            spellings: a SQL query for one text column without nulls. Each distinct spelling is normalised once.
         """
         found = [spelling for (spelling,) in self.sql(f"SELECT DISTINCT * FROM ({spellings}) AS spelled")]
         identities = [identity_of(kind, spelling) for spelling in found]

@@ -9,12 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from stedi.choices import EngineName, Policy
+from stedi.choices import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
 from stedi.errors import UsageError, no_such
 from stedi.warehouse import Warehouse, refuse_other_stores, warehouse_at
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
+# Where the options of commands and jobs belong that are settings of a section.
+_IN_SECTIONS = {
+    "policy": ("consent", "policy"),
+    "alarm_drop": ("consent", "alarm_drop"),
+    "owners_confidence": ("owners", "confidence"),
+    "match_tolerance_ms": ("match", "tolerance_ms"),
+}
 
 
 class Consent(BaseModel):
@@ -49,6 +56,19 @@ class Owners(BaseModel):
     )
 
 
+class Match(BaseModel):
+    """How readings of both sensors are paired."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tolerance_ms: int = Field(
+        default=20,
+        ge=0,
+        le=MOST_TOLERANCE_MS,
+        description="how far apart the readings of a pair in machine_learning_curated may be, where clocks disagree (ms)",
+    )
+
+
 class Settings(BaseModel):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
@@ -67,6 +87,7 @@ class Settings(BaseModel):
     )
     consent: Consent = Consent()
     owners: Owners = Owners()
+    match: Match = Match()
     models: Path | None = Field(
         default=None, description="folder of the trained models; models in the warehouse's folder, or here, when absent"
     )
@@ -79,6 +100,11 @@ class Settings(BaseModel):
     memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
     # The engine starts as many as it is told, and a slip of thousands stops the whole machine.
     threads: int | None = Field(default=None, ge=1, le=1024, description="the embedded engine's threads, at most 1024")
+
+    @property
+    def of_queries(self) -> QuerySettings:
+        """The settings that decide which rows tables have."""
+        return QuerySettings(self.consent.policy, self.owners.confidence, self.match.tolerance_ms)
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod
@@ -156,10 +182,11 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
         for key, value in given.items():
             if isinstance(value, str) and not _is_utf8(value):
                 raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
-        consent = {key: given.pop(key) for key in Consent.model_fields if key in given}
-        if consent:
-            given["consent"] = found.consent.model_dump() | consent
-        return Settings(**found.model_dump() | given)
+        merged = found.model_dump()
+        for key, value in given.items():
+            section, name = _IN_SECTIONS.get(key, (None, key))
+            (merged[section] if section else merged)[name] = value
+        return Settings(**merged)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

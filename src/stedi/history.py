@@ -9,10 +9,11 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 from stedi.alarms import Alarm
+from stedi.choices import QuerySettings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
 from stedi.warehouse import Warehouse
 
@@ -26,11 +27,9 @@ class RunRecord:
 
     run_id: str
     finished_at: str
-    policy: str
+    settings: QuerySettings
     snapshots: dict[str, int]
     alarms: list[Alarm] = field(default_factory=list)
-    # Records of versions that had no such setting lack it.
-    owners_confidence: float = 0.999
 
 
 def new_run_id() -> str:
@@ -54,7 +53,8 @@ def write_run(warehouse: Warehouse, record: RunRecord) -> int:
 
 
 def _encoded(record: RunRecord) -> bytes:
-    return json.dumps(asdict(record)).encode()
+    content = asdict(record)
+    return json.dumps({**content.pop("settings"), **content}).encode()
 
 
 def next_number(warehouse: Warehouse) -> int:
@@ -116,8 +116,10 @@ def _read(warehouse: Warehouse, name: str) -> RunRecord:
     try:
         with _readable(warehouse):
             content = warehouse.read(name)
-        record = RunRecord(**json.loads(content))
-        return replace(record, alarms=[Alarm(**alarm) for alarm in record.alarms])  # type: ignore[arg-type]  # as read
+        found = json.loads(content)
+        settings = QuerySettings(**{f.name: found.pop(f.name) for f in fields(QuerySettings) if f.name in found})
+        alarms = [Alarm(**alarm) for alarm in found.pop("alarms", [])]
+        return RunRecord(**found, settings=settings, alarms=alarms)
     except (ValueError, TypeError) as error:
         raise WarehouseError(
             f"run record {warehouse.path(name)} can't be understood ({error}); restore it or remove it"

@@ -89,7 +89,7 @@ def run_grids(report: "RunReport") -> list[Grid]:
     title = "plan (nothing is written)" if report.dry_run else f"run {report.run_id}"
     grids = [
         grid(
-            f"{title} · policy {report.policy} · {report.seconds:.1f} s",
+            f"{title} · policy {report.settings.policy} · {report.seconds:.1f} s",
             ("table", "status", *numbers, "why"),
             rows,
             numbers=numbers,
@@ -195,8 +195,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
         "run_id": report.run_id,
         "alarms": [asdict(alarm) for alarm in report.alarms],
         "on_hold": report.on_hold,
-        "policy": report.policy,
-        "owners_confidence": report.owners_confidence,
+        **asdict(report.settings),
         "dry_run": report.dry_run,
         "tables": {
             name: {key: value for key, value in asdict(table).items() if key != "results"}

@@ -63,16 +63,18 @@ def no_repeats(name: str, meaning: str, *by: str) -> Rule:
 class Fact:
     """An input whose every row concerns one key of the table, and one moment of it.
 
-    `key` and `moment` are SQL over the input's rows; without a moment a change reaches the whole
-    key. `columns` are those that the query reads (all when empty). When the table is refreshed the
-    input is read only for the keys and moments that changed. `spelling` names the column that
-    `key` follows from where it has few values, which are then looked up first.
+    `key` and `moment` (ms since the epoch; a row without one concerns nothing) are SQL over the input's
+    rows; without a moment a change reaches the whole key. `columns` are those that the query reads (all when empty).
+    When the table is refreshed the input is read only for the keys and moments that changed. `spelling` names the
+    column that `key` follows from where it has few values, which are then looked up first. A row concerns also the spans
+    (see `Scope`) that begin or end at most `margin_ms` from its moment.
     """
 
     key: str
     moment: str | None = None
     columns: tuple[str, ...] = ()
     spelling: str | None = None
+    margin_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,37 @@ class Dimension:
 class Scope:
     """How changes of the inputs reach a table, so that only what they reach is computed again.
 
-    `column` holds the table's key; `key` is SQL for its value, from the `k` of the inputs. The
-    query must give the rows of one key and moment from its facts of the same key and moment.
-    Either all facts have moments or none has.
+    `column` holds the table's key; `key` is SQL for its value, from the `k` of the inputs. A table whose rows of a moment
+    concern all keys has no `column`, and its inputs give a constant for `k`. Moments are taken together in spans of
+    `span_ms`: the query must give the rows of one key whose `day` lies in a span from its facts of the same key whose
+    moment lies in that span or in its margins. Either all facts have moments or none has.
     """
 
-    column: str
+    column: str | None
     inputs: Mapping[str, Fact | Dimension]
     key: str = "k"
+    span_ms: int = 1
 
     def __post_init__(self) -> None:
-        if len({fact.moment is None for fact in self.inputs.values() if isinstance(fact, Fact)}) > 1:
+        if len({fact.moment is None for fact in self._facts}) > 1:
             raise ValueError(f"scope by {self.column}: give all facts moments, or none")
+        # A moment with its margins then lies in at most two spans: those of its margins' ends.
+        if self.has_margins and 2 * max(fact.margin_ms for fact in self._facts) > self.span_ms:
+            raise ValueError(f"scope by {self.column}: a margin is at most half a span")
+
+    @property
+    def _facts(self) -> list[Fact]:
+        return [fact for fact in self.inputs.values() if isinstance(fact, Fact)]
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether changes reach moments of keys, and not only whole keys."""
+        return any(fact.moment is not None for fact in self._facts)
+
+    @property
+    def has_margins(self) -> bool:
+        """Whether facts outside a span decide its rows."""
+        return any(fact.margin_ms for fact in self._facts)
 
 
 @dataclass(frozen=True)
@@ -190,6 +211,8 @@ class Table:
         is_derived = self.query and self.zone != "landing"
         if is_derived and self.person is None and any(column.personal for column in self.columns):
             raise ValueError(f"table {self.name} has personal columns: give `person`, so that consent can be verified")
+        if self.scope is not None and self.scope.has_moments and self.day is None:
+            raise ValueError(f"table {self.name}: give `day`, the moment of a row by which its scope finds it")
 
     @property
     def requires_consent(self) -> bool:

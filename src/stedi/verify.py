@@ -120,7 +120,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             snapshot = catalog.snapshot(table.name)
             if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
                 raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
-        parameters = query_parameters(run.policy, run.owners_confidence, pseudonym_key(settings, may_make=False))
+        parameters = query_parameters(run.settings, pseudonym_key(settings, may_make=False))
         engine.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:

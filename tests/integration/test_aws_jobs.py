@@ -68,6 +68,8 @@ Change = Callable[[list[str]], list[str]]
         (lambda a: without(a, "--pseudonym_secret"), "stedi: there is no pseudonym key"),
         (lambda a: without(a, "--pseudonym_secret", "--pseudonym_secret", "none"), "there is none of that name"),
         (lambda a: without(a, "--policy", "--policy", "all"), "stedi: setting 'consent.policy': "),
+        (lambda a: [*a, "--owners_confidence", "1"], "stedi: setting 'owners.confidence': "),
+        (lambda a: [*a, "--match_tolerance_ms", "1001"], "stedi: setting 'match.tolerance_ms': "),
         (lambda a: without(a, "--landing", "--landing", "s3://no-such-bucket"), "landing prefix s3://no-such-bucket"),
         (lambda a: without(a, "--warehouse", "--warehouse", "s3://no-such-bucket"), "the bucket does not exist"),
         (lambda a: [*a, "--landing"], "stedi: job argument --landing: expected one argument"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
+from stedi.choices import QuerySettings
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.engines.engine import Engine, values
 from stedi.engines.sql import columns, literal, no_rows, quoted
@@ -98,7 +99,7 @@ class MemoryTables:
     """The tables of a lake without files, as `tests.support.tables.Tables`."""
 
     def __init__(self, engine: InMemory, policy: str = "customer") -> None:
-        self.engine, self.policy, self._store = engine, policy, Commits()
+        self.engine, self.settings, self._store = engine, QuerySettings(policy), Commits()
         self.use_key(KEY)
         self._landed: dict[str, list[Record]] = {}
         self._relations: dict[str, str] = {}
@@ -135,7 +136,7 @@ class MemoryTables:
 
     def use_key(self, key: str) -> None:
         """Make pseudonyms with another key from now on."""
-        self._parameters = query_parameters(self.policy, 0.999, hashlib.sha256(key.encode()).digest())
+        self._parameters = query_parameters(self.settings, hashlib.sha256(key.encode()).digest())
         self.engine.set_parameters(self._parameters)
 
     def _take(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:
@@ -178,7 +179,7 @@ class MemoryTables:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
                 self._take(feed, files)
         self._waiting.clear()
-        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.policy, 0.999, dry_run=False), dict[str, str]()
+        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False), dict[str, str]()
         for table in (t for t in DERIVED if t.name in wanted):
             done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters, at_hand=at_hand)
             report.tables[table.name] = done
@@ -216,7 +217,7 @@ class MemoryTables:
 
     def is_like_new(self) -> bool:
         """Whether all is as where the same records arrive at once."""
-        fresh = MemoryTables(self.engine, self.policy)
+        fresh = MemoryTables(self.engine, self.settings.policy)
         for name, records in self._landed.items():
             fresh.land(name, records, arrived_at=self._arrivals[name])
         fresh.run()

@@ -13,7 +13,7 @@ from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.report import print_json, run_json
 
 # Each is the setting of the same name.
-_SETTINGS = ("landing", "warehouse", "database", "policy", "alarm_drop", "engine")
+_SETTINGS = ("landing", "warehouse", "database", "policy", "alarm_drop", "owners_confidence", "match_tolerance_ms", "engine")
 _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 
 

@@ -7,7 +7,7 @@ and writes files, is its own.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,8 +46,8 @@ class Engine(ABC):
     """Refreshes tables; `scratch` is a folder for what is not kept."""
 
     scratch: Path
-    # What the rows in scope that are still at hand were taken from, and how, by input.
-    _narrowed: Mapping[str, tuple[Fact, Change]] = {}
+    # What the rows in scope that are still at hand were taken from, and how, by input; and the length of its spans.
+    _narrowed: Mapping[str, tuple[Fact, Change, int]] = {}
     # The queries that tables' names stand for: naming one opens all of its files, and few change from table to table.
     _queries: Mapping[str, str] = {}
 
@@ -189,7 +189,7 @@ class Engine(ABC):
 
         Returns the relations of the candidate rows and of the table's current rows in that scope.
         """
-        within = Reach(self)
+        within = Reach(self, scope.span_ms)
         within.find(scope, changes)
         at_hand, self._narrowed = self._narrowed, {}
         for change in changes:
@@ -198,18 +198,20 @@ class Engine(ABC):
                 # Queries read an input several times; in scope there is little of it.
                 narrowed, shown = f"narrowed_{change.table.name}", names_of(change.table, reach.columns)
                 cached = at_hand.get(change.table.name)
-                if cached is not None and _serves(cached, reach, change):
+                margin_ms = reach.margin_ms
+                if cached is not None and _serves(cached, reach, change, scope.span_ms):
                     # A table that reads more columns sees more changes, so its scope can be larger.
                     source = f"(SELECT {shown} FROM {quoted(narrowed)})"
-                    self._name_once(change.table.name, within.rows_within(source, reach.key, reach.moment, None))
+                    wanted = within.rows_within(source, reach.key, reach.moment, margin_ms=margin_ms)
+                    self._name_once(change.table.name, wanted)
                     self._narrowed = {change.table.name: cached}
                     continue
                 source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
-                self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling))
+                self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling, margin_ms))
                 self._name_once(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
-                    self._narrowed = {change.table.name: (reach, change)}
+                    self._narrowed = {change.table.name: (reach, change, scope.span_ms)}
         candidate = self.compute(table, self.bound(table.query))
         for change in changes:
             self.show(change.table, change.now)
@@ -218,8 +220,12 @@ class Engine(ABC):
         current = f"current_{table.name}"
         if scope.key != "k":
             within.respell(self.bound(scope.key))
+        column = "''" if scope.column is None else quoted(scope.column)
         moment, spelling = (quoted(table.day), scope.column) if table.day else (None, None)
-        self.keep(current, within.rows_within(self.rows_with_file(table, files), quoted(scope.column), moment, spelling))
+        if scope.has_margins:
+            # Facts in the margins also give rows out of scope, and not all of the facts of those rows were read.
+            self.keep(candidate, within.rows_within(quoted(candidate), column, moment))
+        self.keep(current, within.rows_within(self.rows_with_file(table, files), column, moment, spelling))
         return candidate, current
 
     def unequal(self, table: Table, one: str, other: str) -> int:
@@ -313,10 +319,14 @@ def values(table: Table) -> str:
     return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
 
 
-def _serves(narrowed: tuple[Fact, Change], reach: Fact, change: Change) -> bool:
+def _serves(narrowed: tuple[Fact, Change, int], reach: Fact, change: Change, span_ms: int) -> bool:
     """Whether the rows that were narrowed for one table contain those that another reads."""
-    found, of = narrowed
-    return of == change and (found.key, found.moment) == (reach.key, reach.moment) and {*found.columns} >= {*reach.columns}
+    found, of, found_span_ms = narrowed
+    return (
+        (of, found_span_ms) == (change, span_ms)
+        and replace(found, columns=(), spelling=None) == replace(reach, columns=(), spelling=None)
+        and {*found.columns} >= {*reach.columns}
+    )
 
 
 def of_sources(sources: Sequence[str]) -> str:

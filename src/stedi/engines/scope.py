@@ -26,16 +26,20 @@ class Change:
 
 
 class Reach:
-    """The keys, and the single moments of other keys, that changes reach; kept as relations of an engine."""
+    """The keys, and the spans of other keys, that changes reach; kept as relations of an engine.
 
-    def __init__(self, engine: "Engine") -> None:
+    Of a span (see `Scope`) the relation has the number `t`: a moment divided by the span's length.
+    """
+
+    def __init__(self, engine: "Engine", span_ms: int) -> None:
         self._engine = engine
+        self._span_ms = span_ms
         self._keys = 0
-        self._first_ms: int | None = None
-        self._last_ms: int | None = None
+        self._first: int | None = None
+        self._last: int | None = None
 
     def find(self, scope: Scope, changes: Sequence[Change]) -> None:
-        """Gather the keys, and the single moments of other keys, that changes of the inputs reach."""
+        """Gather the keys, and the spans of other keys, that changes of the inputs reach."""
         keys, moments = ["SELECT NULL::VARCHAR AS k"], ["SELECT NULL::VARCHAR AS k, NULL::BIGINT AS t"]
         for change in changes:
             reach = scope.inputs[change.table.name]
@@ -45,17 +49,26 @@ class Reach:
             elif reach.moment is None:
                 keys.append(f"SELECT {reach.key} AS k FROM {changed} AS changed")
             else:
-                moments.append(f"SELECT {reach.key} AS k, {reach.moment} AS t FROM {changed} AS changed")
+                spans = self._spans(reach.moment, reach.margin_ms)
+                span = spans[0] if len(spans) == 1 else f"unnest([{', '.join(spans)}])"
+                moments.append(f"SELECT {reach.key} AS k, {span} AS t FROM {changed} AS changed")
         self._engine.keep("scope_keys", f"SELECT DISTINCT k FROM ({' UNION ALL '.join(keys)}) AS found WHERE k IS NOT NULL")
         self._engine.keep(
             "scope_moments",
             f"SELECT DISTINCT k, t FROM ({' UNION ALL '.join(moments)}) AS found "
-            "WHERE k IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)",
+            "WHERE k IS NOT NULL AND t IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)",
         )
         [found] = self._engine.select(
-            "SELECT min(t) AS first_ms, max(t) AS last_ms, (SELECT count(*) FROM scope_keys) AS n FROM scope_moments"
+            "SELECT min(t) AS first_t, max(t) AS last_t, (SELECT count(*) FROM scope_keys) AS n FROM scope_moments"
         )
-        self._keys, self._first_ms, self._last_ms = found["n"], found["first_ms"], found["last_ms"]
+        self._keys, self._first, self._last = found["n"], found["first_t"], found["last_t"]
+
+    def _spans(self, moment: str, margin_ms: int) -> list[str]:
+        """SQL for the numbers of the spans in which a moment or one of its margins lies."""
+        if self._span_ms == 1:
+            return [moment]
+        shifts = (-margin_ms, margin_ms) if margin_ms else (0,)
+        return [f"({moment} + {shift}) // {self._span_ms}" for shift in shifts]
 
     def respell(self, key: str) -> None:
         """Let the scope name keys as the table does; each key is worked out once, however many moments it has."""
@@ -67,7 +80,7 @@ class Reach:
             spelled = f"SELECT spelled AS k{more} FROM {relation} JOIN scope_spellings USING (k)"
             self._engine.keep(relation, spelled)
 
-    def rows_within(self, source: str, key: str, moment: str | None, spelling: str | None) -> str:
+    def rows_within(self, source: str, key: str, moment: str | None, spelling: str | None = None, margin_ms: int = 0) -> str:
         """SQL for those of some rows whose key, or key and moment, is in scope; to be run before the next is asked for."""
         parts = []
         if self._keys:
@@ -82,13 +95,17 @@ class Reach:
                 )
                 wanted = f"{quoted(spelling)} IN (SELECT v FROM scope_values)"
             parts.append(f"SELECT rows.* FROM {source} AS rows WHERE {wanted}")
-        if moment is not None and self._first_ms is not None:
-            # The span lets the reader skip what lies outside it.
-            within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {self._first_ms} AND {self._last_ms}"
-            parts.append(
-                f"SELECT rows.* FROM ({within}) AS rows "
-                f"SEMI JOIN scope_moments ON {key} = scope_moments.k AND {moment} = scope_moments.t"
-            )
+        if moment is not None and self._first is not None and self._last is not None:
+            first_ms, last_ms = self._first * self._span_ms - margin_ms, (self._last + 1) * self._span_ms - 1 + margin_ms
+            # The bounds let the reader skip what lies outside them.
+            within = f"SELECT * FROM {source} AS rows WHERE {moment} BETWEEN {first_ms} AND {last_ms}"
+            match self._spans(moment, margin_ms):
+                case [span]:
+                    chosen = f"SEMI JOIN scope_moments ON {key} = scope_moments.k AND {span} = scope_moments.t"
+                case spans:
+                    # Of 10 million rows in 0.5 s, where EXISTS takes 4 s.
+                    chosen = "WHERE " + " OR ".join(f"({key}, {span}) IN (SELECT k, t FROM scope_moments)" for span in spans)
+            parts.append(f"SELECT rows.* FROM ({within}) AS rows {chosen}")
         return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
 
 

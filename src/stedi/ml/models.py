@@ -88,7 +88,7 @@ def allowed(settings: Settings) -> Allowed | None:
         return None
     found = query(settings, "SELECT customer_pseudonym FROM customers_curated", as_of=run.run_id)
     people = pa.chunked_array([batch.column(0) for batch in found.batches()], pa.string())
-    return Allowed(run.policy, people.combine_chunks())
+    return Allowed(run.settings.policy, people.combine_chunks())
 
 
 def _surely_allowed(settings: Settings) -> Allowed:

@@ -150,7 +150,7 @@ def _origin(settings: Settings, people: int, seed: int) -> Origin:
     return Origin(
         datetime.now(UTC).isoformat(timespec="seconds"),
         last.run_id,
-        last.policy,
+        last.settings.policy,
         {name: last.snapshots[name] for name in seen if name in last.snapshots},
         people,
         seed,

@@ -42,7 +42,7 @@ def read_positions(settings: Settings, path: Path) -> Positions:
 
 def _parameters(settings: Settings) -> dict[str, str | bytes]:
     """The key of the pseudonyms; on a new warehouse it is made, and the first run will use it."""
-    return query_parameters(settings.consent.policy, settings.owners.confidence, pseudonym_key(settings))
+    return query_parameters(settings.of_queries, pseudonym_key(settings))
 
 
 @contextmanager

@@ -43,10 +43,7 @@ def record(catalog: Catalog, start_engine: Callable[[], Engine], report: RunRepo
     reflects = {"run_id": report.run_id, "rows": rows}
     snapshots[TABLE.name] = catalog.commit(TABLE, Commit(written, replaced.paths, reflects, report.run_id)).id
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    record = RunRecord(
-        report.run_id, finished_at, report.policy, snapshots, report.alarms, owners_confidence=report.owners_confidence
-    )
-    return write_run(catalog.warehouse, record)
+    return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.settings, snapshots, report.alarms))
 
 
 def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str, int]) -> list[RuleResult]:
@@ -69,7 +66,7 @@ def _columns(
             "run_id": report.run_id,
             "run_number": number,
             "checked_at": now,
-            "policy": report.policy,
+            "policy": report.settings.policy,
             "table_name": result.table,
             "rule": result.rule,
             "level": result.level,

@@ -40,7 +40,7 @@ def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | 
     if seen["definition"] != sources["definition"]:
         return "its definition changed"
     if seen["parameters"] != sources["parameters"]:
-        return "the consent policy, the confidence of owners or the pseudonym key changed"
+        return "the consent policy, the confidence of owners, the tolerance of pairs or the pseudonym key changed"
     changed = dict.fromkeys(
         name
         for kind in ("inputs", "rejects_of")

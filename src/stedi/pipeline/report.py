@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from stedi.alarms import Alarm
+from stedi.choices import QuerySettings
 from stedi.errors import AlarmError, RuleError
 from stedi.landing.not_taken import NotTaken
 from stedi.quality import RuleResult
@@ -48,8 +49,7 @@ class RunReport:
     """
 
     run_id: str
-    policy: str
-    owners_confidence: float
+    settings: QuerySettings
     dry_run: bool
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)

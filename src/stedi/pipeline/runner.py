@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from stedi.alarms import Alarm, fall_of_consent
 from stedi.catalog import Catalog, warehouse_errors
+from stedi.choices import QuerySettings
 from stedi.config import Settings
 from stedi.engines import Engine
 from stedi.engines.start import engine_on_demand
@@ -77,7 +78,7 @@ def run(
     with _opened(settings, dry_run) as (catalog, store, scratch):
         wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
-        report = RunReport(new_run_id(), settings.consent.policy, settings.owners.confidence, dry_run, not_taken=not_taken)
+        report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
         with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:
@@ -156,7 +157,7 @@ class _Steps:
     ) -> None:
         self.store, self.wanted, self.listed, self.again, self.anew = store, wanted, listed, again, full_refresh
         key = pseudonym_key(settings, may_make=not isinstance(store, Draft))
-        self.parameters = query_parameters(settings.consent.policy, settings.owners.confidence, key)
+        self.parameters = query_parameters(settings.of_queries, key)
         self.held_back: set[str] = set()
         self.at_hand: dict[str, str] = {}
 
@@ -224,9 +225,14 @@ class _Steps:
         return refresh(table, self.store, start_engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
 
 
-def query_parameters(policy: str, confidence: float, key: bytes) -> dict[str, str | bytes]:
+def query_parameters(settings: QuerySettings, key: bytes) -> dict[str, str | bytes]:
     """The named parameters of the tables' queries."""
-    return {"consent_policy": policy, "owners_confidence": str(confidence), **padded_keys(key)}
+    return {
+        "consent_policy": settings.policy,
+        "owners_confidence": str(settings.owners_confidence),
+        "match_tolerance_ms": str(settings.match_tolerance_ms),
+        **padded_keys(key),
+    }
 
 
 def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:

@@ -87,6 +87,8 @@ class GlueJobs(Construct):
                 "--database": chosen.database,
                 "--policy": chosen.policy,
                 "--alarm_drop": str(chosen.alarm_drop),
+                "--owners_confidence": str(chosen.owners_confidence),
+                "--match_tolerance_ms": str(chosen.match_tolerance_ms),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
                 "--datalake-formats": "iceberg",

@@ -12,7 +12,7 @@ from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
 from stedi.table import DataFiles, Fact, Scope, Table
 from stedi.tables import REFRESHED
-from stedi.trusted.owner_evidence import CROWD
+from stedi.trusted.device_evidence import CROWD
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables
@@ -70,6 +70,7 @@ def test_every_table_with_a_scope_computes_only_the_part_that_changes_reach(tabl
         "consent_history": 1,
         "customer_trusted": 1,
         "accelerometer_trusted": 1,
+        "device_evidence": 1,
         "device_owner": 1,
         "customers_curated": 1,
         "step_trainer_trusted": 1,

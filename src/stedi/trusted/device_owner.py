@@ -67,6 +67,8 @@ def _judged(name: str, evidence: str, unit: str) -> str:
         sum(c.coincidences)::BIGINT AS matched,
         max(h.earlier + h.compared - c.compared_after) - min(h.earlier + c.compared_before) AS span,
         bool_or(c.is_continuous) AS is_continuous, bool_or(c.is_regular) AS is_regular, bool_or(c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0) AS is_shifted, count(CASE WHEN c.begins THEN 1 END) AS sittings,
+        2 * sum(CASE WHEN c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0 THEN c.coincidences ELSE 0 END)
+            > sum(c.coincidences) AS clock_differs,
         max(c.offset_ms + c.offset_uncertainty_ms) AS most_ms, min(c.offset_ms - c.offset_uncertainty_ms) AS least_ms,
         exp(sum(c.accident_log) / 1000.0) AS accident,
         min(c.hour_ms) AS first_hour_ms, max(c.hour_ms) AS last_hour_ms,
@@ -97,6 +99,7 @@ def _judged(name: str, evidence: str, unit: str) -> str:
     SELECT {unit}, {_first("person")} AS candidate, {_first("readings")} AS compared, {_first("matched")} AS matched,
         {_first("first_hour_ms")} AS first_hour_ms, {_first("last_hour_ms")} AS last_hour_ms,
         coalesce(max(CASE WHEN place > 1 THEN matched END), 0) AS runner_up,
+        {_first("clock_differs")} AS clock_differs,
         {_first("(most_ms + least_ms) / 2.0")} AS offset_ms,
         {_first("(most_ms - least_ms) / 2.0")} AS offset_uncertainty_ms,
         round({_first("odds")} / ({_ODDS} + {_ABSENT_ODDS:.6f}), 6) AS probability,
@@ -163,6 +166,12 @@ TABLE = Table(
         Column("runner_up_coincidences", "long", "the same of the second-best candidate, at its best offset", required=True),
         Column("offset_ms", "double", "how far the device's clock is ahead of the best candidate's phone (ms)"),
         Column("offset_uncertainty_ms", "double", "half the width of the range of its offsets (ms)"),
+        Column(
+            "clock_differs",
+            "boolean",
+            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
+            required=True,
+        ),
     ),
     person="person",
     covers_everyone=True,
@@ -222,7 +231,7 @@ device_stretches AS (
 -- A claim says nothing of when, so it can't tell whose a stretch of several is. Where somebody else is likelier, it tells nothing.
 doubts AS (
     SELECT d.serialNumber, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
-        w.offset_ms, w.offset_uncertainty_ms, w.first_hour_ms, w.last_hour_ms, {_SOLE_CLAIM} AS is_claimed,
+        w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, {_SOLE_CLAIM} AS is_claimed,
         is_alone AND matched - runner_up >= greatest({FEWEST}, {_LEAD_SHARE} * matched) AS leads,
         (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {CLAIM_ODDS} ELSE 1 END AS doubt
     FROM device_stretches AS d
@@ -274,7 +283,9 @@ SELECT j.serialNumber, coalesce(p.period, 1) AS period,
     CASE WHEN p.beyond <> 0 THEN 0 ELSE coalesce(j.matched, 0) END AS coincidences,
     CASE WHEN p.beyond <> 0 THEN 0 ELSE coalesce(j.runner_up, 0) END AS runner_up_coincidences,
     CASE WHEN p.beyond <> 0 THEN NULL ELSE j.offset_ms END AS offset_ms,
-    CASE WHEN p.beyond <> 0 THEN NULL ELSE j.offset_uncertainty_ms END AS offset_uncertainty_ms
+    CASE WHEN p.beyond <> 0 THEN NULL ELSE j.offset_uncertainty_ms END AS offset_uncertainty_ms,
+    coalesce(j.clock_differs AND p.beyond = 0 AND NOT (j.status = 'claimed' AND j.candidate <> j.claimant), false)
+        AS clock_differs
 FROM judged AS j
 LEFT JOIN periods AS p ON p.serialNumber = j.serialNumber AND p.stretch = j.stretch
 """,

@@ -63,13 +63,20 @@ _CONSENTING = f"""
     GROUP BY r.person HAVING bool_and(r.consents)"""
 _PSEUDONYM = customer_pseudonym("person")
 _CONSENTING_PSEUDONYMS = f"SELECT {_PSEUDONYM} FROM ({_CONSENTING}) AS consenting"
+# Both readings were received, the device's while it was the person's.
 _EXPLAINED_PAIRS = f"""
-    SELECT {customer_pseudonym("o.person")} AS customer_pseudonym,
-        {device_pseudonym("o.serialNumber")} AS device_pseudonym,
-        a.timeStamp, a.x, a.y, a.z, s.distanceFromObject
-    FROM device_owner AS o
-    JOIN step_trainer_landing AS s ON s.device = o.serialNumber
-    JOIN accelerometer_landing AS a ON a.timeStamp = s.sensorReadingTime AND a.person = o.person"""
+    SELECT m.* FROM machine_learning_curated AS m
+    JOIN (
+        SELECT *, {customer_pseudonym("person")} AS customer_pseudonym,
+            {device_pseudonym("serialNumber")} AS device_pseudonym
+        FROM device_owner WHERE person IS NOT NULL
+    ) AS o ON o.customer_pseudonym = m.customer_pseudonym AND o.device_pseudonym = m.device_pseudonym
+        AND m.sensorReadingTime >= coalesce(o.from_ms, m.sensorReadingTime)
+        AND m.sensorReadingTime < coalesce(o.to_ms, m.sensorReadingTime + 1)
+    JOIN step_trainer_landing AS s ON s.device = o.serialNumber AND s.sensorReadingTime = m.sensorReadingTime
+        AND s.distanceFromObject = m.distanceFromObject
+    JOIN accelerometer_landing AS a ON a.person = o.person AND a.timeStamp = m.timeStamp
+        AND a.x = m.x AND a.y = m.y AND a.z = m.z"""
 
 
 def _without_consent(table: Table) -> str:

@@ -35,9 +35,11 @@ TABLE = Table(
 WITH active AS (SELECT DISTINCT person FROM accelerometer_trusted),
 owned AS (
     SELECT person, serialNumber,
-        row_number() OVER (PARTITION BY person ORDER BY reading_times DESC, coincidences DESC, serialNumber) AS place,
+        row_number() OVER (
+            PARTITION BY person ORDER BY sum(reading_times) DESC, sum(coincidences) DESC, serialNumber
+        ) AS place,
         count(*) OVER (PARTITION BY person) AS device_count
-    FROM device_owner WHERE person IS NOT NULL
+    FROM device_owner WHERE person IS NOT NULL GROUP BY person, serialNumber
 )
 SELECT {_CUSTOMER},
     o.serialNumber AS device_serial_number,

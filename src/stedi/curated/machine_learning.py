@@ -1,20 +1,37 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
+from stedi.choices import MOST_TOLERANCE_MS
 from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym, device_pseudonym
 from stedi.table import Column, Dimension, Fact, Scope, Table
+from stedi.trusted.device_evidence import HOUR_MS
+
+# A pair is no further apart than the largest tolerance; which readings of a phone compete for one of the step trainer's,
+# that is decided within twice as much.
+_STEP_MARGIN_MS, _READING_MARGIN_MS = MOST_TOLERANCE_MS, 2 * MOST_TOLERANCE_MS
+# As text it is a parameter; buckets as wide leave to each time three of them to look into.
+_TOLERANCE = "$match_tolerance_ms::BIGINT"
+_BUCKET_MS = f"greatest({_TOLERANCE}, 1)"
 
 TABLE = Table(
     name="machine_learning_curated",
     zone="curated",
     meaning="step-trainer readings with the same customer's accelerometer readings of the same moment, under pseudonyms",
     grain="one step-trainer reading × one accelerometer reading",
-    key=("customer_pseudonym", "device_pseudonym", "timeStamp", "distanceFromObject", "x", "y", "z"),
+    key=(
+        *("customer_pseudonym", "device_pseudonym", "timeStamp", "sensorReadingTime"),
+        *("distanceFromObject", "x", "y", "z"),
+    ),
     inputs=("step_trainer_trusted", "accelerometer_trusted", "customers_curated"),
     columns=(
         Column("customer_pseudonym", "string", "the customer, under a keyed pseudonym", required=True),
         Column("device_pseudonym", "string", "the step trainer, under a keyed pseudonym", required=True),
-        Column("timeStamp", "long", "when both readings were taken (ms since the epoch, UTC)", required=True),
+        Column(
+            "timeStamp",
+            "long",
+            "when the accelerometer reading was taken, by the phone's clock (ms since the epoch, UTC)",
+            required=True,
+        ),
         Column("x", "double", "acceleration along the phone's x axis", required=True),
         Column("y", "double", "acceleration along the phone's y axis", required=True),
         Column("z", "double", "acceleration along the phone's z axis", required=True),
@@ -24,9 +41,18 @@ TABLE = Table(
             "distance of the object in front of the step trainer",
             required=True,
         ),
+        Column(
+            "sensorReadingTime",
+            "long",
+            "when the step-trainer reading was taken, by the device's clock (ms since the epoch, UTC)",
+            required=True,
+        ),
     ),
     person="customer_pseudonym",
     person_is_pseudonym=True,
+    # A step-trainer reading pairs with the readings of one time of the phone: the same, where clocks agree to the
+    # millisecond; else the nearest within the tolerance, the earlier of two as near. An offset that is known less precisely
+    # than the tolerance asks for could make any of several times the nearest, so nothing pairs.
     # Readings meet under numbers, which cost half of what addresses and pseudonyms cost.
     query=f"""
 WITH customers AS (
@@ -38,19 +64,44 @@ devices AS (
         {device_pseudonym("serialNumber")} AS device_pseudonym
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
 ),
+shifted AS (
+    SELECT DISTINCT c.customer_number, s.phone_time_ms
+    FROM step_trainer_trusted AS s JOIN customers AS c ON c.person = s.person
+    WHERE s.clock_uncertainty_ms > 0 AND s.clock_uncertainty_ms <= {_TOLERANCE}
+),
+near AS (
+    SELECT customer_number, phone_time_ms, phone_time_ms // {_BUCKET_MS} + shift AS bucket
+    FROM shifted CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS shifts
+),
+nearest AS (
+    SELECT n.customer_number, n.phone_time_ms,
+        arg_min(
+            a.timeStamp,
+            2 * abs(a.timeStamp - n.phone_time_ms) + CASE WHEN a.timeStamp > n.phone_time_ms THEN 1 ELSE 0 END
+        ) AS timeStamp
+    FROM accelerometer_trusted AS a
+    JOIN customers AS c ON c.person = a.person
+    JOIN near AS n ON n.customer_number = c.customer_number AND n.bucket = a.timeStamp // {_BUCKET_MS}
+    WHERE abs(a.timeStamp - n.phone_time_ms) <= {_TOLERANCE}
+    GROUP BY n.customer_number, n.phone_time_ms
+),
 steps AS (
-    SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.distanceFromObject
+    SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.distanceFromObject,
+        CASE WHEN s.clock_uncertainty_ms = 0 THEN s.phone_time_ms ELSE n.timeStamp END AS timeStamp
     FROM step_trainer_trusted AS s
     JOIN customers AS c ON c.person = s.person
     JOIN devices AS d ON d.serialNumber = s.serialNumber
+    LEFT JOIN nearest AS n ON n.customer_number = c.customer_number AND n.phone_time_ms = s.phone_time_ms
+    WHERE s.clock_uncertainty_ms <= {_TOLERANCE}
 ),
 readings AS (
     SELECT c.customer_number, a.timeStamp, a.x, a.y, a.z
     FROM accelerometer_trusted AS a JOIN customers AS c ON c.person = a.person
 )
-SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject, s.customer_number
+SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject, s.sensorReadingTime,
+    s.customer_number
 FROM steps AS s
-JOIN readings AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.sensorReadingTime
+JOIN readings AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.timeStamp
 JOIN customers AS c ON c.customer_number = s.customer_number
 JOIN devices AS d ON d.device_number = s.device_number
 """,
@@ -58,14 +109,21 @@ JOIN devices AS d ON d.device_number = s.device_number
     day="timeStamp",
     sort=("customer_pseudonym", "timeStamp"),
     sort_by=("customer_number", "timeStamp"),
-    parameters=("pseudonym_inner", "pseudonym_outer"),
+    parameters=("pseudonym_inner", "pseudonym_outer", "match_tolerance_ms"),
     scope=Scope(
         "customer_pseudonym",
         {
-            "step_trainer_trusted": Fact("person", "sensorReadingTime", spelling="person"),
-            "accelerometer_trusted": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"),
+            "step_trainer_trusted": Fact("person", "phone_time_ms", spelling="person", margin_ms=_STEP_MARGIN_MS),
+            "accelerometer_trusted": Fact(
+                "person",
+                "timeStamp",
+                ("person", "timeStamp", "x", "y", "z"),
+                spelling="person",
+                margin_ms=_READING_MARGIN_MS,
+            ),
             "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
         key=customer_pseudonym("k"),
+        span_ms=HOUR_MS,
     ),
 )

@@ -25,6 +25,11 @@ CONTRAST = 12
 # 10,000 pass for contrast, of 200 one in 100,000.
 FEWEST_READINGS = 100
 
+# A step that is known less precisely marks the wrong one of the samples, which come every 20 ms: a detector has to
+# learn where in the motion a step is, and is scored by steps within 100 ms. Nor does a reading whose time on the phone's
+# clock is not known teach anything.
+MOST_UNCERTAIN_MS = 50
+
 _IN_TIME = "PARTITION BY device_number ORDER BY t"
 _SAMPLES_IN_TIME = "PARTITION BY customer_number ORDER BY at_ms, is_sample"
 
@@ -85,11 +90,12 @@ devices AS (
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
 ),
 distances AS (
-    SELECT c.customer_number, d.device_number, s.sensorReadingTime AS t, min(s.distanceFromObject) AS distance
+    SELECT c.customer_number, d.device_number, s.phone_time_ms AS t, min(s.distanceFromObject) AS distance
     FROM step_trainer_trusted AS s
     JOIN customers AS c ON c.person = s.person
     JOIN devices AS d ON d.serialNumber = s.serialNumber
-    GROUP BY c.customer_number, d.device_number, s.sensorReadingTime
+    WHERE s.clock_uncertainty_ms <= {MOST_UNCERTAIN_MS}
+    GROUP BY c.customer_number, d.device_number, s.phone_time_ms
 ),
 watched AS (
     SELECT *, coalesce(t - lag(t) OVER ({_IN_TIME}) > {COVER_MS}, true) AS begins FROM distances
@@ -196,7 +202,9 @@ LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at
         {
             "accelerometer_trusted": Fact("person", columns=("person", "timeStamp", "x", "y", "z"), spelling="person"),
             "step_trainer_trusted": Fact(
-                "person", columns=("person", "serialNumber", "sensorReadingTime", "distanceFromObject"), spelling="person"
+                "person",
+                columns=("person", "serialNumber", "phone_time_ms", "clock_uncertainty_ms", "distanceFromObject"),
+                spelling="person",
             ),
             "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },

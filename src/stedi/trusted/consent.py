@@ -27,10 +27,10 @@ CHANGES = """
 
 
 # The largest BIGINT stands for "no end": every time lies before it.
-_ENDLESS = 9223372036854775807
+ENDLESS = 9223372036854775807
 
 INTERVALS = f"""
-    SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {_ENDLESS}) AS to_ms FROM consent_history
+    SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {ENDLESS}) AS to_ms FROM consent_history
 """
 
 
@@ -44,7 +44,7 @@ def usable(people: str) -> str:
     SELECT person, from_ms, to_ms FROM ({INTERVALS}) AS intervals
     WHERE $consent_policy = 'reading' AND person IN (SELECT person FROM {people})
     UNION ALL
-    SELECT person, -{_ENDLESS} AS from_ms, {_ENDLESS} AS to_ms FROM {people}
+    SELECT person, -{ENDLESS} AS from_ms, {ENDLESS} AS to_ms FROM {people}
     WHERE $consent_policy = 'customer'
 """
 

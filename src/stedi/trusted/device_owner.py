@@ -65,6 +65,18 @@ TABLE = Table(
         Column("runner_up_coincidences", "long", "the same of the second-best candidate, at its best offset", required=True),
         Column("offset_ms", "double", "how far the device's clock is ahead of the best candidate's phone (ms)"),
         Column("offset_uncertainty_ms", "double", "half the width of the range of its offsets (ms)"),
+        Column(
+            "clock_differs",
+            "boolean",
+            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
+            required=True,
+        ),
+        Column(
+            "clock_differs",
+            "boolean",
+            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
+            required=True,
+        ),
     ),
     person="person",
     covers_everyone=True,
@@ -124,7 +136,8 @@ device_stretches AS (
 -- A claim says nothing of when, so it can't tell whose a stretch of several is, nor does it where somebody else is likelier.
 doubts AS (
     SELECT d.serialNumber, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
-        w.offset_ms, w.offset_uncertainty_ms, w.first_hour_ms, w.last_hour_ms, {_SOLE_CLAIM} AS is_claimed, w.leads,
+        w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, w.leads,
+        {_SOLE_CLAIM} AS is_claimed,
         (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {CLAIM_ODDS} ELSE 1 END AS doubt
     FROM device_stretches AS d
     LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber
@@ -150,7 +163,7 @@ hours AS (
 -- Reading times alone say nothing of the sittings before the first that coincides or after the last.
 within AS (
     SELECT h.*,
-        CASE WHEN j.status = 'claimed' OR (j.status = 'confirmed' AND j.is_only) THEN 0
+        CASE WHEN j.status <> 'inferred' AND (j.status <> 'confirmed' OR j.is_only) THEN 0
             WHEN h.hour_ms < j.first_hour_ms - CASE WHEN h.goes_on THEN {HOUR_MS} ELSE 0 END THEN -1
             WHEN h.hour_ms > j.last_hour_ms + CASE WHEN h.went_on THEN {HOUR_MS} ELSE 0 END THEN 1
             ELSE 0 END AS beyond
@@ -182,7 +195,8 @@ SELECT p.serialNumber, p.period,
     coalesce(j.matched, 0) AS coincidences,
     coalesce(j.runner_up, 0) AS runner_up_coincidences,
     j.offset_ms,
-    j.offset_uncertainty_ms
+    j.offset_uncertainty_ms,
+    coalesce(j.clock_differs AND (j.status <> 'claimed' OR j.candidate = j.claimant), false) AS clock_differs
 FROM periods AS p
 LEFT JOIN judged AS j ON j.serialNumber = p.serialNumber AND j.stretch = p.stretch AND p.beyond = 0
 LEFT JOIN claim_counts AS c ON c.serialNumber = p.serialNumber

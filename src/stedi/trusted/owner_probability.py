@@ -68,6 +68,8 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         max(h.earlier + h.compared - c.compared_after) - min(h.earlier + c.compared_before) AS span,
         bool_or(c.is_continuous) AS is_continuous, bool_or(c.is_regular) AS is_regular,
         bool_or(c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0) AS is_shifted,
+        2 * sum(CASE WHEN c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0 THEN c.coincidences ELSE 0 END)
+            > sum(c.coincidences) AS clock_differs,
         count(CASE WHEN c.begins THEN 1 END) AS sittings,
         max(c.offset_ms + c.offset_uncertainty_ms) AS most_ms, min(c.offset_ms - c.offset_uncertainty_ms) AS least_ms,
         exp(sum(c.accident_log) / 1000.0) AS accident,
@@ -107,6 +109,7 @@ def weighed(name: str, evidence: str, unit: str) -> str:
     SELECT {unit}, {_first("person")} AS candidate, {_first("readings")} AS compared, {_first("matched")} AS matched,
         {_first("first_hour_ms")} AS first_hour_ms, {_first("last_hour_ms")} AS last_hour_ms,
         coalesce(max(CASE WHEN place > 1 THEN matched END), 0) AS runner_up,
+        {_first("clock_differs")} AS clock_differs,
         {_first("(most_ms + least_ms) / 2.0")} AS offset_ms,
         {_first("(most_ms - least_ms) / 2.0")} AS offset_uncertainty_ms,
         round({_first("odds")} / ({_ODDS} + {_ABSENT_ODDS:.6f}), 6) AS probability,

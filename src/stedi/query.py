@@ -17,19 +17,27 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
         UsageError: `as_of` names no finished run and no time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
+    return open_run(settings, as_of)[0].run(sql)
+
+
+def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession, RunRecord]:
+    """Open the tables as a finished run left them, by default the newest, for one statement; returns the run, too.
+
+    Raises:
+        UsageError: `as_of` names no finished run and no time after one.
+        WarehouseError: there is no warehouse, or no run has finished in it.
+    """
     while True:
         with Catalog(settings.warehouse) as catalog:
             record = run_as_of(read_runs(catalog.warehouse), as_of)
             if record is None:
                 raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
             try:
-                session = _session(catalog, record, settings)
-                break
+                return _session(catalog, record, settings), record
             except WarehouseError:
                 # Upkeep after a newer run may have removed what this one left; then that run is read.
                 if as_of is not None or latest_run(catalog.warehouse) == record:
                     raise
-    return session.run(sql)
 
 
 def _session(catalog: Catalog, record: RunRecord, settings: Settings) -> QuerySession:

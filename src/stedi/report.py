@@ -231,7 +231,16 @@ def write_picture(grids: Sequence[Grid], file: Path, title: str) -> None:
         console = Console(record=True, width=_PICTURE_WIDTH, file=nowhere)
         for each in grids:
             console.print(each)
+    write_svg(console.export_svg(title=title), file)
+
+
+def write_svg(svg: str, file: Path) -> None:
+    """Write the text of a picture.
+
+    Raises:
+        WarehouseError: the file can't be written.
+    """
     try:
-        file.write_text(console.export_svg(title=title), encoding="utf-8")
+        file.write_text(svg, encoding="utf-8")
     except OSError as error:
         raise WarehouseError(f"picture {file} can't be written: {error.strerror}") from error

@@ -48,6 +48,8 @@ def test_run_as_json_is_one_object_on_standard_output(folder: Path) -> None:
         ["quality"],
         ["quarantine"],
         ["ddl", "quarantine"],
+        ["devices"],
+        ["devices", "s1"],
     ],
 )
 def test_every_look_prints_text_and_json(folder: Path, arguments: list[str]) -> None:
@@ -382,7 +384,15 @@ def test_where_no_run_finished_a_look_says_so(lake: Lake, tmp_path: Path) -> Non
     small(lake)
     with commits(die_at=2), pytest.raises(Died):
         lake.run()
-    for look in (["show", "customer_trusted"], ["query", "SELECT 1"], ["quality"], ["quarantine"]):
+    looks = (
+        ["show", "customer_trusted"],
+        ["query", "SELECT 1"],
+        ["quality"],
+        ["quarantine"],
+        ["devices"],
+        ["devices", "s1"],
+    )
+    for look in looks:
         done = stedi(tmp_path, *look)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "no run has finished in lakehouse; start one with `stedi run`" in done.stderr
@@ -394,6 +404,30 @@ def test_a_demo_where_nothing_can_be_written_is_refused(tmp_path: Path, place: s
     done = stedi(tmp_path, "demo", place)
     assert done.returncode == 2
     assert f"folder {place} can't be written" in done.stderr
+
+
+def test_devices_are_counted_and_one_is_explained_without_an_address(folder: Path) -> None:
+    counted = json.loads(stedi(folder, "devices", "--json").stdout)
+    assert {row["status"]: (row["devices"], row["readings"]) for row in counted["statuses"]} == {
+        "confirmed": (0, 0),
+        "claimed": (2, 10),
+        "inferred": (0, 0),
+        "ambiguous": (0, 0),
+        "unknown": (0, 0),
+        "all": (2, 10),
+    }
+    done = stedi(folder, "devices", " S1 ", "--svg", "s1.svg", "--json")
+    explained = json.loads(done.stdout)
+    [period] = explained["periods"]
+    sql = "SELECT customer_pseudonym FROM customers_curated WHERE person = 'a@x'"
+    [[pseudonym]] = json.loads(stedi(folder, "--json", "query", sql).stdout)["rows"]
+    assert (explained["serialNumber"], explained["claimants"]) == ("s1", 1)
+    assert (period["owner"], period["status"], period["coincidences"]) == (pseudonym[:12], "claimed", 10)
+    shown = stedi(folder, "devices", "s1").stdout
+    assert "100%" in shown
+    assert pseudonym[:12] in shown
+    assert "device s1: reading times" in (folder / "s1.svg").read_text("utf-8")
+    assert all("a@x" not in text for text in (shown, done.stdout, (folder / "s1.svg").read_text("utf-8")))
 
 
 def test_pictures_are_written(folder: Path) -> None:
@@ -424,6 +458,11 @@ def test_pictures_are_written(folder: Path) -> None:
         (["simulate", "landing"], 2, "is not empty"),
         (["quarantine", "--feed", "shoes"], 2, "no feed is called 'shoes'"),
         (["quarantine", "--feed", "costumer"], 2, "did you mean customer?"),
+        (["devices", "s"], 1, "no device has the serial number 's'; check it, or start `stedi run`"),
+        (["devices", "s1\n' OR '' = '"], 1, r"""no device has the serial number "s1 ' or '' = '"; """),
+        (["devices", ""], 2, "the serial number is blank"),
+        (["devices", " \u200b"], 2, "the serial number is blank"),
+        (["devices", "s1", "--svg", "nowhere/a.svg"], 1, "picture nowhere/a.svg can't be written"),
     ],
 )
 def test_errors_are_one_clear_line(folder: Path, arguments: list[str], code: int, message: str) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
-from stedi.cli import work, look, train, detect, aws  # isort: skip
+from stedi.cli import work, look, devices, train, detect, aws  # isort: skip
 from stedi.cli.help import load_help_renderer
 from stedi.cli.output import fail, output
 from stedi.cli.program import OPTIONS, app
 from stedi.errors import OutputError, StediError
 
-__all__ = ["app", "aws", "call", "detect", "look", "train", "work"]
+__all__ = ["app", "aws", "call", "detect", "devices", "look", "train", "work"]
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -94,11 +94,13 @@ TABLE = Table(
         Column("compared_after", "long", "compared times after the last that coincides", required=True),
         Column("offset_ms", "double", "how far the device's clock is ahead of the candidate's phone (ms)"),
         Column("offset_uncertainty_ms", "double", "half the width of the range of offsets that fit as well (ms)"),
-        Column("is_continuous", "boolean", "whether the candidate's phone records without a pause, and matches at any offset"),
+        Column(
+            "is_continuous", "boolean", "whether the candidate's phone records without a pause, and matches at any offset"
+        ),
         Column(
             "is_regular",
             "boolean",
-            "whether the readings have even intervals, so that others may tick in step; not asked where they coincide exactly",
+            "whether readings have even intervals, so that others may tick in step; not asked where they coincide exactly",
         ),
         Column(
             "accident_log",
@@ -284,7 +286,9 @@ peaks AS (
 ),
 shifted AS MATERIALIZED (
     SELECT * FROM (
-        SELECT p.*, s.compared, r.per_ms * r.width_ms AS rate, 2.0 * {MOST_OFFSET_MS} / r.width_ms AS trials, r.is_continuous, g.is_regular,
+        SELECT p.*, s.compared, r.per_ms * r.width_ms AS rate, 2.0 * {
+        MOST_OFFSET_MS
+    } / r.width_ms AS trials, r.is_continuous, g.is_regular,
             row_number() OVER (PARTITION BY p.n ORDER BY p.matched DESC, p.last - p.first DESC, p.person_number) AS place
         FROM peaks AS p
         JOIN sample_sizes AS s ON s.n = p.n
@@ -294,7 +298,8 @@ shifted AS MATERIALIZED (
     WHERE place <= {CANDIDATES}
 ),
 candidates AS (
-    SELECT n, place, person_number, compared, matched, first, last, offset_ms, offset_uncertainty_ms, is_continuous, is_regular,
+    SELECT n, place, person_number, compared, matched, first, last, offset_ms, offset_uncertainty_ms, is_continuous,
+        is_regular,
         {_thousandths(_by_accident("matched", "compared", "rate", "trials"))} AS accident_log
     FROM shifted
     UNION ALL
@@ -302,9 +307,7 @@ candidates AS (
         0.0 AS offset_uncertainty_ms, false AS is_continuous, false AS is_regular,
         {
         _thousandths(
-            _by_accident(
-                "e.matched", "u.compared", f"p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms"
-            )
+            _by_accident("e.matched", "u.compared", f"p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms")
         )
     } AS accident_log
     FROM exact AS e
@@ -321,9 +324,7 @@ SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS pl
     coalesce(c.compared - c.last, 0) AS compared_after,
     c.offset_ms, c.offset_uncertainty_ms, c.is_continuous, c.is_regular, c.accident_log,
     CASE WHEN c.n IS NOT NULL THEN {
-        _thousandths(
-            f"ln(least(1, greatest(a.people / o.people, q.buckets * {MOST_OFFSET_MS}.0 / {HOUR_MS})))"
-        )
+        _thousandths(f"ln(least(1, greatest(a.people / o.people, q.buckets * {MOST_OFFSET_MS}.0 / {HOUR_MS})))")
     } END AS presence_log,
     o.people
 FROM device_hours AS h

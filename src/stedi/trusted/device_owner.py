@@ -1,119 +1,14 @@
 """Which customer each device belongs to, by what evidence, how sure that is, and from when to when."""
 
 from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
-from stedi.trusted.device_evidence import BIN_MS, FEWEST, HOUR_MS, MOST_OFFSET_MS
+from stedi.trusted.device_evidence import HOUR_MS
+from stedi.trusted.owner_probability import weighed
 
-# How the owner's phone matches a device. Share of owners whose phone starts late or stops early: an assumption. The power
-# of the matched share is a Beta(6, 1) prior: an owner's phone has most of the readings, 7 in 10 where 30% are lost.
-_CUT_SHORT = 0.02
-_MATCHED_POWER = 5
-# Prior probability that the owner's phone is in the data at all.
-_PRESENT = 0.9
-_ABSENT_ODDS = (1 - _PRESENT) / _PRESENT
-# Probability that a stranger who is active at the same time ticks at the very milliseconds of the device: pairs of people
-# on the public set whose readings coincide at more than chance, of all pairs that are active at the same time.
-_IN_STEP = 3e-5
-# The same at any constant offset that clocks may have: 1 pair of 61 on the public set has the same period. Readings at
-# uneven intervals are in step only where one thing starts both: an assumption.
-_IN_STEP_WITH_OFFSET = 0.05
-_IN_STEP_UNEVENLY = 0.001
-# Probability that another phone of the owner's home is active at all the same times: an assumption. A phone that records
-# without a pause is told from the owner's by nothing else.
-_SAME_HOME = 0.02
-# A smaller lead over the runner-up names nobody: two phones of one home may have nearly the same readings. On the public
-# set owners have 30 coincidences, others at most 23.
-_LEAD_SHARE = 0.2
-# With a runner-up who could hardly match by chance either, two people may have used the device.
-_MOST_RIVAL = 0.99
-_CANDIDATES = 3
+# Readings so close to each other are one sitting: it may begin or end in an hour in which nothing else coincides.
+_SITTING_GAP_MS = 60_000
 # Evidence against a sole claim has to be this many times as sure: at least so many sole claims are right for a wrong one.
 CLAIM_ODDS = 10
 _SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
-# Added up in one order, so that every run and engine finds the same digits.
-_ODDS = " + ".join(f"coalesce(max(CASE WHEN place = {place} THEN odds END), 0)" for place in range(1, _CANDIDATES + 1))
-_RIVAL_ODDS = "coalesce(max(CASE WHEN place > 1 THEN odds END), 0)"
-
-
-def _first(column: str) -> str:
-    return f"max(CASE WHEN place = 1 THEN {column} END)"
-
-
-def _judged(name: str, evidence: str, unit: str) -> str:
-    """SQL for common table expressions that weigh the candidates of each unit; the last of them is `{name}`.
-
-    Args:
-        name: what they are called, and what their names begin with.
-        evidence: a relation of rows of device_evidence.
-        unit: the columns that make a unit, a device's hour or period.
-    """
-    columns = unit.split(", ")
-    on = " AND ".join(f"c.{column} = h.{column}" for column in columns)
-    of_unit = ", ".join(f"h.{column}" for column in columns)
-    shown = ", ".join(dict.fromkeys((*columns, "hour_ms")))
-    return f"""
-{name}_hours AS (
-    SELECT {shown}, compared_times AS compared,
-        (sum(compared_times) OVER (PARTITION BY {unit} ORDER BY hour_ms))::BIGINT - compared_times AS earlier,
-        (sum(compared_times) OVER (PARTITION BY {unit}))::BIGINT AS readings
-    FROM {evidence} WHERE place <= 1
-),
--- Hours that follow each other are one sitting: who is active in one of them is active in the next.
-{name}_sittings AS (
-    SELECT *, coalesce(hour_ms - lag(hour_ms) OVER (PARTITION BY {unit}, person ORDER BY hour_ms) > {HOUR_MS}, true) AS begins
-    FROM {evidence} WHERE person IS NOT NULL
-),
-{name}_candidates AS (
-    SELECT {of_unit}, c.person, max(h.readings) AS readings,
-        sum(c.coincidences)::BIGINT AS matched,
-        max(h.earlier + h.compared - c.compared_after) - min(h.earlier + c.compared_before) AS span,
-        bool_or(c.is_continuous) AS is_continuous, bool_or(c.is_regular) AS is_regular, bool_or(c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0) AS is_shifted, count(CASE WHEN c.begins THEN 1 END) AS sittings,
-        2 * sum(CASE WHEN c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0 THEN c.coincidences ELSE 0 END)
-            > sum(c.coincidences) AS clock_differs,
-        max(c.offset_ms + c.offset_uncertainty_ms) AS most_ms, min(c.offset_ms - c.offset_uncertainty_ms) AS least_ms,
-        exp(sum(c.accident_log) / 1000.0) AS accident,
-        min(c.hour_ms) AS first_hour_ms, max(c.hour_ms) AS last_hour_ms,
-        min(c.people) * exp(avg(c.presence_log) / 1000.0 * count(CASE WHEN c.begins THEN 1 END)) AS strangers
-    FROM {name}_sittings AS c JOIN {name}_hours AS h ON {on} AND c.hour_ms = h.hour_ms
-    GROUP BY {of_unit}, c.person
-),
--- A phone that records without a pause misses no reading within its sessions: what it misses is before or after one.
-{name}_shares AS (
-    SELECT *, readings - CASE WHEN is_continuous THEN matched ELSE span END AS outside,
-        matched::DOUBLE / CASE WHEN is_continuous THEN readings ELSE span END AS share
-    FROM {name}_candidates
-),
-{name}_odds AS (
-    SELECT *, row_number() OVER (PARTITION BY {unit} ORDER BY matched DESC, outside, person) AS place,
-        (
-            pow(share, {_MATCHED_POWER}) * ({1 - _CUT_SHORT} * (outside + 1) * pow(share, 2) * pow(1 - share, outside)
-            + {_CUT_SHORT}::DOUBLE / readings)
-        ) / (
-            (strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END)
-            * (accident + CASE WHEN is_regular THEN {_IN_STEP_WITH_OFFSET} WHEN is_shifted THEN {_IN_STEP_UNEVENLY} ELSE {_IN_STEP} END / readings)
-            * CASE WHEN is_shifted AND NOT is_continuous
-                THEN pow(least(1, (most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}), sittings - 1) ELSE 1 END
-        ) AS odds
-    FROM {name}_shares
-),
-{name} AS (
-    SELECT {unit}, {_first("person")} AS candidate, {_first("readings")} AS compared, {_first("matched")} AS matched,
-        {_first("first_hour_ms")} AS first_hour_ms, {_first("last_hour_ms")} AS last_hour_ms,
-        coalesce(max(CASE WHEN place > 1 THEN matched END), 0) AS runner_up,
-        {_first("clock_differs")} AS clock_differs,
-        {_first("(most_ms + least_ms) / 2.0")} AS offset_ms,
-        {_first("(most_ms - least_ms) / 2.0")} AS offset_uncertainty_ms,
-        round({_first("odds")} / ({_ODDS} + {_ABSENT_ODDS:.6f}), 6) AS probability,
-        {_RIVAL_ODDS} / ({_RIVAL_ODDS} + {_ABSENT_ODDS:.6f}) <= {_MOST_RIVAL} AS is_alone
-    FROM {name}_odds GROUP BY {unit}
-)"""
-
-
-def _is_clear(least_doubt: str = "1 - probability") -> str:
-    """SQL condition that a unit's candidate is its owner."""
-    return (
-        f"(is_alone AND matched - runner_up >= greatest({FEWEST}, {_LEAD_SHARE} * matched) "
-        f"AND {least_doubt} <= 1 - $owners_confidence::DOUBLE)"
-    )
 
 
 TABLE = Table(
@@ -129,7 +24,11 @@ TABLE = Table(
         ),
         Column("period", "long", "number of the period: a device that changes hands has several", required=True),
         Column("from_ms", "long", "start of the period (ms since the epoch, UTC); empty for a device's first"),
-        Column("to_ms", "long", "end of the period, which is not part of it (ms since the epoch, UTC); empty for a device's last"),
+        Column(
+            "to_ms",
+            "long",
+            "end of the period, which is not part of it (ms since the epoch, UTC); empty for a device's last",
+        ),
         Column(
             "person",
             "string",
@@ -172,6 +71,12 @@ TABLE = Table(
             "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
             required=True,
         ),
+        Column(
+            "clock_differs",
+            "boolean",
+            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
+            required=True,
+        ),
     ),
     person="person",
     covers_everyone=True,
@@ -192,13 +97,13 @@ of_several AS MATERIALIZED (
         GROUP BY serialNumber HAVING count(DISTINCT person) > 1
     ) AS s ON s.serialNumber = e.serialNumber
 ),
-{_judged("hour_by_hour", "of_several", "serialNumber, hour_ms")},
+{weighed("hour_by_hour", "of_several", "serialNumber, hour_ms")},
 clear_hours AS (
     SELECT serialNumber, hour_ms, max(begins_ms) OVER (PARTITION BY serialNumber ORDER BY hour_ms) AS run_ms
     FROM (
         SELECT *, CASE WHEN candidate = lag(candidate) OVER (PARTITION BY serialNumber ORDER BY hour_ms) THEN NULL
             ELSE hour_ms END AS begins_ms
-        FROM hour_by_hour WHERE {_is_clear()}
+        FROM hour_by_hour WHERE leads AND 1 - probability <= 1 - $owners_confidence::DOUBLE
     ) AS clear
 ),
 -- The runs around each hour: the one that it is in or follows, and the one that it is in or precedes.
@@ -220,19 +125,19 @@ stretches AS MATERIALIZED (
     FROM device_evidence AS e
     LEFT JOIN numbered_hours AS n ON n.serialNumber = e.serialNumber AND n.hour_ms = e.hour_ms
 ),
-{_judged("weighed", "stretches", "serialNumber, stretch")},
+{weighed("weighed", "stretches", "serialNumber, stretch")},
 device_stretches AS (
-    SELECT serialNumber, stretch, count(*) OVER (PARTITION BY serialNumber) = 1 AS is_only
+    SELECT serialNumber, stretch, count(*) OVER (PARTITION BY serialNumber) = 1 AS is_only, false AS lacks_readings
     FROM (SELECT DISTINCT serialNumber, stretch FROM stretches) AS found
     UNION ALL
-    SELECT serialNumber, 0 AS stretch, true AS is_only FROM claim_counts
+    SELECT serialNumber, 0, true, true FROM claim_counts
     WHERE serialNumber NOT IN (SELECT serialNumber FROM device_evidence)
 ),
--- A claim says nothing of when, so it can't tell whose a stretch of several is. Where somebody else is likelier, it tells nothing.
+-- A claim says nothing of when, so it can't tell whose a stretch of several is, nor does it where somebody else is likelier.
 doubts AS (
     SELECT d.serialNumber, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
-        w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, {_SOLE_CLAIM} AS is_claimed,
-        is_alone AND matched - runner_up >= greatest({FEWEST}, {_LEAD_SHARE} * matched) AS leads,
+        w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, w.leads,
+        {_SOLE_CLAIM} AS is_claimed,
         (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {CLAIM_ODDS} ELSE 1 END AS doubt
     FROM device_stretches AS d
     LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber
@@ -249,14 +154,20 @@ judged AS MATERIALIZED (
         END AS status
     FROM doubts
 ),
--- Reading times alone say nothing of the hours before the first that coincides or after the last.
+hours AS (
+    SELECT *, last_reading_ms + {_SITTING_GAP_MS} >= lead(first_reading_ms) OVER in_time AS goes_on,
+        first_reading_ms - {_SITTING_GAP_MS} <= lag(last_reading_ms) OVER in_time AS went_on
+    FROM stretches WHERE place <= 1
+    WINDOW in_time AS (PARTITION BY serialNumber ORDER BY hour_ms)
+),
+-- Reading times alone say nothing of the sittings before the first that coincides or after the last.
 within AS (
-    SELECT s.*,
-        CASE WHEN j.status = 'inferred' OR (j.status = 'confirmed' AND NOT j.is_only) THEN
-            CASE WHEN s.hour_ms < j.first_hour_ms THEN -1 WHEN s.hour_ms > j.last_hour_ms THEN 1 ELSE 0 END
-        ELSE 0 END AS beyond
-    FROM stretches AS s JOIN judged AS j ON j.serialNumber = s.serialNumber AND j.stretch = s.stretch
-    WHERE s.place <= 1
+    SELECT h.*,
+        CASE WHEN j.status <> 'inferred' AND (j.status <> 'confirmed' OR j.is_only) THEN 0
+            WHEN h.hour_ms < j.first_hour_ms - CASE WHEN h.goes_on THEN {HOUR_MS} ELSE 0 END THEN -1
+            WHEN h.hour_ms > j.last_hour_ms + CASE WHEN h.went_on THEN {HOUR_MS} ELSE 0 END THEN 1
+            ELSE 0 END AS beyond
+    FROM hours AS h JOIN judged AS j ON j.serialNumber = h.serialNumber AND j.stretch = h.stretch
 ),
 periods AS (
     SELECT *, row_number() OVER in_time AS period, lead(starts_ms) OVER in_time AS to_ms
@@ -265,29 +176,30 @@ periods AS (
             min(first_reading_ms) AS first_reading_ms, max(last_reading_ms) AS last_reading_ms,
             sum(compared_times)::BIGINT AS compared_times
         FROM within GROUP BY serialNumber, stretch, beyond
+        UNION ALL
+        SELECT serialNumber, stretch, 0, NULL, 0, NULL, NULL, 0 FROM device_stretches WHERE lacks_readings
     ) AS counted
     WINDOW in_time AS (PARTITION BY serialNumber ORDER BY stretch, beyond)
 )
-SELECT j.serialNumber, coalesce(p.period, 1) AS period,
+SELECT p.serialNumber, p.period,
     CASE WHEN p.period > 1 THEN p.starts_ms END AS from_ms,
     p.to_ms,
-    CASE WHEN p.beyond <> 0 THEN NULL WHEN j.status IN ('confirmed', 'claimed') THEN claimant WHEN j.status = 'inferred' THEN candidate
-        END AS person,
-    CASE WHEN p.beyond <> 0 THEN 'ambiguous' ELSE j.status END AS status,
-    CASE WHEN p.beyond <> 0 THEN NULL ELSE j.probability END AS confidence,
-    coalesce(j.claimants, 0) AS claimants,
-    coalesce(p.reading_times, 0) AS reading_times,
+    CASE WHEN j.status IN ('confirmed', 'claimed') THEN j.claimant WHEN j.status = 'inferred' THEN j.candidate END AS person,
+    coalesce(j.status, CASE WHEN c.claimants > 0 THEN 'ambiguous' ELSE 'unknown' END) AS status,
+    j.probability AS confidence,
+    coalesce(c.claimants, 0) AS claimants,
+    p.reading_times,
     p.first_reading_ms,
     p.last_reading_ms,
-    coalesce(p.compared_times, 0) AS compared_times,
-    CASE WHEN p.beyond <> 0 THEN 0 ELSE coalesce(j.matched, 0) END AS coincidences,
-    CASE WHEN p.beyond <> 0 THEN 0 ELSE coalesce(j.runner_up, 0) END AS runner_up_coincidences,
-    CASE WHEN p.beyond <> 0 THEN NULL ELSE j.offset_ms END AS offset_ms,
-    CASE WHEN p.beyond <> 0 THEN NULL ELSE j.offset_uncertainty_ms END AS offset_uncertainty_ms,
-    coalesce(j.clock_differs AND p.beyond = 0 AND NOT (j.status = 'claimed' AND j.candidate <> j.claimant), false)
-        AS clock_differs
-FROM judged AS j
-LEFT JOIN periods AS p ON p.serialNumber = j.serialNumber AND p.stretch = j.stretch
+    p.compared_times,
+    coalesce(j.matched, 0) AS coincidences,
+    coalesce(j.runner_up, 0) AS runner_up_coincidences,
+    j.offset_ms,
+    j.offset_uncertainty_ms,
+    coalesce(j.clock_differs AND (j.status <> 'claimed' OR j.candidate = j.claimant), false) AS clock_differs
+FROM periods AS p
+LEFT JOIN judged AS j ON j.serialNumber = p.serialNumber AND j.stretch = p.stretch AND p.beyond = 0
+LEFT JOIN claim_counts AS c ON c.serialNumber = p.serialNumber
 """,
     rules=(
         no_repeats("one_row_a_period", "a device has each period once", "serialNumber", "period"),

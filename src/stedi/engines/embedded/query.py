@@ -1,7 +1,7 @@
 """The user's own SQL over the tables: it can read them, nothing else, and write nothing."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -123,8 +123,12 @@ class QuerySession:
         # The engine looks up both the path as we spell it and the file that it finds there.
         self._files |= {spelled for path in (*files.paths, *files.deletes) for spelled in (path, plain(path))}
 
-    def run(self, sql: str) -> QueryResult:
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
         """Run one statement.
+
+        Args:
+            sql: the statement.
+            parameters: the value of each `$name` in it.
 
         Raises:
             QueryError: it is not a query, is more than one, or fails.
@@ -138,7 +142,7 @@ class QuerySession:
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
             with interruptible():
-                return QueryResult(self._connection.sql(sql), self.close)
+                return QueryResult(self._connection.sql(sql, params=parameters), self.close)
         except (duckdb.Error, RuntimeError) as error:
             self.close()
             raise QueryError(f"the query failed: {_without_values(error)}") from error

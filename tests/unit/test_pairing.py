@@ -254,22 +254,29 @@ def test_a_late_reading_across_the_border_of_an_hour_is_nearer(tables: MemoryTab
     assert pairs(tables) == [("a@x", HOUR + 695, HOUR - 5)]
 
 
+def test_a_late_reading_of_a_device_pairs_across_the_border_of_an_hour(tables: MemoryTables) -> None:
+    inputs, phones = ([owner("s", "a@x", differs=True)], [evidence("s", "a@x", 1, 700, 5)]), [("a@x", HOUR + 7)]
+    runs(tables, *inputs, [("s", 5 * HOUR)], phones)
+    runs(tables, *inputs, [("s", HOUR + 695)], phones)
+    assert pairs(tables) == [("a@x", HOUR + 695, HOUR + 7)]
+
+
 # Near the border of the first two hours.
-DEVICE = st.tuples(st.sampled_from("st"), st.sampled_from([HOUR + shift for shift in (-30, -1, 0, 15, 600, 700, 710)]))
+DEVICE = st.tuples(st.sampled_from("st"), st.sampled_from([HOUR + shift for shift in (-1, 0, 695, 700, 710)]))
 PHONE = st.tuples(st.sampled_from(("a@x", "a@x", "b@x")), st.integers(HOUR - 20, HOUR + 20))
 EVIDENCE = st.builds(
     evidence,
     st.sampled_from("st"),
     st.sampled_from(("a@x", "a@x", "b@x")),
     st.sampled_from((0, 1)),
-    st.sampled_from((0.0, 0.5, 690.0, 700.25)),
-    st.sampled_from((0.0, 5.0, 30.0)),
-    coincidences=st.sampled_from((10, 10, 3)),
+    st.sampled_from((0.0, 690.0, 700.25)),
+    st.sampled_from((0.0, 5.0, 5.0, 30.0)),
+    coincidences=st.sampled_from((10, 10, 10, 3)),
 )
 INPUTS = st.tuples(
     st.tuples(st.booleans(), st.booleans(), st.sampled_from((None, HOUR))),
     # A device and hour has each candidate once.
-    st.lists(EVIDENCE, max_size=4, unique_by=lambda row: (row["serialNumber"], row["person"], row["hour_ms"])),
+    st.lists(EVIDENCE, min_size=2, max_size=6, unique_by=lambda row: (row["serialNumber"], row["person"], row["hour_ms"])),
     st.lists(DEVICE, max_size=6),
     st.lists(PHONE, max_size=6),
 )

@@ -71,12 +71,6 @@ TABLE = Table(
             "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
             required=True,
         ),
-        Column(
-            "clock_differs",
-            "boolean",
-            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
-            required=True,
-        ),
     ),
     person="person",
     covers_everyone=True,

@@ -2,4 +2,4 @@
 
 from stedi.aws.job import main
 
-main("device_owner", "customers_curated")
+main("device_evidence", "device_owner", "customers_curated")

@@ -49,9 +49,9 @@ FROM (
   SELECT
     7 AS "place",
     'trusted' AS "zone",
-    'device_owner' AS "table_name",
+    'device_evidence' AS "table_name",
     COUNT(*) AS "table_rows"
-  FROM "device_owner"
+  FROM "device_evidence"
   UNION ALL
   SELECT
     8 AS "place",
@@ -63,33 +63,40 @@ FROM (
   SELECT
     9 AS "place",
     'trusted' AS "zone",
+    'device_owner' AS "table_name",
+    COUNT(*) AS "table_rows"
+  FROM "device_owner"
+  UNION ALL
+  SELECT
+    10 AS "place",
+    'trusted' AS "zone",
     'accelerometer_trusted' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "accelerometer_trusted"
   UNION ALL
   SELECT
-    10 AS "place",
+    11 AS "place",
     'curated' AS "zone",
     'customers_curated' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "customers_curated"
   UNION ALL
   SELECT
-    11 AS "place",
+    12 AS "place",
     'trusted' AS "zone",
     'step_trainer_trusted' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "step_trainer_trusted"
   UNION ALL
   SELECT
-    12 AS "place",
+    13 AS "place",
     'curated' AS "zone",
     'machine_learning_curated' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "machine_learning_curated"
   UNION ALL
   SELECT
-    13 AS "place",
+    14 AS "place",
     'operations' AS "zone",
     'rule_result' AS "table_name",
     COUNT(*) AS "table_rows"

@@ -359,8 +359,9 @@ def _readings() -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, s
     phones, devices, person_at = [], [], {}
     for place, (person, spellings) in enumerate(SPELLINGS.items()):
         serial = serial_of(person)
-        for number, spelling in enumerate(spellings):
-            at = T0 + place * DAY_MS + number * 1_000
+        for number in range(max(12, len(spellings))):
+            spelling = spellings[number % len(spellings)]
+            at = T0 + place * DAY_MS + number * 1_003 + number * number * 7
             phones.append({"user": spelling, "timeStamp": at, "x": 0.0, "y": 0.0, "z": 1.0})
             spelled = serial if number % 2 else f"{serial.lower()} "
             devices.append({"sensorReadingTime": at, "serialNumber": spelled, "distanceFromObject": 100})
@@ -368,7 +369,7 @@ def _readings() -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, s
     return phones, devices, person_at
 
 
-# Everybody's phone and device take a reading at the same moments, at which nobody else's do: so evidence, which is
+# Everybody's phone and device take readings at the same uneven moments, at which nobody else's do: so evidence, which is
 # stronger than claims, says whose each device is. PERSON_AT has who took the readings of each moment,
 # by its milliseconds as text.
 _PHONES, _DEVICES, PERSON_AT = _readings()

@@ -83,7 +83,9 @@ def simulate(
     whole_seconds: Annotated[float, typer.Option(help="share (0 to 1) of devices that cut times to whole seconds")] = 0,
     clock_resets: Annotated[float, typer.Option(help="share of devices whose clock is reset once")] = 0,
     lost: Annotated[float, typer.Option(help="share of phones' and of devices' readings that are lost")] = 0,
-    shared_homes: Annotated[float, typer.Option(help="share of people who live in pairs and record at the same times")] = 0.05,
+    shared_homes: Annotated[
+        float, typer.Option(help="share of people who live in pairs and record at the same times")
+    ] = 0.05,
     hand_overs: Annotated[float, typer.Option(help="share of devices that another customer takes over")] = 0.02,
     without_phone: Annotated[float, typer.Option(help="share of device owners whose phone app never reports")] = 0.02,
 ) -> None:

@@ -42,7 +42,7 @@ def _thousandths(logarithm: str) -> str:
     return f"round(1000 * {logarithm})::BIGINT"
 
 
-def _by_accident(matched: str, readings: str, rate: str, trials: str = "1") -> str:
+def _by_accident(matched: str, readings: str, rate: str, trials: str) -> str:
     """SQL for a bound of the probability that a stranger matches so many readings independently, each at a rate.
 
     The Chernoff bound of a binomial tail, (e · n · p / m)^m.
@@ -171,8 +171,7 @@ crowded_times AS (
     SELECT at_ms FROM person_times GROUP BY at_ms HAVING count(*) > {CROWD}
 ),
 usable_times AS MATERIALIZED (
-    SELECT n, at_ms, row_number() OVER (PARTITION BY n ORDER BY at_ms) AS place
-    FROM device_times AS t WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
+    SELECT n, at_ms FROM device_times AS t WHERE NOT EXISTS (SELECT 1 FROM crowded_times AS c WHERE c.at_ms = t.at_ms)
 ),
 usable_hours AS MATERIALIZED (
     SELECT n, count(*) AS compared FROM usable_times GROUP BY n
@@ -181,12 +180,20 @@ exact AS MATERIALIZED (
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY n ORDER BY matched DESC, person_number) AS place
         FROM (
-            SELECT t.n, w.person_number, count(*) AS matched, min(t.place) AS first, max(t.place) AS last
+            SELECT t.n, w.person_number, count(*) AS matched, min(t.at_ms) AS first_ms, max(t.at_ms) AS last_ms
             FROM usable_times AS t JOIN person_times AS w ON w.at_ms = t.at_ms
             GROUP BY t.n, w.person_number
         ) AS counted
     ) AS ranked
     WHERE place <= {CANDIDATES}
+),
+exact_ends AS (
+    SELECT e.n, e.place, count(CASE WHEN t.at_ms < e.first_ms THEN 1 END) AS before,
+        count(CASE WHEN t.at_ms > e.last_ms THEN 1 END) AS after
+    FROM exact AS e
+    JOIN usable_hours AS u ON u.n = e.n AND u.compared > e.matched
+    JOIN usable_times AS t ON t.n = e.n
+    GROUP BY e.n, e.place
 ),
 -- Where fewer than half of the readings coincide with one phone's, the clocks may disagree.
 open_hours AS MATERIALIZED (
@@ -211,14 +218,13 @@ spacings AS MATERIALIZED (
 ),
 -- One reading a cell, so that no two match the same reading of a phone.
 cells AS MATERIALIZED (
-    SELECT o.n, o.bin_ms, t.at_ms, row_number() OVER (PARTITION BY o.n ORDER BY t.at_ms) AS place,
-        count(*) OVER (PARTITION BY o.n) AS readings
-    FROM open_hours AS o
-    JOIN (
-        SELECT n, min(at_ms) AS at_ms FROM device_times
-        WHERE {_bucket("at_ms")} NOT IN (SELECT bucket FROM bucket_crowds WHERE people > {CROWD})
-        GROUP BY n, at_ms // {_CELL_MS}
-    ) AS t ON t.n = o.n
+    SELECT *, row_number() OVER (PARTITION BY n ORDER BY at_ms) AS place, count(*) OVER (PARTITION BY n) AS readings
+    FROM (
+        SELECT o.n, o.bin_ms, min(t.at_ms) AS at_ms
+        FROM open_hours AS o JOIN device_times AS t ON t.n = o.n
+        WHERE {_bucket("t.at_ms")} NOT IN (SELECT bucket FROM bucket_crowds WHERE people > {CROWD})
+        GROUP BY o.n, o.bin_ms, t.at_ms // {_CELL_MS}
+    ) AS firsts
 ),
 sampled AS MATERIALIZED (
     SELECT n, bin_ms, at_ms, row_number() OVER (PARTITION BY n ORDER BY at_ms) AS place
@@ -297,34 +303,36 @@ shifted AS MATERIALIZED (
     ) AS ranked
     WHERE place <= {CANDIDATES}
 ),
-candidates AS (
-    SELECT n, place, person_number, compared, matched, first, last, offset_ms, offset_uncertainty_ms, is_continuous,
-        is_regular,
-        {_thousandths(_by_accident("matched", "compared", "rate", "trials"))} AS accident_log
+either AS (
+    SELECT n, place, person_number, compared, matched, first - 1 AS before, compared - last AS after, offset_ms,
+        offset_uncertainty_ms, is_continuous, is_regular, rate, trials
     FROM shifted
     UNION ALL
-    SELECT e.n, e.place, e.person_number, u.compared, e.matched, e.first, e.last, 0.0 AS offset_ms,
-        0.0 AS offset_uncertainty_ms, false AS is_continuous, false AS is_regular,
-        {
-        _thousandths(
-            _by_accident("e.matched", "u.compared", f"p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms")
-        )
-    } AS accident_log
+    SELECT e.n, e.place, e.person_number, u.compared, e.matched, coalesce(o.before, 0), coalesce(o.after, 0), 0.0, 0.0,
+        false, false, NULL, 1
     FROM exact AS e
     JOIN usable_hours AS u ON u.n = e.n
-    JOIN device_hours AS h ON h.n = e.n
-    JOIN person_hours AS p ON p.person_number = e.person_number AND p.hour = h.hour
+    LEFT JOIN exact_ends AS o ON o.n = e.n AND o.place = e.place
     WHERE e.n NOT IN (SELECT n FROM shifted)
+),
+candidates AS MATERIALIZED (
+    SELECT b.*, p.buckets, coalesce(b.rate, p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms) AS rate_of_one
+    FROM either AS b
+    JOIN device_hours AS h ON h.n = b.n
+    JOIN person_hours AS p ON p.person_number = b.person_number AND p.hour = b.n % {_HOURS}
 )
 SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS place, p.person, h.reading_times,
     h.first_ms AS first_reading_ms, h.last_ms AS last_reading_ms,
     coalesce(c.compared, s.compared, u.compared, 0) AS compared_times,
     coalesce(c.matched, 0) AS coincidences,
-    coalesce(c.first - 1, 0) AS compared_before,
-    coalesce(c.compared - c.last, 0) AS compared_after,
-    c.offset_ms, c.offset_uncertainty_ms, c.is_continuous, c.is_regular, c.accident_log,
+    coalesce(c.before, 0) AS compared_before,
+    coalesce(c.after, 0) AS compared_after,
+    c.offset_ms, c.offset_uncertainty_ms, c.is_continuous, c.is_regular,
     CASE WHEN c.n IS NOT NULL THEN {
-        _thousandths(f"ln(least(1, greatest(a.people / o.people, q.buckets * {MOST_OFFSET_MS}.0 / {HOUR_MS})))")
+        _thousandths(_by_accident("c.matched", "c.compared", "c.rate_of_one", "c.trials"))
+    } END AS accident_log,
+    CASE WHEN c.n IS NOT NULL THEN {
+        _thousandths(f"ln(least(1, greatest(a.people / o.people, c.buckets * {MOST_OFFSET_MS}.0 / {HOUR_MS})))")
     } END AS presence_log,
     o.people
 FROM device_hours AS h
@@ -332,7 +340,6 @@ JOIN devices_seen AS d ON d.device_number = h.device_number
 JOIN around AS a ON a.n = h.n
 LEFT JOIN candidates AS c ON c.n = h.n
 LEFT JOIN people_seen AS p ON p.person_number = c.person_number
-LEFT JOIN person_hours AS q ON q.person_number = c.person_number AND q.hour = h.hour
 LEFT JOIN hours AS o ON o.hour = h.hour
 LEFT JOIN sample_sizes AS s ON s.n = h.n
 LEFT JOIN usable_hours AS u ON u.n = h.n

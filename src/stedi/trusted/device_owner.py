@@ -84,58 +84,66 @@ WITH claims AS (
 claim_counts AS (
     SELECT serialNumber, count(*) AS claimants, max(person) AS claimant FROM claims GROUP BY serialNumber
 ),
-of_several AS MATERIALIZED (
-    SELECT e.* FROM device_evidence AS e
-    JOIN (
-        SELECT serialNumber FROM device_evidence WHERE place = 1
-        GROUP BY serialNumber HAVING count(DISTINCT person) > 1
-    ) AS s ON s.serialNumber = e.serialNumber
+devices AS MATERIALIZED (
+    SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device
+    FROM (SELECT serialNumber FROM device_evidence UNION SELECT serialNumber FROM claim_counts) AS seen
 ),
-{weighed("hour_by_hour", "of_several", "serialNumber, hour_ms")},
+claims_by_device AS (
+    SELECT d.device, c.claimants, c.claimant FROM claim_counts AS c JOIN devices AS d ON d.serialNumber = c.serialNumber
+),
+evidence AS MATERIALIZED (
+    SELECT e.*, d.device FROM device_evidence AS e JOIN devices AS d ON d.serialNumber = e.serialNumber
+),
+of_several AS MATERIALIZED (
+    SELECT e.* FROM evidence AS e
+    JOIN (
+        SELECT device FROM evidence WHERE place = 1 GROUP BY device HAVING count(DISTINCT person) > 1
+    ) AS s ON s.device = e.device
+),
+{weighed("hour_by_hour", "of_several", "device, hour_ms")},
 clear_hours AS (
-    SELECT serialNumber, hour_ms, max(begins_ms) OVER (PARTITION BY serialNumber ORDER BY hour_ms) AS run_ms
+    SELECT device, hour_ms, max(begins_ms) OVER (PARTITION BY device ORDER BY hour_ms) AS run_ms
     FROM (
-        SELECT *, CASE WHEN candidate = lag(candidate) OVER (PARTITION BY serialNumber ORDER BY hour_ms) THEN NULL
+        SELECT *, CASE WHEN candidate = lag(candidate) OVER (PARTITION BY device ORDER BY hour_ms) THEN NULL
             ELSE hour_ms END AS begins_ms
         FROM hour_by_hour WHERE leads AND 1 - probability <= 1 - $owners_confidence::DOUBLE
     ) AS clear
 ),
 -- The runs around each hour: the one that it is in or follows, and the one that it is in or precedes.
 between_runs AS (
-    SELECT h.serialNumber, h.hour_ms,
-        max(c.run_ms) OVER (PARTITION BY h.serialNumber ORDER BY h.hour_ms) AS before_ms,
-        min(c.run_ms) OVER (PARTITION BY h.serialNumber ORDER BY h.hour_ms DESC) AS after_ms
+    SELECT h.device, h.hour_ms,
+        max(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms) AS before_ms,
+        min(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms DESC) AS after_ms
     FROM hour_by_hour_hours AS h
-    LEFT JOIN clear_hours AS c ON c.serialNumber = h.serialNumber AND c.hour_ms = h.hour_ms
+    LEFT JOIN clear_hours AS c ON c.device = h.device AND c.hour_ms = h.hour_ms
 ),
 -- Numbers that stand in the order of time: even ones for runs, odd ones for what lies between two.
 numbered_hours AS MATERIALIZED (
-    SELECT serialNumber, hour_ms,
+    SELECT device, hour_ms,
         2 * coalesce(before_ms, after_ms) + CASE WHEN before_ms <> after_ms THEN 1 ELSE 0 END AS stretch
     FROM between_runs
 ),
 stretches AS MATERIALIZED (
     SELECT e.*, coalesce(n.stretch, 0) AS stretch
-    FROM device_evidence AS e
-    LEFT JOIN numbered_hours AS n ON n.serialNumber = e.serialNumber AND n.hour_ms = e.hour_ms
+    FROM evidence AS e
+    LEFT JOIN numbered_hours AS n ON n.device = e.device AND n.hour_ms = e.hour_ms
 ),
-{weighed("weighed", "stretches", "serialNumber, stretch")},
+{weighed("weighed", "stretches", "device, stretch")},
 device_stretches AS (
-    SELECT serialNumber, stretch, count(*) OVER (PARTITION BY serialNumber) = 1 AS is_only, false AS lacks_readings
-    FROM (SELECT DISTINCT serialNumber, stretch FROM stretches) AS found
+    SELECT device, stretch, count(*) OVER (PARTITION BY device) = 1 AS is_only, false AS lacks_readings
+    FROM (SELECT DISTINCT device, stretch FROM stretches) AS found
     UNION ALL
-    SELECT serialNumber, 0, true, true FROM claim_counts
-    WHERE serialNumber NOT IN (SELECT serialNumber FROM device_evidence)
+    SELECT device, 0, true, true FROM devices WHERE device NOT IN (SELECT device FROM evidence)
 ),
 -- A claim says nothing of when, so it can't tell whose a stretch of several is, nor does it where somebody else is likelier.
 doubts AS (
-    SELECT d.serialNumber, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
+    SELECT d.device, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
         w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, w.leads,
         {_SOLE_CLAIM} AS is_claimed,
         (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {CLAIM_ODDS} ELSE 1 END AS doubt
     FROM device_stretches AS d
-    LEFT JOIN claim_counts AS c ON c.serialNumber = d.serialNumber
-    LEFT JOIN weighed AS w ON w.serialNumber = d.serialNumber AND w.stretch = d.stretch
+    LEFT JOIN claims_by_device AS c ON c.device = d.device
+    LEFT JOIN weighed AS w ON w.device = d.device AND w.stretch = d.stretch
 ),
 judged AS MATERIALIZED (
     SELECT *,
@@ -152,7 +160,7 @@ hours AS (
     SELECT *, last_reading_ms + {_SITTING_GAP_MS} >= lead(first_reading_ms) OVER in_time AS goes_on,
         first_reading_ms - {_SITTING_GAP_MS} <= lag(last_reading_ms) OVER in_time AS went_on
     FROM stretches WHERE place <= 1
-    WINDOW in_time AS (PARTITION BY serialNumber ORDER BY hour_ms)
+    WINDOW in_time AS (PARTITION BY device ORDER BY hour_ms)
 ),
 -- Reading times alone say nothing of the sittings before the first that coincides or after the last.
 within AS (
@@ -161,21 +169,21 @@ within AS (
             WHEN h.hour_ms < j.first_hour_ms - CASE WHEN h.goes_on THEN {HOUR_MS} ELSE 0 END THEN -1
             WHEN h.hour_ms > j.last_hour_ms + CASE WHEN h.went_on THEN {HOUR_MS} ELSE 0 END THEN 1
             ELSE 0 END AS beyond
-    FROM hours AS h JOIN judged AS j ON j.serialNumber = h.serialNumber AND j.stretch = h.stretch
+    FROM hours AS h JOIN judged AS j ON j.device = h.device AND j.stretch = h.stretch
 ),
 periods AS (
     SELECT *, row_number() OVER in_time AS period, lead(starts_ms) OVER in_time AS to_ms
     FROM (
-        SELECT serialNumber, stretch, beyond, min(hour_ms) AS starts_ms, sum(reading_times)::BIGINT AS reading_times,
+        SELECT device, stretch, beyond, min(hour_ms) AS starts_ms, sum(reading_times)::BIGINT AS reading_times,
             min(first_reading_ms) AS first_reading_ms, max(last_reading_ms) AS last_reading_ms,
             sum(compared_times)::BIGINT AS compared_times
-        FROM within GROUP BY serialNumber, stretch, beyond
+        FROM within GROUP BY device, stretch, beyond
         UNION ALL
-        SELECT serialNumber, stretch, 0, NULL, 0, NULL, NULL, 0 FROM device_stretches WHERE lacks_readings
+        SELECT device, stretch, 0, NULL, 0, NULL, NULL, 0 FROM device_stretches WHERE lacks_readings
     ) AS counted
-    WINDOW in_time AS (PARTITION BY serialNumber ORDER BY stretch, beyond)
+    WINDOW in_time AS (PARTITION BY device ORDER BY stretch, beyond)
 )
-SELECT p.serialNumber, p.period,
+SELECT d.serialNumber, p.period,
     CASE WHEN p.period > 1 THEN p.starts_ms END AS from_ms,
     p.to_ms,
     CASE WHEN j.status IN ('confirmed', 'claimed') THEN j.claimant WHEN j.status = 'inferred' THEN j.candidate END AS person,
@@ -192,8 +200,9 @@ SELECT p.serialNumber, p.period,
     j.offset_uncertainty_ms,
     coalesce(j.clock_differs AND (j.status <> 'claimed' OR j.candidate = j.claimant), false) AS clock_differs
 FROM periods AS p
-LEFT JOIN judged AS j ON j.serialNumber = p.serialNumber AND j.stretch = p.stretch AND p.beyond = 0
-LEFT JOIN claim_counts AS c ON c.serialNumber = p.serialNumber
+LEFT JOIN judged AS j ON j.device = p.device AND j.stretch = p.stretch AND p.beyond = 0
+JOIN devices AS d ON d.device = p.device
+LEFT JOIN claims_by_device AS c ON c.device = p.device
 """,
     rules=(
         no_repeats("one_row_a_period", "a device has each period once", "serialNumber", "period"),

@@ -56,7 +56,7 @@ SELECT DISTINCT s.*, o.person FROM step_trainer AS s JOIN device_owner AS o USIN
 SEMI JOIN customers_curated AS c ON c.person = o.person;
 CREATE TEMP TABLE machine_learning_curated AS
 SELECT c.customer_pseudonym, sha256('key' || s.serialNumber) AS device_pseudonym, a.timeStamp, a.x, a.y, a.z,
-    s.distanceFromObject
+    s.distanceFromObject, s.sensorReadingTime
 FROM step_trainer_trusted AS s
 JOIN accelerometer_trusted AS a ON a.person = s.person AND a.timeStamp = s.sensorReadingTime
 JOIN customers_curated AS c ON c.person = s.person;

@@ -234,7 +234,8 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
 
 def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     small(lake)
-    lake.land("accelerometer/2.json", [reading("a@x", 5)])
+    lake.land("accelerometer/2.json", [reading("a@x", 5), reading("a@x", 3_600_000)])
+    lake.land("step_trainer/2.json", [distance("s1", 3_600_000)])
     lake.run()
     computed: dict[str, int] = {}
 
@@ -247,15 +248,15 @@ def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.Monkey
     monkeypatch.setattr("stedi.pipeline.refresh.check", count_candidates)
     lake.land("accelerometer/3.json", [reading("a@x", 104, x=9.0), reading("a@x", 7)])
     report = lake.run()
-    # The moment 104 has two readings now, and 7 one; no other moment is looked at.
+    # The moment 104 has two readings now, and 7 one; no other moment is looked at. Pairs are looked for in the hour.
     assert computed["accelerometer_trusted"] == 3
-    assert computed["machine_learning_curated"] == 2
+    assert computed["machine_learning_curated"] == report.tables["machine_learning_curated"].rows - 1 == 11
     assert report.tables["accelerometer_trusted"].added == 2
     assert report.tables["accelerometer_trusted"].removed == 0
     counted = {r.rule: (r.checked, r.failed) for r in report.rules if r.table == "accelerometer_trusted"}
     # 5 and 7 lie before consent, which began at 10.
-    assert counted["taken_after_consent"] == (23, 2)
-    assert counted["one_reading_a_moment"] == (23, 2)
+    assert counted["taken_after_consent"] == (24, 2)
+    assert counted["one_reading_a_moment"] == (24, 2)
 
 
 def test_a_run_of_some_tables_says_which_others_it_leaves_behind(lake: Lake) -> None:

@@ -108,24 +108,26 @@ def training_set(distances: Iterable[Reading], until_ms: int = 10_000, device: s
     return training_set_of([(device, t, d) for t, d in distances], until_ms)
 
 
-def training_set_of(distances: Sequence[tuple[str, int, float]], until_ms: int = 10_000) -> list[tuple[int, int, bool]]:
-    """The same, of distances (device, time, distance)."""
+def training_set_of(
+    distances: Sequence[tuple[str, int, float]], until_ms: int = 10_000, uncertainty_ms: float = 0
+) -> list[tuple[int, int, bool]]:
+    """The same, of distances (device, time, distance), whose times on the phone's clock may be off by so much."""
     with duckdb.connect() as connection:
         connection.execute(
             """
             CREATE TABLE customers_curated AS SELECT 'a@x' AS person, 'pseudonym' AS customer_pseudonym;
             CREATE TABLE accelerometer_trusted AS SELECT 'a@x' AS person, t AS timeStamp, 0.0::DOUBLE AS x, x AS y, x AS z
                 FROM (SELECT unnest(generate_series(0, $until, 20)) AS t, 0.0::DOUBLE AS x) AS r;
-            CREATE TABLE step_trainer_trusted (serialNumber VARCHAR, sensorReadingTime BIGINT, distanceFromObject DOUBLE,
-                person VARCHAR DEFAULT 'a@x')
+            CREATE TABLE step_trainer_trusted (serialNumber VARCHAR, phone_time_ms BIGINT, distanceFromObject DOUBLE,
+                clock_uncertainty_ms DOUBLE, person VARCHAR DEFAULT 'a@x')
             """.replace("$until", str(until_ms))
         )
         serials, times, values = map(list, zip(*distances, strict=True))
         connection.execute(
             """
-            INSERT INTO step_trainer_trusted (serialNumber, sensorReadingTime, distanceFromObject)
-            SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), unnest($3::DOUBLE[])""",
-            [serials, times, values],
+            INSERT INTO step_trainer_trusted (serialNumber, phone_time_ms, distanceFromObject, clock_uncertainty_ms)
+            SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), unnest($3::DOUBLE[]), $4""",
+            [serials, times, values, uncertainty_ms],
         )
         return connection.execute(f"SELECT session, at_ms, is_step FROM ({TABLE.query}) AS q ORDER BY at_ms").fetchall()
 
@@ -152,6 +154,12 @@ def test_a_dip_is_a_step_at_its_centre_weighted_by_depth() -> None:
     assert found == [460, *AT]
     # At midway it is not nearer than midway.
     assert steps(floor(FEET | {500: 155.0}).items()) == AT
+
+
+def test_a_reading_whose_time_is_off_by_more_than_50_ms_teaches_nothing() -> None:
+    readings = [("s", t, d) for t, d in floor(FEET).items()]
+    assert [at for _, at, is_step in training_set_of(readings, uncertainty_ms=50) if is_step] == AT
+    assert training_set_of(readings, uncertainty_ms=50.5) == []
 
 
 def test_the_step_is_marked_at_the_nearest_sample() -> None:

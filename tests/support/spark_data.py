@@ -4,6 +4,9 @@ from typing import Any
 
 from tests.support.lake import Lake, customer, distance, reading
 
+# Around the border of the first two hours.
+IRREGULAR = [3_570_000 + t for t in (1, 3_100, 7_451, 9_020, 16_301, 21_090, 29_900, 29_999, 30_015, 41_701, 49_998, 57_310)]
+
 
 def land_first(lake: Lake) -> None:
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s1")])
@@ -19,11 +22,16 @@ def land_first(lake: Lake) -> None:
     lake.land("accelerometer/1.json", [reading(user, 100 + 10 * t, x=t / 7) for user in ("a@x", "c@x") for t in range(8)])
     lake.land("step_trainer/1.json", [distance(s, 100 + 10 * t) for s in ("s1", "s3") for t in range(8)])
     lake.land("accelerometer/odd name [1] %20 é.json", [{"user": "a@x"}, reading("B@X", 900)])
+    # A clock that is 700 ms ahead, give or take 5 ms.
+    lake.land("customer/shifted.json", [customer("g@x", 10, shares=10, serial="s7")])
+    lake.land("step_trainer/shifted.json", [distance("s7", t + 700 + t % 11 - 5) for t in IRREGULAR])
+    lake.land("accelerometer/shifted.json", [reading("g@x", t) for t in IRREGULAR if t % 2])
 
 
 def land_more(lake: Lake) -> None:
     """One withdraws, one consents late, a hold ends, a file changes, and a reading comes twice."""
     lake.land("customer/3.json", [customer("a@x", 20, serial="s1"), customer("b@x", 20, shares=15, serial="s1")])
     lake.land("customer/4.json", [customer("mailto:zoé@x", 20, shares=10)])
+    lake.land("accelerometer/shifted too.json", [reading("g@x", t) for t in IRREGULAR if t % 2 == 0])
     lake.land("accelerometer/2.json", [reading("b@x", 100 + 10 * t) for t in range(5)])
     lake.land("accelerometer/odd name [1] %20 é.json", [reading("c@x", 905), reading("c@x", 905)])

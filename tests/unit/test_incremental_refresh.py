@@ -404,3 +404,29 @@ def test_a_phone_that_was_active_in_the_same_hours_changes_the_evidence(tables: 
     happens(tables, {"accelerometer/b.json": [reading("b@x", t + 20 * 60_000) for t in times]})
     assert owners(tables)["s"] == ("a@x", "inferred")
     assert tables.is_like_new()
+
+
+def test_a_late_file_of_a_phone_tells_the_offset_of_an_hour(tables: Tables) -> None:
+    """A device's clock is 700 ms ahead, give or take 5 ms; readings pair once the phone's readings of the hour are there."""
+    jitter = (-5, 4, 0, 3, -2, 5, -4, 1, 2)
+    minute = (0, 3_100, 7_450, 9_020, 16_300, 21_090, 30_400, 41_700, 57_310)
+    device = [hour * HOUR + t + 700 + late for hour in (1, 3) for t, late in zip(minute, jitter, strict=True)]
+    paired = f"SELECT sensorReadingTime - {T0}, timeStamp - {T0} FROM machine_learning_curated ORDER BY 1"
+    happens(
+        tables,
+        {
+            "customer/1.json": [customer("a@x", 10, shares=10, serial="s")],
+            "step_trainer/1.json": [distance("s", t) for t in device],
+            "accelerometer/1.json": [reading("a@x", HOUR + t) for t in minute],
+        },
+    )
+    expected = list(zip(device, [HOUR + t for t in minute], strict=False))
+    assert tables.rows(paired) == expected
+    with narrowed() as computed:
+        happens(tables, {"accelerometer/3.json": [reading("a@x", 3 * HOUR + t) for t in minute]})
+    assert computed["machine_learning_curated"] == len(minute)
+    assert tables.rows(paired) == expected + list(zip(device[9:], [3 * HOUR + t for t in minute], strict=True))
+    # Another phone clock, 40 ms ahead of the one before: the offset of that hour is another.
+    happens(tables, {"accelerometer/3.json": [reading("a@x", 3 * HOUR + t + 40) for t in minute]})
+    assert tables.rows(paired) == expected + list(zip(device[9:], [3 * HOUR + t + 40 for t in minute], strict=True))
+    assert tables.is_like_new()

@@ -48,11 +48,15 @@ def _cell(value: object) -> Text:
 
 
 def first_lines(report: "RunReport") -> list[str]:
-    """Lines to print above the tables of a run: one per alarm, and the number of customers on hold."""
+    """Lines to print above the tables of a run: its alarms, customers on hold, readings without a clear owner."""
     lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
     if report.on_hold:
         customers = f"{report.on_hold:,} customer{'s' * (report.on_hold != 1)}"
         lines.append(f"consent on hold: {customers} (a record of theirs can't be used); see `stedi quarantine`")
+    if report.unresolved_readings:
+        lines.append(
+            f"owner not clear: {report.unresolved_readings:,} step-trainer reading(s) feed nothing; see `stedi devices`"
+        )
     return lines
 
 
@@ -205,6 +209,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
         "files": report.files,
         "not_taken": _not_taken_json(report.not_taken),
         "outside_consent": report.outside_consent,
+        "unresolved_readings": report.unresolved_readings,
         "left_behind": report.left_behind,
         "rules": [rule_json(rule) for rule in report.rules],
         "seconds": report.seconds,

@@ -1,6 +1,7 @@
 """The confidence that an owner needs is a setting: a run follows it, and `verify` goes by the last run's."""
 
 from stedi.config import Settings
+from stedi.report import first_lines
 from stedi.verify import verify
 from tests.support.lake import Lake, customer, distance, reading
 
@@ -13,7 +14,9 @@ def test_a_lower_confidence_names_more_owners(lake: Lake) -> None:
     crowd = [reading(person, t + 29 * n) for n, person in enumerate(people) for t in device if n or t < 60_000]
     lake.land("accelerometer/a.json", crowd)
     lake.land("step_trainer/a.json", [distance("s", t) for t in device])
-    lake.run()
+    report = lake.run()
+    assert report.unresolved_readings == 29
+    assert first_lines(report) == ["owner not clear: 29 step-trainer reading(s) feed nothing; see `stedi devices`"]
     owner = "SELECT person, status, round(confidence, 2) FROM device_owner WHERE serialNumber = 's'"
     assert lake.rows(owner) == [(None, "ambiguous", 0.99)]
     strict = lake.settings
@@ -22,4 +25,5 @@ def test_a_lower_confidence_names_more_owners(lake: Lake) -> None:
     assert report.tables["device_owner"].reason.startswith("the consent policy, the confidence of owners")
     assert lake.rows(owner) == [("p0@x", "inferred", 0.99)]
     assert report.tables["step_trainer_trusted"].rows == 29
+    assert (report.unresolved_readings, first_lines(report)) == (0, [])
     assert all(finding.holds for finding in verify(strict))

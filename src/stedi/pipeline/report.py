@@ -44,7 +44,8 @@ class RunReport:
     """What a run did, or under `dry_run` would do.
 
     `left_behind` names the tables that were not selected and no longer follow from what was: they
-    may still hold rows of people who have withdrawn. `alarms` are for a person to look at: the tables
+    may still hold rows of people who have withdrawn. `unresolved_readings` counts those of devices whose owner is
+    not clear, or is None if the run did not include device_owner. `alarms` are for a person to look at: the tables
     are as they should be.
     """
 
@@ -56,6 +57,7 @@ class RunReport:
     files: dict[str, dict[str, int]] = field(default_factory=dict)
     not_taken: NotTaken = field(default_factory=NotTaken)
     outside_consent: dict[str, int] = field(default_factory=dict)
+    unresolved_readings: int | None = None
     left_behind: list[str] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     seconds: float = 0.0

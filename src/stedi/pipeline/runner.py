@@ -30,6 +30,7 @@ from stedi.pipeline.store import Draft, Store, kept
 from stedi.table import Table, with_ancestors
 from stedi.tables import BY_NAME, REFRESHED
 from stedi.trusted import customer
+from stedi.trusted.device_owner import OWNER_IS_CLEAR
 from stedi.warehouse import WarehouseFolder
 
 Progress = Callable[[str], None]
@@ -185,9 +186,11 @@ class _Steps:
                     report.not_taken.add(file.name, f"content is {entry.other_format}")
         for table in (t for t in REFRESHED if t.name in self.wanted):
             mark = self.store.latest_mark(table.name)
-            outside = mark.reflects.get("rules", {}).get("taken_after_consent") if mark else None
-            if outside is not None:
-                report.outside_consent[table.name] = outside
+            broken = mark.reflects.get("rules", {}) if mark else {}
+            if "taken_after_consent" in broken:
+                report.outside_consent[table.name] = broken["taken_after_consent"]
+            if OWNER_IS_CLEAR.name in broken:
+                report.unresolved_readings = broken[OWNER_IS_CLEAR.name]
 
     def left_behind(self) -> list[str]:
         """The tables that stand, are not wanted, and no longer follow from their inputs."""

@@ -27,6 +27,8 @@ CANDIDATES = 3
 # A phone with more readings a bucket records without a pause, and its readings tell no offset finer than a cell.
 _DENSE = 50
 _CELL_MS = 500
+# What a phone or a device records without a longer pause than this has a beginning and an end.
+_PAUSE_MS = 2_000
 
 
 def _bucket(time: str) -> str:
@@ -49,6 +51,21 @@ def _by_accident(matched: str, readings: str, rate: str, trials: str) -> str:
     """
     independent = f"{matched} * ln(least(1, 2.718282 * {readings} * least(1, {rate}) / {matched}))"
     return f"least(0, ln({trials}) + {independent})"
+
+
+def _unbroken(times: str, by: str) -> str:
+    """SQL for the first and last of times (`at_ms`) that follow each other without a pause."""
+    return f"""
+    SELECT {by}, min(at_ms) AS first_ms, max(at_ms) AS last_ms
+    FROM (
+        SELECT *, sum(begins) OVER (PARTITION BY {by} ORDER BY at_ms) AS number
+        FROM (
+            SELECT *, CASE WHEN at_ms - lag(at_ms) OVER (PARTITION BY {by} ORDER BY at_ms) <= {_PAUSE_MS} THEN 0
+                ELSE 1 END AS begins
+            FROM ({times}) AS times
+        ) AS followed
+    ) AS numbered
+    GROUP BY {by}, number"""
 
 
 TABLE = Table(
@@ -304,10 +321,44 @@ shifted AS MATERIALIZED (
     ) AS ranked
     WHERE place <= {CANDIDATES}
 ),
+continuous AS MATERIALIZED (
+    SELECT n, n % {_HOURS} AS hour, person_number, offset_ms FROM shifted WHERE is_continuous
+),
+device_stretches AS MATERIALIZED (
+    {_unbroken("SELECT n, at_ms FROM device_times WHERE n IN (SELECT n FROM continuous)", "n")}
+),
+phone_stretches AS MATERIALIZED (
+    {
+        _unbroken(
+            f'''SELECT DISTINCT p.person_number, {_hour("a.timeStamp")} AS hour, a.timeStamp AS at_ms
+            FROM accelerometer_landing AS a JOIN people_seen AS p ON p.person = a.person
+            JOIN (SELECT DISTINCT person_number, hour FROM continuous) AS c
+              ON c.person_number = p.person_number AND c.hour = {_hour("a.timeStamp")}''',
+            "person_number, hour",
+        )
+    }
+),
+-- Of a phone that records without a pause, where it begins and ends tells the offset: the device records within. One that
+-- records from the same moment to the same moment tells it to a sample, one that is always on not at all.
+ends AS (
+    SELECT n, person_number, greatest(least(max(least_ms), min(most_ms)), -{MOST_OFFSET_MS}) AS least_ms,
+        least(greatest(max(least_ms), min(most_ms)), {MOST_OFFSET_MS}) AS most_ms
+    FROM (
+        SELECT c.n, c.person_number, least(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS least_ms,
+            greatest(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS most_ms
+        FROM continuous AS c
+        JOIN device_stretches AS d ON d.n = c.n
+        JOIN phone_stretches AS p ON p.person_number = c.person_number AND p.hour = c.hour
+        WHERE (d.first_ms + d.last_ms) / 2 - c.offset_ms BETWEEN p.first_ms AND p.last_ms
+    ) AS compared_ends
+    GROUP BY n, person_number
+),
 either AS (
-    SELECT n, place, person_number, compared, matched, first - 1 AS before, compared - last AS after, offset_ms,
-        offset_uncertainty_ms, is_continuous, is_regular, rate, trials
-    FROM shifted
+    SELECT s.n, s.place, s.person_number, s.compared, s.matched, s.first - 1 AS before, s.compared - s.last AS after,
+        coalesce((e.least_ms + e.most_ms) / 2, s.offset_ms) AS offset_ms,
+        coalesce((e.most_ms - e.least_ms) / 2, s.offset_uncertainty_ms) AS offset_uncertainty_ms,
+        s.is_continuous, s.is_regular, s.rate, s.trials
+    FROM shifted AS s LEFT JOIN ends AS e ON e.n = s.n AND e.person_number = s.person_number
     UNION ALL
     SELECT e.n, e.place, e.person_number, u.compared, e.matched, coalesce(o.before, 0), coalesce(o.after, 0), 0.0, 0.0,
         false, false, NULL, 1

@@ -14,6 +14,16 @@ CLAIM_ODDS = 10
 _SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
 
 
+OWNER_IS_CLEAR = Rule(
+    "owner_is_clear",
+    "warn",
+    "readings of a device whose owner is not clear feed nothing",
+    violations="""
+    SELECT serialNumber, sum(reading_times)::BIGINT AS n FROM {rows}
+    WHERE person IS NULL AND reading_times > 0 GROUP BY serialNumber""",
+    by=("serialNumber",),
+)
+
 TABLE = Table(
     name="device_owner",
     zone="trusted",
@@ -209,15 +219,7 @@ LEFT JOIN claims_by_device AS c ON c.device = p.device
 """,
     rules=(
         no_repeats("one_row_a_period", "a device has each period once", "serialNumber", "period"),
-        Rule(
-            "owner_is_clear",
-            "warn",
-            "readings of a device whose owner is not clear feed nothing",
-            violations="""
-            SELECT serialNumber, sum(reading_times)::BIGINT AS n FROM {rows}
-            WHERE person IS NULL AND reading_times > 0 GROUP BY serialNumber""",
-            by=("serialNumber",),
-        ),
+        OWNER_IS_CLEAR,
     ),
     sort=("serialNumber", "period"),
     parameters=("owners_confidence",),

@@ -91,8 +91,7 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         ) AS of_owner,
         strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
         accident + in_step / readings AS of_other,
-        CASE WHEN is_continuous THEN 1
-            ELSE pow(least(1, (most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}), sittings - 1) END AS same_offset
+        pow(least(1, (most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}), sittings - 1) AS same_offset
     FROM (
         SELECT *,
             CASE WHEN is_regular THEN {_IN_STEP_WITH_OFFSET} WHEN is_shifted THEN {_IN_STEP_UNEVENLY} ELSE {_IN_STEP} END

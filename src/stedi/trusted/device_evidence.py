@@ -203,9 +203,10 @@ open_hours AS MATERIALIZED (
     LEFT JOIN exact AS e ON e.n = h.n AND e.place = 1
     WHERE h.reading_times >= {FEWEST} AND a.people <= {_MOST_AROUND} AND coalesce(e.matched, 0) * 2 < h.reading_times
 ),
--- Of readings at even intervals many have the same, also where some are lost: with 30% lost and jitter it is a third.
+-- Of readings at even intervals many have the same, also where some are lost: with 30% lost and jitter it is a third. Of
+-- few at uneven ones two may have the same.
 spacings AS MATERIALIZED (
-    SELECT n, max(times) * 10 >= sum(times) AS is_regular
+    SELECT n, max(times) >= greatest(3, sum(times) / 10) AS is_regular
     FROM (
         SELECT n, gap_ms // {BIN_MS} AS gap, count(*) AS times
         FROM (

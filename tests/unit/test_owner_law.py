@@ -49,10 +49,12 @@ class World:
 def test_no_row_is_of_somebody_who_does_not_consent_and_none_pairs_two_people(tables: Tables) -> None:
     paired = 0
 
-    @settings(max_examples=15, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.randoms(use_true_random=False), st.integers(2, 6), st.sampled_from((0, 2_000)), st.sampled_from((0.0, 0.2)))
-    def hold(chance: Random, people: int, offset: int, lost: float) -> None:
+    @settings(max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    # A seed, because chance that hypothesis draws itself is not even: all readings of a sitting could be one.
+    @given(st.integers(0, 2**32), st.integers(2, 6), st.sampled_from((0, 2_000)), st.sampled_from((0.0, 0.2)))
+    def hold(seed: int, people: int, offset: int, lost: float) -> None:
         nonlocal paired
+        chance = Random(seed)
         world = World(chance, people, offset, lost)
         late = chance.randint(0, len(world.phones))
         tables.land("customer/a.json", world.customers)

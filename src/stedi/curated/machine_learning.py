@@ -6,12 +6,20 @@ from stedi.identity import customer_pseudonym, device_pseudonym
 from stedi.table import Column, Dimension, Fact, Scope, Table
 from stedi.trusted.device_evidence import HOUR_MS
 
-# A pair is no further apart than the largest tolerance; which readings of a phone compete for one of the step trainer's,
-# that is decided within twice as much.
+# Readings of a pair are at most the largest tolerance apart, and readings of a phone that compete for one of a device twice
+# as much.
 _STEP_MARGIN_MS, _READING_MARGIN_MS = MOST_TOLERANCE_MS, 2 * MOST_TOLERANCE_MS
-# As text it is a parameter; buckets as wide leave to each time three of them to look into.
+# Times at most a tolerance apart lie in the same bucket of that width, or in neighbours.
 _TOLERANCE = "$match_tolerance_ms::BIGINT"
 _BUCKET_MS = f"greatest({_TOLERANCE}, 1)"
+# Step-trainer readings under numbers of customers and devices. With a filter in place of `exact_ms` the planner would
+# misjudge how many there are, and the join would take half as long again.
+_STEPS = """
+    SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.phone_time_ms, s.distanceFromObject,
+        CASE WHEN s.clock_uncertainty_ms = 0 THEN s.phone_time_ms END AS exact_ms
+    FROM step_trainer_trusted AS s
+    JOIN customers AS c ON c.person = s.person
+    JOIN devices AS d ON d.serialNumber = s.serialNumber"""
 
 TABLE = Table(
     name="machine_learning_curated",
@@ -64,46 +72,44 @@ devices AS (
         {device_pseudonym("serialNumber")} AS device_pseudonym
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
 ),
+exact AS (
+    SELECT s.customer_number, s.device_number, s.sensorReadingTime, s.distanceFromObject, a.timeStamp, a.x, a.y, a.z
+    FROM ({_STEPS}) AS s
+    JOIN (
+        SELECT c.customer_number, a.timeStamp, a.x, a.y, a.z
+        FROM accelerometer_trusted AS a JOIN customers AS c ON c.person = a.person
+    ) AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.exact_ms
+),
 shifted AS (
-    SELECT DISTINCT c.customer_number, s.phone_time_ms
-    FROM step_trainer_trusted AS s JOIN customers AS c ON c.person = s.person
+    {_STEPS}
     WHERE s.clock_uncertainty_ms > 0 AND s.clock_uncertainty_ms <= {_TOLERANCE}
 ),
 near AS (
     SELECT customer_number, phone_time_ms, phone_time_ms // {_BUCKET_MS} + shift AS bucket
-    FROM shifted CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS shifts
+    FROM (SELECT DISTINCT customer_number, phone_time_ms FROM shifted) AS times
+    CROSS JOIN (SELECT -1 AS shift UNION ALL SELECT 0 AS shift UNION ALL SELECT 1 AS shift) AS shifts
 ),
 nearest AS (
-    SELECT n.customer_number, n.phone_time_ms,
-        arg_min(
-            a.timeStamp,
-            2 * abs(a.timeStamp - n.phone_time_ms) + CASE WHEN a.timeStamp > n.phone_time_ms THEN 1 ELSE 0 END
-        ) AS timeStamp
+    SELECT n.customer_number, n.phone_time_ms, a.timeStamp, a.x, a.y, a.z, rank() OVER (
+        PARTITION BY n.customer_number, n.phone_time_ms ORDER BY abs(a.timeStamp - n.phone_time_ms), a.timeStamp
+    ) AS place
     FROM accelerometer_trusted AS a
     JOIN customers AS c ON c.person = a.person
     JOIN near AS n ON n.customer_number = c.customer_number AND n.bucket = a.timeStamp // {_BUCKET_MS}
     WHERE abs(a.timeStamp - n.phone_time_ms) <= {_TOLERANCE}
-    GROUP BY n.customer_number, n.phone_time_ms
 ),
-steps AS (
-    SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.distanceFromObject,
-        CASE WHEN s.clock_uncertainty_ms = 0 THEN s.phone_time_ms ELSE n.timeStamp END AS timeStamp
-    FROM step_trainer_trusted AS s
-    JOIN customers AS c ON c.person = s.person
-    JOIN devices AS d ON d.serialNumber = s.serialNumber
-    LEFT JOIN nearest AS n ON n.customer_number = c.customer_number AND n.phone_time_ms = s.phone_time_ms
-    WHERE s.clock_uncertainty_ms <= {_TOLERANCE}
-),
-readings AS (
-    SELECT c.customer_number, a.timeStamp, a.x, a.y, a.z
-    FROM accelerometer_trusted AS a JOIN customers AS c ON c.person = a.person
+pairs AS (
+    SELECT * FROM exact
+    UNION ALL
+    SELECT s.customer_number, s.device_number, s.sensorReadingTime, s.distanceFromObject, n.timeStamp, n.x, n.y, n.z
+    FROM shifted AS s JOIN nearest AS n ON n.customer_number = s.customer_number AND n.phone_time_ms = s.phone_time_ms
+    WHERE n.place = 1
 )
-SELECT c.customer_pseudonym, d.device_pseudonym, a.timeStamp, a.x, a.y, a.z, s.distanceFromObject, s.sensorReadingTime,
-    s.customer_number
-FROM steps AS s
-JOIN readings AS a ON a.customer_number = s.customer_number AND a.timeStamp = s.timeStamp
-JOIN customers AS c ON c.customer_number = s.customer_number
-JOIN devices AS d ON d.device_number = s.device_number
+SELECT c.customer_pseudonym, d.device_pseudonym, p.timeStamp, p.x, p.y, p.z, p.distanceFromObject, p.sensorReadingTime,
+    p.customer_number
+FROM pairs AS p
+JOIN customers AS c ON c.customer_number = p.customer_number
+JOIN devices AS d ON d.device_number = p.device_number
 """,
     rules=(KNOWN_PSEUDONYM,),
     day="timeStamp",

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from stedi.engines.embedded.sql import bound
-from stedi.trusted import device_owner
+from stedi.trusted import device_evidence, device_owner
 from tests.support.lake import PUBLIC_COUNTS, Lake
 
 # SQL for the phones' readings, and for the devices' times (`t`), each with what is wrong with them.
@@ -74,6 +74,7 @@ def test_nobody_is_named_but_the_owner(connection: duckdb.DuckDBPyConnection, ph
     connection.execute(
         f"CREATE OR REPLACE VIEW step_trainer_landing AS SELECT device, {time} AS sensorReadingTime FROM devices"
     )
+    connection.execute(f"CREATE OR REPLACE TABLE device_evidence AS {bound(device_evidence.TABLE.query)}")
     [(right, named)] = connection.execute(
         "SELECT count(*) FILTER (t.person = o.person), count(o.person) "
         f"FROM ({bound(device_owner.TABLE.query)}) AS o LEFT JOIN truth AS t ON t.device = o.serialNumber"

@@ -19,6 +19,8 @@ _SESSIONS_A_FILE = 200
 # A phone without a network uploads a week or more after the last day.
 _LATE = 0.03
 _LATE_UPLOADS_EVERY_DAYS = 7
+# People who live together start within this time.
+_TOGETHER_MS = 10_000
 # A moment after all others.
 NEVER = np.iinfo(np.int64).max
 
@@ -85,12 +87,12 @@ def plan_sessions(
     walker = np.arange(sessions) % walkers
     stretch = np.arange(sessions) // walkers
     start = start_ms + stretch * stretch_ms + rng.integers(0, stretch_ms - SESSION_MS, sessions, endpoint=True)
-    # Walkers 0 and 1, 2 and 3, … are pairs. The second's sessions have the numbers after the first's and begin within one
-    # sample of them, because two phones do not sample at the same ms.
+    # Walkers 0 and 1, 2 and 3, … are pairs. The second's sessions have the numbers after the first's and begin a few seconds
+    # after them: two people do not start at the same moment.
     paired = 2 * min(round(conditions.shared_homes * walkers / 2), walkers // 2)
     second = np.flatnonzero((walker < paired) & (walker % 2 == 1))
     latest = start_ms + (stretch[second] + 1) * stretch_ms - SESSION_MS
-    start[second] = np.minimum(start[second - 1] + homes.integers(0, SAMPLE_MS, len(second)), latest)
+    start[second] = np.minimum(start[second - 1] + homes.integers(0, _TOGETHER_MS, len(second)), latest)
     by_time = np.argsort(start, kind="stable")
     walker = walker[by_time]
     members = rng.permutation(customers)[:walkers]

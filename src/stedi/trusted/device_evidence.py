@@ -234,13 +234,14 @@ spacings AS MATERIALIZED (
     ) AS counted
     GROUP BY n
 ),
--- One reading a cell, so that no two match the same reading of a phone.
+-- One reading a cell, so that no two match the same reading of a phone; none that the phone may have in another hour.
 cells AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY n ORDER BY at_ms) AS place, count(*) OVER (PARTITION BY n) AS readings
     FROM (
         SELECT o.n, o.bin_ms, min(t.at_ms) AS at_ms
         FROM open_hours AS o JOIN device_times AS t ON t.n = o.n
         WHERE {_bucket("t.at_ms")} NOT IN (SELECT bucket FROM bucket_crowds WHERE people > {CROWD})
+            AND t.at_ms % {HOUR_MS} BETWEEN {MOST_OFFSET_MS} AND {HOUR_MS - MOST_OFFSET_MS}
         GROUP BY o.n, o.bin_ms, t.at_ms // {_CELL_MS}
     ) AS firsts
 ),
@@ -375,7 +376,7 @@ candidates AS MATERIALIZED (
 )
 SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS place, p.person, h.reading_times,
     h.first_ms AS first_reading_ms, h.last_ms AS last_reading_ms,
-    coalesce(c.compared, s.compared, u.compared, 0) AS compared_times,
+    coalesce(c.compared, CASE WHEN w.n IS NULL THEN u.compared ELSE s.compared END, 0) AS compared_times,
     coalesce(c.matched, 0) AS coincidences,
     coalesce(c.before, 0) AS compared_before,
     coalesce(c.after, 0) AS compared_after,
@@ -393,6 +394,7 @@ JOIN around AS a ON a.n = h.n
 LEFT JOIN candidates AS c ON c.n = h.n
 LEFT JOIN people_seen AS p ON p.person_number = c.person_number
 LEFT JOIN hours AS o ON o.hour = h.hour
+LEFT JOIN open_hours AS w ON w.n = h.n
 LEFT JOIN sample_sizes AS s ON s.n = h.n
 LEFT JOIN usable_hours AS u ON u.n = h.n
 """,

@@ -22,8 +22,15 @@ _IN_STEP_UNEVENLY = 0.001
 # Probability that another phone of the owner's home is active at all the same times: an assumption. A phone that records
 # without a pause is told from the owner's by nothing else.
 _SAME_HOME = 0.02
+# Offsets that are known less precisely say little of whether all sittings have the same.
+_SHARP_MS = 250
+# Offsets of one clock differ by no more between sittings, unless it is reset, which one in ten is: assumptions. A drift of
+# 5 parts in a million takes two days for so much.
+_MOST_DRIFT_MS = 1_000
+_CLOCK_CHANGES = 10
 # A smaller lead over the runner-up names nobody: two phones of one home may have nearly the same readings. On the public
-# set owners have 30 coincidences, others at most 23.
+# set owners have 30 coincidences, others at most 23. Phones that record without a pause have no readings of their own, but
+# begin and end at their own moments.
 _LEAD_SHARE = 0.2
 # With a runner-up who could hardly match by chance either, and readings that the best candidate's phone has not, two
 # people may have used the device.
@@ -59,7 +66,9 @@ def weighed(name: str, evidence: str, unit: str) -> str:
 -- Hours that follow each other are one sitting: who is active in one of them is active in the next.
 {name}_sittings AS (
     SELECT *,
-        coalesce(hour_ms - lag(hour_ms) OVER (PARTITION BY {unit}, person ORDER BY hour_ms) > {HOUR_MS}, true) AS begins
+        coalesce(hour_ms - lag(hour_ms) OVER (PARTITION BY {unit}, person ORDER BY hour_ms) > {HOUR_MS}, true) AS begins,
+        offset_uncertainty_ms <= {_SHARP_MS} AS is_sharp,
+        offset_ms + offset_uncertainty_ms AS most_ms, offset_ms - offset_uncertainty_ms AS least_ms
     FROM {evidence} WHERE person IS NOT NULL
 ),
 {name}_candidates AS (
@@ -70,8 +79,9 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         bool_or(c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0) AS is_shifted,
         2 * sum(CASE WHEN c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0 THEN c.coincidences ELSE 0 END)
             > sum(c.coincidences) AS clock_differs,
-        count(CASE WHEN c.begins THEN 1 END) AS sittings,
-        max(c.offset_ms + c.offset_uncertainty_ms) AS most_ms, min(c.offset_ms - c.offset_uncertainty_ms) AS least_ms,
+        count(CASE WHEN c.begins AND c.is_sharp THEN 1 END) AS sharp_sittings,
+        coalesce(max(CASE WHEN c.is_sharp THEN c.most_ms END), max(c.most_ms)) AS most_ms,
+        coalesce(min(CASE WHEN c.is_sharp THEN c.least_ms END), min(c.least_ms)) AS least_ms,
         exp(sum(c.accident_log) / 1000.0) AS accident,
         min(c.hour_ms) AS first_hour_ms, max(c.hour_ms) AS last_hour_ms,
         min(c.people) * exp(avg(c.presence_log) / 1000.0 * count(CASE WHEN c.begins THEN 1 END)) AS strangers
@@ -91,7 +101,9 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         ) AS of_owner,
         strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
         accident + in_step / readings AS of_other,
-        pow(least(1, (most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}), sittings - 1) AS same_offset
+        CASE WHEN sharp_sittings < 2 THEN 1
+            WHEN most_ms - least_ms > {_MOST_DRIFT_MS} THEN {_CLOCK_CHANGES}
+            ELSE pow((most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}, sharp_sittings - 1) END AS same_offset
     FROM (
         SELECT *,
             CASE WHEN is_regular THEN {_IN_STEP_WITH_OFFSET} WHEN is_shifted THEN {_IN_STEP_UNEVENLY} ELSE {_IN_STEP} END
@@ -101,7 +113,10 @@ def weighed(name: str, evidence: str, unit: str) -> str:
 ),
 {name}_odds AS (
     SELECT *, of_owner / (others * of_other * same_offset) AS odds,
-        row_number() OVER (PARTITION BY {unit} ORDER BY matched DESC, outside, person) AS place
+        row_number() OVER (
+            PARTITION BY {unit}
+            ORDER BY round(ln(of_owner / (others * of_other * same_offset)), 3) DESC, matched DESC, person
+        ) AS place
     FROM {name}_likelihoods
 ),
 {name} AS (
@@ -112,9 +127,11 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         {_first("(most_ms + least_ms) / 2.0")} AS offset_ms,
         {_first("(most_ms - least_ms) / 2.0")} AS offset_uncertainty_ms,
         round({_first("odds")} / ({_ODDS} + {_ABSENT_ODDS:.6f}), 6) AS probability,
-        {_first("matched")} - coalesce(max(CASE WHEN place > 1 THEN matched END), 0)
-            >= greatest({FEWEST}, {_LEAD_SHARE} * {_first("matched")})
-        AND (
+        (
+            bool_or(place = 1 AND is_continuous)
+            OR {_first("matched")} - coalesce(max(CASE WHEN place > 1 THEN matched END), 0)
+                >= greatest({FEWEST}, {_LEAD_SHARE} * {_first("matched")})
+        ) AND (
             {_first("readings - matched")} < {FEWEST}
             OR {_RIVAL_ODDS} / ({_RIVAL_ODDS} + {_ABSENT_ODDS:.6f}) <= {_MOST_RIVAL}
         ) AS leads

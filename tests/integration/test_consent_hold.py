@@ -80,6 +80,7 @@ def test_no_kind_of_unusable_record_leaves_the_older_consent_in_force(lake: Lake
         "quarantine",
         "consent_hold",
         "consent_history",
+        "device_evidence",
         "device_owner",
     }
     assert found_wrong(lake) == []

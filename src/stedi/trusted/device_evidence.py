@@ -16,6 +16,8 @@ FEWEST = 3
 CROWD = 100
 # Clocks of device and phone differ by at most this much, and moments are compared in buckets of this size.
 MOST_OFFSET_MS = 5_000
+# Logarithm of a chance of one in a million: exact coincidences that are less likely by accident show that clocks agree.
+_NO_ACCIDENT = -13.8
 # Offsets are compared in bins of this width, twice, shifted by half of it: jitter of ±5 ms fits into one.
 BIN_MS = 20
 # With more people around, no evidence at an offset that is not known reaches 0.999.
@@ -212,13 +214,22 @@ exact_ends AS (
     JOIN usable_times AS t ON t.n = e.n
     GROUP BY e.n, e.place
 ),
--- Where fewer than half of the readings coincide with one phone's, the clocks may disagree.
+exact_rated AS MATERIALIZED (
+    SELECT e.*, u.compared, p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms AS rate
+    FROM exact AS e
+    JOIN usable_hours AS u ON u.n = e.n
+    JOIN device_hours AS h ON h.n = e.n
+    JOIN person_hours AS p ON p.person_number = e.person_number AND p.hour = e.n % {_HOURS}
+),
+-- Where fewer than half of the readings coincide with one phone's, and those that do may be accident, clocks may disagree.
 open_hours AS MATERIALIZED (
     SELECT h.n, greatest({BIN_MS}, 2 * h.tick_ms) AS bin_ms
     FROM device_hours AS h
     JOIN around AS a ON a.n = h.n
-    LEFT JOIN exact AS e ON e.n = h.n AND e.place = 1
-    WHERE h.reading_times >= {FEWEST} AND a.people <= {_MOST_AROUND} AND coalesce(e.matched, 0) * 2 < h.reading_times
+    LEFT JOIN exact_rated AS e ON e.n = h.n AND e.place = 1
+    WHERE h.reading_times >= {FEWEST} AND a.people <= {_MOST_AROUND} AND coalesce(
+        e.matched * 2 < h.reading_times AND {_by_accident("e.matched", "e.compared", "e.rate", "1")} > {_NO_ACCIDENT}, true
+    )
 ),
 -- Of readings at even intervals many have the same, also where some are lost: with 30% lost and jitter it is a third. Of
 -- few at uneven ones two may have the same.
@@ -361,17 +372,15 @@ either AS (
         s.is_continuous, s.is_regular, s.rate, s.trials
     FROM shifted AS s LEFT JOIN ends AS e ON e.n = s.n AND e.person_number = s.person_number
     UNION ALL
-    SELECT e.n, e.place, e.person_number, u.compared, e.matched, coalesce(o.before, 0), coalesce(o.after, 0), 0.0, 0.0,
-        false, false, NULL, 1
-    FROM exact AS e
-    JOIN usable_hours AS u ON u.n = e.n
+    SELECT e.n, e.place, e.person_number, e.compared, e.matched, coalesce(o.before, 0), coalesce(o.after, 0), 0.0, 0.0,
+        false, false, e.rate, 1
+    FROM exact_rated AS e
     LEFT JOIN exact_ends AS o ON o.n = e.n AND o.place = e.place
     WHERE e.n NOT IN (SELECT n FROM shifted)
 ),
 candidates AS MATERIALIZED (
-    SELECT b.*, p.buckets, coalesce(b.rate, p.readings::DOUBLE / (p.buckets * {MOST_OFFSET_MS}) * h.tick_ms) AS rate_of_one
+    SELECT b.*, p.buckets
     FROM either AS b
-    JOIN device_hours AS h ON h.n = b.n
     JOIN person_hours AS p ON p.person_number = b.person_number AND p.hour = b.n % {_HOURS}
 )
 SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS place, p.person, h.reading_times,
@@ -382,7 +391,7 @@ SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS pl
     coalesce(c.after, 0) AS compared_after,
     c.offset_ms, c.offset_uncertainty_ms, c.is_continuous, c.is_regular,
     CASE WHEN c.n IS NOT NULL THEN {
-        _thousandths(_by_accident("c.matched", "c.compared", "c.rate_of_one", "c.trials"))
+        _thousandths(_by_accident("c.matched", "c.compared", "c.rate", "c.trials"))
     } END AS accident_log,
     CASE WHEN c.n IS NOT NULL THEN {
         _thousandths(f"ln(least(1, greatest(a.people / o.people, c.buckets * {MOST_OFFSET_MS}.0 / {HOUR_MS})))")

@@ -23,10 +23,10 @@ _IN_STEP_UNEVENLY = 0.001
 # without a pause is told from the owner's by nothing else.
 _SAME_HOME = 0.02
 # Offsets that are known less precisely say little of whether all sittings have the same.
-_SHARP_MS = 250
-# Offsets of one clock differ by no more between sittings, unless it is reset, which one in ten is: assumptions. A drift of
-# 5 parts in a million takes two days for so much.
-_MOST_DRIFT_MS = 1_000
+_SHARP_MS = 1_000
+# Offsets of one clock differ by no more between sittings, unless it is reset or drifts, which one in ten does: assumptions.
+# People who start together start within seconds, so their offsets, though all different, are not far apart.
+_MOST_DRIFT_MS = 1_500
 _CLOCK_CHANGES = 10
 # A smaller lead over the runner-up names nobody: two phones of one home may have nearly the same readings. On the public
 # set owners have 30 coincidences, others at most 23. Phones that record without a pause have no readings of their own, but
@@ -80,6 +80,8 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         2 * sum(CASE WHEN c.offset_ms <> 0 OR c.offset_uncertainty_ms > 0 THEN c.coincidences ELSE 0 END)
             > sum(c.coincidences) AS clock_differs,
         count(CASE WHEN c.begins AND c.is_sharp THEN 1 END) AS sharp_sittings,
+        max(CASE WHEN c.is_sharp THEN c.offset_ms END) - min(CASE WHEN c.is_sharp THEN c.offset_ms END) AS apart_ms,
+        2 * min(c.offset_uncertainty_ms) + {BIN_MS} AS width_ms,
         coalesce(max(CASE WHEN c.is_sharp THEN c.most_ms END), max(c.most_ms)) AS most_ms,
         coalesce(min(CASE WHEN c.is_sharp THEN c.least_ms END), min(c.least_ms)) AS least_ms,
         exp(sum(c.accident_log) / 1000.0) AS accident,
@@ -101,9 +103,12 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         ) AS of_owner,
         strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
         accident + in_step / readings AS of_other,
-        CASE WHEN sharp_sittings < 2 THEN 1
-            WHEN most_ms - least_ms > {_MOST_DRIFT_MS} THEN {_CLOCK_CHANGES}
-            ELSE pow((most_ms - least_ms + {BIN_MS}) / {2.0 * MOST_OFFSET_MS}, sharp_sittings - 1) END AS same_offset
+        CASE
+            WHEN sharp_sittings < 2 THEN 1
+            WHEN apart_ms <= {_MOST_DRIFT_MS} THEN pow((apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}, sharp_sittings - 1)
+            WHEN is_continuous THEN {_CLOCK_CHANGES}
+            ELSE {_CLOCK_CHANGES} * pow(least(1, (apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}), sharp_sittings - 1)
+        END AS same_offset
     FROM (
         SELECT *,
             CASE WHEN is_regular THEN {_IN_STEP_WITH_OFFSET} WHEN is_shifted THEN {_IN_STEP_UNEVENLY} ELSE {_IN_STEP} END

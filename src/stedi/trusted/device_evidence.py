@@ -353,17 +353,21 @@ phone_stretches AS MATERIALIZED (
 -- Of a phone that records without a pause, where it begins and ends tells the offset: the device records within. One that
 -- records from the same moment to the same moment tells it to a sample, one that is always on not at all.
 ends AS (
-    SELECT n, person_number, greatest(least(max(least_ms), min(most_ms)), -{MOST_OFFSET_MS}) AS least_ms,
-        least(greatest(max(least_ms), min(most_ms)), {MOST_OFFSET_MS}) AS most_ms
+    SELECT n, person_number, greatest(least_ms, -{MOST_OFFSET_MS}) AS least_ms, least(most_ms, {MOST_OFFSET_MS}) AS most_ms
     FROM (
-        SELECT c.n, c.person_number, least(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS least_ms,
-            greatest(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS most_ms
-        FROM continuous AS c
-        JOIN device_stretches AS d ON d.n = c.n
-        JOIN phone_stretches AS p ON p.person_number = c.person_number AND p.hour = c.hour
-        WHERE (d.first_ms + d.last_ms) / 2 - c.offset_ms BETWEEN p.first_ms AND p.last_ms
-    ) AS compared_ends
-    GROUP BY n, person_number
+        SELECT n, person_number, least(max(least_ms), min(most_ms)) AS least_ms,
+            greatest(max(least_ms), min(most_ms)) AS most_ms
+        FROM (
+            SELECT c.n, c.person_number, least(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS least_ms,
+                greatest(d.first_ms - p.first_ms, d.last_ms - p.last_ms) AS most_ms
+            FROM continuous AS c
+            JOIN device_stretches AS d ON d.n = c.n
+            JOIN phone_stretches AS p ON p.person_number = c.person_number AND p.hour = c.hour
+            WHERE (d.first_ms + d.last_ms) / 2 - c.offset_ms BETWEEN p.first_ms AND p.last_ms
+        ) AS compared_ends
+        GROUP BY n, person_number
+    ) AS ranges
+    WHERE least_ms <= {MOST_OFFSET_MS} AND most_ms >= -{MOST_OFFSET_MS}
 ),
 either AS (
     SELECT s.n, s.place, s.person_number, s.compared, s.matched, s.first - 1 AS before, s.compared - s.last AS after,

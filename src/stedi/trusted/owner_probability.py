@@ -25,8 +25,10 @@ _SAME_HOME = 0.02
 # Offsets that are known less precisely say little of whether all sittings have the same.
 _SHARP_MS = 1_000
 # Offsets of one clock differ by no more between sittings, unless it is reset or drifts, which one in ten does: assumptions.
-# People who start together start within seconds, so their offsets, though all different, are not far apart.
 _MOST_DRIFT_MS = 1_500
+# The same where only the ends of sittings tell the offset: people who start together do so within seconds, and their
+# offsets agree to half a second by chance in one home of a hundred.
+_SAME_OFFSET_MS = 100
 _CLOCK_CHANGES = 10
 # A smaller lead over the runner-up names nobody: two phones of one home may have nearly the same readings. On the public
 # set owners have 30 coincidences, others at most 23. Phones that record without a pause have no readings of their own, but
@@ -103,11 +105,10 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         ) AS of_owner,
         strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
         accident + in_step / readings AS of_other,
-        CASE
-            WHEN sharp_sittings < 2 THEN 1
-            WHEN apart_ms <= {_MOST_DRIFT_MS} THEN pow((apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}, sharp_sittings - 1)
-            WHEN is_continuous THEN {_CLOCK_CHANGES}
-            ELSE {_CLOCK_CHANGES} * pow(least(1, (apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}), sharp_sittings - 1)
+        CASE WHEN sharp_sittings < 2 THEN 1
+            WHEN is_continuous AND apart_ms > {_SAME_OFFSET_MS} THEN {_CLOCK_CHANGES}
+            ELSE CASE WHEN apart_ms > {_MOST_DRIFT_MS} THEN {_CLOCK_CHANGES} ELSE 1 END
+                * pow(least(1, (apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}), sharp_sittings - 1)
         END AS same_offset
     FROM (
         SELECT *,

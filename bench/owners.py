@@ -74,6 +74,16 @@ WORLDS = (
         "50 readings a second, exact clocks", 100, phone_every_ms=20, spacing_ms=100, is_even=True, offset_ms=0, jitter_ms=0
     ),
     World("50 readings a second, offsets", 100, phone_every_ms=20, spacing_ms=100, is_even=True),
+    World(
+        "the same, half in pairs who start within 10 s, 20% without a phone",
+        people=100,
+        phone_every_ms=20,
+        spacing_ms=100,
+        is_even=True,
+        together_ms=10_000,
+        in_pairs=0.5,
+        without_phone=0.2,
+    ),
     World("offsets, 30% of the devices change hands", handed_over=0.3),
     World("exact clocks, 30% change hands", offset_ms=0, jitter_ms=0, handed_over=0.3),
     World("offsets, 30% change hands, 30% without a phone", handed_over=0.3, without_phone=0.3),

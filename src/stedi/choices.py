@@ -19,4 +19,4 @@ class QuerySettings:
     policy: str
     # Records of versions that had no such setting lack it.
     owners_confidence: float = 0.999
-    match_tolerance_ms: int = 20
+    match_tolerance_ms: int = 50

@@ -49,7 +49,7 @@ class Owners(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: float = Field(
-        default=0.999,
+        default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
         description="reading times decide whose device it is from this probability on; below it a device is ambiguous",
@@ -62,7 +62,7 @@ class Match(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance_ms: int = Field(
-        default=20,
+        default=QuerySettings.match_tolerance_ms,
         ge=0,
         le=MOST_TOLERANCE_MS,
         description="how far apart the readings of a pair in machine_learning_curated may be, where clocks disagree (ms)",

@@ -217,7 +217,7 @@ def test_every_job_has_its_script_its_role_and_its_arguments(lakehouse: dict[str
         # The secret's name is an argument; what it holds stands nowhere.
         assert arguments["--pseudonym_secret"] == {"Ref": secret}
         assert arguments["--alarm_drop"] == "0.5"
-        assert (arguments["--owners_confidence"], arguments["--match_tolerance_ms"]) == ("0.999", "20")
+        assert (arguments["--owners_confidence"], arguments["--match_tolerance_ms"]) == ("0.999", "50")
         assert ("--alarm_topic" in arguments) == (name == "publish_run")
         wheel, *modules = flat(arguments["--additional-python-modules"]).split(",")
         assert wheel.endswith("-py3-none-any.whl")

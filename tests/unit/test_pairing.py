@@ -33,6 +33,7 @@ def tables(engine: EmbeddedInMemory) -> MemoryTables:
 def tables_of_two(engine: EmbeddedInMemory) -> MemoryTables:
     """Two customers; whose the devices are, and how far their clocks are off, is given."""
     tables = MemoryTables(engine, derived=TABLES)
+    tables.use(replace(tables.settings, match_tolerance_ms=20))
     people = {p: engine.select(f"SELECT {customer_pseudonym(literal(p))} AS name")[0]["name"] for p in ("a@x", "b@x")}
     tables.give(customers.TABLE, [{"person": p, "customer_pseudonym": name} for p, name in people.items()])
     return tables

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stedi.choices import MOST_TOLERANCE_MS, Policy
+from stedi.choices import MOST_TOLERANCE_MS, Policy, QuerySettings
 from stedi.errors import UsageError, no_such
 
 
@@ -29,10 +29,13 @@ class Deployment(BaseModel):
         default=0.5, gt=0, le=1, description="share of consenting customers whose loss in one run is no alarm yet; 1: never"
     )
     owners_confidence: float = Field(
-        default=0.999, ge=0.5, lt=1, description="probability from which on reading times decide whose device it is"
+        default=QuerySettings.owners_confidence,
+        ge=0.5,
+        lt=1,
+        description="probability from which on reading times decide whose device it is",
     )
     match_tolerance_ms: int = Field(
-        default=20,
+        default=QuerySettings.match_tolerance_ms,
         ge=0,
         le=MOST_TOLERANCE_MS,
         description="how far apart the readings of a pair may be, where clocks disagree (ms)",

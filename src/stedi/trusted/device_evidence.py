@@ -140,6 +140,7 @@ WITH devices_seen AS MATERIALIZED (
     SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device_number
     FROM (SELECT DISTINCT device AS serialNumber FROM step_trainer_landing) AS seen
 ),
+-- All that follows is by the hour of a device: n is its number.
 device_times AS MATERIALIZED (
     SELECT DISTINCT d.device_number * {_HOURS} + {_hour("s.sensorReadingTime")} AS n, s.sensorReadingTime AS at_ms
     FROM step_trainer_landing AS s JOIN devices_seen AS d ON d.serialNumber = s.device

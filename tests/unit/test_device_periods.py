@@ -111,6 +111,17 @@ def test_a_clock_that_is_reset_between_sittings_costs_no_evidence(tables: Tables
     ]
 
 
+def test_a_device_of_many_sittings_has_an_owner(tables: Tables) -> None:
+    """Probabilities that are powers of the number of sittings don't become zero."""
+    moments = [hour * HOUR + 60_000 + t for hour in range(1, 1_200, 3) for t in SITTING[:3]]
+    crowd = [reading(f"p{n}@x", hour * HOUR + 900_000 + 7_000 * n) for hour in range(1, 1_200, 3) for n in range(5)]
+    tables.land("accelerometer/a.json", [reading("a@x", t) for t in moments] + crowd)
+    tables.land("step_trainer/s.json", [distance("s", t - 1_700) for t in moments])
+    tables.run(select=["device_owner"])
+    assert tables.rows(PERIODS) == [(1, None, None, "a@x", "inferred", 1_200, 1_200)]
+    assert tables.rows("SELECT confidence FROM device_owner") == [(1.0,)]
+
+
 def test_a_phone_s_file_that_arrives_late_moves_the_borders(tables: Tables) -> None:
     tables.land("accelerometer/a.json", phone("a", (1, 24)))
     tables.land("accelerometer/b.json", phone("b", (96,)))

@@ -37,6 +37,8 @@ _LEAD_SHARE = 0.2
 # With a runner-up who could hardly match by chance either, and readings that the best candidate's phone has not, two
 # people may have used the device.
 _MOST_RIVAL = 0.99
+# The probability of hundreds of coincidences is too small a number to be told from zero.
+_LEAST = 1e-12
 # Added up in one order, so that every run and engine finds the same digits.
 _ODDS = " + ".join(f"coalesce(max(CASE WHEN place = {place} THEN odds END), 0)" for place in range(1, CANDIDATES + 1))
 _RIVAL_ODDS = "coalesce(max(CASE WHEN place > 1 THEN odds END), 0)"
@@ -103,12 +105,12 @@ def weighed(name: str, evidence: str, unit: str) -> str:
         pow(share, {_MATCHED_POWER}) * (
             {1 - _CUT_SHORT} * (outside + 1) * pow(share, 2) * pow(1 - share, outside) + {_CUT_SHORT}::DOUBLE / readings
         ) AS of_owner,
-        strangers + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
+        greatest(strangers, {_LEAST}) + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS others,
         accident + in_step / readings AS of_other,
         CASE WHEN sharp_sittings < 2 THEN 1
             WHEN is_continuous AND apart_ms > {_SAME_OFFSET_MS} THEN {_CLOCK_CHANGES}
             ELSE CASE WHEN apart_ms > {_MOST_DRIFT_MS} THEN {_CLOCK_CHANGES} ELSE 1 END
-                * pow(least(1, (apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}), sharp_sittings - 1)
+                * greatest(pow(least(1, (apart_ms + width_ms) / {2.0 * MOST_OFFSET_MS}), sharp_sittings - 1), {_LEAST})
         END AS same_offset
     FROM (
         SELECT *,

@@ -182,11 +182,12 @@ def test_a_warehouse_of_a_newer_version_is_refused(small_lake: Lake) -> None:
 
 def test_a_warehouse_of_an_earlier_version_is_refused_with_what_to_do_and_left_alone(small_lake: Lake) -> None:
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{small_lake.warehouse / 'catalog.db'}")
-    catalog.update_namespace_properties("stedi", updates={"layout_version": "2"})
+    catalog.update_namespace_properties("stedi", updates={"layout_version": str(LAYOUT_VERSION - 1)})
     before = tree(small_lake.warehouse)
     for work in (small_lake.run, lambda: small_lake.rows("SELECT 1")):
         with pytest.raises(
-            WarehouseError, match="older than this program's 3; build another from the landing files with --w"
+            WarehouseError,
+            match=f"older than this program's {LAYOUT_VERSION}; build another from the landing files with --w",
         ):
             work()
     assert tree(small_lake.warehouse) == before

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stedi.catalog.iceberg import IcebergTables
 
 # Raised whenever this version's warehouses and the version's before can't be used by each other.
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 
 
 @dataclass(frozen=True)

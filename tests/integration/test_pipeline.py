@@ -10,6 +10,7 @@ import polars
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
+from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.pipeline import run
 from stedi.quality import RuleResult, Select, check

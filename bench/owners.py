@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stedi.engines.embedded.sql import bound
-from stedi.trusted import device_evidence, device_owner
+from stedi.reference import device_evidence, device_owner
 
 PUBLIC = Path(__file__).parents[2] / "shared/data/landing"
 START_MS, DAY_MS, HOUR_MS = 1_700_000_000_000, 86_400_000, 3_600_000

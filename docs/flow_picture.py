@@ -7,7 +7,7 @@ from stedi.landing import FEEDS
 from stedi.tables import REFRESHED
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y, _EDGE = 190, 34, 56, 26, 20
-_COLOURS = {"files": "#eeeeee", "landing": "#dbe9f6", "trusted": "#dff0d8", "curated": "#fdebd0"}
+_COLOURS = {"files": "#eeeeee", "landing": "#dbe9f6", "reference": "#e8dff0", "trusted": "#dff0d8", "curated": "#fdebd0"}
 
 
 def _columns() -> list[list[tuple[str, str]]]:

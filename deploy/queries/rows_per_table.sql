@@ -34,38 +34,38 @@ FROM (
   UNION ALL
   SELECT
     5 AS "place",
-    'trusted' AS "zone",
+    'reference' AS "zone",
     'consent_hold' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "consent_hold"
   UNION ALL
   SELECT
     6 AS "place",
-    'trusted' AS "zone",
+    'reference' AS "zone",
     'consent_history' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "consent_history"
   UNION ALL
   SELECT
     7 AS "place",
-    'trusted' AS "zone",
+    'reference' AS "zone",
     'device_evidence' AS "table_name",
     COUNT(*) AS "table_rows"
   FROM "device_evidence"
   UNION ALL
   SELECT
     8 AS "place",
-    'trusted' AS "zone",
-    'customer_trusted' AS "table_name",
+    'reference' AS "zone",
+    'device_owner' AS "table_name",
     COUNT(*) AS "table_rows"
-  FROM "customer_trusted"
+  FROM "device_owner"
   UNION ALL
   SELECT
     9 AS "place",
     'trusted' AS "zone",
-    'device_owner' AS "table_name",
+    'customer_trusted' AS "table_name",
     COUNT(*) AS "table_rows"
-  FROM "device_owner"
+  FROM "customer_trusted"
   UNION ALL
   SELECT
     10 AS "place",

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from stedi.engines.embedded.sql import bound
-from stedi.trusted import device_evidence, device_owner
+from stedi.reference import device_evidence, device_owner
 from tests.support.lake import PUBLIC_COUNTS, Lake
 
 # SQL for the phones' readings, and for the devices' times (`t`), each with what is wrong with them.

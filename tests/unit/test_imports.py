@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("table", "config"),
     ("identity", "resampling"),
     ("quality", "landing", "operations"),
+    ("reference",),
     ("trusted",),
     ("curated",),
     ("tables", "ddl"),
@@ -91,7 +92,7 @@ def test_a_part_uses_only_parts_below_it_and_libraries_that_are_its_own(module: 
         )
 
 
-@pytest.mark.parametrize("zone", ["landing", "trusted", "curated", "operations"])
+@pytest.mark.parametrize("zone", ["landing", "reference", "trusted", "curated", "operations"])
 def test_tables_are_declared_without_any_library(zone: str) -> None:
     declaring = [m for m in MODULES if part(m) == zone and "Table(" in m.read_text("utf-8")]
     assert declaring

@@ -10,9 +10,9 @@ import pytest
 from stedi.engines import Change
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
+from stedi.reference.device_evidence import CROWD
 from stedi.table import DataFiles, Fact, Scope, Table
 from stedi.tables import REFRESHED
-from stedi.trusted.device_evidence import CROWD
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from stedi.curated import customers, machine_learning
 from stedi.engines.sql import literal
 from stedi.identity import customer_pseudonym
-from stedi.trusted import accelerometer, device_evidence, device_owner, step_trainer
+from stedi.reference import device_evidence, device_owner
+from stedi.trusted import accelerometer, step_trainer
 from tests.support.lake import T0, Record, distance, reading
 from tests.support.memory import EmbeddedInMemory, MemoryTables
 

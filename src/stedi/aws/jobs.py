@@ -72,17 +72,17 @@ def _planned() -> Iterator[Job]:
     """Assign tables to jobs.
 
     A job refreshes its last table, the inputs of that table that no earlier job refreshes, and the
-    other tables of the same zone that need no further input. The publishing job refreshes the rest.
+    other tables of the same zone that need no further input; one that ends with a trusted table also those of the
+    reference zone. The publishing job refreshes the rest.
     """
     assigned: set[str] = set()
     for name, meaning, last in _JOBS:
         reach = with_ancestors([last.name], BY_NAME)
-        same_zone = {
-            t.name
-            for t in REFRESHED
-            if t.zone == last.zone and t.built_from and set(t.built_from) <= reach and not t.on_demand
+        zones = {last.zone, "reference"} if last.zone == "trusted" else {last.zone}
+        as_well = {
+            t.name for t in REFRESHED if t.zone in zones and t.built_from and set(t.built_from) <= reach and not t.on_demand
         }
-        tables = tuple(t.name for t in REFRESHED if t.name in (reach | same_zone) - assigned)
+        tables = tuple(t.name for t in REFRESHED if t.name in (reach | as_well) - assigned)
         assigned.update(tables)
         yield Job(name, meaning, tables)
     yield Job("publish_run", "bring everything up to date, publish the run, and do the upkeep that is due")

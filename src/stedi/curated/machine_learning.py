@@ -3,8 +3,8 @@
 from stedi.choices import MOST_TOLERANCE_MS
 from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym, device_pseudonym
+from stedi.reference.device_evidence import HOUR_MS
 from stedi.table import Column, Dimension, Fact, Scope, Table
-from stedi.trusted.device_evidence import HOUR_MS
 
 # Readings of a pair are at most the largest tolerance apart, and readings of a phone that compete for one of a device twice
 # as much.

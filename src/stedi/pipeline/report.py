@@ -7,7 +7,7 @@ from stedi.choices import QuerySettings
 from stedi.errors import AlarmError, RuleError
 from stedi.landing.not_taken import NotTaken
 from stedi.quality import RuleResult
-from stedi.trusted.consent_hold import TABLE as CONSENT_HOLD
+from stedi.reference.consent_hold import TABLE as CONSENT_HOLD
 
 
 @dataclass

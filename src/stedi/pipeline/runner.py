@@ -27,10 +27,10 @@ from stedi.pipeline.record import record
 from stedi.pipeline.refresh import follows_from, refresh, why_refresh
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.store import Draft, Store, kept
+from stedi.reference.device_owner import OWNER_IS_CLEAR
 from stedi.table import Table, with_ancestors
 from stedi.tables import BY_NAME, REFRESHED
 from stedi.trusted import customer
-from stedi.trusted.device_owner import OWNER_IS_CLEAR
 from stedi.warehouse import WarehouseFolder
 
 Progress = Callable[[str], None]

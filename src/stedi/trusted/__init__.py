@@ -1,13 +1,5 @@
-"""Trusted zone: consented, typed, without duplicates, checked."""
+"""Trusted zone: typed, checked, without duplicates, of customers who consent and nobody else."""
 
-from stedi.trusted import accelerometer, consent_history, consent_hold, customer, device_evidence, device_owner, step_trainer
+from stedi.trusted import accelerometer, customer, step_trainer
 
-TABLES = (
-    consent_hold.TABLE,
-    customer.TABLE,
-    consent_history.TABLE,
-    accelerometer.TABLE,
-    device_evidence.TABLE,
-    device_owner.TABLE,
-    step_trainer.TABLE,
-)
+TABLES = (customer.TABLE, accelerometer.TABLE, step_trainer.TABLE)

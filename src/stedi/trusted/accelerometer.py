@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from stedi.identity import PERSON
+from stedi.reference.consent import taken_after_consent, usable
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
-from stedi.trusted.consent import taken_after_consent, usable
 
 TABLE = Table(
     name="accelerometer_trusted",

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from stedi.identity import PERSON
 from stedi.landing.customer import FEED
+from stedi.reference.consent import CHANGES, records
 from stedi.table import Dimension, Fact, Rule, Scope, Table, no_repeats
-from stedi.trusted.consent import CHANGES, records
 
 _FIELDS = tuple(field.name for field in FEED.fields)
 _OTHER_FIELDS = tuple(name for name in _FIELDS if name not in ("registrationDate", "shareWithResearchAsOfDate"))

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from stedi.identity import PERSON
+from stedi.reference.consent import ENDLESS, taken_after_consent, usable
+from stedi.reference.device_evidence import HOUR_MS
 from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
-from stedi.trusted.consent import ENDLESS, taken_after_consent, usable
-from stedi.trusted.device_evidence import HOUR_MS
 
 _DEVICES_OF_CHANGED = (
     "SELECT o.serialNumber AS k FROM {changed} AS changed JOIN device_owner AS o ON o.person = changed.person"

@@ -29,7 +29,7 @@ WHERE n.age = 1 AND (u.arrived_at IS NULL OR u.arrived_at <= n.arrived_at)
 
 TABLE = Table(
     name="consent_hold",
-    zone="trusted",
+    zone="reference",
     meaning="customers whose consent is on hold, because a record of theirs can't be used",
     grain="one customer on hold",
     key=("person",),

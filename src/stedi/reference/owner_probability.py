@@ -3,7 +3,7 @@
 docs/device-owners.md derives the formulas and says how often they are right.
 """
 
-from stedi.trusted.device_evidence import BIN_MS, CANDIDATES, FEWEST, HOUR_MS, MOST_OFFSET_MS
+from stedi.reference.device_evidence import BIN_MS, CANDIDATES, FEWEST, HOUR_MS, MOST_OFFSET_MS
 
 # How the owner's phone matches a device. Share of owners whose phone starts late or stops early: an assumption. The power
 # of the matched share is a Beta(6, 1) prior: an owner's phone has most of the readings, 7 in 10 where 30% are lost.

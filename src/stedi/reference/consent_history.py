@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from stedi.identity import PERSON
+from stedi.reference.consent import CHANGES, records
 from stedi.table import Column, Fact, Rule, Scope, Table
-from stedi.trusted.consent import CHANGES, records
 
 TABLE = Table(
     name="consent_history",
-    zone="trusted",
+    zone="reference",
     meaning="when each customer's consent to research was in force, read off the change feed",
     grain="one interval of one customer's consent",
     key=("person", "consented_from_ms"),

@@ -1,8 +1,8 @@
 """Which customer each device belongs to, by what evidence, how sure that is, and from when to when."""
 
+from stedi.reference.device_evidence import HOUR_MS
+from stedi.reference.owner_probability import weighed
 from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
-from stedi.trusted.device_evidence import HOUR_MS
-from stedi.trusted.owner_probability import weighed
 
 # An hour that is somebody's with this probability is not another's, and ends the other's period. Of such hours, 19 in 20
 # are right.
@@ -26,7 +26,7 @@ OWNER_IS_CLEAR = Rule(
 
 TABLE = Table(
     name="device_owner",
-    zone="trusted",
+    zone="reference",
     meaning="which customer each device belongs to, from claims and from coinciding reading times, over all customers",
     grain="one device × period",
     key=("serialNumber", "period"),

@@ -72,7 +72,7 @@ def _unbroken(times: str, by: str) -> str:
 
 TABLE = Table(
     name="device_evidence",
-    zone="trusted",
+    zone="reference",
     meaning="how the reading times of each device coincide with those of phones, hour by hour, over all customers",
     grain="one device × hour × candidate",
     key=("serialNumber", "hour_ms", "place"),

@@ -60,6 +60,27 @@ def first_lines(report: "RunReport") -> list[str]:
     return lines
 
 
+def last_line(report: "RunReport") -> str:
+    """One sentence to print below the tables of a run: what it means."""
+    tables = report.tables.values()
+    held_back = [name for name, table in report.tables.items() if table.is_held_back]
+    moved = sum(table.status not in ("up to date", "failed", "skipped") for table in tables)
+    warnings = len({(rule.table, rule.rule) for rule in report.rules if not rule.passed and rule.level == "warn"})
+    if report.dry_run:
+        return f"A plan: nothing was written; a run would bring {_counted(moved, 'table')} up to date."
+    if held_back:
+        kept = ", ".join(held_back)
+        return f"{_counted(len(held_back), 'table')} kept the last good state, because an error-level rule failed: {kept}."
+    if not moved:
+        return "Nothing is new; everything was up to date."
+    found = f"; {_counted(warnings, 'rule')} warned" if warnings else ""
+    return f"{_counted(moved, 'table')} of {len(tables)} brought up to date; no error-level rule failed{found}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def run_alarms(runs: Iterable["RunRecord"]) -> list[dict[str, Any]]:
     """The alarms of finished runs, each with its run, for programs."""
     return [{"run_id": run.run_id, "finished_at": run.finished_at} | asdict(alarm) for run in runs for alarm in run.alarms]
@@ -145,6 +166,13 @@ def _not_taken_json(not_taken: "NotTaken") -> dict[str, Any]:
     }
 
 
+def _outcome(result: "RuleResult") -> str:
+    """`failed` keeps a table from being published; what breaks a warn-level rule is published and counted."""
+    if result.passed:
+        return "passed"
+    return "failed" if result.level == "error" else "warn"
+
+
 def rules_grid(rules: Sequence["RuleResult"]) -> Grid:
     """A line a rule: what it promises, how many rows break it, and the first of them."""
     rows = (
@@ -152,7 +180,7 @@ def rules_grid(rules: Sequence["RuleResult"]) -> Grid:
             r.table,
             r.rule,
             r.level,
-            "passed" if r.passed else "failed",
+            _outcome(r),
             r.checked,
             r.failed,
             r.meaning,

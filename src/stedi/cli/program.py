@@ -166,10 +166,11 @@ def show_grids(
     title: str = "stedi",
     *,
     first: Sequence[str] = (),
+    last: str = "",
 ) -> None:
     """Print results as tables or, where asked for, as JSON.
 
-    `svg` gets a picture of the tables too. The lines in `first` are printed above the tables.
+    `svg` gets a picture of the tables too. The lines in `first` are printed above the tables, `last` below.
     """
     if svg is not None:
         report.write_picture(grids, svg, title)
@@ -181,3 +182,5 @@ def show_grids(
             _console().print(Text(line, style="bold red"), soft_wrap=True)
         for each in grids:
             _console().print(each)
+        if last:
+            _console().print(last, soft_wrap=True, markup=False, highlight=False)

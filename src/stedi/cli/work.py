@@ -36,7 +36,7 @@ def run(
             reingest=reingest,
             progress=status.update,
         )
-    show_grids(report.run_grids(done), report.run_json(done), first=report.first_lines(done))
+    show_grids(report.run_grids(done), report.run_json(done), first=report.first_lines(done), last=report.last_line(done))
     done.refuse_failures()
     done.raise_alarms()
 

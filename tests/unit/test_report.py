@@ -1,0 +1,37 @@
+"""What the terminal says of a run."""
+
+from rich.console import Console
+
+from stedi.choices import QuerySettings
+from stedi.pipeline.report import RunReport, TableReport
+from stedi.quality import RuleResult
+from stedi.report import last_line, rules_grid
+from stedi.table import Level
+
+
+def run(*statuses: str, dry_run: bool = False, broken: tuple[Level, ...] = ()) -> RunReport:
+    report = RunReport("r1", QuerySettings("customer"), dry_run)
+    report.tables = {f"t{number}": TableReport(status, 0) for number, status in enumerate(statuses)}
+    report.tables["t0"].results = [RuleResult("t0", f"r{n}", level, "", 9, 3) for n, level in enumerate(broken)]
+    return report
+
+
+def test_the_last_line_says_what_a_run_means() -> None:
+    assert last_line(run("up to date")) == "Nothing is new; everything was up to date."
+    assert last_line(run("refreshed", "up to date")) == "1 table of 2 brought up to date; no error-level rule failed."
+    assert last_line(run("refreshed", "refreshed", broken=("warn", "warn"))) == (
+        "2 tables of 2 brought up to date; no error-level rule failed; 2 rules warned."
+    )
+    assert last_line(run("failed", "skipped", "refreshed", broken=("error",))) == (
+        "2 tables kept the last good state, because an error-level rule failed: t0, t1."
+    )
+    assert last_line(run("would refresh", "up to date", dry_run=True)) == (
+        "A plan: nothing was written; a run would bring 1 table up to date."
+    )
+
+
+def test_a_warn_level_rule_that_finds_rows_has_not_failed() -> None:
+    console = Console(width=120, record=True)
+    console.print(rules_grid(run("refreshed", broken=("warn", "error")).rules))
+    lines = [line.split() for line in console.export_text().splitlines() if line.split()[:1] == ["t0"]]
+    assert [line[2:4] for line in lines] == [["warn", "warn"], ["error", "failed"]]

@@ -110,6 +110,12 @@ PUBLIC_COUNTS = {
         "machine_learning_curated": 40_981,
     },
 }
+PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
+    "accelerometer_trusted": 32_025,
+    "customers_curated": 464,
+    "step_trainer_trusted": 11_297,
+    "machine_learning_curated": 32_025,
+}
 
 
 def small(lake: Lake) -> None:

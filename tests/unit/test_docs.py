@@ -9,9 +9,11 @@ from types import ModuleType
 import pytest
 from typer.main import get_command
 
+from stedi.aws.jobs import JOBS
 from stedi.cli.commands import app
 from stedi.config import load_settings
 from stedi.tables import ALL
+from tests.support.lake import PUBLIC_COUNTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,3 +77,12 @@ def test_commands_in_the_readme_exist() -> None:
     named = set(re.findall(r"`?stedi (?:--[a-z-]+ (?:\S+ )?)?([a-z]+)\b", (ROOT / "README.md").read_text("utf-8")))
     assert named
     assert named <= set(commands), named - set(commands)
+
+
+def test_the_page_for_people_from_the_course_has_the_jobs_and_the_counts() -> None:
+    page = (ROOT / "docs/from-the-course.md").read_text("utf-8")
+    for job in JOBS:
+        assert f"| `{job.name}` | {', '.join(f'`{table}`' for table in job.tables)}" in page
+    for name in PUBLIC_COUNTS["customer"].keys() - {"quarantine"}:
+        counts = " | ".join(f"{PUBLIC_COUNTS[policy][name]:,}" for policy in ("customer", "reading"))
+        assert re.search(rf"\| `{name}` \| [\d,]+ \| {re.escape(counts)} \|", page), name

@@ -49,7 +49,7 @@ def main() -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        print("stedi: interrupted; the tables are as they were, or whole: run again to go on", file=sys.stderr)
+        print("stedi: interrupted. No table is half-written. Run the same command again to continue.", file=sys.stderr)
     done.append(code)
     return code
 

@@ -1,4 +1,4 @@
-"""What outlasts a failure of power on a local disk, and who may write there."""
+"""Atomic, durable file writes and file locks."""
 
 import fcntl
 import os

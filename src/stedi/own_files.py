@@ -1,4 +1,4 @@
-"""Names that tell the files this program makes in a warehouse from those of other writers.
+"""File-name suffix that marks STEDI's own files.
 
 Other writers' files that nothing names yet may be about to be committed; ours are not while no
 run is at work, so they can be removed at once.

@@ -1,4 +1,4 @@
-"""Rules into checks: how many candidate rows break each promise of a table, and which, unnamed."""
+"""Count rule violations, with pseudonymised examples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -125,7 +125,7 @@ def run_grids(report: "RunReport") -> list[Grid]:
         title = "kept readings taken while consent was not in force"
         grids.append(grid(title, ("table", "readings"), report.outside_consent.items(), numbers=("readings",)))
     if report.left_behind:
-        title = "not selected and left behind: people who withdrew may still be in there; `stedi run` brings all up to date"
+        title = "stale tables (not selected): may contain customers who withdrew; run `stedi run`"
         grids.append(grid(title, ("table",), [(name,) for name in report.left_behind]))
     if broken := [r for r in report.rules if not r.passed]:
         grids.append(rules_grid(broken))
@@ -190,16 +190,16 @@ def rules_grid(rules: Sequence["RuleResult"]) -> Grid:
     )
     return grid(
         "rules",
-        ("table", "rule", "level", "result", "checked", "broken by", "meaning", "such as"),
+        ("table", "rule", "level", "result", "rows", "violations", "meaning", "example"),
         rows,
-        numbers=("checked", "broken by"),
+        numbers=("rows", "violations"),
     )
 
 
 def findings_grid(findings: Sequence["Finding"]) -> Grid:
     """A line a comparison of `verify`."""
     rows = ((f.table, f.question, f.rows, f.wrong, "holds" if f.holds else "broken") for f in findings)
-    return grid("verified", ("table", "what would be wrong", "of", "found", "result"), rows, numbers=("of", "found"))
+    return grid("verified", ("table", "check", "rows", "differences", "result"), rows, numbers=("rows", "differences"))
 
 
 def finding_json(finding: "Finding") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.support.compare import Died, commits
 from tests.support.lake import KEY, Lake, customer, reading, small
 from tests.support.program import PROGRAM, started, stedi
 
-INTERRUPTED = "stedi: interrupted; the tables are as they were, or whole: run again to go on\n"
+INTERRUPTED = "stedi: interrupted. No table is half-written. Run the same command again to continue.\n"
 
 
 @pytest.fixture(autouse=True)

@@ -271,7 +271,7 @@ def test_a_run_of_some_tables_says_which_others_it_leaves_behind(lake: Lake) -> 
     for dry_run in (True, False):
         report = lake.run(select=["customer_trusted"], dry_run=dry_run)
         assert report.left_behind == [*behind, "machine_learning_curated"]
-        assert "left behind" in str(run_grids(report)[-1].title)
+        assert "stale tables" in str(run_grids(report)[-1].title)
     assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(1,)]
     assert lake.run().left_behind == []
     assert lake.rows("SELECT count(*) FROM accelerometer_trusted") == [(0,)]

@@ -24,7 +24,10 @@ class Deployment(BaseModel):
         pattern=r"^[a-z][a-z0-9_]{0,99}$",
         description="Glue database of the tables",
     )
-    policy: Policy = Field(default="customer", description="how far consent reaches: customer or reading")
+    policy: Policy = Field(
+        default="customer",
+        description="which readings of a consenting customer to keep: all (customer) or those taken under consent (reading)",
+    )
     alarm_drop: float = Field(
         default=0.5, gt=0, le=1, description="share of consenting customers whose loss in one run is no alarm yet; 1: never"
     )

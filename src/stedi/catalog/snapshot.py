@@ -1,4 +1,4 @@
-"""Committed states of tables: what they hold and what they reflect."""
+"""Iceberg snapshots and the inputs each was computed from."""
 
 import datetime
 import json

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stedi.ml.assessment import Assessment
 
 
-Seed = Annotated[int, typer.Option(help="what all chance follows from")]
+Seed = Annotated[int, typer.Option(help="random seed")]
 PositionsFile = Annotated[
     Path | None,
     typer.Option("--positions", help="where phones were, for figures by position: user, from_ms, to_ms, position"),
@@ -49,7 +49,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="folder for pictures of the result")] = None,
     seed: Seed = 1,
 ) -> None:
-    """Train as `stedi train` does, on all but a few people at a time, and count on those; publishes nothing."""
+    """Cross-validate the step detector by person. Publishes nothing."""
     try:
         from stedi.ml.assessment import assess
         from stedi.ml.plots import draw

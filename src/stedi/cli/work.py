@@ -14,7 +14,10 @@ from stedi.errors import UsageError, WarehouseError
 
 @app.command()
 def run(
-    policy: Annotated[Policy | None, typer.Option(help="how far consent reaches")] = None,
+    policy: Annotated[
+        Policy | None,
+        typer.Option(help="which readings of a consenting customer to keep: all, or only those taken under consent"),
+    ] = None,
     select: Annotated[list[str] | None, typer.Option(help="only this table and what it is built from")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done, write nothing")] = False,
     full_refresh: Annotated[
@@ -59,7 +62,7 @@ def verify() -> None:
 
 @app.command()
 def maintain() -> None:
-    """Merge small files, forget old runs, and remove the files that nothing names any more."""
+    """Compact small files, expire old runs, delete orphan files."""
     from stedi.maintain import maintain as keep_up
 
     with ERROR_CONSOLE.status("maintaining") as status:
@@ -72,7 +75,7 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="folder to write, new or empty")],
     customers: Annotated[int, typer.Option(help="how many people")] = 300,
     days: Annotated[int, typer.Option(help="how many days are recorded")] = 3,
-    seed: Annotated[int, typer.Option(help="what all chance follows from")] = 1,
+    seed: Annotated[int, typer.Option(help="random seed")] = 1,
     readings: Annotated[int | None, typer.Option(help="about how many accelerometer readings")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="leave out what is wrong with the files' format")] = False,
     clock_offset_ms: Annotated[

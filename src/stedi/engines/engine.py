@@ -1,4 +1,4 @@
-"""What every engine does alike: compute tables, compare them with what stands there, and tell what changed.
+"""Incremental refresh, shared by all engines: compute candidate rows, diff them against the current rows.
 
 An engine runs SQL in the project's dialect over named relations. How it runs it, and how it reads
 and writes files, is its own.
@@ -94,11 +94,11 @@ class Engine(ABC):
 
     @abstractmethod
     def unname(self, relation: str) -> None:
-        """Take a query's name away, where it has one."""
+        """Drop a view, if it exists."""
 
     @abstractmethod
     def digest(self, names: str) -> str:
-        """SQL for an aggregate of some columns that hardly two different lots of rows share, whatever their order."""
+        """SQL for an order-independent checksum of rows."""
 
     @abstractmethod
     def repeated(self, names: str, source: str, times: str) -> str:

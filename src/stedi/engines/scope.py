@@ -71,7 +71,7 @@ class Reach:
         return [f"({moment} + {shift}) // {self._span_ms}" for shift in shifts]
 
     def respell(self, key: str) -> None:
-        """Let the scope name keys as the table does; each key is worked out once, however many moments it has."""
+        """Map input keys to output keys, once per distinct key."""
         self._engine.keep(
             "scope_spellings",
             f"SELECT k, {key} AS spelled FROM (SELECT k FROM scope_keys UNION SELECT k FROM scope_moments) AS keys",

@@ -1,4 +1,4 @@
-"""How well detected steps agree with true ones, and how sure of that the number of people lets us be."""
+"""Detection metrics with bootstrap confidence intervals over people."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields

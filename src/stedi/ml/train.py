@@ -88,7 +88,7 @@ def train(
 
     Args:
         settings: where the tables are, and where models go.
-        seed: what all chance follows from.
+        seed: random seed.
         positions: where phones were, for the card alone; nothing is learnt from it.
         progress: told of what is being done.
 

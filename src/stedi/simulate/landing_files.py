@@ -69,7 +69,7 @@ def simulate(
         out: a folder that is empty or does not exist.
         customers: how many people, 1 or more.
         days: how many days are recorded, 1 or more.
-        seed: what all chance follows from, 0 or more.
+        seed: random seed, 0 or more.
         readings: about how many accelerometer readings (30 a customer and day by default, at
             least 100,000); the step trainers write a third as many.
         clean: leave out what is wrong with the files' format.

@@ -1,4 +1,4 @@
-"""One writer at a time in S3: an object that says who writes, and for how long if they are not heard of again.
+"""Single-writer lock in S3: an object with an expiry, renewed while the writer lives.
 
 S3 puts an object only where there is none, or only where it is still the one that was seen (If-None-Match,
 If-Match), so of several who want it one gets it. Its holder renews it. A holder that died does not, and after

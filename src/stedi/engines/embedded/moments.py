@@ -1,4 +1,4 @@
-"""Read what people know of themselves from a file of their own: when their steps were, and where their phone was."""
+"""Read true step times and phone positions from a file."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

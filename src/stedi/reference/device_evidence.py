@@ -70,6 +70,16 @@ def _unbroken(times: str, by: str) -> str:
     GROUP BY {by}, number"""
 
 
+SERIAL = Column(
+    "serialNumber", "string", "serial number of the device, trimmed and case-folded", personal=True, required=True
+)
+COMPARED_TIMES = Column(
+    "compared_times",
+    "long",
+    "reading times that were compared with phones: those that few people share; a sample where clocks disagree",
+    required=True,
+)
+
 TABLE = Table(
     name="device_evidence",
     zone="reference",
@@ -78,9 +88,7 @@ TABLE = Table(
     key=("serialNumber", "hour_ms", "place"),
     inputs=("accelerometer_landing", "step_trainer_landing"),
     columns=(
-        Column(
-            "serialNumber", "string", "serial number of the device, trimmed and case-folded", personal=True, required=True
-        ),
+        SERIAL,
         Column("hour_ms", "long", "start of the hour (ms since the epoch, UTC)", required=True),
         Column(
             "place",
@@ -97,12 +105,7 @@ TABLE = Table(
         Column("reading_times", "long", "distinct times of the hour at which the device took a reading", required=True),
         Column("first_reading_ms", "long", "the first of them (ms since the epoch, UTC)", required=True),
         Column("last_reading_ms", "long", "the last of them (ms since the epoch, UTC)", required=True),
-        Column(
-            "compared_times",
-            "long",
-            "reading times that were compared with phones: those that few people share; a sample where clocks disagree",
-            required=True,
-        ),
+        COMPARED_TIMES,
         Column(
             "coincidences",
             "long",

@@ -1,6 +1,6 @@
 """Which customer each device belongs to, by what evidence, how sure that is, and from when to when."""
 
-from stedi.reference.device_evidence import HOUR_MS
+from stedi.reference.device_evidence import COMPARED_TIMES, HOUR_MS, SERIAL
 from stedi.reference.owner_probability import weighed
 from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
 
@@ -32,9 +32,7 @@ TABLE = Table(
     key=("serialNumber", "period"),
     inputs=("customer_landing", "device_evidence"),
     columns=(
-        Column(
-            "serialNumber", "string", "serial number of the device, trimmed and case-folded", personal=True, required=True
-        ),
+        SERIAL,
         Column("period", "long", "number of the period: a device that changes hands has several", required=True),
         Column("from_ms", "long", "start of the period (ms since the epoch, UTC); empty for a device's first"),
         Column(
@@ -63,12 +61,7 @@ TABLE = Table(
         Column("reading_times", "long", "distinct times of the period at which the device took a reading", required=True),
         Column("first_reading_ms", "long", "the first of them (ms since the epoch, UTC)"),
         Column("last_reading_ms", "long", "the last of them (ms since the epoch, UTC)"),
-        Column(
-            "compared_times",
-            "long",
-            "reading times that were compared with phones: those that few people share; a sample where clocks disagree",
-            required=True,
-        ),
+        COMPARED_TIMES,
         Column(
             "coincidences",
             "long",

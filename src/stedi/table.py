@@ -60,14 +60,14 @@ def no_repeats(name: str, meaning: str, *by: str) -> Rule:
 
 
 @dataclass(frozen=True)
-class Fact:
+class KeyedInput:
     """An input whose every row concerns one key of the table, and one moment of it.
 
     `key` and `moment` (ms since the epoch; a row without one concerns nothing) are SQL over the input's
     rows; without a moment a change reaches the whole key. `columns` are those that the query reads (all when empty).
     When the table is refreshed the input is read only for the keys and moments that changed. `spelling` names the
     column that `key` follows from where it has few values, which are then looked up first. A row concerns also the spans
-    (see `Scope`) that begin or end at most `margin_ms` from its moment.
+    (see `IncrementalSpec`) that begin or end at most `margin_ms` from its moment.
     """
 
     key: str
@@ -78,7 +78,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Dimension:
+class BroadcastInput:
     """An input that is read whole; a change of its `columns` reaches whole keys of the table.
 
     `keys` is a SQL query over `{changed}`, the rows that came or went, for a column `k`.
@@ -89,40 +89,40 @@ class Dimension:
 
 
 @dataclass(frozen=True)
-class Scope:
+class IncrementalSpec:
     """How changes of the inputs reach a table, so that only what they reach is computed again.
 
     `column` holds the table's key; `key` is SQL for its value, from the `k` of the inputs. A table whose rows of a moment
     concern all keys has no `column`, and its inputs give a constant for `k`. Moments are taken together in spans of
-    `span_ms`: the query must give the rows of one key whose `day` lies in a span from its facts of the same key whose
-    moment lies in that span or in its margins. Either all facts have moments or none has.
+    `span_ms`: the query must give the rows of one key whose `day` lies in a span from the keyed inputs' rows of the same
+    key whose moment lies in that span or in its margins. Either all keyed inputs have moments or none has.
     """
 
     column: str | None
-    inputs: Mapping[str, Fact | Dimension]
+    inputs: Mapping[str, KeyedInput | BroadcastInput]
     key: str = "k"
     span_ms: int = 1
 
     def __post_init__(self) -> None:
-        if len({fact.moment is None for fact in self._facts}) > 1:
-            raise ValueError(f"scope by {self.column}: give all facts moments, or none")
+        if len({keyed.moment is None for keyed in self._keyed}) > 1:
+            raise ValueError(f"scope by {self.column}: give all keyed inputs moments, or none")
         # A moment with its margins then lies in at most two spans: those of its margins' ends.
-        if self.has_margins and 2 * max(fact.margin_ms for fact in self._facts) > self.span_ms:
+        if self.has_margins and 2 * max(keyed.margin_ms for keyed in self._keyed) > self.span_ms:
             raise ValueError(f"scope by {self.column}: a margin is at most half a span")
 
     @property
-    def _facts(self) -> list[Fact]:
-        return [fact for fact in self.inputs.values() if isinstance(fact, Fact)]
+    def _keyed(self) -> list[KeyedInput]:
+        return [keyed for keyed in self.inputs.values() if isinstance(keyed, KeyedInput)]
 
     @property
     def has_moments(self) -> bool:
         """Whether changes reach moments of keys, and not only whole keys."""
-        return any(fact.moment is not None for fact in self._facts)
+        return any(keyed.moment is not None for keyed in self._keyed)
 
     @property
     def has_margins(self) -> bool:
-        """Whether facts outside a span decide its rows."""
-        return any(fact.margin_ms for fact in self._facts)
+        """Whether input rows outside a span decide its rows."""
+        return any(keyed.margin_ms for keyed in self._keyed)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Table:
     sort: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
-    scope: Scope | None = None
+    scope: IncrementalSpec | None = None
     person: str | None = None
     person_is_pseudonym: bool = False
     covers_everyone: bool = False

@@ -133,7 +133,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for feed in FEEDS:
             progress(f"reading the files of {feed.name} again")
             findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
-        draft = Draft(catalog, folder, anew=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
+        draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
         for table in kept(catalog):
@@ -144,15 +144,15 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
-                refresh(table, draft, lambda: engine, "verify", parameters, at_hand={})
-            engine.show(table, draft.files(table.name))
+                refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
+            engine.register_files(table, draft.files(table.name))
         for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
-            actual = engine.show(table, catalog.files(table.name), view=f"actual_{table.name}")
+            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
             question = "rows that a full rebuild does not have, or has besides"
             findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
         for table in compared:
-            engine.show(table, catalog.files(table.name))
+            engine.register_files(table, catalog.files(table.name))
         names = {table.name for table in compared}
         for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in names):
             progress(f"{name}: {question}")
@@ -164,8 +164,8 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
 def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """What every file taken is said to hold, and what every file still there does hold, against the rows."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
-    engine.show(table, catalog.files(table.name))
-    engine.show(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    engine.register_files(table, catalog.files(table.name))
+    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
     engine.hold(
         "taken",
         [
@@ -206,7 +206,7 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
                 rows += engine.rows("found")
                 wrong += engine.unequal(kind, "stands", "found")
     finally:
-        engine.forget(feed)
+        engine.release(feed)
     question = (
         f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
     )

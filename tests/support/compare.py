@@ -20,7 +20,7 @@ from stedi.catalog.snapshot import MARK
 from stedi.engines import Change
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, Scope, Table
+from stedi.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
 from stedi.tables import BY_NAME, REFRESHED
 from stedi.verify import Finding, verify
 from tests.support.lake import Lake
@@ -146,17 +146,17 @@ def _versions(landing: Path) -> dict[Path, tuple[int, int]]:
 def narrowed() -> Iterator[dict[str, int]]:
     """Collect the tables of which only a part is computed, and how many candidate rows that part has."""
     found: dict[str, int] = {}
-    real = EmbeddedEngine.compute_scope
+    real = EmbeddedEngine.compute_affected
 
-    def compute_scope(
-        self: EmbeddedEngine, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]
+    def compute_affected(
+        self: EmbeddedEngine, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
     ) -> tuple[str, str]:
         candidate, current = real(self, table, scope, files, changes)
         found[table.name] = self.rows(candidate)
         return candidate, current
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EmbeddedEngine, "compute_scope", compute_scope)
+        patch.setattr(EmbeddedEngine, "compute_scope", compute_affected)
         yield found
 
 

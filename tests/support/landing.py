@@ -41,12 +41,12 @@ class LandingFolder:
         rejected = []
         for feed in FEEDS:
             taken = self._engine.ingest(feed, list_files(str(self.landing), feed))
-            self._engine.keep(feed.table.name, f"SELECT * FROM {quoted(taken.landed)}")
-            self._engine.keep(f"rejected_{feed.name}", f"SELECT * FROM {quoted(taken.quarantined)}")
-            self._engine.forget(feed)
+            self._engine.materialize(feed.table.name, f"SELECT * FROM {quoted(taken.landed)}")
+            self._engine.materialize(f"rejected_{feed.name}", f"SELECT * FROM {quoted(taken.quarantined)}")
+            self._engine.release(feed)
             rejected.append(f"SELECT * FROM {quoted(f'rejected_{feed.name}')}")
             quarantined[feed.name] = self._engine.rows(f"rejected_{feed.name}")
-        self._engine.keep("quarantine", " UNION ALL ".join(rejected))
+        self._engine.materialize("quarantine", " UNION ALL ".join(rejected))
         given = {reason for (reason,) in self.rows("SELECT DISTINCT reason FROM quarantine")}
         assert all(explain(reason) for reason in given), given
         return Read(quarantined)

@@ -54,7 +54,7 @@ class InMemory(Engine):
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         relation = f"file_{next(self.numbers)}"
-        self.keep(relation, f"SELECT {values(table)} FROM ({query}) AS q")
+        self.materialize(relation, f"SELECT {values(table)} FROM ({query}) AS q")
         return [WrittenFile(relation, self.rows(relation), 0, {})]
 
 
@@ -191,9 +191,11 @@ class MemoryTables:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
                 self._take(feed, files)
         self._waiting.clear()
-        report, at_hand = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False), dict[str, str]()
+        report, cached_deltas = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False), dict[str, str]()
         for table in (t for t in self._derived if t.name in wanted):
-            done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters, at_hand=at_hand)
+            done = refresh(
+                table, self._store, lambda: self.engine, report.run_id, self._parameters, cached_deltas=cached_deltas
+            )
             report.tables[table.name] = done
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:
@@ -213,7 +215,7 @@ class MemoryTables:
 
     def _show_all(self) -> None:
         for table in (*LANDING.values(), *DERIVED, *self._derived):
-            self.engine.show(table, self._store.files(table.name))
+            self.engine.register_files(table, self._store.files(table.name))
 
     def found_wrong(self) -> list[str]:
         """The tables whose rows, or counts of rows that break a rule, are not those of a full computation."""

@@ -11,7 +11,7 @@ from stedi.engines import Change
 from stedi.engines.embedded import EmbeddedEngine
 from stedi.pipeline import RunReport
 from stedi.reference.device_evidence import CROWD
-from stedi.table import DataFiles, Fact, Scope, Table
+from stedi.table import DataFiles, IncrementalSpec, KeyedInput, Table
 from stedi.tables import REFRESHED
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
@@ -86,14 +86,14 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
 ) -> None:
     two_people(tables)
     touch_one(tables)
-    real, refused = EmbeddedEngine.compute_scope, set()
+    real, refused = EmbeddedEngine.compute_affected, set()
     declared = set()
 
-    def compute_scope(
-        self: EmbeddedEngine, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]
+    def compute_affected(
+        self: EmbeddedEngine, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
     ) -> tuple[str, str]:
         for name, fact in scope.inputs.items():
-            for column in fact.columns if isinstance(fact, Fact) else ():
+            for column in fact.columns if isinstance(fact, KeyedInput) else ():
                 others = tuple(c for c in fact.columns if c != column)
                 if not others:
                     continue
@@ -102,11 +102,11 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
                 with pytest.raises(duckdb.BinderException):
                     real(self, table, without, files, changes)
                 for change in changes:
-                    self.show(change.table, change.now)
+                    self.register_files(change.table, change.now)
                 refused.add((table.name, name, column))
         return real(self, table, scope, files, changes)
 
-    monkeypatch.setattr(EmbeddedEngine, "compute_scope", compute_scope)
+    monkeypatch.setattr(EmbeddedEngine, "compute_scope", compute_affected)
     tables.run()
     assert refused == declared
     assert {table for table, _, _ in declared} == SCOPED

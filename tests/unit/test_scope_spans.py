@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stedi.engines import Change
 from stedi.engines.engine import values
 from stedi.engines.sql import quoted
-from stedi.table import Column, DataFiles, Fact, Scope, Table
+from stedi.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
 from tests.support.memory import EmbeddedInMemory
 
 Row = tuple[str, int]
@@ -21,7 +21,7 @@ STEPS = Table("steps_of_test", "landing", "steps", "one step", ("person", "at_ms
 MOTIONS = Table("motions_of_test", "landing", "motions", "one motion", ("person", "at_ms"), _COLUMNS)
 
 
-def nearest(scope: Scope) -> Table:
+def nearest(scope: IncrementalSpec) -> Table:
     """Each step beside the nearest motion of the same person at most 2 ms away, by the time of the motion."""
     return Table(
         "nearest_of_test",
@@ -43,14 +43,18 @@ def nearest(scope: Scope) -> Table:
 
 
 BY_PERSON = nearest(
-    Scope(
+    IncrementalSpec(
         "person",
-        {STEPS.name: Fact("person", "at_ms", margin_ms=2), MOTIONS.name: Fact("person", "at_ms", margin_ms=4)},
+        {STEPS.name: KeyedInput("person", "at_ms", margin_ms=2), MOTIONS.name: KeyedInput("person", "at_ms", margin_ms=4)},
         span_ms=10,
     )
 )
 BY_TIME = nearest(
-    Scope(None, {STEPS.name: Fact("''", "at_ms", margin_ms=2), MOTIONS.name: Fact("''", "at_ms", margin_ms=4)}, span_ms=10)
+    IncrementalSpec(
+        None,
+        {STEPS.name: KeyedInput("''", "at_ms", margin_ms=2), MOTIONS.name: KeyedInput("''", "at_ms", margin_ms=4)},
+        span_ms=10,
+    )
 )
 
 
@@ -84,10 +88,10 @@ def refreshed(
         for of, earlier, after in zip((STEPS, MOTIONS), before, now, strict=True)
     ]
     for change in changes:
-        engine.show(change.table, change.before)
-    engine.keep("file_of_test", f"SELECT {values(table)} FROM ({table.query}) AS q")
+        engine.register_files(change.table, change.before)
+    engine.materialize("file_of_test", f"SELECT {values(table)} FROM ({table.query}) AS q")
     assert table.scope is not None
-    candidate, current = engine.compute_scope(table, table.scope, DataFiles(("file_of_test",)), changes)
+    candidate, current = engine.compute_affected(table, table.scope, DataFiles(("file_of_test",)), changes)
     computed, replaced, whole = rows(engine, candidate), rows(engine, current), rows(engine, "file_of_test")
     engine.forget_candidate(table)
     full = rows(engine, engine.compute(table, table.query))
@@ -144,10 +148,10 @@ def test_a_fact_without_a_moment_concerns_nothing(engine: EmbeddedInMemory) -> N
 
 def test_margins_that_could_skip_a_span_are_refused() -> None:
     with pytest.raises(ValueError, match="at most half a span"):
-        Scope("person", {"steps": Fact("person", "at_ms", margin_ms=6)}, span_ms=10)
+        IncrementalSpec("person", {"steps": KeyedInput("person", "at_ms", margin_ms=6)}, span_ms=10)
 
 
 def test_moments_need_the_day_of_a_row() -> None:
-    scope = Scope("person", {STEPS.name: Fact("person", "at_ms")})
+    scope = IncrementalSpec("person", {STEPS.name: KeyedInput("person", "at_ms")})
     with pytest.raises(ValueError, match="give `day`"):
         Table("t", "curated", "t", "t", ("person",), _COLUMNS, inputs=(STEPS.name,), query="SELECT 1", scope=scope)

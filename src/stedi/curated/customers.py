@@ -1,7 +1,7 @@
 """Consenting customers who have accelerometer readings, with their device as resolved."""
 
 from stedi.identity import customer_pseudonym
-from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
 from stedi.trusted import customer
 
 _CUSTOMER = ", ".join(f"c.{name}" for name in customer.TABLE.column_names)
@@ -61,12 +61,12 @@ LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
     ),
     sort=("person",),
     parameters=("pseudonym_inner", "pseudonym_outer"),
-    scope=Scope(
+    scope=IncrementalSpec(
         "person",
         {
-            "customer_trusted": Fact("person"),
-            "accelerometer_trusted": Fact("person", columns=("person",), spelling="person"),
-            "device_owner": Fact("person", columns=("person", "serialNumber", "reading_times", "coincidences")),
+            "customer_trusted": KeyedInput("person"),
+            "accelerometer_trusted": KeyedInput("person", columns=("person",), spelling="person"),
+            "device_owner": KeyedInput("person", columns=("person", "serialNumber", "reading_times", "coincidences")),
         },
     ),
 )

@@ -4,7 +4,7 @@ from stedi.choices import MOST_TOLERANCE_MS
 from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym, device_pseudonym
 from stedi.reference.device_evidence import HOUR_MS
-from stedi.table import Column, Dimension, Fact, Scope, Table
+from stedi.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Table
 
 # Readings of a pair are at most the largest tolerance apart, and readings of a phone that compete for one of a device twice
 # as much.
@@ -116,18 +116,18 @@ JOIN devices AS d ON d.device_number = p.device_number
     sort=("customer_pseudonym", "timeStamp"),
     sort_by=("customer_number", "timeStamp"),
     parameters=("pseudonym_inner", "pseudonym_outer", "match_tolerance_ms"),
-    scope=Scope(
+    scope=IncrementalSpec(
         "customer_pseudonym",
         {
-            "step_trainer_trusted": Fact("person", "phone_time_ms", spelling="person", margin_ms=_STEP_MARGIN_MS),
-            "accelerometer_trusted": Fact(
+            "step_trainer_trusted": KeyedInput("person", "phone_time_ms", spelling="person", margin_ms=_STEP_MARGIN_MS),
+            "accelerometer_trusted": KeyedInput(
                 "person",
                 "timeStamp",
                 ("person", "timeStamp", "x", "y", "z"),
                 spelling="person",
                 margin_ms=_READING_MARGIN_MS,
             ),
-            "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
+            "customers_curated": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
         key=customer_pseudonym("k"),
         span_ms=HOUR_MS,

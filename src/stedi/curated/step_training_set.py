@@ -3,7 +3,7 @@
 from stedi.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.identity import customer_pseudonym
 from stedi.resampling import SAMPLE_MS, resampled
-from stedi.table import Column, Dimension, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
 
 # A step trainer that reports 10 times a second and loses four readings in a row leaves half a
 # second, which is a step: beyond it nobody knows whether one was missed.
@@ -197,16 +197,16 @@ LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at
     day="at_ms",
     sort=("customer_pseudonym", "at_ms"),
     sort_by=("customer_number", "at_ms"),
-    scope=Scope(
+    scope=IncrementalSpec(
         "customer_pseudonym",
         {
-            "accelerometer_trusted": Fact("person", columns=("person", "timeStamp", "x", "y", "z"), spelling="person"),
-            "step_trainer_trusted": Fact(
+            "accelerometer_trusted": KeyedInput("person", columns=("person", "timeStamp", "x", "y", "z"), spelling="person"),
+            "step_trainer_trusted": KeyedInput(
                 "person",
                 columns=("person", "serialNumber", "phone_time_ms", "clock_uncertainty_ms", "distanceFromObject"),
                 spelling="person",
             ),
-            "customers_curated": Dimension("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
+            "customers_curated": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },
         key=customer_pseudonym("k"),
     ),

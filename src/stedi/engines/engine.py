@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stedi.engines.scope import Change, Reach, moved_rows
-from stedi.engines.sql import SQL_TYPES, balance, columns, literals, names_of, quoted
+from stedi.engines.affected_keys import AffectedKeys, Change, delta_relations
+from stedi.engines.sql import SQL_TYPES, columns, literals, multiset_diff, names_of, quoted
 from stedi.landing.feed import Feed
 from stedi.landing.files import LandingFile
-from stedi.table import ColumnType, DataFiles, Fact, Scope, Table, WrittenFile
+from stedi.table import ColumnType, DataFiles, IncrementalSpec, KeyedInput, Table, WrittenFile
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Engine(ABC):
 
     scratch: Path
     # What the rows in scope that are still at hand were taken from, and how, by input; and the length of its spans.
-    _narrowed: Mapping[str, tuple[Fact, Change, int]] = {}
+    _narrowed: Mapping[str, tuple[KeyedInput, Change, int]] = {}
     # The queries that tables' names stand for: naming one opens all of its files, and few change from table to table.
     _queries: Mapping[str, str] = {}
 
@@ -74,11 +74,11 @@ class Engine(ABC):
         """Run a query with its parameters; returns rows by column name."""
 
     @abstractmethod
-    def keep(self, relation: str, query: str) -> None:
+    def materialize(self, relation: str, query: str) -> None:
         """Make a relation of a query's rows as they are now, in place of one of that name."""
 
     @abstractmethod
-    def name(self, relation: str, query: str) -> None:
+    def create_view(self, relation: str, query: str) -> None:
         """Give a query a name, in place of another of that name."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class Engine(ABC):
         """Free what `keep` or `hold` made, where there is any."""
 
     @abstractmethod
-    def unname(self, relation: str) -> None:
+    def drop_view(self, relation: str) -> None:
         """Drop a view, if it exists."""
 
     @abstractmethod
@@ -116,7 +116,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def forget(self, feed: Feed) -> None:
+    def release(self, feed: Feed) -> None:
         """Free what `ingest` made."""
 
     @abstractmethod
@@ -147,7 +147,7 @@ class Engine(ABC):
         """How many rows a relation has."""
         return int(self.select(f"SELECT count(*) AS n FROM {quoted(relation)}")[0]["n"])
 
-    def show(self, table: Table, files: DataFiles, view: str | None = None) -> str:
+    def register_files(self, table: Table, files: DataFiles, view: str | None = None) -> str:
         """Make a table's files readable under its name, or under another; returns the name."""
         name = view or table.name
         self._name_once(name, self.rows_of(table, files))
@@ -155,17 +155,17 @@ class Engine(ABC):
 
     def _name_once(self, name: str, query: str) -> None:
         if self._queries.get(name) != query:
-            self.name(name, query)
+            self.create_view(name, query)
             self._queries = {**self._queries, name: query}
 
     @contextmanager
     def view(self, name: str, query: str) -> Iterator[None]:
         """Make a query readable under a name for a while."""
-        self.name(name, query)
+        self.create_view(name, query)
         try:
             yield
         finally:
-            self.unname(name)
+            self.drop_view(name)
 
     def count(self, table: Table, files: DataFiles) -> int:
         """How many rows some of a table's files hold."""
@@ -181,23 +181,25 @@ class Engine(ABC):
     def compute(self, table: Table, query: str) -> str:
         """Run a table's query; returns the relation that holds the candidate rows."""
         name = f"candidate_{table.name}"
-        self.keep(name, f"SELECT {values(table)} FROM ({query}) AS q")
+        self.materialize(name, f"SELECT {values(table)} FROM ({query}) AS q")
         return name
 
-    def compute_scope(self, table: Table, scope: Scope, files: DataFiles, changes: Sequence[Change]) -> tuple[str, str]:
+    def compute_affected(
+        self, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
+    ) -> tuple[str, str]:
         """Compute only what changes of the inputs reach; all of them can be read by their names before and afterwards.
 
         Returns the relations of the candidate rows and of the table's current rows in that scope.
         """
-        within = Reach(self, scope.span_ms)
+        within = AffectedKeys(self, scope.span_ms)
         within.find(scope, changes)
-        at_hand, self._narrowed = self._narrowed, {}
+        previous, self._narrowed = self._narrowed, {}
         for change in changes:
             reach = scope.inputs[change.table.name]
-            if isinstance(reach, Fact):
+            if isinstance(reach, KeyedInput):
                 # Queries read an input several times; in scope there is little of it.
                 narrowed, shown = f"narrowed_{change.table.name}", names_of(change.table, reach.columns)
-                cached = at_hand.get(change.table.name)
+                cached = previous.get(change.table.name)
                 margin_ms = reach.margin_ms
                 if cached is not None and _serves(cached, reach, change, scope.span_ms):
                     # A table that reads more columns sees more changes, so its scope can be larger.
@@ -207,14 +209,14 @@ class Engine(ABC):
                     self._narrowed = {change.table.name: cached}
                     continue
                 source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
-                self.keep(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling, margin_ms))
+                self.materialize(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling, margin_ms))
                 self._name_once(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
                     self._narrowed = {change.table.name: (reach, change, scope.span_ms)}
         candidate = self.compute(table, self.bound(table.query))
         for change in changes:
-            self.show(change.table, change.now)
+            self.register_files(change.table, change.now)
             if change.table.name not in self._narrowed:
                 self.drop(f"narrowed_{change.table.name}")
         current = f"current_{table.name}"
@@ -223,9 +225,9 @@ class Engine(ABC):
         column = "''" if scope.column is None else quoted(scope.column)
         moment, spelling = (quoted(table.day), scope.column) if table.day else (None, None)
         if scope.has_margins:
-            # Facts in the margins also give rows out of scope, and not all of the facts of those rows were read.
-            self.keep(candidate, within.rows_within(quoted(candidate), column, moment))
-        self.keep(current, within.rows_within(self.rows_with_file(table, files), column, moment, spelling))
+            # Input rows in the margins also give rows out of scope, and not all input rows of those were read.
+            self.materialize(candidate, within.rows_within(quoted(candidate), column, moment))
+        self.materialize(current, within.rows_within(self.rows_with_file(table, files), column, moment, spelling))
         return candidate, current
 
     def unequal(self, table: Table, one: str, other: str) -> int:
@@ -237,26 +239,28 @@ class Engine(ABC):
         )
         if first == second:
             return 0
-        uneven = balance(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
+        uneven = multiset_diff(names, f"SELECT * FROM {quoted(one)}", f"SELECT * FROM {quoted(other)}")
         return int(self.select(f"SELECT coalesce(sum(abs(n)), 0)::BIGINT AS n FROM ({uneven}) AS uneven")[0]["n"])
 
     def read_current(self, table: Table, files: DataFiles) -> str:
         """All rows of a table as it stands, with the file of each; returns the relation's name."""
         name = f"whole_{table.name}"
-        self.name(name, f"SELECT * FROM {self.rows_with_file(table, files)}")
+        self.create_view(name, f"SELECT * FROM {self.rows_with_file(table, files)}")
         return name
 
     def difference(self, table: Table, candidate: str, current: str) -> Difference:
         """Compare candidate rows with current ones, row for row.
 
-        The rows that came and went stay at hand, in the relations of `moved_rows`, for the tables
+        The rows that came and went stay at hand, in the relations of `delta_relations`, for the tables
         that read this one.
         """
-        added, removed = moved_rows(table)
+        added, removed = delta_relations(table)
         names = columns(table)
-        self.keep("uneven", balance(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}"))
+        self.materialize(
+            "uneven", multiset_diff(names, f"SELECT * FROM {quoted(candidate)}", f"SELECT * FROM {quoted(current)}")
+        )
         for relation, times in ((added, "n"), (removed, "-n")):
-            self.keep(relation, self.repeated(names, f"uneven WHERE {times} > 0", times))
+            self.materialize(relation, self.repeated(names, f"uneven WHERE {times} > 0", times))
         [moved] = self.select(
             "SELECT coalesce(sum(n) FILTER (WHERE n > 0), 0)::BIGINT AS came, "
             "coalesce(sum(-n) FILTER (WHERE n < 0), 0)::BIGINT AS went FROM uneven"
@@ -273,7 +277,7 @@ class Engine(ABC):
 
     def write_difference(self, table: Table, difference: Difference, files: DataFiles, folder: str) -> list[WrittenFile]:
         """Write the added rows and what stays of the touched files; returns the new files."""
-        added, removed = map(quoted, moved_rows(table))
+        added, removed = map(quoted, delta_relations(table))
         query = f"SELECT * FROM {added}"
         if difference.touched_files:
             # EXCEPT ALL numbers all rows that it is given, so it is given those alone that could go.
@@ -287,8 +291,8 @@ class Engine(ABC):
         return self.write(table, query, folder)
 
     def forget_candidate(self, table: Table) -> None:
-        """Free what `compute`, `compute_scope` and `read_current` made."""
-        self.unname(f"whole_{table.name}")
+        """Free what `compute`, `compute_affected` and `read_current` made."""
+        self.drop_view(f"whole_{table.name}")
         for name in (f"current_{table.name}", f"candidate_{table.name}"):
             self.drop(name)
 
@@ -319,7 +323,7 @@ def values(table: Table) -> str:
     return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
 
 
-def _serves(narrowed: tuple[Fact, Change, int], reach: Fact, change: Change, span_ms: int) -> bool:
+def _serves(narrowed: tuple[KeyedInput, Change, int], reach: KeyedInput, change: Change, span_ms: int) -> bool:
     """Whether the rows that were narrowed for one table contain those that another reads."""
     found, of, found_span_ms = narrowed
     return (

@@ -48,7 +48,7 @@ def names_of(table: Table, names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names or table.column_names)
 
 
-def balance(names: str, one: str, other: str) -> str:
+def multiset_diff(names: str, one: str, other: str) -> str:
     """SQL for the rows that stand in one of two queries more often than in the other, and `n`, how much more.
 
     One pass over both, where EXCEPT ALL in both directions takes four times as long.

@@ -69,7 +69,7 @@ def ingest(
         before, recorded = (mark.rows, mark.reflects["rules"]) if mark else (0, {})
         if is_foreign:
             # Another writer's commit says nothing of rules, and little of rows.
-            stands = check(table, engine.show(table, files), engine.select)
+            stands = check(table, engine.register_files(table, files), engine.select)
             before, recorded = engine.count(table, files), {result.rule: result.failed for result in stands}
         found = check(table, taken.landed, engine.select)
         report = TableReport("refreshed", before, reason=_reason(plan, len(plan.to_read) - len(steady), is_foreign))
@@ -93,7 +93,7 @@ def ingest(
         report.snapshot_id = store.commit(table, Commit(written, touched, reflects, run_id)).id
         return report, plan
     finally:
-        engine.forget(feed)
+        engine.release(feed)
 
 
 def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
-from stedi.engines import Change, Engine, moved_rows
+from stedi.engines import Change, Engine, delta_relations
 from stedi.landing import quarantine
 from stedi.pipeline.ingest import reject_files
 from stedi.pipeline.report import TableReport
@@ -15,7 +15,7 @@ from stedi.table import DataFiles, Table, WrittenFile
 from stedi.tables import BY_NAME
 
 
-def follows_from(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:
+def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:
     """What a table's content follows from: its declaration, its parameters, its inputs' rows."""
     definition = repr((table.query, table.columns, table.rules, table.scope))
     values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
@@ -30,7 +30,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def why_refresh(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | None:
+def staleness_reason(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | None:
     """Why a table has to be refreshed, or None where it is up to date."""
     if snapshot is None:
         return "first run"
@@ -57,44 +57,44 @@ def refresh(
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
-    at_hand: dict[str, str],
-    anew: bool = False,
+    cached_deltas: dict[str, str],
+    full_refresh: bool = False,
 ) -> TableReport:
-    """Bring a derived table up to date; `anew` writes all of it again, whatever stands there.
+    """Bring a derived table up to date; `full_refresh` writes all of it again, whatever stands there.
 
-    `at_hand` names the tables whose differences the engine still holds, each with the version
+    `cached_deltas` names the tables whose differences the engine still holds, each with the version
     from which the difference starts; this table is added to it.
     """
     snapshot = store.snapshot(table.name)
-    sources = follows_from(table, store, parameters)
-    reason = "asked for" if anew and snapshot else why_refresh(snapshot, sources)
+    sources = fingerprint(table, store, parameters)
+    reason = "asked for" if full_refresh and snapshot else staleness_reason(snapshot, sources)
     if snapshot is not None and reason is None:
         return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
     engine = start_engine()
     for name in table.inputs:
-        engine.show(BY_NAME[name], store.files(name))
+        engine.register_files(BY_NAME[name], store.files(name))
     if table.rejects_of:
         paths = [path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths]
-        engine.show(quarantine.TABLE, DataFiles(tuple(paths)), view="rejects")
+        engine.register_files(quarantine.TABLE, DataFiles(tuple(paths)), view="rejects")
     files = store.files(table.name)
     report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
     reflects = {"run_id": run_id, **sources}
-    if anew or not files:
-        return _fill(table, store, engine, report, reflects, files)
+    if full_refresh or not files:
+        return _rebuild(table, store, engine, report, reflects, files)
     try:
-        changes = _changes(table, store, snapshot, sources, at_hand)
+        changes = _changes(table, store, snapshot, sources, cached_deltas)
         if table.scope is not None and changes is not None and snapshot is not None:
-            candidate, current = engine.compute_scope(table, table.scope, files, changes)
+            candidate, current = engine.compute_affected(table, table.scope, files, changes)
             found = check(table, candidate, engine.select)
             # The current rows are counted against the inputs as they were when those rows were
             # made, so what is taken off is what was once added.
             doubted = warnings(table)
             asked = [c for c in changes if any(c.table.name in (rule.violations or "") for rule in doubted)]
             for change in asked:
-                engine.show(change.table, change.before)
+                engine.register_files(change.table, change.before)
             gone = check(table, current, engine.select, doubted) if doubted else []
             for change in asked:
-                engine.show(change.table, change.now)
+                engine.register_files(change.table, change.now)
             report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
             before = snapshot.rows
         else:
@@ -106,20 +106,20 @@ def refresh(
             report.status = "failed"
             return report
         difference = engine.difference(table, candidate, current)
-        report.people = engine.people(table, moved_rows(table))
+        report.people = engine.people(table, delta_relations(table))
         report.added, report.removed = difference.added, difference.removed
         report.rows = before + difference.added - difference.removed
         folder = store.data_folder(table)
         written = engine.write_difference(table, difference, files, folder) if report.added or report.removed else []
         done = _commit(table, store, report, reflects, written, difference.touched_files)
         if snapshot is not None:
-            at_hand[table.name] = snapshot.version
+            cached_deltas[table.name] = snapshot.version
         return done
     finally:
         engine.forget_candidate(table)
 
 
-def _fill(
+def _rebuild(
     table: Table, store: Store, engine: Engine, report: TableReport, reflects: dict[str, Any], files: DataFiles
 ) -> TableReport:
     """Write a whole table straight to its files, and publish them only when the rules hold."""
@@ -127,7 +127,7 @@ def _fill(
     # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
     is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
     written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
-    draft = engine.show(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
+    draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
     if report.breaks_a_rule:
         report.status = "failed"
@@ -153,7 +153,7 @@ def _commit(
 
 
 def _changes(
-    table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], at_hand: Mapping[str, str]
+    table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], cached_deltas: Mapping[str, str]
 ) -> list[Change] | None:
     """The inputs now and as the table last read them, or None where it has to be computed whole."""
     if snapshot is None or not snapshot.is_ours or table.scope is None:
@@ -169,6 +169,6 @@ def _changes(
             if earlier is None:
                 return None
             before = store.files(name, earlier.id)
-        is_at_hand = name in at_hand and at_hand[name] == seen["inputs"][name]
-        changes.append(Change(BY_NAME[name], store.files(name), before, is_at_hand))
+        is_cached = name in cached_deltas and cached_deltas[name] == seen["inputs"][name]
+        changes.append(Change(BY_NAME[name], store.files(name), before, is_cached))
     return changes

@@ -24,7 +24,7 @@ from stedi.landing.not_taken import NotTaken
 from stedi.maintain import keep_up
 from stedi.pipeline.ingest import ingest, ledger_of
 from stedi.pipeline.record import record
-from stedi.pipeline.refresh import follows_from, refresh, why_refresh
+from stedi.pipeline.refresh import fingerprint, refresh, staleness_reason
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.store import Draft, Store, kept
 from stedi.reference.device_owner import OWNER_IS_CLEAR
@@ -156,11 +156,11 @@ class _Steps:
         again: Callable[[Feed], Callable[[LedgerEntry], bool]],
         full_refresh: bool,
     ) -> None:
-        self.store, self.wanted, self.listed, self.again, self.anew = store, wanted, listed, again, full_refresh
+        self.store, self.wanted, self.listed, self.again, self.full_refresh = store, wanted, listed, again, full_refresh
         key = pseudonym_key(settings, may_make=not isinstance(store, Draft))
         self.parameters = query_parameters(settings.of_queries, key)
         self.held_back: set[str] = set()
-        self.at_hand: dict[str, str] = {}
+        self.cached_deltas: dict[str, str] = {}
 
     def work(
         self, start_engine: Callable[[], Engine], catalog: Catalog | None, report: RunReport, progress: Progress
@@ -198,8 +198,8 @@ class _Steps:
         for table in (t for t in kept(self.store) if t.built_from and t.name not in self.wanted):
             if (snapshot := self.store.snapshot(table.name)) is None:
                 continue
-            if set(table.built_from) & set(behind) or why_refresh(
-                snapshot, follows_from(table, self.store, self.parameters)
+            if set(table.built_from) & set(behind) or staleness_reason(
+                snapshot, fingerprint(table, self.store, self.parameters)
             ):
                 behind.append(table.name)
         return behind
@@ -225,7 +225,15 @@ class _Steps:
         if self.held_back & set(table.built_from):
             snapshot = self.store.snapshot(table.name)
             return TableReport("skipped", snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
-        return refresh(table, self.store, start_engine, report.run_id, self.parameters, at_hand=self.at_hand, anew=self.anew)
+        return refresh(
+            table,
+            self.store,
+            start_engine,
+            report.run_id,
+            self.parameters,
+            cached_deltas=self.cached_deltas,
+            full_refresh=self.full_refresh,
+        )
 
 
 def query_parameters(settings: QuerySettings, key: bytes) -> dict[str, str | bytes]:

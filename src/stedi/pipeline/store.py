@@ -36,11 +36,11 @@ def kept(store: Store) -> tuple[Table, ...]:
 class Draft:
     """A store in which commits change nothing but this draft: for plans, and to build tables for comparison.
 
-    Files go to a folder of the caller's. Tables named in `anew` look as if they had never been made.
+    Files go to a folder of the caller's. Tables named in `full_refresh` look as if they had never been made.
     """
 
-    def __init__(self, catalog: Catalog | None, folder: Path, *, anew: Sequence[str] = ()) -> None:
-        self._catalog, self._folder, self._anew = catalog, folder, frozenset(anew)
+    def __init__(self, catalog: Catalog | None, folder: Path, *, rebuild: Sequence[str] = ()) -> None:
+        self._catalog, self._folder, self._rebuild = catalog, folder, frozenset(rebuild)
         self._snapshots: dict[str, Snapshot] = {}
         self._files: dict[str, DataFiles] = {}
 
@@ -57,14 +57,14 @@ class Draft:
         return next((s for s in self._history(name) if s.version == version), None)
 
     def _history(self, name: str) -> Iterator[Snapshot]:
-        if self._catalog is not None and name not in self._anew:
+        if self._catalog is not None and name not in self._rebuild:
             yield from self._catalog.history(name)
 
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
         drafted = self._snapshots.get(name)
         if drafted and snapshot_id in (None, drafted.id):
             return self._files[name]
-        if self._catalog is None or name in self._anew:
+        if self._catalog is None or name in self._rebuild:
             return DataFiles()
         return self._catalog.files(name, snapshot_id)
 

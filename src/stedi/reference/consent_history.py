@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stedi.identity import PERSON
 from stedi.reference.consent import CHANGES, records
-from stedi.table import Column, Fact, Rule, Scope, Table
+from stedi.table import Column, IncrementalSpec, KeyedInput, Rule, Table
 
 TABLE = Table(
     name="consent_history",
@@ -74,10 +74,10 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
         ),
     ),
     sort=("person", "consented_from_ms"),
-    scope=Scope(
+    scope=IncrementalSpec(
         "person",
         {
-            "customer_landing": Fact(
+            "customer_landing": KeyedInput(
                 "person", columns=("person", "registrationDate", "lastUpdateDate", "shareWithResearchAsOfDate")
             )
         },

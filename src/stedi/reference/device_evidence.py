@@ -4,7 +4,7 @@ docs/device-owners.md derives the formulas and says how often they are right.
 """
 
 from stedi.identity import PERSON
-from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
 
 HOUR_MS = 3_600_000
 # Hours since the epoch, until the year 2084: number n of a device's hour is the device's number times this, plus the hour.
@@ -426,11 +426,11 @@ LEFT JOIN usable_hours AS u ON u.n = h.n
     ),
     day="hour_ms",
     sort=("serialNumber", "hour_ms", "place"),
-    scope=Scope(
+    scope=IncrementalSpec(
         None,
         {
-            "accelerometer_landing": Fact("''", "timeStamp", ("person", "timeStamp")),
-            "step_trainer_landing": Fact("''", "sensorReadingTime", ("device", "sensorReadingTime")),
+            "accelerometer_landing": KeyedInput("''", "timeStamp", ("person", "timeStamp")),
+            "step_trainer_landing": KeyedInput("''", "sensorReadingTime", ("device", "sensorReadingTime")),
         },
         span_ms=HOUR_MS,
     ),

@@ -2,7 +2,7 @@
 
 from stedi.reference.device_evidence import COMPARED_TIMES, HOUR_MS, SERIAL
 from stedi.reference.owner_probability import weighed
-from stedi.table import Column, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
 
 # An hour that is somebody's with this probability is not another's, and ends the other's period. Of such hours, 19 in 20
 # are right.
@@ -216,11 +216,11 @@ LEFT JOIN claims_by_device AS c ON c.device = p.device
     ),
     sort=("serialNumber", "period"),
     parameters=("owners_confidence",),
-    scope=Scope(
+    scope=IncrementalSpec(
         "serialNumber",
         {
-            "customer_landing": Fact("device", columns=("device", "person")),
-            "device_evidence": Fact("serialNumber"),
+            "customer_landing": KeyedInput("device", columns=("device", "person")),
+            "device_evidence": KeyedInput("serialNumber"),
         },
     ),
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stedi.identity import PERSON
 from stedi.reference.consent import taken_after_consent, usable
-from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
+from stedi.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table
 
 TABLE = Table(
     name="accelerometer_trusted",
@@ -75,12 +75,14 @@ FROM readings AS r JOIN spans AS s
     sort=("person", "timeStamp"),
     sort_by=("person_number", "timeStamp"),
     parameters=("consent_policy",),
-    scope=Scope(
+    scope=IncrementalSpec(
         "person",
         {
-            "accelerometer_landing": Fact("person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"),
-            "customer_trusted": Dimension("SELECT person AS k FROM {changed}", ("person", "email")),
-            "consent_history": Dimension("SELECT person AS k FROM {changed}"),
+            "accelerometer_landing": KeyedInput(
+                "person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"
+            ),
+            "customer_trusted": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "email")),
+            "consent_history": BroadcastInput("SELECT person AS k FROM {changed}"),
         },
     ),
 )

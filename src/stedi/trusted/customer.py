@@ -5,7 +5,7 @@ from dataclasses import replace
 from stedi.identity import PERSON
 from stedi.landing.customer import FEED
 from stedi.reference.consent import CHANGES, records
-from stedi.table import Dimension, Fact, Rule, Scope, Table, no_repeats
+from stedi.table import BroadcastInput, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
 
 _FIELDS = tuple(field.name for field in FEED.fields)
 _OTHER_FIELDS = tuple(name for name in _FIELDS if name not in ("registrationDate", "shareWithResearchAsOfDate"))
@@ -53,11 +53,11 @@ SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),
-    scope=Scope(
+    scope=IncrementalSpec(
         "person",
         {
-            "customer_landing": Fact("person", columns=("person", *_FIELDS)),
-            "consent_hold": Dimension("SELECT person AS k FROM {changed}", ("person",)),
+            "customer_landing": KeyedInput("person", columns=("person", *_FIELDS)),
+            "consent_hold": BroadcastInput("SELECT person AS k FROM {changed}", ("person",)),
         },
     ),
 )

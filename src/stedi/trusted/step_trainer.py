@@ -5,7 +5,7 @@ from dataclasses import replace
 from stedi.identity import PERSON
 from stedi.reference.consent import ENDLESS, taken_after_consent, usable
 from stedi.reference.device_evidence import HOUR_MS
-from stedi.table import Column, Dimension, Fact, Rule, Scope, Table
+from stedi.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table
 
 _DEVICES_OF_CHANGED = (
     "SELECT o.serialNumber AS k FROM {changed} AS changed JOIN device_owner AS o ON o.person = changed.person"
@@ -112,16 +112,16 @@ LEFT JOIN offsets AS o
     sort=("person", "sensorReadingTime"),
     sort_by=("person_number", "sensorReadingTime"),
     parameters=("consent_policy",),
-    scope=Scope(
+    scope=IncrementalSpec(
         "serialNumber",
         {
-            "step_trainer_landing": Fact(
+            "step_trainer_landing": KeyedInput(
                 "device",
                 "sensorReadingTime",
                 ("sensorReadingTime", "device", "distanceFromObject"),
                 spelling="device",
             ),
-            "device_evidence": Fact(
+            "device_evidence": KeyedInput(
                 "serialNumber",
                 "hour_ms",
                 (
@@ -129,11 +129,11 @@ LEFT JOIN offsets AS o
                     *("compared_before", "compared_after", "offset_ms", "offset_uncertainty_ms", "is_continuous"),
                 ),
             ),
-            "device_owner": Dimension(
+            "device_owner": BroadcastInput(
                 "SELECT serialNumber AS k FROM {changed}", ("serialNumber", "person", "from_ms", "to_ms", "clock_differs")
             ),
-            "customers_curated": Dimension(_DEVICES_OF_CHANGED, ("person",)),
-            "consent_history": Dimension(_DEVICES_OF_CHANGED),
+            "customers_curated": BroadcastInput(_DEVICES_OF_CHANGED, ("person",)),
+            "consent_history": BroadcastInput(_DEVICES_OF_CHANGED),
         },
         span_ms=HOUR_MS,
     ),

@@ -48,13 +48,13 @@ class EmbeddedEngine(Session, Engine):
     def bound(self, query: str) -> str:
         return bound(query)
 
-    def keep(self, relation: str, query: str) -> None:
+    def materialize(self, relation: str, query: str) -> None:
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS {query}")
 
-    def name(self, relation: str, query: str) -> None:
+    def create_view(self, relation: str, query: str) -> None:
         self.sql(f"CREATE OR REPLACE TEMP VIEW {quoted(relation)} AS {query}")
 
-    def unname(self, relation: str) -> None:
+    def drop_view(self, relation: str) -> None:
         self.sql(f"DROP VIEW IF EXISTS {quoted(relation)}")
 
     def digest(self, names: str) -> str:
@@ -66,8 +66,8 @@ class EmbeddedEngine(Session, Engine):
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
         return LandingReader(self, feed).read(files)
 
-    def forget(self, feed: Feed) -> None:
-        LandingReader(self, feed).forget()
+    def release(self, feed: Feed) -> None:
+        LandingReader(self, feed).release()
 
     def rows_of(self, table: Table, files: DataFiles) -> str:
         return rows(table, files)

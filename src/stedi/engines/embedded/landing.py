@@ -111,7 +111,7 @@ class LandingReader:
         for relation in ("staged_files", self._unusual, self._quarantined):
             self._session.sql(f"DELETE FROM {quoted(relation)} WHERE {gone}")
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Free what `read` made."""
         self._session.sql(f"DROP VIEW IF EXISTS {quoted(self._landed)}")
         for name in ("stage", "staged_files", self._unusual, self._quarantined):

@@ -120,7 +120,7 @@ class ReadingFiles:
             raise LandingError(f"file {name} changed while it was read; try again")
         rows, left_out = self._take(f"SELECT {_QUOTED_NAMES} FROM {quoted(read.landed)}", dict.fromkeys(_NAMES, "DOUBLE"))
         refused = Counter(dict(self._session.sql(f"SELECT reason, count(*) FROM {quoted(read.quarantined)} GROUP BY 1")))
-        reader.forget()
+        reader.release()
         return rows + refused.total(), left_out + refused
 
     def _add_table(self, path: Path, name: str, form: Form) -> tuple[int, Counter[str]]:

@@ -67,7 +67,7 @@ class SparkEngine(Engine):
                 self._query(text).localCheckpoint().createOrReplaceTempView(name)
             frame = self._query(query)
             for name in materialized:
-                self.unname(name)
+                self.drop_view(name)
         return frame
 
     def _query(self, text: str) -> DataFrame:
@@ -79,7 +79,7 @@ class SparkEngine(Engine):
         with spark_errors():
             return [row.asDict() for row in self._frame(sql).collect()]
 
-    def keep(self, relation: str, query: str) -> None:
+    def materialize(self, relation: str, query: str) -> None:
         self._keep(relation, self._frame(query))
 
     def _keep(self, relation: str, frame: DataFrame) -> None:
@@ -89,7 +89,7 @@ class SparkEngine(Engine):
         with spark_errors():
             frame.localCheckpoint().createOrReplaceTempView(relation)
 
-    def name(self, relation: str, query: str) -> None:
+    def create_view(self, relation: str, query: str) -> None:
         self._frame(query).createOrReplaceTempView(relation)
 
     def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
@@ -101,9 +101,9 @@ class SparkEngine(Engine):
     def drop(self, relation: str) -> None:
         if relation in self._kept:
             self._kept.remove(relation)
-            self.unname(relation)
+            self.drop_view(relation)
 
-    def unname(self, relation: str) -> None:
+    def drop_view(self, relation: str) -> None:
         self._session.catalog.dropTempView(relation)
 
     def digest(self, names: str) -> str:
@@ -128,13 +128,13 @@ class SparkEngine(Engine):
                 other_formats[row["source_file"]] = row["remark"]
             counts[row["source_file"]] = (row["landed"], row["quarantined"])
         records = f"FROM {quoted(read)} WHERE source_position IS NOT NULL"
-        self.name(landed, f"SELECT {columns(feed.table)} {records} AND reason IS NULL")
-        self.name(quarantined, f"SELECT {columns(QUARANTINE)} {records} AND reason IS NOT NULL")
+        self.create_view(landed, f"SELECT {columns(feed.table)} {records} AND reason IS NULL")
+        self.create_view(quarantined, f"SELECT {columns(QUARANTINE)} {records} AND reason IS NOT NULL")
         return Ingested(landed, quarantined, counts, other_formats)
 
-    def forget(self, feed: Feed) -> None:
+    def release(self, feed: Feed) -> None:
         for kind in ("landed", "quarantined"):
-            self.unname(f"{kind}_{feed.name}")
+            self.drop_view(f"{kind}_{feed.name}")
         self.drop(f"read_{feed.name}")
 
     def rows_of(self, table: Table, files: DataFiles) -> str:

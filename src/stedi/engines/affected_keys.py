@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stedi.engines.sql import balance, names_of, quoted
-from stedi.table import DataFiles, Dimension, Scope, Table
+from stedi.engines.sql import multiset_diff, names_of, quoted
+from stedi.table import BroadcastInput, DataFiles, IncrementalSpec, Table
 
 if TYPE_CHECKING:
     from stedi.engines.engine import Engine
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 class Change:
     """An input of a table: the files that it consists of, and those when the table last read it.
 
-    `is_at_hand` says that the rows that came and went since then are those that the engine's
+    `is_cached` says that the rows that came and went since then are those that the engine's
     last `difference` of the input found.
     """
 
     table: Table
     now: DataFiles
     before: DataFiles
-    is_at_hand: bool = False
+    is_cached: bool = False
 
 
-class Reach:
+class AffectedKeys:
     """The keys, and the spans of other keys, that changes reach; kept as relations of an engine.
 
-    Of a span (see `Scope`) the relation has the number `t`: a moment divided by the span's length.
+    Of a span (see `IncrementalSpec`) the relation has the number `t`: a moment divided by the span's length.
     """
 
     def __init__(self, engine: "Engine", span_ms: int) -> None:
@@ -38,13 +38,13 @@ class Reach:
         self._first: int | None = None
         self._last: int | None = None
 
-    def find(self, scope: Scope, changes: Sequence[Change]) -> None:
+    def find(self, scope: IncrementalSpec, changes: Sequence[Change]) -> None:
         """Gather the keys, and the spans of other keys, that changes of the inputs reach."""
         keys, moments = ["SELECT NULL::VARCHAR AS k"], ["SELECT NULL::VARCHAR AS k, NULL::BIGINT AS t"]
         for change in changes:
             reach = scope.inputs[change.table.name]
-            changed = f"({changed_rows(self._engine, change, reach.columns)})"
-            if isinstance(reach, Dimension):
+            changed = f"({input_delta(self._engine, change, reach.columns)})"
+            if isinstance(reach, BroadcastInput):
                 keys.append(reach.keys.replace("{changed}", changed))
             elif reach.moment is None:
                 keys.append(f"SELECT {reach.key} AS k FROM {changed} AS changed")
@@ -52,8 +52,10 @@ class Reach:
                 spans = self._spans(reach.moment, reach.margin_ms)
                 span = spans[0] if len(spans) == 1 else f"unnest([{', '.join(spans)}])"
                 moments.append(f"SELECT {reach.key} AS k, {span} AS t FROM {changed} AS changed")
-        self._engine.keep("scope_keys", f"SELECT DISTINCT k FROM ({' UNION ALL '.join(keys)}) AS found WHERE k IS NOT NULL")
-        self._engine.keep(
+        self._engine.materialize(
+            "scope_keys", f"SELECT DISTINCT k FROM ({' UNION ALL '.join(keys)}) AS found WHERE k IS NOT NULL"
+        )
+        self._engine.materialize(
             "scope_moments",
             f"SELECT DISTINCT k, t FROM ({' UNION ALL '.join(moments)}) AS found "
             "WHERE k IS NOT NULL AND t IS NOT NULL AND k NOT IN (SELECT k FROM scope_keys)",
@@ -72,13 +74,13 @@ class Reach:
 
     def respell(self, key: str) -> None:
         """Map input keys to output keys, once per distinct key."""
-        self._engine.keep(
+        self._engine.materialize(
             "scope_spellings",
             f"SELECT k, {key} AS spelled FROM (SELECT k FROM scope_keys UNION SELECT k FROM scope_moments) AS keys",
         )
         for relation, more in (("scope_keys", ""), ("scope_moments", ", t")):
             spelled = f"SELECT spelled AS k{more} FROM {relation} JOIN scope_spellings USING (k)"
-            self._engine.keep(relation, spelled)
+            self._engine.materialize(relation, spelled)
 
     def rows_within(self, source: str, key: str, moment: str | None, spelling: str | None = None, margin_ms: int = 0) -> str:
         """SQL for those of some rows whose key, or key and moment, is in scope; to be run before the next is asked for."""
@@ -88,7 +90,7 @@ class Reach:
             if spelling is not None:
                 # The reader skips rows for values that it knows, not for expressions, which are worked
                 # out once for each value.
-                self._engine.keep(
+                self._engine.materialize(
                     "scope_values",
                     f"WITH spelled AS MATERIALIZED (SELECT DISTINCT {quoted(spelling)} FROM {source} AS rows) "
                     f"SELECT {quoted(spelling)} AS v FROM spelled WHERE {wanted}",
@@ -109,17 +111,17 @@ class Reach:
         return " UNION ALL ".join(parts) or f"SELECT * FROM {source} AS rows WHERE false"
 
 
-def moved_rows(table: Table) -> tuple[str, str]:
+def delta_relations(table: Table) -> tuple[str, str]:
     """The relations of the rows that came and went in the last difference of a table."""
     return f"added_{table.name}", f"removed_{table.name}"
 
 
-def changed_rows(engine: "Engine", change: Change, names: Sequence[str]) -> str:
+def input_delta(engine: "Engine", change: Change, names: Sequence[str]) -> str:
     """SQL for the rows of an input that came or went since its table last read it."""
     shown = names_of(change.table, names)
-    if change.is_at_hand:
-        came, went = (f"SELECT * FROM {quoted(relation)}" for relation in moved_rows(change.table))
-        return f"SELECT {shown} FROM ({balance(shown, came, went)}) AS moved"
+    if change.is_cached:
+        came, went = (f"SELECT * FROM {quoted(relation)}" for relation in delta_relations(change.table))
+        return f"SELECT {shown} FROM ({multiset_diff(shown, came, went)}) AS moved"
     before, now = change.before, change.now
     # Deletes take rows out of files that stay, so only files under the same deletes hold the same rows.
     kept = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
@@ -128,4 +130,4 @@ def changed_rows(engine: "Engine", change: Change, names: Sequence[str]) -> str:
     came = engine.rows_of(change.table, came_files)
     if not went_files:
         return f"SELECT {shown} FROM ({came}) AS came"
-    return f"SELECT {shown} FROM ({balance(shown, came, engine.rows_of(change.table, went_files))}) AS moved"
+    return f"SELECT {shown} FROM ({multiset_diff(shown, came, engine.rows_of(change.table, went_files))}) AS moved"

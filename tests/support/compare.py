@@ -156,7 +156,7 @@ def narrowed() -> Iterator[dict[str, int]]:
         return candidate, current
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EmbeddedEngine, "compute_scope", compute_affected)
+        patch.setattr(EmbeddedEngine, "compute_affected", compute_affected)
         yield found
 
 

@@ -106,7 +106,7 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
                 refused.add((table.name, name, column))
         return real(self, table, scope, files, changes)
 
-    monkeypatch.setattr(EmbeddedEngine, "compute_scope", compute_affected)
+    monkeypatch.setattr(EmbeddedEngine, "compute_affected", compute_affected)
     tables.run()
     assert refused == declared
     assert {table for table, _, _ in declared} == SCOPED

@@ -137,7 +137,7 @@ def house() -> str:
     source = ROOT / "src/stedi"
     parts = [
         "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. "
-        "Each part uses only parts\nbelow it, and each library has one place: `tests/test_imports.py` has the layers.\n"
+        "Each part uses only parts\nbelow it, and each library has one place: `tests/unit/test_imports.py` has the layers.\n"
     ]
     for folder in sorted({module.parent for module in source.rglob("*.py")}):
         modules = sorted(module for module in folder.glob("*.py") if module.name != "__init__.py")

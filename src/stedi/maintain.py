@@ -22,6 +22,8 @@ from stedi.tables import ALL
 
 # Merging a file four times smaller than what readers like best costs little and helps them.
 SMALL_FILE_BYTES = 64 * 2**20
+# Iceberg merges manifests from five on (`commit.manifest.min-count-to-merge`).
+_MANY_EMPTY_MANIFESTS = 5
 # Files of other writers may wait for their commit for hours; Spark's own tools wait three days.
 _GRACE_SECONDS = 24 * 3600
 
@@ -143,12 +145,15 @@ def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) ->
     # What another writer changed, the next run has to see as it is.
     if current is None or not current.is_ours:
         return
+    reflects = {key: value for key, value in current.reflects.items() if key != "version"}
     chosen = to_merge(catalog.sizes(table.name))
     if not chosen:
+        if catalog.empty_manifests(table.name) >= _MANY_EMPTY_MANIFESTS:
+            # A commit that adds nothing and removes nothing merges the manifests.
+            catalog.commit(table, Commit((), (), reflects, current.version))
         return
     query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
     written = engine.write(table, query, catalog.data_folder(table))
-    reflects = {key: value for key, value in current.reflects.items() if key != "version"}
     catalog.commit(table, Commit(written, chosen, reflects, current.version))
     done.merged = len(chosen)
     done.files_after = done.files_before - len(chosen) + len(written)

@@ -35,7 +35,7 @@ from tests.support.compare import (
     rule_counts,
     tree,
 )
-from tests.support.lake import T0, Lake, customer, distance, reading
+from tests.support.lake import T0, Lake, customer, distance, reading, small
 from tests.support.program import stedi
 
 DAYS = (0, MILLISECONDS_A_DAY)
@@ -338,3 +338,19 @@ def test_the_command_prints_what_was_done(used: Lake) -> None:
     assert tables["accelerometer_trusted"]["files_after"] == len(DAYS)
     assert "files removed" in stedi(folder, "maintain").stdout
     assert found_wrong(used) == []
+
+
+def test_a_table_whose_only_file_is_replaced_in_every_run_does_not_gather_manifests(lake: Lake) -> None:
+    """All readings lie in one hour, so each run replaces the evidence of that hour."""
+    small(lake)
+    for number in range(7):
+        lake.land(f"step_trainer/more-{number}.json", [distance("s1", 200 + number)])
+        lake.run()
+    with Catalog(lake.settings.warehouse) as catalog:
+        assert catalog.empty_manifests("device_evidence") >= 5
+    before = lake.rows("FROM device_evidence")
+    maintain(lake.settings)
+    with Catalog(lake.settings.warehouse) as catalog:
+        assert catalog.empty_manifests("device_evidence") == 0
+    assert lake.rows("FROM device_evidence") == before
+    assert {table.status for table in lake.run().tables.values()} == {"up to date"}

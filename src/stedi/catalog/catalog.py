@@ -214,6 +214,19 @@ class Catalog:
             snapshot_id,
         )
 
+    def empty_manifests(self, name: str) -> int:
+        """How many manifests of a table's current snapshot list no live file.
+
+        A commit that replaces files leaves one, and PyIceberg keeps it until a commit that only adds files merges manifests.
+        """
+        metadata = self.find(name)
+        if metadata is None or metadata.current is None:
+            return 0
+        iceberg = self.iceberg.table(name, metadata)
+        snapshot = iceberg.current_snapshot()
+        manifests = snapshot.manifests(iceberg.io) if snapshot else []
+        return sum(not (manifest.added_files_count or manifest.existing_files_count) for manifest in manifests)
+
     def sizes(self, name: str) -> list[DataFileSize]:
         """The data files that make up a table now, and how large they are."""
         metadata = self.find(name)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -293,7 +294,7 @@ def test_after_every_change_the_tables_are_those_of_a_full_computation(engine: E
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(INPUTS, min_size=2, max_size=3), st.lists(st.integers(0, 3), min_size=1, max_size=2))
-    def hold(states: list[tuple], changed: list[int]) -> None:  # type: ignore[type-arg]
+    def hold(states: list[tuple[Any, ...]], changed: list[int]) -> None:
         tables = tables_of_two(engine)
         state = states[0]
         for later in states:

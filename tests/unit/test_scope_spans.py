@@ -15,7 +15,7 @@ from stedi.engines.sql import quoted
 from stedi.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
 from tests.support.memory import EmbeddedInMemory
 
-Row = tuple[str, int]
+Row = tuple[str, int | None]
 _COLUMNS = (Column("person", "string", "who"), Column("at_ms", "long", "when"))
 STEPS = Table("steps_of_test", "landing", "steps", "one step", ("person", "at_ms"), _COLUMNS)
 MOTIONS = Table("motions_of_test", "landing", "motions", "one motion", ("person", "at_ms"), _COLUMNS)
@@ -142,7 +142,7 @@ def test_nothing_of_the_neighbouring_spans_is_computed(engine: EmbeddedInMemory)
 
 
 def test_a_fact_without_a_moment_concerns_nothing(engine: EmbeddedInMemory) -> None:
-    computed, full = refreshed(engine, BY_PERSON, ([], [("a", 1)]), ([("a", None)], [("a", 1)]))  # type: ignore[list-item]
+    computed, full = refreshed(engine, BY_PERSON, ([], [("a", 1)]), ([("a", None)], [("a", 1)]))
     assert computed == full == Counter()
 
 

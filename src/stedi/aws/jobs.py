@@ -79,10 +79,10 @@ def _planned() -> Iterator[Job]:
     for name, meaning, last in _JOBS:
         reach = with_ancestors([last.name], BY_NAME)
         zones = {last.zone, "reference"} if last.zone == "trusted" else {last.zone}
-        as_well = {
+        needing_no_more = {
             t.name for t in REFRESHED if t.zone in zones and t.built_from and set(t.built_from) <= reach and not t.on_demand
         }
-        tables = tuple(t.name for t in REFRESHED if t.name in (reach | as_well) - assigned)
+        tables = tuple(t.name for t in REFRESHED if t.name in (reach | needing_no_more) - assigned)
         assigned.update(tables)
         yield Job(name, meaning, tables)
     yield Job("publish_run", "bring everything up to date, publish the run, and do the upkeep that is due")

@@ -36,7 +36,7 @@ def kept(store: Store) -> tuple[Table, ...]:
 class Draft:
     """A store in which commits change nothing but this draft: for plans, and to build tables for comparison.
 
-    Files go to a folder of the caller's. Tables named in `full_refresh` look as if they had never been made.
+    Files go to a folder of the caller's. Tables named in `rebuild` look as if they had never been made.
     """
 
     def __init__(self, catalog: Catalog | None, folder: Path, *, rebuild: Sequence[str] = ()) -> None:

@@ -10,7 +10,7 @@ _TURN = 0.9
 # Readings so close to each other are one sitting: it may begin or end in an hour in which nothing else coincides.
 _SITTING_GAP_MS = 60_000
 # Evidence against a sole claim has to be this many times as sure: at least so many sole claims are right for a wrong one.
-CLAIM_ODDS = 10
+_CLAIM_ODDS = 10
 _SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
 
 
@@ -146,7 +146,7 @@ doubts AS (
     SELECT d.device, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
         w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, w.leads,
         {_SOLE_CLAIM} AS is_claimed,
-        (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {CLAIM_ODDS} ELSE 1 END AS doubt
+        (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {_CLAIM_ODDS} ELSE 1 END AS doubt
     FROM device_stretches AS d
     LEFT JOIN claims_by_device AS c ON c.device = d.device
     LEFT JOIN weighed AS w ON w.device = d.device AND w.stretch = d.stretch

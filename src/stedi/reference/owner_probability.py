@@ -128,7 +128,7 @@ def weighed(name: str, evidence: str, unit: str) -> str:
     FROM {name}_likelihoods
 ),
 {name} AS (
-    SELECT {unit}, {_first("person")} AS candidate, {_first("readings")} AS compared, {_first("matched")} AS matched,
+    SELECT {unit}, {_first("person")} AS candidate, {_first("matched")} AS matched,
         {_first("first_hour_ms")} AS first_hour_ms, {_first("last_hour_ms")} AS last_hour_ms,
         coalesce(max(CASE WHEN place > 1 THEN matched END), 0) AS runner_up,
         {_first("clock_differs")} AS clock_differs,

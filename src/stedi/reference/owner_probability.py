@@ -19,17 +19,18 @@ _IN_STEP = 3e-5
 # uneven intervals are in step only where one thing starts both: an assumption.
 _IN_STEP_WITH_OFFSET = 0.05
 _IN_STEP_UNEVENLY = 0.001
-# Probability that another phone of the owner's home is active at all the same times: an assumption. A phone that records
-# without a pause is told from the owner's by nothing else.
+# Probability that another phone of the owner's home is active at all the same times: an assumption. It matters for phones
+# that record without a pause, which coincide with anything.
 _SAME_HOME = 0.02
-# Offsets that are known less precisely say little of whether all sittings have the same.
+# Offsets with a larger uncertainty are not compared between sittings.
 _SHARP_MS = 1_000
-# Offsets of one clock differ by no more between sittings, unless it is reset or drifts, which one in ten does: assumptions.
-_MOST_DRIFT_MS = 1_500
-# The same where only the ends of sittings tell the offset: people who start together do so within seconds, and their
-# offsets agree to half a second by chance in one home of a hundred.
-_SAME_OFFSET_MS = 100
+# Odds against an owner whose offsets differ between sittings: one clock in ten is reset or drifts, an assumption.
 _CLOCK_CHANGES = 10
+# Offsets differ if they are further apart than this.
+_MOST_DRIFT_MS = 1_500
+# The same where only the ends of sittings tell the offset: people who start together do so within seconds, and in one home
+# of a hundred their offsets agree to half a second by chance.
+_SAME_OFFSET_MS = 100
 # A smaller lead over the runner-up names nobody: two phones of one home may have nearly the same readings. On the public
 # set owners have 30 coincidences, others at most 23. Phones that record without a pause have no readings of their own, but
 # begin and end at their own moments.

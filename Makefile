@@ -66,7 +66,8 @@ test: check  ## lint, types and tests, as many at a time as there are cores
 test-deep: setup  ## all tests on all of everything: every kill, the emulated AWS, Spark; takes an hour
 	$(PYTEST) --deep tests
 
-check: setup  ## lint, format and strict types
+check: setup  ## lint, format, strict types and the layers of imports
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.landing import FEEDS
-from stedi.landing.files import list_files
-from stedi.landing.records import row_of
-from stedi.landing.scanner import read_records
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.ingest.listing import list_files
+from stedi.ingest.records import row_of
+from stedi.ingest.scanner import read_records
+from stedi.tables.landing.feeds import FEEDS
 
 FEED = next(feed for feed in FEEDS if feed.name == "accelerometer")
 READING = json.dumps({"user": "ann@x.org", "timeStamp": 1655563258079, "x": 0.25, "y": -1.0, "z": 9.75})

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stedi.config import Settings
-from stedi.ml.assessment import within
-from stedi.ml.positions import Positions, position_of
-from stedi.ml.scores import scores, tally
-from stedi.ml.train import evaluated
-from stedi.ml.training import Unseen, steps_ms
-from stedi.ml.truth import read_positions, read_truth
-from stedi.resampling import RATE_HZ
+from stedi.model.resampling import RATE_HZ
 from stedi.simulate import simulate
+from stedi.steps.data.positions import Positions, position_of
+from stedi.steps.data.true_steps import read_positions, read_truth
+from stedi.steps.evaluation.assessment import within
+from stedi.steps.metrics import scores, tally
+from stedi.steps.model.training import Unseen, steps_ms
+from stedi.steps.train import evaluated
 
 WORK = Path(__file__).parent / "work" / "detector"
 Acceleration = NDArray[np.float32]

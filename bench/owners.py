@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stedi.engines.embedded.sql import bound
-from stedi.reference import device_evidence, device_owner
+from stedi.compute.duckdb.sql import bound
+from stedi.tables.reference import device_evidence, device_owner
 
 PUBLIC = Path(__file__).parents[2] / "shared/data/landing"
 START_MS, DAY_MS, HOUR_MS = 1_700_000_000_000, 86_400_000, 3_600_000

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from stedi.config import Settings
-from stedi.ml.train import prepared, train
 from stedi.pipeline import run
+from stedi.steps.train import prepared, train
 
 WORK = Path(__file__).parent / "work"
 SELF = Path("/proc/self")

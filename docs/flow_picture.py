@@ -3,8 +3,8 @@
 from collections import defaultdict
 from html import escape
 
-from stedi.landing import FEEDS
-from stedi.tables import REFRESHED
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.registry import REFRESHED
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y, _EDGE = 190, 34, 56, 26, 20
 _COLOURS = {"files": "#eeeeee", "landing": "#dbe9f6", "reference": "#e8dff0", "trusted": "#dff0d8", "curated": "#fdebd0"}

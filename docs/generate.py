@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
+from stedi.aws.ddl import databases_ddl, ddl
 from stedi.aws.jobs import JOBS, script
 from stedi.aws.questions import QUESTIONS, Question
 from stedi.cli.commands import app
 from stedi.config import Settings
-from stedi.ddl import databases_ddl, ddl
-from stedi.landing.reasons import REASONS
-from stedi.quality import checks
-from stedi.table import Table
-from stedi.tables import ALL
+from stedi.ingest.reasons import REASONS
+from stedi.model.table import Table
+from stedi.pipeline.checks import checks
+from stedi.tables.registry import ALL
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,7 +137,8 @@ def house() -> str:
     source = ROOT / "src/stedi"
     parts = [
         "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. "
-        "Each part uses only parts\nbelow it, and each library has one place: `tests/unit/test_imports.py` has the layers.\n"
+        "A room uses only rooms\nbelow it, and each library has one place: `pyproject.toml` has the layers, "
+        "and `make check` proves them.\n"
     ]
     for folder in sorted({module.parent for module in source.rglob("*.py")}):
         modules = sorted(module for module in folder.glob("*.py") if module.name != "__init__.py")

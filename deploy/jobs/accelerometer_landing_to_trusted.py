@@ -1,5 +1,5 @@
 """Glue job: accelerometer readings of customers who consent."""
 
-from stedi.aws.job import main
+from stedi.cli.glue_job import main
 
 main("accelerometer_trusted")

@@ -1,5 +1,5 @@
 """Glue job: customers whose research consent is in force, and how it came and went."""
 
-from stedi.aws.job import main
+from stedi.cli.glue_job import main
 
-main("consent_hold", "consent_history", "customer_trusted")
+main("consent_history", "consent_hold", "customer_trusted")

@@ -1,5 +1,5 @@
 """Glue job: whose each device is, and the customers who have readings."""
 
-from stedi.aws.job import main
+from stedi.cli.glue_job import main
 
 main("device_evidence", "device_owner", "customers_curated")

@@ -1,5 +1,5 @@
 """Glue job: step-trainer readings of curated customers' devices."""
 
-from stedi.aws.job import main
+from stedi.cli.glue_job import main
 
 main("step_trainer_trusted")

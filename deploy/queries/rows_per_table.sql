@@ -35,16 +35,16 @@ FROM (
   SELECT
     5 AS "place",
     'reference' AS "zone",
-    'consent_hold' AS "table_name",
+    'consent_history' AS "table_name",
     COUNT(*) AS "table_rows"
-  FROM "consent_hold"
+  FROM "consent_history"
   UNION ALL
   SELECT
     6 AS "place",
     'reference' AS "zone",
-    'consent_history' AS "table_name",
+    'consent_hold' AS "table_name",
     COUNT(*) AS "table_rows"
-  FROM "consent_history"
+  FROM "consent_hold"
   UNION ALL
   SELECT
     7 AS "place",

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from stedi.choices import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
 from stedi.errors import UsageError, no_such
-from stedi.warehouse import Warehouse, refuse_other_stores, warehouse_at
+from stedi.model.query_settings import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
+from stedi.storage import Warehouse, refuse_other_stores, warehouse_at
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.history import read_runs
+from stedi.catalog.run_log import read_runs
 from tests.support.compare import contents
 from tests.support.glue_jobs import (
     IN_ORDER,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stedi.maintain import maintain
+from stedi.maintenance.maintain import maintain
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, reading
 from tests.support.spark import on

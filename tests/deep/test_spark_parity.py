@@ -9,7 +9,7 @@ import pytest
 
 from stedi.simulate import simulate
 from stedi.simulate.landing_files import FEEDS
-from stedi.tables import REFRESHED
+from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, reading

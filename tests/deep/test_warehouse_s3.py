@@ -4,10 +4,10 @@ import time
 
 import pytest
 
+from stedi.catalog.run_log import read_runs
 from stedi.errors import WarehouseError
-from stedi.history import read_runs
-from stedi.maintain import maintain
-from stedi.own_files import own_uuid
+from stedi.maintenance.maintain import maintain
+from stedi.storage.own_files import own_uuid
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import land_more, seen
 from tests.support.lake import reading

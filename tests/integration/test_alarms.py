@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from stedi.catalog.run_log import latest_run, read_runs
 from stedi.errors import DeploymentError
-from stedi.history import latest_run, read_runs
 from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi
 

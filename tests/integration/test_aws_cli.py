@@ -108,7 +108,7 @@ def test_a_release_is_the_wheel_and_a_script_a_job() -> None:
     with ZipFile(BytesIO(files[wheel])) as archive:
         names = archive.namelist()
         record = archive.read(next(name for name in names if name.endswith("/RECORD"))).decode()
-    assert {"stedi/__init__.py", "stedi/py.typed", "stedi/aws/job.py"} <= set(names)
+    assert {"stedi/__init__.py", "stedi/py.typed", "stedi/cli/glue_job.py"} <= set(names)
     assert not any("__pycache__" in name for name in names)
     assert [line.partition(",")[0] for line in record.splitlines()] == names
     assert release_name(files) == release_name(release_files())

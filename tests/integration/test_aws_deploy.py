@@ -12,7 +12,7 @@ from stedi.aws.deployment import Deployment, load_deployment
 from stedi.aws.jobs import JOBS
 from stedi.aws.questions import QUESTIONS
 from stedi.errors import UsageError
-from stedi.tables import ALL, BY_NAME, REFRESHED
+from stedi.tables.registry import ALL, BY_NAME, REFRESHED
 from tests.support.cdk import Templates, new_app, synthesise_checked
 
 ROOT = Path(__file__).parents[2]

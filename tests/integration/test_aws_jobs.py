@@ -6,8 +6,8 @@ from collections.abc import Callable
 import boto3
 import pytest
 
-from stedi.history import read_runs
-from stedi.table import Rule
+from stedi.catalog.run_log import read_runs
+from stedi.model.table import Rule
 from tests.support.glue_jobs import (
     IN_ORDER,
     Bucket,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stedi import __version__
-from stedi.landing.reasons import explain
-from stedi.tables import ALL
+from stedi.ingest.reasons import explain
+from stedi.tables.registry import ALL
 from tests.support.compare import Died, commits
 from tests.support.lake import KEY, Lake, customer, reading, small
 from tests.support.program import PROGRAM, started, stedi
@@ -213,7 +213,7 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from stedi import __main__, cli
-from stedi.engines.embedded import objects
+from stedi.compute.duckdb import objects
 
 def ask():
     os.kill(os.getpid(), signal.SIGTERM)

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.table import Table
-from stedi.tables import REFRESHED
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.table import Table
+from stedi.tables.registry import REFRESHED
 from tests.support import consent_reference as reference
 from tests.support.compare import contents, found_wrong, rule_counts
 from tests.support.customer_feeds import PERSON_AT, PERSON_OF, LandingFile, feeds, land_readings

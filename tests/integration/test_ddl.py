@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import sqlglot
 
+from stedi.aws.ddl import databases_ddl, ddl
 from stedi.aws.questions import QUESTIONS, Question
 from stedi.cli.commands import app
-from stedi.ddl import databases_ddl, ddl
-from stedi.table import Table
-from stedi.tables import ALL, BY_NAME
+from stedi.model.table import Table
+from stedi.tables.registry import ALL, BY_NAME
 from tests.support.lake import Lake, customer, distance, reading
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

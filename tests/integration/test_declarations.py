@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stedi.identity import customer_pseudonym
-from stedi.landing.feed import Feed, Field
-from stedi.table import Column, Table
+from stedi.model.feed import Feed, Field
+from stedi.model.identity import customer_pseudonym
+from stedi.model.table import Column, Table
 from tests.support.lake import KEY, customer
 from tests.support.program import stedi
 from tests.support.variant import with_feed, with_table

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from stedi.disk import whole_file
+from stedi.storage.disk import whole_file
 from tests.support.killing import named_files
 from tests.support.lake import Lake, customer, small
 

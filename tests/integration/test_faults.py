@@ -16,10 +16,10 @@ from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy.exc import OperationalError
 
 from stedi import cli
+from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
-from stedi.history import RunRecord, read_runs
-from stedi.warehouse import Warehouse
+from stedi.storage import Warehouse
 from tests.support.disk import on_disk, small_disk, small_disk_free
 from tests.support.killing import (
     PROCESSES,
@@ -216,7 +216,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
                 return datetime.datetime.fromtimestamp(time.time(), tz)
 
         monkeypatch.setattr(time, "time", lambda: real_time() + seconds)
-        for module in ("stedi.history", "stedi.pipeline.record", "pyiceberg.table.update"):
+        for module in ("stedi.catalog.run_log", "stedi.pipeline.publish", "pyiceberg.table.update"):
             monkeypatch.setattr(f"{module}.datetime", Shifted)
 
     return shift

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stedi import aws_client
 from stedi.errors import LandingError
-from stedi.landing import s3
+from stedi.ingest import s3
+from stedi.storage import aws_client
 from tests.support.killing import ChosenSteps, assert_made_good, land_first, land_more, seen
 from tests.support.lake import Lake, customer, distance, reading
 from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble

@@ -11,9 +11,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.landing.archives import other_format
-from stedi.landing.scanner import read_records
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.ingest.archives import other_format
+from stedi.ingest.scanner import read_records
 from tests.support.lake import T0, Lake, customer, reading
 from tests.support.landing import LandingFolder
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from stedi.maintain import maintain
+from stedi.maintenance.maintain import maintain
 from tests.support.compare import found_wrong
 from tests.support.killing import (
     DAY,

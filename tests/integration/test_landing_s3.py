@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from stedi.errors import LandingError, UsageError
-from stedi.landing import FEEDS
-from stedi.landing.files import LandingFile, is_steady, list_files, local_copies
+from stedi.ingest.landing_file import LandingFile, is_steady
+from stedi.ingest.listing import list_files, local_copies
+from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import Lake, customer, distance, reading
 from tests.support.s3 import BUCKET, PAGE, Store, Trouble, aws, server, store, trouble
 
@@ -305,12 +306,12 @@ def test_what_is_no_prefix_is_refused_without_repeating_it(landing: str) -> None
 
 
 def test_without_boto3_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import stedi.landing.s3  # so that its absence below is undone afterwards
+    import stedi.ingest.s3  # so that its absence below is undone afterwards
 
-    monkeypatch.delattr(stedi.landing, "s3")
-    monkeypatch.delitem(sys.modules, "stedi.landing.s3")
-    monkeypatch.delattr(stedi, "aws_client")
-    monkeypatch.delitem(sys.modules, "stedi.aws_client")
+    monkeypatch.delattr(stedi.ingest, "s3")
+    monkeypatch.delitem(sys.modules, "stedi.ingest.s3")
+    monkeypatch.delattr(stedi.storage, "aws_client")
+    monkeypatch.delitem(sys.modules, "stedi.storage.aws_client")
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(UsageError, match=r"^S3 support is not installed \(boto3\): "):
         list_files("s3://bucket/in", CUSTOMER)

@@ -13,13 +13,13 @@ import pytest
 
 from stedi.catalog import Catalog
 from stedi.catalog.catalog import DataFileSize
+from stedi.catalog.run_log import read_runs
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
-from stedi.history import read_runs
-from stedi.landing import ledger
-from stedi.maintain import SMALL_FILE_BYTES, UpkeepReport, maintain, to_merge
-from stedi.own_files import own_uuid
-from stedi.table import MILLISECONDS_A_DAY
-from stedi.tables import ALL, BY_NAME
+from stedi.ingest import ledger
+from stedi.maintenance.maintain import SMALL_FILE_BYTES, UpkeepReport, maintain, to_merge
+from stedi.model.table import MILLISECONDS_A_DAY
+from stedi.storage.own_files import own_uuid
+from stedi.tables.registry import ALL, BY_NAME
 from tests.support.compare import (
     NAMES,
     Died,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stedi.config import Settings
-from stedi.tables import ALL
+from stedi.tables.registry import ALL
 from tests.support.compare import contents, found_wrong, opened
 from tests.support.lake import Lake, customer, distance, reading
 

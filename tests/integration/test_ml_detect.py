@@ -21,19 +21,19 @@ from hypothesis import strategies as st
 from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 
+from stedi.compute.duckdb import readings
 from stedi.config import Settings
-from stedi.engines.embedded import readings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
-from stedi.ml.detect import detect, detection
-from stedi.ml.detector import FILE_NAME, Detector
-from stedi.ml.export import detector_file
-from stedi.ml.features import EVERY, REACH, features
-from stedi.ml.picking import PLACE_MS, Picker
-from stedi.ml.step_times import UserSteps, write_file, write_parquet
-from stedi.ml.training import Model
-from stedi.ml.trees import with_single_thresholds
-from stedi.ml.windows import Detects, windows
-from stedi.resampling import RATE_HZ, SAMPLE_MS
+from stedi.model.resampling import RATE_HZ, SAMPLE_MS
+from stedi.steps.data.step_times import UserSteps, write_file, write_parquet
+from stedi.steps.detect.detect import detect, detection
+from stedi.steps.detect.windows import Detects, windows
+from stedi.steps.features.features import EVERY, REACH, features
+from stedi.steps.model.detector import FILE_NAME, Detector
+from stedi.steps.model.export import detector_file
+from stedi.steps.model.picking import PLACE_MS, Picker
+from stedi.steps.model.training import Model
+from stedi.steps.model.trees import with_single_thresholds
 from tests.support.program import stedi
 
 START = 1_600_000_000_000

@@ -11,10 +11,10 @@ import pytest
 
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseBusyError, WarehouseError
-from stedi.maintain import maintain
-from stedi.ml.models import FILES, descriptions, draft, models_folder, publish, read_models, usable_model
+from stedi.maintenance.maintain import maintain
 from stedi.pipeline import run
-from stedi.verify import verify
+from stedi.steps.registry.models import FILES, descriptions, draft, models_folder, publish, read_models, usable_model
+from stedi.verify.proof import verify
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
 
@@ -160,7 +160,7 @@ _DIES = """
 import os, signal, sys
 from pathlib import Path
 from stedi.config import Settings
-from stedi.ml import models
+from stedi.steps.registry import models
 settings = Settings(warehouse=sys.argv[1])
 with models.draft(settings) as folder:
     for name in models.FILES:

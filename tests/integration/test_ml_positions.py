@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stedi.errors import UsageError
-from stedi.ml.positions import Stay, position_of
-from stedi.ml.stretches import Stretch
-from stedi.ml.truth import read_positions
-from stedi.query import query
+from stedi.query.sandbox import query
+from stedi.steps.data.positions import Stay, position_of
+from stedi.steps.data.stretches import Stretch
+from stedi.steps.data.true_steps import read_positions
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
 

@@ -3,8 +3,8 @@
 import pytest
 
 from stedi.config import Settings
-from stedi.ml.stretches import Stretch, read_stretches
-from stedi.resampling import SAMPLE_MS
+from stedi.model.resampling import SAMPLE_MS
+from stedi.steps.data.stretches import Stretch, read_stretches
 from tests.support.lake import T0, Lake, customer, distance, reading
 
 PEOPLE = tuple("abcd")

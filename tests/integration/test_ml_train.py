@@ -12,19 +12,19 @@ import skops.io
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
-from stedi.ml.card import Origin, card_json, card_text
-from stedi.ml.detector import Detector
-from stedi.ml.export import detector_file
-from stedi.ml.features import features
-from stedi.ml.models import descriptions
-from stedi.ml.positions import Stay
-from stedi.ml.stretches import read_stretches
-from stedi.ml.train import Trained, evaluated, train
-from stedi.ml.training import examples, fit
-from stedi.ml.truth import read_positions, read_truth
-from stedi.query import query
+from stedi.query.sandbox import query
 from stedi.simulate import simulate
 from stedi.simulate.gait import POSITIONS
+from stedi.steps.data.positions import Stay
+from stedi.steps.data.stretches import read_stretches
+from stedi.steps.data.true_steps import read_positions, read_truth
+from stedi.steps.evaluation.card import Origin, card_json, card_text
+from stedi.steps.features.features import features
+from stedi.steps.model.detector import Detector
+from stedi.steps.model.export import detector_file
+from stedi.steps.model.training import examples, fit
+from stedi.steps.registry.models import descriptions
+from stedi.steps.train import Trained, evaluated, train
 from tests.support.lake import KEY, Lake, customer, reading
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from stedi.landing import FEEDS
-from stedi.landing.files import list_landing
-from stedi.landing.not_taken import NotTaken
-from stedi.report import run_grids, run_json
+from stedi.cli.render import run_grids, run_json
+from stedi.ingest.listing import list_landing
+from stedi.ingest.not_taken import NotTaken
+from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import Lake, reading
 from tests.support.program import stedi
 from tests.support.s3 import BUCKET, Store, aws, server, store

@@ -12,8 +12,8 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.errors import CatalogMovedError
-from stedi.table import Table
-from stedi.tables import BY_NAME
+from stedi.model.table import Table
+from stedi.tables.registry import BY_NAME
 from tests.support.compare import as_another, contents, found_wrong, marks, opened, rule_counts
 from tests.support.lake import T0, Lake, customer, distance, reading
 

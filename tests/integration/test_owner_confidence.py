@@ -1,8 +1,8 @@
 """The confidence that an owner needs is a setting: a run follows it, and `verify` goes by the last run's."""
 
+from stedi.cli.render import first_lines
 from stedi.config import Settings
-from stedi.report import first_lines
-from stedi.verify import verify
+from stedi.verify.proof import verify
 from tests.support.lake import Lake, customer, distance, reading
 
 

@@ -11,13 +11,13 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from stedi.catalog.catalog import LAYOUT_VERSION
+from stedi.cli.render import run_grids
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
+from stedi.model.table import Rule, Table
 from stedi.pipeline import run
-from stedi.quality import RuleResult, Select, check
-from stedi.report import run_grids
+from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import simulate
-from stedi.table import Rule, Table
-from stedi.verify import verify
+from stedi.verify.proof import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
@@ -226,7 +226,7 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     small(lake)
     lake.land("accelerometer/2.json", [reading("a@x", 500), reading("a@x", 10**15)])
     assert lake.run().quarantined["accelerometer"] == 1
-    monkeypatch.setattr("stedi.landing.records.last_time_ms", lambda arrived_ns: 10**16)
+    monkeypatch.setattr("stedi.ingest.records.last_time_ms", lambda arrived_ns: 10**16)
     assert lake.run().quarantined["accelerometer"] == 1
     report = lake.run(replay=["accelerometer"])
     assert report.quarantined["accelerometer"] == 0

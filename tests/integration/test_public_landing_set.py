@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.tables import REFRESHED
+from stedi.tables.registry import REFRESHED
 from tests.support.lake import PUBLIC_COUNTS, Lake
 
 Layout = Callable[[Sequence[bytes]], bytes]

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from stedi.engines.embedded.sql import bound
-from stedi.reference import device_evidence, device_owner
+from stedi.compute.duckdb.sql import bound
+from stedi.tables.reference import device_evidence, device_owner
 from tests.support.lake import PUBLIC_COUNTS, Lake
 
 # SQL for the phones' readings, and for the devices' times (`t`), each with what is wrong with them.

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from stedi import query_output
-from stedi.engines.embedded.query import QueryResult
+from stedi.compute.duckdb.query import QueryResult
 from stedi.errors import QueryError
-from stedi.query import query
+from stedi.query import output
+from stedi.query.sandbox import query
 from tests.support.lake import Lake, small
 
 ODD = (
@@ -44,7 +44,7 @@ def ask(lake: Lake) -> Any:
 
 def test_csv_holds_every_type(ask: Any) -> None:
     out = io.StringIO()
-    query_output.write_csv(ask(ODD), out)
+    output.write_csv(ask(ODD), out)
     header, row = csv.reader(io.StringIO(out.getvalue()))
     assert header[:3] == ["a", "a", "list"]
     assert row[:6] == ["1", "2", "[1, null]", '{"x": 1.5}', "w6k=", "1"]
@@ -53,14 +53,14 @@ def test_csv_holds_every_type(ask: Any) -> None:
 
 def test_json_is_valid_also_for_what_is_no_number(ask: Any) -> None:
     out = io.StringIO()
-    query_output.write_json(ask(ODD), out)
+    output.write_json(ask(ODD), out)
     [row] = json.loads(out.getvalue(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (row["nan"], row["nested"], row["moment"]) == (None, {"x": 1.5}, "2026-01-02T03:04:05+00:00")
 
 
 def test_columns_and_rows_keep_repeated_names_apart(ask: Any) -> None:
     out = io.StringIO()
-    query_output.write_columns_and_rows(ask("SELECT 1 AS a, 2 AS a UNION ALL SELECT 3, 4 ORDER BY ALL"), out)
+    output.write_columns_and_rows(ask("SELECT 1 AS a, 2 AS a UNION ALL SELECT 3, 4 ORDER BY ALL"), out)
     assert json.loads(out.getvalue()) == {"columns": ["a", "a"], "rows": [[1, 2], [3, 4]]}
 
 
@@ -78,7 +78,7 @@ def test_columns_and_rows_keep_repeated_names_apart(ask: Any) -> None:
 def test_what_arrow_has_no_type_for_comes_as_the_engine_writes_it(ask: Any, sql: str, text: str) -> None:
     assert ask(f"SELECT {sql}").rows() == [(text,)]
     out = io.BytesIO()
-    query_output.write_parquet(ask(f"SELECT {sql} AS v"), out)
+    output.write_parquet(ask(f"SELECT {sql} AS v"), out)
     assert pq.read_table(out).column("v").to_pylist() == [text]
 
 
@@ -86,7 +86,7 @@ def test_what_arrow_has_no_type_for_comes_as_the_engine_writes_it(ask: Any, sql:
 def test_moments_beyond_pythons_years_are_shown(ask: Any, moment: str) -> None:
     [(found,)] = ask(f"SELECT {moment}").rows()
     assert isinstance(found, str)
-    for write in (query_output.write_csv, query_output.write_json):
+    for write in (output.write_csv, output.write_json):
         out = io.StringIO()
         write(ask(f"SELECT {moment} AS v"), out)
         assert out.getvalue().strip()
@@ -102,13 +102,13 @@ def test_an_error_after_many_rows_is_said(ask: Any) -> None:
 
 def test_parquet_can_be_read_again(ask: Any) -> None:
     out = io.BytesIO()
-    query_output.write_parquet(ask(ODD), out)
+    output.write_parquet(ask(ODD), out)
     read = pq.read_table(out)
     assert read.column_names[:2] == ["a", "a_1"]
     assert read.num_rows == 1
 
 
-@pytest.mark.parametrize("write", [query_output.write_csv, query_output.write_json, query_output.write_columns_and_rows])
+@pytest.mark.parametrize("write", [output.write_csv, output.write_json, output.write_columns_and_rows])
 def test_no_rows_are_no_trouble(ask: Any, write: Any) -> None:
     out = io.StringIO()
     write(ask("SELECT * FROM customer_trusted WHERE false"), out)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stedi.quality import RuleResult
-from stedi.report import rule_json, run_json
-from stedi.rule_results import latest_results
+from stedi.cli.render import rule_json, run_json
+from stedi.model.table import MILLISECONDS_A_DAY
+from stedi.pipeline.checks import RuleResult
+from stedi.query.rule_results import latest_results
 from stedi.simulate import simulate
-from stedi.table import MILLISECONDS_A_DAY
 from tests.support.compare import rule_counts
 from tests.support.lake import T0, Lake, Record, customer, distance, reading
 from tests.support.program import stedi

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.compute.duckdb import EmbeddedEngine
 from stedi.errors import UsageError
 from stedi.simulate import Conditions, simulate
 from tests.support.compare import tree

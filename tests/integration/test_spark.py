@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from stedi.curated.step_training_set import TABLE as TRAINING_SET
 from stedi.errors import WarehouseError
-from stedi.tables import REFRESHED
+from stedi.tables.curated.step_training_set import TABLE as TRAINING_SET
+from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
 from tests.support.lake import Lake, customer

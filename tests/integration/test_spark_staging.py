@@ -8,11 +8,11 @@ from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
 from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
-from stedi.catalog.storage import location
-from stedi.engines.spark import SparkEngine
+from stedi.compute.spark import SparkEngine
 from stedi.errors import WarehouseError
-from stedi.table import DataFiles, Table
-from stedi.tables import BY_NAME
+from stedi.model.table import DataFiles, Table
+from stedi.storage.paths import location
+from stedi.tables.registry import BY_NAME
 from tests.support.compare import opened
 from tests.support.data_files import LATEST_DAY_MS, ODD_RECORDS, assert_alike, rows
 from tests.support.lake import T0, Lake, customer

@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from stedi.catalog.run_log import latest_run
 from stedi.config import Settings
-from stedi.history import latest_run
-from stedi.maintain import maintain
+from stedi.maintenance.maintain import maintain
+from stedi.model.table import with_ancestors
 from stedi.pipeline import RunReport
-from stedi.table import with_ancestors
-from stedi.tables import BY_NAME
+from stedi.tables.registry import BY_NAME
 from tests.support.compare import DERIVED, NAMES, Died, as_another, commits, contents, done, found_wrong, rule_counts, tree
 from tests.support.lake import Lake, Record, customer, distance, reading
 

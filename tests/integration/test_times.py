@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.landing import records
-from stedi.landing.feed import Feed
-from stedi.landing.files import LandingFile
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.ingest import records
+from stedi.ingest.landing_file import LandingFile
+from stedi.model.feed import Feed
 from tests.support.lake import T0, Lake, customer, distance, reading
 from tests.support.landing import LandingFolder
 
@@ -132,7 +132,7 @@ def test_files_that_arrived_years_apart_are_each_read_by_their_own_arrival(
         read_alone.append((file.name, position))
         return real(feed, file, position, *found)
 
-    monkeypatch.setattr("stedi.engines.embedded.landing.row_of", row_of)
+    monkeypatch.setattr("stedi.compute.duckdb.landing.row_of", row_of)
     landing.run()
     # What is too late for its file is the only record that the fast path leaves to the other.
     late = [(name, 101, "timeStamp_after_arrival") for name in sorted(arrivals)[:2]]

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedi.curated.step_training_set import FEWEST_READINGS, TABLE
-from stedi.maintain import maintain
-from stedi.resampling import resampled
+from stedi.maintenance.maintain import maintain
+from stedi.model.resampling import resampled
 from stedi.simulate import simulate
-from stedi.verify import verify
+from stedi.tables.curated.step_training_set import FEWEST_READINGS, TABLE
+from stedi.verify.proof import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
 from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.landing import FEEDS
-from stedi.landing.feed import CLOCK_GRACE_MS, FIRST_TIME_MS, Feed, Field
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.feed import CLOCK_GRACE_MS, FIRST_TIME_MS, Feed, Field
+from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import T0
 from tests.support.landing import LandingFolder
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.compute.duckdb import EmbeddedEngine
 from stedi.errors import WarehouseBusyError, WarehouseError
-from stedi.landing import ledger
-from stedi.landing.files import LedgerEntry
+from stedi.ingest import ledger
+from stedi.ingest.ledger import LedgerEntry
 from stedi.simulate import simulate
-from stedi.tables import BY_NAME, REFRESHED
-from stedi.verify import verify
+from stedi.tables.registry import BY_NAME, REFRESHED
+from stedi.verify.proof import verify
 from tests.support.compare import (
     DERIVED,
     REBUILT,

@@ -11,12 +11,12 @@ import boto3
 import pytest
 
 from stedi import cli
+from stedi.catalog.run_log import read_runs
 from stedi.config import load_settings
 from stedi.errors import NoWarehouseError, QueryError, StediError, UsageError, WarehouseBusyError, WarehouseError
-from stedi.history import read_runs
-from stedi.maintain import maintain
-from stedi.warehouse import Warehouse, warehouse_at
-from stedi.warehouse.lease import Lease
+from stedi.maintenance.maintain import maintain
+from stedi.storage import Warehouse, warehouse_at
+from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
 from tests.support.holding import hold
 from tests.support.killing import PROCESSES, ChosenSteps, land_first, land_more, seen

@@ -17,12 +17,12 @@ from pyiceberg.table import Table as IcebergTable
 
 from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.catalog.snapshot import MARK
-from stedi.engines import Change
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.compute import Change
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
 from stedi.pipeline import RunReport
-from stedi.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
-from stedi.tables import BY_NAME, REFRESHED
-from stedi.verify import Finding, verify
+from stedi.tables.registry import BY_NAME, REFRESHED
+from stedi.verify.proof import Finding, verify
 from tests.support.lake import Lake
 
 # What every run makes.

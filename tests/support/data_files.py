@@ -2,10 +2,10 @@
 
 from pyiceberg.manifest import DataFile
 
-from stedi.catalog.storage import plain_path
-from stedi.landing import FEEDS
-from stedi.table import Table
-from stedi.tables import BY_NAME
+from stedi.model.table import Table
+from stedi.storage.paths import plain_path
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.registry import BY_NAME
 
 CUSTOMER = next(feed.table for feed in FEEDS if feed.name == "customer")
 

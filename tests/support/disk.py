@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.warehouse import WarehouseFolder
+from stedi.storage import WarehouseFolder
 from tests.support.lake import Lake
 
 

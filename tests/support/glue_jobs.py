@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 import pytest
 
-from stedi.history import read_runs
-from stedi.warehouse import warehouse_at
+from stedi.catalog.run_log import read_runs
+from stedi.storage import warehouse_at
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules, land_first
 from tests.support.lake import KEY, Lake

@@ -18,15 +18,15 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from stedi.catalog.local_files import LocalFile, LocalFileIO
+from stedi.compute.duckdb import EmbeddedEngine
 from stedi.config import Settings
-from stedi.engines.embedded import EmbeddedEngine
 from stedi.errors import WarehouseError
-from stedi.maintain import maintain
+from stedi.maintenance.maintain import maintain
+from stedi.model.table import Table, WrittenFile
 from stedi.pipeline import run
-from stedi.rule_results import latest_results
-from stedi.table import Table, WrittenFile
-from stedi.tables import ALL
-from stedi.verify import verify
+from stedi.query.rule_results import latest_results
+from stedi.tables.registry import ALL
+from stedi.verify.proof import verify
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stedi.config import Settings
 from stedi.pipeline import RunReport, run
-from stedi.query import query
+from stedi.query.sandbox import query
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.engines.sql import quoted
-from stedi.landing import FEEDS
-from stedi.landing.files import list_files
-from stedi.landing.reasons import explain
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.ingest.listing import list_files
+from stedi.ingest.reasons import explain
+from stedi.model.sql import quoted
+from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import Record, put
 
 

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
-from stedi.choices import QuerySettings
-from stedi.engines.embedded import EmbeddedEngine
-from stedi.engines.engine import Engine, values
-from stedi.engines.sql import columns, literal, no_rows, quoted
-from stedi.identity import identity_of
-from stedi.landing import FEEDS
-from stedi.landing.quarantine import TABLE as QUARANTINE
+from stedi.compute.backend import Engine, values
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.identity import identity_of
+from stedi.model.query_settings import QuerySettings
+from stedi.model.sql import columns, literal, no_rows, quoted
+from stedi.model.table import DataFiles, Table, WrittenFile, with_ancestors
 from stedi.pipeline import RunReport
+from stedi.pipeline.checks import check
+from stedi.pipeline.draft import Draft
 from stedi.pipeline.refresh import refresh
 from stedi.pipeline.runner import query_parameters
-from stedi.pipeline.store import Draft
-from stedi.quality import check
-from stedi.table import DataFiles, Table, WrittenFile, with_ancestors
-from stedi.tables import BY_NAME, REFRESHED
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.landing.quarantine import TABLE as QUARANTINE
+from stedi.tables.registry import BY_NAME, REFRESHED
 from tests.support.lake import KEY, Record
 
 LANDING = {feed.name: feed.table for feed in FEEDS}

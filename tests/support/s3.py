@@ -17,7 +17,7 @@ from moto.glue.models import glue_backends
 from moto.s3.models import s3_backends
 from pyiceberg.catalog.glue import GlueCatalog
 
-from stedi.warehouse import warehouse_at
+from stedi.storage import warehouse_at
 from tests.support.lake import Lake, Record
 from tests.support.moto_server import forget_all, moto_server
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from stedi.engines.spark.session import start
-from stedi.warehouse import WarehouseFolder
+from stedi.compute.spark.session import start
+from stedi.storage import WarehouseFolder
 from tests.support.lake import Lake
 
 # What is shuffled here is tiny, and compiling it costs more than running it.

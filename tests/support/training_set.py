@@ -1,6 +1,6 @@
 """Walks of a phone and a device, from which the training set is made."""
 
-from stedi.curated.step_training_set import TABLE
+from stedi.tables.curated.step_training_set import TABLE
 from tests.support.lake import T0, Lake, Record, customer, distance
 
 SET = TABLE.name

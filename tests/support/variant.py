@@ -4,13 +4,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module, reload
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, Protocol
 
-from stedi.landing.feed import Feed
-from stedi.table import Table
+from stedi.model.feed import Feed
+from stedi.model.table import Table
 from tests.support.program import call
 
 
@@ -25,11 +26,8 @@ def with_feed(feed: Feed) -> Iterator[Program]:
     """The program with one more feed."""
 
     def declare() -> None:
-        feeds: Any = import_module("stedi.landing.feeds")
+        feeds: Any = import_module("stedi.tables.landing.feeds")
         feeds.FEEDS += (feed,)
-        # These two were imported by the package, with the feeds as they were.
-        for module in ("stedi.landing.quarantine", "stedi.landing"):
-            reload(import_module(module))
 
     with _imported_anew(declare) as program:
         yield program
@@ -37,14 +35,20 @@ def with_feed(feed: Feed) -> Iterator[Program]:
 
 @contextmanager
 def with_table(table: Table) -> Iterator[Program]:
-    """The program with one more curated table."""
+    """The program with one more module in the curated zone's folder, which declares the table."""
 
-    def declare() -> None:
-        curated: Any = import_module("stedi.curated")
-        curated.TABLES += (table,)
+    with TemporaryDirectory() as folder:
+        Path(folder, "added.py").touch()
 
-    with _imported_anew(declare) as program:
-        yield program
+        def declare() -> None:
+            curated = import_module("stedi.tables.curated")
+            curated.__path__.append(folder)
+            added: Any = ModuleType("stedi.tables.curated.added")
+            added.TABLE = table
+            sys.modules[added.__name__] = added
+
+        with _imported_anew(declare) as program:
+            yield program
 
 
 @contextmanager

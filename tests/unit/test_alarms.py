@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stedi.alarms import Alarm, fall_of_consent
 from stedi.config import load_settings
 from stedi.errors import UsageError
+from stedi.model.alarms import Alarm, fall_of_consent
 
 
 @pytest.mark.parametrize(

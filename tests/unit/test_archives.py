@@ -14,8 +14,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedi.landing.archives import Damage, Packing, is_whole, other_format, packing_of, unpack, unpack_whole_bzip2
-from stedi.landing.scanner import read_records
+from stedi.ingest.archives import Damage, Packing, is_whole, other_format, packing_of, unpack, unpack_whole_bzip2
+from stedi.ingest.scanner import read_records
 
 PACK: dict[Packing, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stedi.config import load_settings
 from stedi.errors import UsageError
-from stedi.reference.device_evidence import CROWD
+from stedi.tables.reference.device_evidence import CROWD
 from tests.support.lake import T0, customer, distance, reading
 from tests.support.tables import Tables
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stedi.device_picture import picture
-from stedi.devices import HOUR_MS, Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
-from stedi.engines.embedded.query import QuerySession
-from stedi.identity import padded_keys
-from stedi.table import DataFiles, Table
-from stedi.tables import BY_NAME
-from stedi.warehouse import warehouse_at
+from stedi.compute.duckdb.query import QuerySession
+from stedi.model.identity import padded_keys
+from stedi.model.table import DataFiles, Table
+from stedi.query.device_picture import picture
+from stedi.query.devices import HOUR_MS, Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
+from stedi.storage import warehouse_at
+from stedi.tables.registry import BY_NAME
 
 KEY = b"a key for tests"
 KEYS = padded_keys(KEY)

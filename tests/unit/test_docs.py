@@ -12,7 +12,7 @@ from typer.main import get_command
 from stedi.aws.jobs import JOBS
 from stedi.cli.commands import app
 from stedi.config import load_settings
-from stedi.tables import ALL
+from stedi.tables.registry import ALL
 from tests.support.lake import PUBLIC_COUNTS
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stedi.identity import (
+from stedi.model.identity import (
     NotOneAddressError,
     device_of,
     identity_of,

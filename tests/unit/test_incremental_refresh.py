@@ -7,12 +7,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from stedi.engines import Change
-from stedi.engines.embedded import EmbeddedEngine
+from stedi.compute import Change
+from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.table import DataFiles, IncrementalSpec, KeyedInput, Table
 from stedi.pipeline import RunReport
-from stedi.reference.device_evidence import CROWD
-from stedi.table import DataFiles, IncrementalSpec, KeyedInput, Table
-from stedi.tables import REFRESHED
+from stedi.tables.reference.device_evidence import CROWD
+from stedi.tables.registry import REFRESHED
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables

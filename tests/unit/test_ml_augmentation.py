@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stedi.ml.augmentation import at_pace, augmented
-from stedi.ml.stretches import Stretch
-from stedi.resampling import SAMPLE_MS
+from stedi.model.resampling import SAMPLE_MS
+from stedi.steps.data.augmentation import at_pace, augmented
+from stedi.steps.data.stretches import Stretch
 
 START = 1_600_000_000_000
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stedi.ml.baselines import FIXED, in_band
+from stedi.steps.evaluation.baselines import FIXED, in_band
 
 
 def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:

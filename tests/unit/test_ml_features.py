@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from stedi.ml.features import EVERY, REACH, feature_list, features
+from stedi.steps.features.features import EVERY, REACH, feature_list, features
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stedi.ml.picking import REACH_PLACES, Picker
+from stedi.steps.model.picking import REACH_PLACES, Picker
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from stedi.ml.assessment import Assessment
-from stedi.ml.scores import intervals, matched, scores, tally
+from stedi.steps.evaluation.assessment import Assessment
+from stedi.steps.metrics import intervals, matched, scores, tally
 
 times = st.lists(st.integers(0, 2000), max_size=12, unique=True).map(lambda found: np.array(sorted(found), float))
 

@@ -3,7 +3,7 @@
 import numpy as np
 from lightgbm import LGBMRegressor
 
-from stedi.ml.trees import with_single_thresholds
+from stedi.steps.model.trees import with_single_thresholds
 
 
 def test_no_decision_changes() -> None:

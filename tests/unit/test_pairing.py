@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.curated import customers, machine_learning
-from stedi.engines.sql import literal
-from stedi.identity import customer_pseudonym
-from stedi.reference import device_evidence, device_owner
-from stedi.trusted import accelerometer, step_trainer
+from stedi.model.identity import customer_pseudonym
+from stedi.model.sql import literal
+from stedi.tables.curated import customers, machine_learning
+from stedi.tables.reference import device_evidence, device_owner
+from stedi.tables.trusted import accelerometer, step_trainer
 from tests.support.lake import T0, Record, distance, reading
 from tests.support.memory import EmbeddedInMemory, MemoryTables
 

@@ -4,10 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from stedi.landing.feeds import FEEDS
-from stedi.landing.reasons import REASONS, explain
+from stedi.ingest.reasons import REASONS, explain
+from stedi.tables.landing.feeds import FEEDS
 
-READER = sorted((Path(__file__).parents[2] / "src/stedi/landing").glob("*.py"))
+READER = sorted((Path(__file__).parents[2] / "src/stedi/ingest").glob("*.py"))
 # Functions whose results become reasons, or the end of one behind a field's name.
 GIVERS = ("reason", "_why_unreadable", "_why_it_ends", "_why_no_time")
 

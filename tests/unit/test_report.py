@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
-from stedi.choices import QuerySettings
+from stedi.cli.render import last_line, rules_grid
+from stedi.model.query_settings import QuerySettings
+from stedi.model.table import Level
+from stedi.pipeline.checks import RuleResult
 from stedi.pipeline.report import RunReport, TableReport
-from stedi.quality import RuleResult
-from stedi.report import last_line, rules_grid
-from stedi.table import Level
 
 
 def run(*statuses: str, dry_run: bool = False, broken: tuple[Level, ...] = ()) -> RunReport:

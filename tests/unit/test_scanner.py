@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.landing import brackets, file_text, records, scanner
-from stedi.landing.scanner import read_records
+from stedi.ingest import brackets, file_text, records, scanner
+from stedi.ingest.scanner import read_records
 
 Kept = tuple[str, str | None]
 Reader = Callable[..., list[Kept]]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.engines import Change
-from stedi.engines.engine import values
-from stedi.engines.sql import quoted
-from stedi.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
+from stedi.compute import Change
+from stedi.compute.backend import values
+from stedi.model.sql import quoted
+from stedi.model.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
 from tests.support.memory import EmbeddedInMemory
 
 Row = tuple[str, int | None]

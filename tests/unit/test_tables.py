@@ -6,8 +6,8 @@ import hmac
 import pytest
 
 from stedi.errors import UsageError
-from stedi.table import Column, Table, in_run_order, with_ancestors
-from stedi.tables import ALL, BY_NAME
+from stedi.model.table import Column, Table, in_run_order, with_ancestors
+from stedi.tables.registry import ALL, BY_NAME
 from tests.support.lake import KEY, T0, customer, distance, reading
 from tests.support.tables import NewTables, Tables
 

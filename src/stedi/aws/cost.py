@@ -11,8 +11,8 @@ from typing import Any
 from stedi.aws.jobs import JOBS
 from stedi.aws.runs import last_success
 from stedi.aws.session import client, plain_errors
-from stedi.landing import FEEDS
-from stedi.landing.files import is_landing_name
+from stedi.ingest.landing_file import is_landing_name
+from stedi.tables.landing.feeds import FEEDS
 
 GLUE_USD_A_DPU_HOUR = 0.44
 ATHENA_USD_A_TB = 5.0

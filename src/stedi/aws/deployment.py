@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stedi.choices import MOST_TOLERANCE_MS, Policy, QuerySettings
 from stedi.errors import UsageError, no_such
+from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
 
 
 class Deployment(BaseModel):

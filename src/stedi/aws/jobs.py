@@ -7,11 +7,10 @@ A job that runs by itself also brings up to date what its tables are built from.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stedi import curated, trusted
-from stedi.landing import FEEDS, quarantine
-from stedi.landing.feed import Feed
-from stedi.table import Table, with_ancestors
-from stedi.tables import ALL, BY_NAME, REFRESHED
+from stedi.model.feed import Feed
+from stedi.model.table import Table, with_ancestors
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.registry import ALL, BY_NAME, REFRESHED
 
 
 @dataclass(frozen=True)
@@ -43,27 +42,27 @@ class Job:
 
 # The names are fixed: users know them. Each job but the last is named with the table that it ends with.
 _JOBS = (
-    ("ingest_landing", "take new and changed landing files into the landing tables", quarantine.TABLE),
+    ("ingest_landing", "take new and changed landing files into the landing tables", "quarantine"),
     (
         "customer_landing_to_trusted",
         "customers whose research consent is in force, and how it came and went",
-        trusted.customer.TABLE,
+        "customer_trusted",
     ),
     (
         "accelerometer_landing_to_trusted",
         "accelerometer readings of customers who consent",
-        trusted.accelerometer.TABLE,
+        "accelerometer_trusted",
     ),
     (
         "customer_trusted_to_curated",
         "whose each device is, and the customers who have readings",
-        curated.customers.TABLE,
+        "customers_curated",
     ),
-    ("step_trainer_trusted", "step-trainer readings of curated customers' devices", trusted.step_trainer.TABLE),
+    ("step_trainer_trusted", "step-trainer readings of curated customers' devices", "step_trainer_trusted"),
     (
         "machine_learning_curated",
         "the two readings of the same person and moment, under pseudonyms",
-        curated.machine_learning.TABLE,
+        "machine_learning_curated",
     ),
 )
 
@@ -77,8 +76,9 @@ def _planned() -> Iterator[Job]:
     """
     assigned: set[str] = set()
     for name, meaning, last in _JOBS:
-        reach = with_ancestors([last.name], BY_NAME)
-        zones = {last.zone, "reference"} if last.zone == "trusted" else {last.zone}
+        reach = with_ancestors([last], BY_NAME)
+        zone = BY_NAME[last].zone
+        zones = {zone, "reference"} if zone == "trusted" else {zone}
         needing_no_more = {
             t.name for t in REFRESHED if t.zone in zones and t.built_from and set(t.built_from) <= reach and not t.on_demand
         }
@@ -94,4 +94,4 @@ JOBS: tuple[Job, ...] = tuple(_planned())
 def script(job: Job) -> str:
     """Return the Python source of a job's script."""
     arguments = "publish=True" if job.publishes else ", ".join(f'"{table}"' for table in job.tables)
-    return f'"""Glue job: {job.meaning}."""\n\nfrom stedi.aws.job import main\n\nmain({arguments})\n'
+    return f'"""Glue job: {job.meaning}."""\n\nfrom stedi.cli.glue_job import main\n\nmain({arguments})\n'

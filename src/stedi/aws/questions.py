@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
-from stedi.tables import ALL
+from stedi.tables.registry import ALL
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from stedi.errors import DeploymentError
 from stedi.installation import not_installed
 
 try:
-    from stedi.aws_client import AWS_ERRORS, advice, connect, is_answer
+    from stedi.storage.aws_client import AWS_ERRORS, advice, connect, is_answer
 except ImportError as error:
     raise not_installed("AWS support", "aws", error) from error
 

@@ -2,6 +2,5 @@
 
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import Commit, Snapshot
-from stedi.catalog.storage import intact, warehouse_errors
 
-__all__ = ["Catalog", "Commit", "Snapshot", "intact", "warehouse_errors"]
+__all__ = ["Catalog", "Commit", "Snapshot"]

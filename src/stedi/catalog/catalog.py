@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.pointers import Pointers, SqlitePointers
+from stedi.catalog.run_log import latest_run
 from stedi.catalog.snapshot import Commit, Snapshot
-from stedi.catalog.storage import DATA, METADATA, intact, location, plain_path, table_folder, warehouse_errors
 from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
-from stedi.history import latest_run
-from stedi.own_files import own_uuid
-from stedi.table import DataFiles, Table, WrittenFile
-from stedi.tables import BY_NAME
-from stedi.warehouse import Warehouse, WarehouseFolder
+from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.storage import Warehouse, WarehouseFolder
+from stedi.storage.errors import translate_damage, translate_storage_errors
+from stedi.storage.own_files import own_uuid
+from stedi.storage.paths import DATA, METADATA, location, plain_path, table_folder
+from stedi.tables.registry import BY_NAME
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
@@ -48,7 +49,7 @@ class Catalog:
         """
         self.warehouse = warehouse
         self._seen: dict[str, TableMetadata] = {}
-        with warehouse_errors(f"warehouse {warehouse} can't be opened"):
+        with translate_storage_errors(f"warehouse {warehouse} can't be opened"):
             self._pointers = self._connect(create)
             here = {"layout_version": str(LAYOUT_VERSION), "location": location(warehouse.path(""))}
             properties = self._pointers.namespace_properties(warehouse.database)
@@ -121,8 +122,8 @@ class Catalog:
         """
         if name not in self._seen:
             with (
-                warehouse_errors(f"table {name} of warehouse {self.warehouse} can't be read"),
-                intact(f"metadata of {name}"),
+                translate_storage_errors(f"table {name} of warehouse {self.warehouse} can't be read"),
+                translate_damage(f"metadata of {name}"),
             ):
                 place = self._pointers.metadata_location(self.warehouse.database, name)
                 if place is None:

@@ -7,11 +7,11 @@ from pyiceberg.catalog.glue import GlueCatalog as PyIcebergGlueCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
-from stedi.aws_client import connect
 from stedi.catalog.own_metadata import OwnMetadata
-from stedi.catalog.storage import location
 from stedi.errors import WarehouseError
-from stedi.warehouse import Warehouse
+from stedi.storage import Warehouse
+from stedi.storage.aws_client import connect
+from stedi.storage.paths import location
 
 
 class GlueCatalog(OwnMetadata, PyIcebergGlueCatalog):

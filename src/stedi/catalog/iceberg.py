@@ -17,12 +17,13 @@ from stedi.catalog.data_file import as_data_file
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import MARK, Commit
-from stedi.catalog.storage import intact, location, plain_path, table_folder
 from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError
-from stedi.own_files import own_uuid
-from stedi.table import Table
-from stedi.warehouse import Warehouse, WarehouseFolder
+from stedi.model.table import Table
+from stedi.storage import Warehouse, WarehouseFolder
+from stedi.storage.errors import translate_damage
+from stedi.storage.own_files import own_uuid
+from stedi.storage.paths import location, plain_path, table_folder
 
 if TYPE_CHECKING:
     from stedi.catalog.glue import GlueCatalog
@@ -77,7 +78,7 @@ class IcebergTables:
         """A table for reading. It needs no catalog, which takes SQLAlchemy or boto3."""
         table = self._tables.get(name)
         if table is None or table.metadata_location != metadata.location:
-            with intact(f"metadata of {name}"):
+            with translate_damage(f"metadata of {name}"):
                 parsed = TableMetadataUtil.parse_raw(metadata.text)
             identifier = (self._warehouse.database, name)
             table = IcebergTable(identifier, parsed, metadata.location, self._io, NoopCatalog(self._warehouse.database))
@@ -147,7 +148,7 @@ class IcebergTables:
             iceberg = self.table(name, metadata)
             snapshot = iceberg.snapshot_by_id(snapshot_id)
             assert snapshot is not None
-            with intact(f"list of the files of table {name}"):
+            with translate_damage(f"list of the files of table {name}"):
                 listed = [file for manifest in snapshot.manifests(iceberg.io) for file in self.listed_by(iceberg, manifest)]
             if all(file.content is DataFileContent.DATA for file in listed):
                 self._plans[snapshot_id] = Plan(tuple(listed), ())

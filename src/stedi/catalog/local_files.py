@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
-from stedi.catalog.storage import plain_path
+from stedi.storage.paths import plain_path
 
 
 class LocalFileIO(FileIO):

@@ -7,7 +7,7 @@ from pyiceberg.table import StagedTable, Table
 from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
 
-from stedi.own_files import own_uuid
+from stedi.storage.own_files import own_uuid
 
 _UNIQUE_PART = re.compile(r"[0-9a-f-]{36}(?=\.metadata\.json$)")
 

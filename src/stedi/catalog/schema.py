@@ -15,7 +15,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from stedi.table import MILLISECONDS_A_DAY, Table
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 
 _TYPES: dict[str, IcebergType] = {
     "string": StringType(),

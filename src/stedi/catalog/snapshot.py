@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stedi.table import WrittenFile
+from stedi.model.table import WrittenFile
 
 MARK = "stedi.reflects"
 

@@ -8,8 +8,8 @@ from pyiceberg.io import PY_IO_IMPL
 from stedi.catalog.local_files import LocalFileIO
 from stedi.catalog.own_metadata import OwnMetadata
 from stedi.catalog.pointers import CATALOG_NAME
-from stedi.catalog.storage import location
-from stedi.warehouse import WarehouseFolder
+from stedi.storage import WarehouseFolder
+from stedi.storage.paths import location
 
 
 class SqliteCatalog(OwnMetadata, SqlCatalog):

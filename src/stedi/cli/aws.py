@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as Grid
 
-from stedi import report
+from stedi.cli import render
 from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, refuse_bytes, show_grids
 from stedi.errors import UsageError
@@ -60,7 +60,7 @@ def synth(
         templates = synthesise(deployment, out)
     rows = [(template.name, template.stat().st_size) for template in templates]
     show_grids(
-        [report.grid(f"templates in {out}", ("template", "bytes"), rows, numbers=("bytes",))],
+        [render.grid(f"templates in {out}", ("template", "bytes"), rows, numbers=("bytes",))],
         {"folder": str(out), "templates": [name for name, _ in rows]},
     )
 
@@ -95,8 +95,8 @@ def deploy(
         deployment = load_deployment(parameters_of(stack) | given)
         done = put(deployment, administrator=administrator, confirm=confirm, progress=status.update)
     grids = [
-        report.grid("changed", ("stack", "resources"), done.changed, numbers=("resources",)),
-        report.grid("deployed", ("what", "name"), sorted(done.outputs.items())),
+        render.grid("changed", ("stack", "resources"), done.changed, numbers=("resources",)),
+        render.grid("deployed", ("what", "name"), sorted(done.outputs.items())),
     ]
     show_grids(grids, {"changed": dict(done.changed), "outputs": done.outputs})
     ERROR_CONSOLE.print(
@@ -106,7 +106,7 @@ def deploy(
 
 def _show_change(change: "Change") -> None:
     columns = ("action", "type", "name")
-    ERROR_CONSOLE.print(report.grid(f"stack {change.stack}: {len(change.resources)} changes", columns, change.resources))
+    ERROR_CONSOLE.print(render.grid(f"stack {change.stack}: {len(change.resources)} changes", columns, change.resources))
     roles = sum(kind.startswith("AWS::IAM::") for _, kind, _ in change.resources)
     if roles:
         ERROR_CONSOLE.print(f"{roles} of them change who may do what (AWS::IAM).")
@@ -123,7 +123,7 @@ def run(
     arn = runs.start(stacks.outputs(stack)["StateMachine"])
     name = arn.rpartition(":")[2]
     if not wait:
-        show_grids([report.grid("run started", ("run",), [(name,)])], {"run": name, "status": "RUNNING"})
+        show_grids([render.grid("run started", ("run",), [(name,)])], {"run": name, "status": "RUNNING"})
         ERROR_CONSOLE.print("`stedi aws status` shows how it goes")
         return
     with ERROR_CONSOLE.status(f"run {name}") as status:
@@ -149,7 +149,7 @@ def status(
         return
     rows = [(run.name, run.status, _moment(run.started), _moment(run.ended)) for run in found]
     jobs = runs.jobs_of(found[0].arn)
-    grids = [report.grid("runs", ("run", "status", "started", "ended"), rows), _jobs_grid(found[0].name, jobs)]
+    grids = [render.grid("runs", ("run", "status", "started", "ended"), rows), _jobs_grid(found[0].name, jobs)]
     show_grids(
         grids,
         {
@@ -161,7 +161,7 @@ def status(
 
 def _jobs_grid(name: str, jobs: "list[JobState]") -> Grid:
     rows = [(job.job, job.state, job.attempts or None, _moment(job.started), _moment(job.ended)) for job in jobs]
-    return report.grid(f"jobs of run {name}", ("job", "state", "attempts", "started", "ended"), rows, numbers=("attempts",))
+    return render.grid(f"jobs of run {name}", ("job", "state", "attempts", "started", "ended"), rows, numbers=("attempts",))
 
 
 def _job_json(job: "JobState") -> dict[str, object]:
@@ -195,9 +195,9 @@ def query(
         # All rows, for a program does not look at a screen.
         rows += answer.rows
         with output():
-            report.print_json({"columns": answer.columns, "rows": rows, "scanned_bytes": answer.scanned_bytes})
+            render.print_json({"columns": answer.columns, "rows": rows, "scanned_bytes": answer.scanned_bytes})
         return
-    show_grids([report.grid("", answer.columns, shown, numbers=numbers)], None)
+    show_grids([render.grid("", answer.columns, shown, numbers=numbers)], None)
     ERROR_CONSOLE.print(f"{answer.scanned_bytes / 1e6:,.2f} MB scanned in {answer.milliseconds / 1000:.1f} s")
     if len(rows) > len(shown):
         ERROR_CONSOLE.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --json gives all")
@@ -227,7 +227,7 @@ def cost(
         ("scanning every table once", f"{made.table_bytes / 1e6:,.1f} MB, {made.scan_usd:,.4f} USD at most"),
         ("keeping files and tables", f"{made.storage_usd_a_month:,.2f} USD a month"),
     ]
-    show_grids([report.grid(f"estimate for stack {stack}", ("what", "about"), rows)], asdict(made))
+    show_grids([render.grid(f"estimate for stack {stack}", ("what", "about"), rows)], asdict(made))
 
 
 @aws.command()
@@ -251,6 +251,6 @@ def destroy(
     with ERROR_CONSOLE.status("removing") as state:
         left = remove(stack, delete_data=delete_data, progress=state.update)
     show_grids(
-        [report.grid(f"stack {stack} is removed; what is left", ("name",), [(one,) for one in left])],
+        [render.grid(f"stack {stack} is removed; what is left", ("name",), [(one,) for one in left])],
         {"stack": stack, "left": list(left)},
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stedi import report
+from stedi.cli import render
 from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.installation import not_installed
@@ -30,13 +30,13 @@ def detect(
     Readings must hold gravity: Android's TYPE_ACCELEROMETER, on iOS gravity and userAcceleration added up.
     """
     try:
-        from stedi.ml import step_times
-        from stedi.ml.detect import detection
-        from stedi.ml.detector import Detector
+        from stedi.steps.data import step_times
+        from stedi.steps.detect.detect import detection
+        from stedi.steps.model.detector import Detector
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
-    from stedi.engines.embedded.readings import reasons
-    from stedi.ml.models import usable_model
+    from stedi.compute.duckdb.readings import reasons
+    from stedi.steps.registry.models import usable_model
 
     if out is not None:
         step_times.refuse_other_endings(out)
@@ -52,7 +52,7 @@ def detect(
             if OPTIONS.as_json:
                 with output():
                     counted = {name: getattr(done, name) for name in ("users", "broken", "weightless", "rows")}
-                    report.print_json({"out": str(out), **counted, "left_out": dict(done.left_out)})
+                    render.print_json({"out": str(out), **counted, "left_out": dict(done.left_out)})
         else:
             with output():
                 step_times.write_json(done.found, sys.stdout)
@@ -73,7 +73,7 @@ def detect(
 @app.command()
 def models() -> None:
     """List the trained models: from which run and how many people, how good, and which are stale because consent changed."""
-    from stedi.ml.models import descriptions, models_folder
+    from stedi.steps.registry.models import descriptions, models_folder
 
     found = descriptions(OPTIONS.settings)
     if not found and not OPTIONS.as_json:
@@ -85,7 +85,7 @@ def models() -> None:
         for each in found
     )
     numbers = ("people", "F1 ±0.1 s", "count error %")
-    show_grids([report.grid("models", headings, rows, numbers=numbers)], {"models": found})
+    show_grids([render.grid("models", headings, rows, numbers=numbers)], {"models": found})
 
 
 def _figure(value: float | None, digits: int) -> str | None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from stedi import report
+from stedi.cli import render
 from stedi.cli.program import OPTIONS, app, as_utf8, show_grids
 from stedi.errors import StediError, UsageError
-from stedi.identity import identity_of, padded_keys
+from stedi.model.identity import identity_of, padded_keys
 
 if TYPE_CHECKING:
-    from stedi.devices import Explanation, Summary
+    from stedi.query.devices import Explanation, Summary
 
 _BAR = 20
 
@@ -44,8 +44,8 @@ def devices(
 
 
 def _show_summary(svg: Path | None) -> None:
-    from stedi.devices import summarise
-    from stedi.query import open_run
+    from stedi.query.devices import summarise
+    from stedi.query.sandbox import open_run
 
     session, run = open_run(OPTIONS.settings)
     summary = summarise(session, run.settings.owners_confidence)
@@ -55,10 +55,10 @@ def _show_summary(svg: Path | None) -> None:
 
 
 def _show_device(device: str, svg: Path | None) -> None:
-    from stedi.device_picture import picture, shown_serial
-    from stedi.devices import explain
     from stedi.pipeline import pseudonym_key
-    from stedi.query import open_run
+    from stedi.query.device_picture import picture, shown_serial
+    from stedi.query.devices import explain
+    from stedi.query.sandbox import open_run
 
     session, _ = open_run(OPTIONS.settings)
     explanation = explain(session, device, padded_keys(pseudonym_key(OPTIONS.settings, may_make=False)))
@@ -67,7 +67,7 @@ def _show_device(device: str, svg: Path | None) -> None:
             f"no device has the serial number {shown_serial(device)!r}; check it, or start `stedi run` if its files are new"
         )
     if svg is not None:
-        report.write_svg(picture(explanation), svg)
+        render.write_svg(picture(explanation), svg)
     show_grids(list(_device_grids(explanation)), _device_json(explanation))
 
 
@@ -76,8 +76,8 @@ def _summary_grids(summary: "Summary") -> list[Grid]:
     sole = summary.sole_claims
     decided = ("devices with one claimant", "periods that decide", "agree with the claim", "share")
     return [
-        report.grid("devices by status", columns, map(astuple, summary.statuses), numbers=columns[1:]),
-        report.grid(
+        render.grid("devices by status", columns, map(astuple, summary.statuses), numbers=columns[1:]),
+        render.grid(
             f"sole claims against reading times that decide (confidence from {sole.confidence:g})",
             decided,
             [(sole.devices, sole.periods, sole.agree, "" if sole.share is None else f"{sole.share:.1%}")],
@@ -87,11 +87,11 @@ def _summary_grids(summary: "Summary") -> list[Grid]:
 
 
 def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
-    from stedi.device_picture import shown_serial, shown_time, shown_width, why_empty
+    from stedi.query.device_picture import shown_serial, shown_time, shown_width, why_empty
 
     period_numbers = ("period", "confidence", "readings", "coincidences", "of compared", "runner-up", "clock ahead (ms)")
     claimants = f"{explanation.claimants:,} claimant{'s' * (explanation.claimants != 1)}"
-    yield report.grid(
+    yield render.grid(
         f"device {shown_serial(explanation.serial)}: {claimants}; periods on its own clock (UTC)",
         ("period", "from", "to", "owner", "status", *period_numbers[1:]),
         (
@@ -113,10 +113,10 @@ def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
         numbers=period_numbers,
     )
     if (sentence := why_empty(explanation)) is not None:
-        yield report.grid("candidates", ("",), [(sentence,)])
+        yield render.grid("candidates", ("",), [(sentence,)])
         return
     numbers = ("hours", "coincidences", "of compared", "clock ahead (ms)")
-    yield report.grid(
+    yield render.grid(
         "candidates, by coincidences",
         ("customer", *numbers),
         (
@@ -132,7 +132,7 @@ def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
         numbers=numbers,
     )
     names = [each.candidate for each in explanation.candidates[:2]]
-    yield report.grid(
+    yield render.grid(
         f"share of the compared reading times that coincide, by {shown_width(explanation.slot_ms)}",
         ("from (UTC)", "readings", *names),
         (

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stedi import __version__, report
-from stedi import ddl as ddl_text
+from stedi import __version__
+from stedi.aws import ddl as ddl_text
+from stedi.cli import render
 from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
 from stedi.errors import UsageError, no_such
-from stedi.landing import FEEDS
-from stedi.landing.reasons import explain
-from stedi.table import Table
-from stedi.tables import ALL, BY_NAME
+from stedi.ingest.reasons import explain
+from stedi.model.table import Table
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.registry import ALL, BY_NAME
 
 if TYPE_CHECKING:
-    from stedi.engines.embedded.query import QueryResult
+    from stedi.compute.duckdb.query import QueryResult
 
 # A terminal is for looking; a million rows are for a file.
 _MOST_ROWS_SHOWN = 1_000
@@ -41,8 +42,8 @@ def query(
     svg: Svg = None,
 ) -> None:
     """Run SQL on the tables of the newest finished run; it can only read."""
-    from stedi import query_output
-    from stedi.query import query as ask
+    from stedi.query import output as writer
+    from stedi.query.sandbox import query as ask
 
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
@@ -50,13 +51,13 @@ def query(
     result = ask(OPTIONS.settings, sql, as_of=as_of)
     with output():
         if form == "csv":
-            query_output.write_csv(result, sys.stdout)
+            writer.write_csv(result, sys.stdout)
         elif form == "parquet":
-            query_output.write_parquet(result, sys.stdout.buffer)
+            writer.write_parquet(result, sys.stdout.buffer)
         elif form == "json" and not OPTIONS.as_json:
-            query_output.write_json(result, sys.stdout)
+            writer.write_json(result, sys.stdout)
         elif OPTIONS.as_json and svg is None:
-            query_output.write_columns_and_rows(result, sys.stdout)
+            writer.write_columns_and_rows(result, sys.stdout)
         else:
             _show_first_rows(result, svg)
 
@@ -64,7 +65,7 @@ def query(
 def _show_first_rows(result: "QueryResult", svg: Path | None) -> None:
     rows = result.rows(_MOST_ROWS_SHOWN + 1)
     numbers = [f.name for f in result.schema if str(f.type) in ("int64", "double", "int32")]
-    grids = [report.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
+    grids = [render.grid("", result.columns, rows[:_MOST_ROWS_SHOWN], numbers=numbers)]
     show_grids(grids, {"columns": result.columns, "rows": rows[:_MOST_ROWS_SHOWN]}, svg, "stedi query")
     if len(rows) > _MOST_ROWS_SHOWN:
         ERROR_CONSOLE.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
@@ -90,14 +91,14 @@ def tables() -> None:
                 "meaning": table.meaning,
             }
         )
-    grids = [report.grid("tables", tuple(found[0]), (tuple(row.values()) for row in found), numbers=("rows",))]
+    grids = [render.grid("tables", tuple(found[0]), (tuple(row.values()) for row in found), numbers=("rows",))]
     show_grids(grids, {"tables": found})
 
 
 @app.command()
 def show(name: TableName, svg: Svg = None) -> None:
     """Show a table: its columns, grain, key, rules, lineage and a few rows."""
-    from stedi.query import query as ask
+    from stedi.query.sandbox import query as ask
 
     table = table_called(name)
     sample = ask(OPTIONS.settings, f'SELECT * FROM "{table.name}" LIMIT 8')
@@ -113,10 +114,10 @@ def show(name: TableName, svg: Svg = None) -> None:
         ("feeds", ", ".join(used_by) or "nothing"),
     ]
     grids = [
-        report.grid(f"{table.name}: {table.meaning}", ("", " "), facts),
-        report.grid("columns", ("column", "type", "personal", "meaning"), columns),
-        *([report.grid("rules", ("rule", "level", "meaning"), rules)] if rules else []),
-        report.grid("sample", sample.columns, rows),
+        render.grid(f"{table.name}: {table.meaning}", ("", " "), facts),
+        render.grid("columns", ("column", "type", "personal", "meaning"), columns),
+        *([render.grid("rules", ("rule", "level", "meaning"), rules)] if rules else []),
+        render.grid("sample", sample.columns, rows),
     ]
     described = {
         "table": table.name,
@@ -153,7 +154,7 @@ def history(name: TableName) -> None:
     ]
     columns = ("committed_at", "run_id", "snapshot_id", "operation", "rows")
     show_grids(
-        [report.grid(f"history of {name}", columns, (tuple(r.values()) for r in rows))],
+        [render.grid(f"history of {name}", columns, (tuple(r.values()) for r in rows))],
         {"table": name, "commits": rows},
     )
 
@@ -161,13 +162,13 @@ def history(name: TableName) -> None:
 @app.command()
 def quality() -> None:
     """Show the alarms of the finished runs, and what the rules found when each table was last refreshed."""
-    from stedi.history import read_runs
-    from stedi.rule_results import latest_results
+    from stedi.catalog.run_log import read_runs
+    from stedi.query.rule_results import latest_results
 
     results = latest_results(OPTIONS.settings)
-    alarms = report.run_alarms(read_runs(OPTIONS.settings.warehouse))
-    grids = [*([report.alarms_grid(alarms)] if alarms else []), report.rules_grid(results)]
-    show_grids(grids, {"alarms": alarms, "rules": [report.rule_json(r) for r in results]})
+    alarms = render.run_alarms(read_runs(OPTIONS.settings.warehouse))
+    grids = [*([render.alarms_grid(alarms)] if alarms else []), render.rules_grid(results)]
+    show_grids(grids, {"alarms": alarms, "rules": [render.rule_json(r) for r in results]})
 
 
 @app.command()
@@ -177,7 +178,7 @@ def quarantine(
 ) -> None:
     """Count quarantined records by feed, file and reason, with its meaning; list the consents that they put on hold."""
     from stedi import pipeline
-    from stedi.query import query as ask
+    from stedi.query.sandbox import query as ask
 
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
@@ -195,7 +196,7 @@ def quarantine(
     columns = (*found.columns, "meaning")
     rows = [dict(zip(columns, (*row, explain(row[2])), strict=True)) for row in found.rows()]
     grids = [
-        report.grid("quarantine", columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position"))
+        render.grid("quarantine", columns, (tuple(row.values()) for row in rows), numbers=("records", "first_position"))
     ]
     holds: list[dict[str, object]] = []
     if any(f.decides_consent for f in FEEDS if feed in (None, f.name)):
@@ -208,8 +209,8 @@ def quarantine(
     if holds:
         title = "consent on hold: one row per customer; it ends with a usable record of the customer in a later file"
         numbers = ("source_position", "records")
-        grids.append(report.grid(title, held.columns, (tuple(row.values()) for row in holds), numbers=numbers))
-    show_grids(grids, {"quarantined": rows, "on_hold": holds}, first=report.first_lines(done) if done else ())
+        grids.append(render.grid(title, held.columns, (tuple(row.values()) for row in holds), numbers=numbers))
+    show_grids(grids, {"quarantined": rows, "on_hold": holds}, first=render.first_lines(done) if done else ())
     if done:
         done.raise_alarms()
 

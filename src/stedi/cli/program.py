@@ -12,7 +12,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 from typer.core import TyperGroup, TyperOption
 
-from stedi import __version__, report
+from stedi import __version__
+from stedi.cli import render
 from stedi.cli.output import output
 from stedi.errors import StediError, UsageError
 
@@ -173,10 +174,10 @@ def show_grids(
     `svg` gets a picture of the tables too. The lines in `first` are printed above the tables, `last` below.
     """
     if svg is not None:
-        report.write_picture(grids, svg, title)
+        render.write_picture(grids, svg, title)
     with output():
         if OPTIONS.as_json:
-            report.print_json(as_json)
+            render.print_json(as_json)
             return
         for line in first:
             _console().print(Text(line, style="bold red"), soft_wrap=True)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from stedi import report
+from stedi.cli import render
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.errors import UsageError
 from stedi.installation import not_installed
 
 if TYPE_CHECKING:
-    from stedi.ml.assessment import Assessment
+    from stedi.steps.evaluation.assessment import Assessment
 
 
 Seed = Annotated[int, typer.Option(help="random seed")]
@@ -27,8 +27,8 @@ PositionsFile = Annotated[
 def train(seed: Seed = 1, positions: PositionsFile = None) -> None:
     """Train a step detector on the readings of people who agree, prove it on people set aside, and publish it."""
     try:
-        from stedi.ml.train import train as learn
-        from stedi.ml.truth import read_positions
+        from stedi.steps.data.true_steps import read_positions
+        from stedi.steps.train import train as learn
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
@@ -51,10 +51,10 @@ def evaluate(
 ) -> None:
     """Cross-validate the step detector by person. Publishes nothing."""
     try:
-        from stedi.ml.assessment import assess
-        from stedi.ml.plots import draw
-        from stedi.ml.train import evaluated
-        from stedi.ml.truth import read_positions, read_truth
+        from stedi.steps.data.true_steps import read_positions, read_truth
+        from stedi.steps.evaluation.assessment import assess
+        from stedi.steps.evaluation.plots import draw
+        from stedi.steps.train import evaluated
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
@@ -74,20 +74,20 @@ def evaluate(
 
 
 def _grids(done: "Assessment", title: str) -> list[Grid]:
-    from stedi.ml.card import POSITION_HEADINGS, position_rows, score_rows
+    from stedi.steps.evaluation.card import POSITION_HEADINGS, position_rows, score_rows
 
     headings = ("", *done.scores)
     size = f"{done.people} people, {done.minutes:,.0f} minutes, {done.steps:,} steps"
-    grids = [report.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])]
+    grids = [render.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])]
     if done.by_position:
         grids.append(
-            report.grid("the detector, by position", POSITION_HEADINGS, position_rows(done), numbers=POSITION_HEADINGS[1:])
+            render.grid("the detector, by position", POSITION_HEADINGS, position_rows(done), numbers=POSITION_HEADINGS[1:])
         )
     return grids
 
 
 def _json(done: "Assessment") -> dict[str, Any]:
-    from stedi.ml.card import known, positions_json
+    from stedi.steps.evaluation.card import known, positions_json
 
     return {
         "people": done.people,

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from stedi import report
-from stedi.choices import EngineName, Policy
+from stedi.cli import render
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, refuse_bytes, settings_with, show_grids
 from stedi.errors import UsageError, WarehouseError
+from stedi.model.query_settings import EngineName, Policy
 
 
 @app.command()
@@ -39,7 +39,7 @@ def run(
             reingest=reingest,
             progress=status.update,
         )
-    show_grids(report.run_grids(done), report.run_json(done), first=report.first_lines(done), last=report.last_line(done))
+    show_grids(render.run_grids(done), render.run_json(done), first=render.first_lines(done), last=render.last_line(done))
     done.refuse_failures()
     done.raise_alarms()
 
@@ -47,11 +47,11 @@ def run(
 @app.command()
 def verify() -> None:
     """Compare every table with a full rebuild and with its promises; exit code 1 on a difference."""
-    from stedi.verify import verify as compare
+    from stedi.verify.proof import verify as compare
 
     with ERROR_CONSOLE.status("verifying") as status:
         findings = compare(OPTIONS.settings, progress=status.update)
-    show_grids([report.findings_grid(findings)], {"findings": [report.finding_json(finding) for finding in findings]})
+    show_grids([render.findings_grid(findings)], {"findings": [render.finding_json(finding) for finding in findings]})
     wrong = [finding for finding in findings if not finding.holds]
     if wrong:
         raise WarehouseError(
@@ -63,11 +63,11 @@ def verify() -> None:
 @app.command()
 def maintain() -> None:
     """Compact small files, expire old runs, delete orphan files."""
-    from stedi.maintain import maintain as keep_up
+    from stedi.maintenance.maintain import maintain as keep_up
 
     with ERROR_CONSOLE.status("maintaining") as status:
         done = keep_up(OPTIONS.settings, progress=status.update)
-    show_grids([report.upkeep_grid(done)], report.upkeep_json(done))
+    show_grids([render.upkeep_grid(done)], render.upkeep_json(done))
 
 
 @app.command()
@@ -127,7 +127,7 @@ def simulate(
         "step_trainer": made.step_trainer,
     }
     show_grids(
-        [report.grid(f"simulated in {out}", ("feed", "records"), counts.items(), numbers=("records",))],
+        [render.grid(f"simulated in {out}", ("feed", "records"), counts.items(), numbers=("records",))],
         counts,
     )
 
@@ -138,7 +138,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
     import shutil
 
     from stedi import pipeline
-    from stedi.query import query as ask
+    from stedi.query.sandbox import query as ask
     from stedi.simulate import simulate as write
 
     refuse_bytes(folder)
@@ -156,7 +156,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
         write(folder / "landing", customers=300, days=3, seed=1, progress=status.update)
         done = pipeline.run(settings, progress=status.update)
     sample = ask(settings, "SELECT * FROM machine_learning_curated LIMIT 5")
-    grids = [*report.run_grids(done), report.grid("machine_learning_curated", sample.columns, sample.rows())]
-    show_grids(grids, report.run_json(done))
+    grids = [*render.run_grids(done), render.grid("machine_learning_curated", sample.columns, sample.rows())]
+    show_grids(grids, render.run_json(done))
     place = escape(str(settings.warehouse))
     ERROR_CONSOLE.print(f'Next: stedi --warehouse {place} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"')

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
-from stedi.engines import Change, Engine, delta_relations
-from stedi.landing import quarantine
-from stedi.pipeline.ingest import reject_files
+from stedi.compute import Change, Engine, delta_relations
+from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.pipeline.checks import check, moved_on, warnings
+from stedi.pipeline.draft import Store
+from stedi.pipeline.landing import reject_files
 from stedi.pipeline.report import TableReport
-from stedi.pipeline.store import Store
-from stedi.quality import check, moved_on, warnings
-from stedi.table import DataFiles, Table, WrittenFile
-from stedi.tables import BY_NAME
+from stedi.tables.landing import quarantine
+from stedi.tables.registry import BY_NAME
 
 
 def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from stedi.alarms import Alarm
-from stedi.choices import QuerySettings
 from stedi.errors import AlarmError, RuleError
-from stedi.landing.not_taken import NotTaken
-from stedi.quality import RuleResult
-from stedi.reference.consent_hold import TABLE as CONSENT_HOLD
+from stedi.ingest.not_taken import NotTaken
+from stedi.model.alarms import Alarm
+from stedi.model.query_settings import QuerySettings
+from stedi.pipeline.checks import RuleResult
+from stedi.tables.reference.consent_hold import TABLE as CONSENT_HOLD
 
 
 @dataclass

@@ -8,30 +8,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stedi.alarms import Alarm, fall_of_consent
-from stedi.catalog import Catalog, warehouse_errors
-from stedi.choices import QuerySettings
+from stedi.catalog import Catalog
+from stedi.catalog.run_log import latest_run, new_run_id
+from stedi.compute import Engine
+from stedi.compute.start import engine_on_demand
 from stedi.config import Settings
-from stedi.engines import Engine
-from stedi.engines.start import engine_on_demand
 from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError, WarehouseError
-from stedi.history import latest_run, new_run_id
-from stedi.identity import padded_keys
-from stedi.landing import FEEDS
-from stedi.landing.feed import Feed
-from stedi.landing.files import LandingFile, LedgerEntry, list_landing
-from stedi.landing.not_taken import NotTaken
-from stedi.maintain import keep_up
-from stedi.pipeline.ingest import ingest, ledger_of
-from stedi.pipeline.record import record
+from stedi.ingest.landing_file import LandingFile
+from stedi.ingest.ledger import LedgerEntry
+from stedi.ingest.listing import list_landing
+from stedi.ingest.not_taken import NotTaken
+from stedi.maintenance.maintain import keep_up
+from stedi.model.alarms import Alarm, fall_of_consent
+from stedi.model.feed import Feed
+from stedi.model.identity import padded_keys
+from stedi.model.query_settings import QuerySettings
+from stedi.model.table import Table, with_ancestors
+from stedi.pipeline.draft import Draft, Store, kept
+from stedi.pipeline.landing import ingest, ledger_of
+from stedi.pipeline.publish import record
 from stedi.pipeline.refresh import fingerprint, refresh, staleness_reason
 from stedi.pipeline.report import RunReport, TableReport
-from stedi.pipeline.store import Draft, Store, kept
-from stedi.reference.device_owner import OWNER_IS_CLEAR
-from stedi.table import Table, with_ancestors
-from stedi.tables import BY_NAME, REFRESHED
-from stedi.trusted import customer
-from stedi.warehouse import WarehouseFolder
+from stedi.storage import WarehouseFolder
+from stedi.storage.errors import translate_storage_errors
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.reference.device_owner import OWNER_IS_CLEAR
+from stedi.tables.registry import BY_NAME, REFRESHED
+from stedi.tables.trusted import customer
 
 Progress = Callable[[str], None]
 
@@ -127,7 +130,7 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None,
     if not dry_run:
         with (
             settings.warehouse.sole_writer(),
-            warehouse_errors(f"warehouse {settings.warehouse} can't be written"),
+            translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
             Catalog(settings.warehouse, create=True) as catalog,
             settings.warehouse.scratch() as scratch,
         ):
@@ -139,7 +142,7 @@ def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None,
         except NoWarehouseError:
             yield None, Draft(None, Path(folder)), Path(folder)
         else:
-            with catalog, warehouse_errors(f"warehouse {settings.warehouse} can't be read"):
+            with catalog, translate_storage_errors(f"warehouse {settings.warehouse} can't be read"):
                 yield catalog, Draft(catalog, Path(folder)), Path(folder)
 
 

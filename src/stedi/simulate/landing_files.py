@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stedi.engines.embedded.json_lines import JsonWriter
+from stedi.compute.duckdb.json_lines import JsonWriter
 from stedi.errors import LandingError, UsageError
-from stedi.landing import accelerometer, customer, step_trainer
 from stedi.simulate.clocks import Clocks, device_periods, make_clocks
 from stedi.simulate.conditions import IDEAL, Conditions
 from stedi.simulate.consent import DAY_MS
@@ -23,6 +22,7 @@ from stedi.simulate.gait import POSITIONS, make_habits
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, Motion, make_motion
 from stedi.simulate.people import People, make_people
 from stedi.simulate.sessions import Sessions, plan_sessions, uploads
+from stedi.tables.landing import accelerometer, customer, step_trainer
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000

@@ -11,7 +11,7 @@ from constructs import Construct
 from stedi.aws.cdk.permissions import after_permissions, allow
 from stedi.aws.cdk.storage import TABLES, Storage
 from stedi.aws.deployment import Deployment
-from stedi.tables import ALL
+from stedi.tables.registry import ALL
 
 OPEN_ZONE = "curated"
 

@@ -12,7 +12,7 @@ from constructs import Construct
 from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.deployment import Deployment
 from stedi.catalog.catalog import LAYOUT_VERSION
-from stedi.catalog.storage import table_folder
+from stedi.storage.paths import table_folder
 
 if TYPE_CHECKING:
     from stedi.aws.cdk.foundation import Foundation

@@ -1,5 +1,0 @@
-"""Spark: the same tables where one machine is not enough. The only folder that imports it."""
-
-from stedi.engines.spark.engine import SparkEngine
-
-__all__ = ["SparkEngine"]

@@ -1,0 +1,1 @@
+"""Landing files: which are new, and the records in them."""

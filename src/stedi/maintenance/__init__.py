@@ -1,0 +1,1 @@
+"""Keep tables small and old runs readable."""

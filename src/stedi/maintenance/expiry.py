@@ -1,0 +1,61 @@
+"""What keeps a table's folder small: expired snapshots, and files that nothing names any more."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from stedi.catalog.catalog import Catalog
+from stedi.catalog.snapshot import MARK
+from stedi.storage import StoredFile
+from stedi.storage.paths import plain_path, table_folder
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+
+def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
+    """Forget all snapshots of a table but some (never the current one); returns how many.
+
+    Their files stay until `unnamed_files` finds them.
+    """
+    metadata = catalog.find(name)
+    if metadata is None:
+        return 0
+    iceberg = catalog.iceberg.table(name, metadata)
+    referenced = {reference.snapshot_id for reference in iceberg.refs().values()}
+    doomed = [snapshot_id for snapshot_id in metadata.snapshots if snapshot_id not in keep | referenced]
+    if doomed:
+        catalog.iceberg.expire(name, metadata, doomed)
+        catalog.look_again(name)
+    return len(doomed)
+
+
+def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
+    """Files in a table's folder that no snapshot, no metadata and no commit names."""
+    metadata = catalog.find(name)
+    if metadata is None:
+        return []
+    named = set(_named(catalog, catalog.iceberg.table(name, metadata)))
+    return [file for file in catalog.warehouse.list(table_folder(name)) if catalog.warehouse.path(file.name) not in named]
+
+
+def _named(catalog: Catalog, iceberg: "IcebergTable") -> Iterator[str]:
+    """The paths of all files that something names."""
+    yield plain_path(iceberg.metadata_location)
+    for entry in iceberg.metadata.metadata_log:
+        yield plain_path(entry.metadata_file)
+    for statistics in iceberg.metadata.statistics:
+        yield plain_path(statistics.statistics_path)
+    seen: set[str] = set()
+    for snapshot in iceberg.snapshots():
+        yield plain_path(snapshot.manifest_list)
+        recorded = json.loads((snapshot.summary.additional_properties if snapshot.summary else {}).get(MARK, "{}"))
+        for side_file in (*recorded.get("rejects", ()), *((recorded["ledger"],) if "ledger" in recorded else ())):
+            yield catalog.side_path(side_file)
+        for manifest in snapshot.manifests(iceberg.io):
+            if manifest.manifest_path in seen:
+                continue
+            seen.add(manifest.manifest_path)
+            yield plain_path(manifest.manifest_path)
+            for file in catalog.iceberg.listed_by(iceberg, manifest):
+                yield plain_path(file.file_path)

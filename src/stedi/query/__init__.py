@@ -1,0 +1,1 @@
+"""Read-only queries over the tables of one finished run."""

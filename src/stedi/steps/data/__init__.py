@@ -1,0 +1,1 @@
+"""Training data: stretches of motion, true step times, positions."""

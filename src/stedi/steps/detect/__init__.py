@@ -1,0 +1,1 @@
+"""Find steps in files of readings."""

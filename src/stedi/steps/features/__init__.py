@@ -1,0 +1,1 @@
+"""Features of motion, as an ONNX graph."""

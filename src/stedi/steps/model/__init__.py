@@ -1,0 +1,1 @@
+"""The step detector: training, picking of steps, export."""

@@ -1,0 +1,1 @@
+"""Curated zone: joined and ready for analysis."""

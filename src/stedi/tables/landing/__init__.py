@@ -1,0 +1,1 @@
+"""Landing zone: every readable record as received, and what could not be read."""

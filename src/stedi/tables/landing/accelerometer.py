@@ -1,0 +1,16 @@
+"""Accelerometer readings as received from the phone app."""
+
+from stedi.model.feed import Feed, Field
+
+FEED = Feed(
+    name="accelerometer",
+    folders=("accelerometer", "accelerometer_landing"),
+    meaning="accelerometer readings as received from the phone app, of all customers",
+    fields=(
+        Field("user", "text", "e-mail address of the customer", required=True, personal=True, identifies="person"),
+        Field("timeStamp", "milliseconds", "when the reading was taken (ms since the epoch, UTC)", required=True),
+        Field("x", "number", "acceleration along the phone's x axis", required=True),
+        Field("y", "number", "acceleration along the phone's y axis", required=True),
+        Field("z", "number", "acceleration along the phone's z axis", required=True),
+    ),
+)

@@ -1,0 +1,6 @@
+"""The feeds. Landing tables, quarantine, jobs, DDL, help texts and `verify` all derive from this list."""
+
+from stedi.model.feed import Feed
+from stedi.tables.landing import accelerometer, customer, step_trainer
+
+FEEDS: tuple[Feed, ...] = (customer.FEED, accelerometer.FEED, step_trainer.FEED)

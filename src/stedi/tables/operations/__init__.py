@@ -1,0 +1,1 @@
+"""Operations zone: what runs found out about the tables."""

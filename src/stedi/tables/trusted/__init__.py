@@ -1,0 +1,1 @@
+"""Trusted zone: typed, checked, without duplicates, of customers who consent and nobody else."""

@@ -1,0 +1,1 @@
+"""Proof that the tables equal a rebuild and that consent holds."""

@@ -25,11 +25,11 @@ from tests.support.compare import (
     Died,
     Kept,
     as_another,
+    commit_metadata,
     commits,
     contents,
     done,
     found_wrong,
-    marks,
     narrowed,
     opened,
     rule_counts,
@@ -95,13 +95,13 @@ def named(lake: Lake, name: str) -> Iterator[Path]:
 
 def test_merging_keeps_every_row_under_the_same_version(used: Lake) -> None:
     rows, counts = contents(used), rule_counts(used)
-    versions = {name: mark.version for name, mark in marks(used).items()}
+    versions = {name: recorded.version for name, recorded in commit_metadata(used).items()}
     last = used.run().run_id
     report = maintain(used.settings)
     assert report.tables["accelerometer_trusted"].merged == 2 * RUNS
     assert contents(used) == rows
     assert rule_counts(used) == counts
-    assert {name: mark.version for name, mark in marks(used).items()} == versions
+    assert {name: recorded.version for name, recorded in commit_metadata(used).items()} == versions
     again = used.run()
     assert {table.status for table in again.tables.values()} == {"up to date"}
     assert again.run_id == last
@@ -204,14 +204,15 @@ def _people(lake: Lake, name: str) -> set[str]:
 
 
 def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: Lake) -> None:
-    before = marks(used)["accelerometer_landing"].reflects
+    before = commit_metadata(used)["accelerometer_landing"]
     maintain(used.settings)
     maintain(used.settings)
-    mark = marks(used)["accelerometer_landing"].reflects
-    assert (mark["ledger"], mark["rejects"]) == (before["ledger"], before["rejects"])
+    mark = commit_metadata(used)["accelerometer_landing"]
+    assert mark.side_files == before.side_files
+    assert mark.ledger is not None
     warehouse = used.warehouse
-    assert len(ledger.decode((warehouse / mark["ledger"]).read_bytes())) == RUNS
-    assert sum(pq.read_table(warehouse / name).num_rows for name in mark["rejects"]) == RUNS
+    assert len(ledger.decode((warehouse / mark.ledger).read_bytes())) == RUNS
+    assert sum(pq.read_table(warehouse / name).num_rows for name in mark.rejects) == RUNS
     # One record of files for each of the two runs that are kept.
     assert len(on_disk(used, "accelerometer_landing", "metadata/ledger-*")) == 2
     used.run(replay=["accelerometer"])

@@ -22,10 +22,10 @@ from tests.support.compare import (
     Died,
     Kept,
     as_another,
+    commit_metadata,
     commits,
     contents,
     found_wrong,
-    marks,
     opened,
     tree,
 )
@@ -272,7 +272,7 @@ def test_a_missing_quarantined_row_is_found(furnished: Lake) -> None:
 
 
 def change_ledger(lake: Lake, change: Callable[[dict[str, LedgerEntry]], None]) -> None:
-    path = lake.warehouse / marks(lake)["accelerometer_landing"].reflects["ledger"]
+    path = lake.warehouse / str(commit_metadata(lake)["accelerometer_landing"].ledger)
     entries = ledger.decode(path.read_bytes())
     change(entries)
     path.write_bytes(ledger.encode(entries.values()))

@@ -145,7 +145,7 @@ def history(name: TableName) -> None:
     rows = [
         {
             "committed_at": s.committed_at.isoformat(timespec="seconds"),
-            "run_id": s.reflects.get("run_id"),
+            "run_id": s.metadata.run_id if s.metadata else None,
             "snapshot_id": str(s.id),
             "operation": s.operation,
             "rows": s.rows,

@@ -20,7 +20,7 @@ from stedi.model.identity import customer_pseudonym, device_pseudonym
 from stedi.model.sql import literal, quoted
 from stedi.model.table import Table
 from stedi.pipeline import pseudonym_key, query_parameters
-from stedi.pipeline.draft import Draft, kept
+from stedi.pipeline.draft import Draft, maintained_tables
 from stedi.pipeline.landing import ledger_of
 from stedi.pipeline.refresh import refresh
 from stedi.storage.errors import translate_storage_errors
@@ -130,7 +130,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             snapshot = catalog.snapshot(table.name)
             if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
                 raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
-        parameters = query_parameters(run.settings, pseudonym_key(settings, may_make=False))
+        parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
         engine.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:
@@ -139,7 +139,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
-        for table in kept(catalog):
+        for table in maintained_tables(catalog):
             if table.name in run.snapshots or catalog.snapshot(table.name):
                 compared.append(table)
             else:

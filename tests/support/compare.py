@@ -45,7 +45,7 @@ def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[
 
 def commit_metadata(lake: Lake) -> dict[str, CommitMetadata]:
     """What the newest commit of each table recorded."""
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return {name: metadata for name in NAMES if (metadata := catalog.latest_metadata(name))}
 
 

@@ -8,6 +8,7 @@ from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.model.identity import padded_keys
 from stedi.model.query_settings import QuerySettings
+from stedi.storage import open_warehouse
 
 _KEY_FILE, _KEY_BYTES = "pseudonym.key", 32
 
@@ -44,29 +45,30 @@ def pseudonym_key(settings: Settings, *, create: bool = True) -> bytes:
     """
     if settings.pseudonym_key is not None:
         return _digest(settings.pseudonym_key.get_secret_value().encode(), "the configured pseudonym key")
-    if not settings.warehouse.keeps_secrets:
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    if not warehouse.keeps_secrets:
         raise WarehouseError(
-            f"there is no pseudonym key, and beside the data in {settings.warehouse} it would not be secret; "
+            f"there is no pseudonym key, and beside the data in {warehouse} it would not be secret; "
             "set STEDI_PSEUDONYM_KEY, to the same secret for every run"
         )
     try:
-        content = settings.warehouse.read(_KEY_FILE)
+        content = warehouse.read(_KEY_FILE)
     except FileNotFoundError:
-        if latest_run(settings.warehouse) is not None:
+        if latest_run(warehouse) is not None:
             raise WarehouseError(
-                f"warehouse {settings.warehouse} has lost its {_KEY_FILE}, and STEDI_PSEUDONYM_KEY is not set; another key "
+                f"warehouse {warehouse} has lost its {_KEY_FILE}, and STEDI_PSEUDONYM_KEY is not set; another key "
                 "would give everybody another pseudonym, so set it to the secret of the runs before, or put the file back"
             ) from None
         content = secrets.token_urlsafe(_KEY_BYTES).encode()
         if create:
-            settings.warehouse.create(_KEY_FILE, content, private=True)
+            warehouse.create(_KEY_FILE, content, private=True)
     except OSError as error:
         raise WarehouseError(
-            f"the pseudonym key in warehouse {settings.warehouse} can't be read: {error.strerror}; "
+            f"the pseudonym key in warehouse {warehouse} can't be read: {error.strerror}; "
             "set STEDI_PSEUDONYM_KEY, or work as the user who made it"
         ) from error
     # Warehouses of early versions contain the key itself instead of a secret text.
-    return content if len(content) == _KEY_BYTES else _digest(content.strip(), settings.warehouse.path(_KEY_FILE))
+    return content if len(content) == _KEY_BYTES else _digest(content.strip(), warehouse.path(_KEY_FILE))
 
 
 def _digest(secret: bytes, source: str) -> bytes:

@@ -27,7 +27,7 @@ from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.publish import publish_run
 from stedi.pipeline.refresh import fingerprint, refresh, staleness_reason
 from stedi.pipeline.report import RunReport, Status, TableReport
-from stedi.storage import WarehouseFolder
+from stedi.storage import Warehouse, WarehouseFolder, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.reference.device_owner import OWNER_IS_CLEAR
@@ -72,16 +72,17 @@ def run(
     """
     started = time.monotonic()
     selected = with_ancestors(select, BY_NAME)
-    _refuse_warehouse_among_landing_files(settings)
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    _refuse_warehouse_among_landing_files(settings.landing, warehouse)
     feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
     not_taken = NotTaken.of(FEEDS, feeds)
-    warehouse_folder = settings.warehouse.root if isinstance(settings.warehouse, WarehouseFolder) else None
-    listed = list_landing(settings.landing, feeds, not_taken, without=warehouse_folder)
-    with _opened(settings, dry_run) as (catalog, store, scratch):
+    without = warehouse.root if isinstance(warehouse, WarehouseFolder) else None
+    listed = list_landing(settings.landing, feeds, not_taken, without=without)
+    with _opened(warehouse, dry_run) as (catalog, store, scratch):
         names = selected or {table.name for table in maintained_tables(store)}
         parameters = query_parameters(settings.of_queries, pseudonym_key(settings, create=not dry_run))
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
-        with engine_on_demand(settings, scratch, parameters) as start_engine:
+        with engine_on_demand(settings, warehouse, scratch, parameters) as start_engine:
             tables = _Tables(
                 store, names, listed, parameters, start_engine, report.run_id, frozenset(replay), reingest, full_refresh
             )
@@ -100,35 +101,35 @@ def run(
     return report
 
 
-def _refuse_warehouse_among_landing_files(settings: Settings) -> None:
+def _refuse_warehouse_among_landing_files(landing: str, warehouse: Warehouse) -> None:
     """Refuse a warehouse in or above a feed's landing folder: a run would ingest the files of its own warehouse."""
-    if not isinstance(settings.warehouse, WarehouseFolder):
+    if not isinstance(warehouse, WarehouseFolder):
         return
-    root = settings.warehouse.root
+    root = warehouse.root
     for folder in (folder for feed in FEEDS for folder in feed.folders):
-        if (Path(settings.landing) / folder).resolve() in (root, *root.parents):
-            raise UsageError(f"warehouse {settings.warehouse} lies among the landing files in {folder}; put it elsewhere")
+        if (Path(landing) / folder).resolve() in (root, *root.parents):
+            raise UsageError(f"warehouse {warehouse} lies among the landing files in {folder}; put it elsewhere")
 
 
 @contextmanager
-def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
+def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
     """The catalog (None for a dry run on a new warehouse), where tables are read and committed, and a scratch folder."""
     if not dry_run:
         with (
-            settings.warehouse.sole_writer(),
-            translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
-            Catalog(settings.warehouse, create=True) as catalog,
-            settings.warehouse.scratch() as scratch,
+            warehouse.sole_writer(),
+            translate_storage_errors(f"warehouse {warehouse} can't be written"),
+            Catalog(warehouse, create=True) as catalog,
+            warehouse.scratch() as scratch,
         ):
             yield catalog, catalog, scratch
         return
     with TemporaryDirectory(prefix="stedi-plan-") as folder:
         try:
-            catalog = Catalog(settings.warehouse)
+            catalog = Catalog(warehouse)
         except NoWarehouseError:
             yield None, Draft(None, Path(folder)), Path(folder)
         else:
-            with catalog, translate_storage_errors(f"warehouse {settings.warehouse} can't be read"):
+            with catalog, translate_storage_errors(f"warehouse {warehouse} can't be read"):
                 yield catalog, Draft(catalog, Path(folder)), Path(folder)
 
 

@@ -19,7 +19,7 @@ from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
@@ -136,7 +136,9 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     before = contents(lake)
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr("stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
+    monkeypatch.setattr(
+        "stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ()
+    )
     lake.land("customer/2.json", [customer("b@x", 20)])
     lake.land("accelerometer/2.json", [reading("a@x", 999)])
     report = lake.run()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stedi.model.table import WrittenFile
+from stedi.model.data_files import WrittenFile
 
 MARK = "stedi.reflects"
 

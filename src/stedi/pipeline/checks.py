@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stedi.model.identity import pseudonym
-from stedi.model.table import Level, Rule, Table
+from stedi.model.rules import Level, Rule
+from stedi.model.table import Table
 
 Select = Callable[[str], list[dict[str, Any]]]
 
@@ -35,24 +36,12 @@ class RuleResult:
         return self.failed == 0
 
 
-def checks(table: Table) -> tuple[Rule, ...]:
-    """The table's rules, and one for the columns that must never be empty."""
-    required = [c.name for c in table.columns if c.required]
-    if not required:
-        return table.rules
-    empty = " OR ".join(f'"{name}" IS NULL' for name in required)
-    return (
-        Rule("required_columns_filled", "error", "columns that must hold a value do", where=empty),
-        *table.rules,
-    )
-
-
 def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> list[RuleResult]:
     """Check rules of a table, by default all, on candidate rows; `select` runs a SQL query.
 
     What nobody is expected to break is counted in one query: conditions on single rows, and errors.
     """
-    rules = checks(table) if rules is None else rules
+    rules = table.checks if rules is None else rules
     counts = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
     sums = "".join(
         f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_offenders(rule, relation)}) AS "{rule.name}"'
@@ -75,7 +64,7 @@ def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | N
 
 def warnings(table: Table) -> tuple[Rule, ...]:
     """The rules of a table that published rows may break."""
-    return tuple(rule for rule in checks(table) if rule.level == "warn")
+    return tuple(rule for rule in table.checks if rule.level == "warn")
 
 
 def _offenders(rule: Rule, relation: str) -> str:
@@ -116,7 +105,7 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
     """Results as a commit recorded them: counts without examples."""
     return [
         RuleResult(table.name, rule.name, rule.level, rule.meaning, rows, recorded[rule.name])
-        for rule in checks(table)
+        for rule in table.checks
         if rule.name in recorded
     ]
 

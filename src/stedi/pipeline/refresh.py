@@ -6,7 +6,8 @@ from typing import Any
 
 from stedi.catalog import Commit, Snapshot
 from stedi.compute import Change, Engine, delta_relations
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.pipeline.checks import check, moved_on, warnings
 from stedi.pipeline.draft import Store
 from stedi.pipeline.landing import reject_files
@@ -17,7 +18,7 @@ from stedi.tables.registry import BY_NAME
 
 def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:
     """What a table's content follows from: its declaration, its parameters, its inputs' rows."""
-    definition = repr((table.query, table.columns, table.rules, table.scope))
+    definition = repr((table.query, table.columns, table.rules, table.incremental))
     values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
     inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
     # Rejects lie in files that landing commits name; the landing rows say nothing of them.
@@ -83,8 +84,8 @@ def refresh(
         return _rebuild(table, store, engine, report, reflects, files)
     try:
         changes = _changes(table, store, snapshot, sources, cached_deltas)
-        if table.scope is not None and changes is not None and snapshot is not None:
-            candidate, current = engine.compute_affected(table, table.scope, files, changes)
+        if table.incremental is not None and changes is not None and snapshot is not None:
+            candidate, current = engine.compute_affected(table, table.incremental, files, changes)
             found = check(table, candidate, engine.select)
             # The current rows are counted against the inputs as they were when those rows were
             # made, so what is taken off is what was once added.
@@ -125,7 +126,7 @@ def _rebuild(
     """Write a whole table straight to its files, and publish them only when the rules hold."""
     query = engine.bound(table.query)
     # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
-    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    is_empty = table.incremental is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
     written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     report.results = check(table, draft, engine.select)
@@ -156,7 +157,7 @@ def _changes(
     table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], cached_deltas: Mapping[str, str]
 ) -> list[Change] | None:
     """The inputs now and as the table last read them, or None where it has to be computed whole."""
-    if snapshot is None or not snapshot.is_ours or table.scope is None:
+    if snapshot is None or not snapshot.is_ours or table.incremental is None:
         return None
     seen = snapshot.reflects
     if (seen["definition"], seen["parameters"]) != (sources["definition"], sources["parameters"]):

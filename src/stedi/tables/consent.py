@@ -1,6 +1,6 @@
 """The one definition of when a customer's data may be used for research."""
 
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 
 
 def records(*fields: str) -> str:

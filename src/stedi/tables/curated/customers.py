@@ -1,7 +1,9 @@
 """Consenting customers who have accelerometer readings, with their device as resolved."""
 
 from stedi.model.identity import customer_pseudonym
-from stedi.model.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule, unique
+from stedi.model.table import Column, Table
 from stedi.tables.trusted import customer
 
 _CUSTOMER = ", ".join(f"c.{name}" for name in customer.TABLE.column_names)
@@ -50,8 +52,8 @@ JOIN active AS a ON a.person = c.person
 LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
 """,
     rules=(
-        no_repeats("one_row_a_customer", "a customer appears once", "person"),
-        no_repeats("one_pseudonym_a_customer", "no two customers share a pseudonym", "customer_pseudonym"),
+        unique("one_row_a_customer", "a customer appears once", "person"),
+        unique("one_pseudonym_a_customer", "no two customers share a pseudonym", "customer_pseudonym"),
         Rule(
             "has_device",
             "warn",
@@ -61,11 +63,11 @@ LEFT JOIN owned AS o ON o.person = c.person AND o.place = 1
     ),
     sort=("person",),
     parameters=("pseudonym_inner", "pseudonym_outer"),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "person",
         {
             "customer_trusted": KeyedInput("person"),
-            "accelerometer_trusted": KeyedInput("person", columns=("person",), spelling="person"),
+            "accelerometer_trusted": KeyedInput("person", columns=("person",), lookup_column="person"),
             "device_owner": KeyedInput("person", columns=("person", "serialNumber", "reading_times", "coincidences")),
         },
     ),

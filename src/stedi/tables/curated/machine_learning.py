@@ -1,8 +1,9 @@
 """Step-trainer readings beside the accelerometer readings of the same customer and moment."""
 
 from stedi.model.identity import customer_pseudonym, device_pseudonym
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
 from stedi.model.query_settings import MOST_TOLERANCE_MS
-from stedi.model.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Table
+from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import KNOWN_PSEUDONYM
 from stedi.tables.reference.device_evidence import HOUR_MS
 
@@ -116,15 +117,15 @@ JOIN devices AS d ON d.device_number = p.device_number
     sort=("customer_pseudonym", "timeStamp"),
     sort_by=("customer_number", "timeStamp"),
     parameters=("pseudonym_inner", "pseudonym_outer", "match_tolerance_ms"),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "customer_pseudonym",
         {
-            "step_trainer_trusted": KeyedInput("person", "phone_time_ms", spelling="person", margin_ms=_STEP_MARGIN_MS),
+            "step_trainer_trusted": KeyedInput("person", "phone_time_ms", lookup_column="person", margin_ms=_STEP_MARGIN_MS),
             "accelerometer_trusted": KeyedInput(
                 "person",
                 "timeStamp",
                 ("person", "timeStamp", "x", "y", "z"),
-                spelling="person",
+                lookup_column="person",
                 margin_ms=_READING_MARGIN_MS,
             ),
             "customers_curated": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),

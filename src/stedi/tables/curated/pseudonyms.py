@@ -1,6 +1,6 @@
 """What holds for tables that know customers by their pseudonyms alone."""
 
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 
 KNOWN_PSEUDONYM = Rule(
     "known_pseudonym",

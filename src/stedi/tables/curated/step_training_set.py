@@ -1,8 +1,10 @@
 """Samples of the phone's motion, and at which of them the step trainer saw a step: what the detector learns from."""
 
 from stedi.model.identity import customer_pseudonym
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
 from stedi.model.resampling import SAMPLE_MS, resampled
-from stedi.model.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
+from stedi.model.rules import Rule, unique
+from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import KNOWN_PSEUDONYM
 
 # A step trainer that reports 10 times a second and loses four readings in a row leaves half a
@@ -182,7 +184,7 @@ JOIN customers AS c ON c.customer_number = s.customer_number
 LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at_ms
 """,
     rules=(
-        no_repeats("one_sample_a_moment", "a customer has one sample at a time", "customer_pseudonym", "at_ms"),
+        unique("one_sample_a_moment", "a customer has one sample at a time", "customer_pseudonym", "at_ms"),
         KNOWN_PSEUDONYM,
         Rule(
             "steps_seen",
@@ -197,14 +199,16 @@ LEFT JOIN steps AS p ON p.customer_number = s.customer_number AND p.at_ms = s.at
     day="at_ms",
     sort=("customer_pseudonym", "at_ms"),
     sort_by=("customer_number", "at_ms"),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "customer_pseudonym",
         {
-            "accelerometer_trusted": KeyedInput("person", columns=("person", "timeStamp", "x", "y", "z"), spelling="person"),
+            "accelerometer_trusted": KeyedInput(
+                "person", columns=("person", "timeStamp", "x", "y", "z"), lookup_column="person"
+            ),
             "step_trainer_trusted": KeyedInput(
                 "person",
                 columns=("person", "serialNumber", "phone_time_ms", "clock_uncertainty_ms", "distanceFromObject"),
-                spelling="person",
+                lookup_column="person",
             ),
             "customers_curated": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "customer_pseudonym")),
         },

@@ -1,7 +1,7 @@
 """Customer records as received from the website and the fulfilment system: a change feed."""
 
 from stedi.model.feed import Feed, Field
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 
 FEED = Feed(
     name="customer",

@@ -1,7 +1,7 @@
 """Distance readings as received from the step trainers."""
 
 from stedi.model.feed import Feed, Field
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 
 FEED = Feed(
     name="step_trainer",

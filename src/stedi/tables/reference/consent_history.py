@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import Column, IncrementalSpec, KeyedInput, Rule, Table
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule
+from stedi.model.table import Column, Table
 from stedi.tables.consent import CHANGES, records
 
 TABLE = Table(
@@ -74,7 +76,7 @@ WHERE consents AND (closes_at IS NULL OR opens_at < closes_at)
         ),
     ),
     sort=("person", "consented_from_ms"),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "person",
         {
             "customer_landing": KeyedInput(

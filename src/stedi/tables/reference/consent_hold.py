@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import Column, Rule, Table
+from stedi.model.rules import Rule
+from stedi.model.table import Column, Table
 
 # The newest unusable record of a customer decides. A usable record ends the hold only if its file is newer: of two
 # records in one file, or in files of the same moment, the usable one may be the older.

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule
+from stedi.model.table import Column, Table
 from stedi.tables.consent import taken_after_consent, usable
 
 TABLE = Table(
@@ -75,11 +77,11 @@ FROM readings AS r JOIN spans AS s
     sort=("person", "timeStamp"),
     sort_by=("person_number", "timeStamp"),
     parameters=("consent_policy",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "person",
         {
             "accelerometer_landing": KeyedInput(
-                "person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), spelling="person"
+                "person", "timeStamp", ("person", "timeStamp", "x", "y", "z"), lookup_column="person"
             ),
             "customer_trusted": BroadcastInput("SELECT person AS k FROM {changed}", ("person", "email")),
             "consent_history": BroadcastInput("SELECT person AS k FROM {changed}"),

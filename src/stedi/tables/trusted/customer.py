@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import BroadcastInput, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule, unique
+from stedi.model.table import Table
 from stedi.tables.consent import CHANGES, records
 from stedi.tables.landing.customer import FEED
 
@@ -49,11 +51,11 @@ SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
             "every customer here shares with research",
             where="shareWithResearchAsOfDate IS NULL",
         ),
-        no_repeats("one_row_a_customer", "a customer appears once", "person"),
+        unique("one_row_a_customer", "a customer appears once", "person"),
         Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
     ),
     sort=("person",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "person",
         {
             "customer_landing": KeyedInput("person", columns=("person", *_FIELDS)),

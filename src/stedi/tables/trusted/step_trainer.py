@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule
+from stedi.model.table import Column, Table
 from stedi.tables.consent import ENDLESS, taken_after_consent, usable
 from stedi.tables.reference.device_evidence import HOUR_MS
 
@@ -112,14 +114,14 @@ LEFT JOIN offsets AS o
     sort=("person", "sensorReadingTime"),
     sort_by=("person_number", "sensorReadingTime"),
     parameters=("consent_policy",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "serialNumber",
         {
             "step_trainer_landing": KeyedInput(
                 "device",
                 "sensorReadingTime",
                 ("sensorReadingTime", "device", "distanceFromObject"),
-                spelling="device",
+                lookup_column="device",
             ),
             "device_evidence": KeyedInput(
                 "serialNumber",

@@ -10,7 +10,7 @@ from typing import Any
 
 from stedi.aws.jobs import JOBS
 from stedi.aws.runs import last_success
-from stedi.aws.session import client, plain_errors
+from stedi.aws.session import client, translate_errors
 from stedi.ingest.landing_file import is_landing_name
 from stedi.tables.landing.feeds import FEEDS
 
@@ -83,7 +83,7 @@ def estimate_run(names: Mapping[str, str], *, stack: str, dpu_price: float, scan
     landing = list(_landing_files(names["LandingBucket"]))
     prefix = names["Warehouse"].removeprefix(f"s3://{names['LakehouseBucket']}/")
     tables = sum(entry["Size"] for entry in _objects(names["LakehouseBucket"], f"{prefix}/stedi/"))
-    with plain_errors("the jobs' size can't be looked up"):
+    with translate_errors("the jobs' size can't be looked up"):
         job = client("glue").get_job(JobName=f"{stack}-{JOBS[0].name}")["Job"]
     return estimate(
         landing_bytes=sum(size for size, _ in landing),
@@ -104,6 +104,6 @@ def _landing_files(bucket: str) -> Iterator[tuple[int, datetime]]:
 
 
 def _objects(bucket: str, prefix: str) -> Iterable[Mapping[str, Any]]:
-    with plain_errors(f"bucket {bucket} can't be listed"):
+    with translate_errors(f"bucket {bucket} can't be listed"):
         for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             yield from page.get("Contents", ())

@@ -11,7 +11,7 @@ from stedi.aws import stacks
 from stedi.aws.deployment import Deployment
 from stedi.aws.release import release_files, release_name
 from stedi.aws.runs import is_running
-from stedi.aws.session import client, plain_errors, region
+from stedi.aws.session import client, region, translate_errors
 from stedi.aws.templates import synthesise
 from stedi.errors import DeploymentError
 
@@ -69,7 +69,7 @@ def deploy(
         template = f"templates/{release}.json"
         uploads = {f"releases/{release}/{name}": content for name, content in files.items()}
         uploads[template] = second.read_bytes()
-        with plain_errors(f"the release can't be put in bucket {artefacts}"):
+        with translate_errors(f"the release can't be put in bucket {artefacts}"):
             s3 = client("s3")
             for key, content in uploads.items():
                 progress(f"uploading {key} …")
@@ -98,7 +98,7 @@ def _administrator_of(stack: str) -> str | None:
 
 def _identity() -> str:
     """The ARN of the role or user whose credentials these are."""
-    with plain_errors("AWS can't be asked who this is"):
+    with translate_errors("AWS can't be asked who this is"):
         arn = str(client("sts").get_caller_identity()["Arn"])
         if ":assumed-role/" not in arn:
             return arn
@@ -129,11 +129,11 @@ def destroy(stack: str, *, delete_data: bool, progress: Progress) -> tuple[str, 
     left = [*data, names["PseudonymKey"], names["DataKey"]] if names else []
     if names and delete_data:
         for bucket in data:
-            with plain_errors(f"bucket {bucket} can't be deleted"):
+            with translate_errors(f"bucket {bucket} can't be deleted"):
                 client("s3").delete_bucket(Bucket=bucket)
-        with plain_errors(f"the secret {names['PseudonymKey']} can't be deleted"):
+        with translate_errors(f"the secret {names['PseudonymKey']} can't be deleted"):
             client("secretsmanager").delete_secret(SecretId=names["PseudonymKey"], ForceDeleteWithoutRecovery=True)
-        with plain_errors(f"the key {names['DataKey']} can't be deleted"):
+        with translate_errors(f"the key {names['DataKey']} can't be deleted"):
             client("kms").schedule_key_deletion(KeyId=names["DataKey"], PendingWindowInDays=_KEY_DAYS)
         left = []
     for output in (base or {}).get("Outputs", ()):
@@ -145,7 +145,7 @@ def destroy(stack: str, *, delete_data: bool, progress: Progress) -> tuple[str, 
 
 def _empty(bucket: str, progress: Progress) -> None:
     """Delete every version of every object of a bucket."""
-    with plain_errors(f"bucket {bucket} can't be emptied"):
+    with translate_errors(f"bucket {bucket} can't be emptied"):
         s3, deleted = client("s3"), 0
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             objects = [

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from stedi.aws.session import client, plain_errors
+from stedi.aws.session import client, translate_errors
 from stedi.errors import QueryError
 
 _POLL_SECONDS = 0.5
@@ -32,14 +32,14 @@ def ask(sql: str, *, workgroup: str, database: str, progress: Callable[[str], No
         DeploymentError: Athena can't be asked.
     """
     athena = client("athena")
-    with plain_errors("the query can't be started"):
+    with translate_errors("the query can't be started"):
         started = athena.start_query_execution(
             QueryString=sql, WorkGroup=workgroup, QueryExecutionContext={"Database": database}
         )
     name = started["QueryExecutionId"]
     ended = False
     try:
-        with plain_errors("the query can't be watched"):
+        with translate_errors("the query can't be watched"):
             while True:
                 found = athena.get_query_execution(QueryExecutionId=name)["QueryExecution"]
                 state = found["Status"]["State"]
@@ -51,12 +51,12 @@ def ask(sql: str, *, workgroup: str, database: str, progress: Callable[[str], No
                 time.sleep(_POLL_SECONDS)
     finally:
         if not ended:
-            with plain_errors("the query can't be stopped"):
+            with translate_errors("the query can't be stopped"):
                 athena.stop_query_execution(QueryExecutionId=name)
     if state != "SUCCEEDED":
         raise QueryError(_why(found["Status"].get("StateChangeReason", ""), state, workgroup, sql))
     statistics = found.get("Statistics", {})
-    with plain_errors("the query's result can't be read"):
+    with translate_errors("the query's result can't be read"):
         pages = iter(athena.get_paginator("get_query_results").paginate(QueryExecutionId=name))
         first = next(pages)
     columns = first["ResultSet"]["ResultSetMetadata"].get("ColumnInfo", [])
@@ -71,7 +71,7 @@ def ask(sql: str, *, workgroup: str, database: str, progress: Callable[[str], No
                 if not (at_head and list(values) == names):
                     yield values
                 at_head = False
-            with plain_errors("the query's result can't be read"):
+            with translate_errors("the query's result can't be read"):
                 following = next(pages, None)
             if following is None:
                 return

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from stedi.aws.jobs import JOBS
-from stedi.aws.session import client, plain_errors
+from stedi.aws.session import client, translate_errors
 from stedi.errors import DeploymentError
 
 _POLL_SECONDS = 10
@@ -42,35 +42,35 @@ def start(machine: str) -> str:
     Raises:
         DeploymentError: Step Functions refuses.
     """
-    with plain_errors("a run can't be started"):
+    with translate_errors("a run can't be started"):
         started = client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps({"cause": "by hand"}))
     return str(started["executionArn"])
 
 
 def last_runs(machine: str, count: int) -> list[Execution]:
     """The newest runs, newest first."""
-    with plain_errors("runs can't be listed"):
+    with translate_errors("runs can't be listed"):
         found = client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=count)["executions"]
     return [_execution(one) for one in found]
 
 
 def is_running(machine: str) -> bool:
     """Whether a run is at work or waits."""
-    with plain_errors("runs can't be listed"):
+    with translate_errors("runs can't be listed"):
         found = client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="RUNNING", maxResults=1)
     return bool(found["executions"])
 
 
 def last_success(machine: str) -> datetime | None:
     """When the newest run that succeeded began."""
-    with plain_errors("runs can't be listed"):
+    with translate_errors("runs can't be listed"):
         found = client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="SUCCEEDED", maxResults=1)
     return next((one["startDate"] for one in found["executions"]), None)
 
 
 def find(arn: str) -> Execution:
     """A run as it stands."""
-    with plain_errors("the run can't be looked up"):
+    with translate_errors("the run can't be looked up"):
         return _execution(client("stepfunctions").describe_execution(executionArn=arn))
 
 
@@ -80,7 +80,7 @@ def _execution(found: Mapping[str, Any]) -> Execution:
 
 def jobs_of(arn: str) -> list[JobState]:
     """What became of every job of a run, in order."""
-    with plain_errors("the run's history can't be read"):
+    with translate_errors("the run's history can't be read"):
         pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
         return job_states(event for page in pages for event in page["events"])
 

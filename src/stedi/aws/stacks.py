@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stedi.aws.session import client, plain_errors, region
+from stedi.aws.session import client, region, translate_errors
 from stedi.errors import DeploymentError
 
 Progress = Callable[[str], None]
@@ -34,7 +34,7 @@ def find(stack: str) -> Mapping[str, Any] | None:
         DeploymentError: CloudFormation can't be asked.
     """
     formation = client("cloudformation")
-    with plain_errors(f"stack {stack} can't be looked up"):
+    with translate_errors(f"stack {stack} can't be looked up"):
         try:
             return dict(formation.describe_stacks(StackName=stack)["Stacks"][0])
         except formation.exceptions.ClientError as error:
@@ -79,7 +79,7 @@ def plan(
     name = f"stedi-{uuid.uuid4().hex[:12]}"
     body = {"TemplateURL": stored_at} if stored_at else {"TemplateBody": template}
     progress(f"{stack}: working out what changes …")
-    with plain_errors(f"stack {stack} can't be changed"):
+    with translate_errors(f"stack {stack} can't be changed"):
         formation = client("cloudformation")
         formation.create_change_set(
             StackName=stack,
@@ -110,7 +110,7 @@ def plan(
 
 def forget(change: Change) -> None:
     """Throw a planned change away, and the empty stack that it was planned for."""
-    with plain_errors(f"the planned change of stack {change.stack} can't be thrown away"):
+    with translate_errors(f"the planned change of stack {change.stack} can't be thrown away"):
         formation = client("cloudformation")
         formation.delete_change_set(StackName=change.stack, ChangeSetName=change.name)
         found = find(change.stack)
@@ -124,7 +124,7 @@ def make(change: Change, progress: Progress) -> None:
     Raises:
         DeploymentError: it failed; CloudFormation has taken back what it did.
     """
-    with plain_errors(f"stack {change.stack} can't be changed"):
+    with translate_errors(f"stack {change.stack} can't be changed"):
         client("cloudformation").execute_change_set(StackName=change.stack, ChangeSetName=change.name)
     status = _wait(change.stack, progress)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -143,7 +143,7 @@ def remove(stack: str, progress: Progress) -> None:
     found = find(stack)
     if found is None:
         return
-    with plain_errors(f"stack {stack} can't be deleted"):
+    with translate_errors(f"stack {stack} can't be deleted"):
         client("cloudformation").delete_stack(StackName=stack)
     status = _wait(found["StackId"], progress)
     if status != "DELETE_COMPLETE":
@@ -157,7 +157,7 @@ def _wait(stack: str, progress: Progress) -> str:
         status = str(found["StackStatus"]) if found else "DELETE_COMPLETE"
         if not status.endswith("_IN_PROGRESS"):
             return status
-        with plain_errors(f"stack {stack} can't be watched"):
+        with translate_errors(f"stack {stack} can't be watched"):
             events = client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
         if events:
             progress(f"{events[0]['StackName']}: {events[0]['LogicalResourceId']} {events[0]['ResourceStatus']}")
@@ -165,7 +165,7 @@ def _wait(stack: str, progress: Progress) -> str:
 
 
 def _why_it_failed(stack: str) -> str:
-    with plain_errors(f"stack {stack} can't be asked what failed"):
+    with translate_errors(f"stack {stack} can't be asked what failed"):
         pages = client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         return first_failure(event for page in pages for event in page["StackEvents"])
 

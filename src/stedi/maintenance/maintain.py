@@ -62,7 +62,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
     with Catalog(warehouse):
         pass
     with (
-        warehouse.sole_writer(),
+        warehouse.write_lock(),
         translate_storage_errors(f"warehouse {warehouse} can't be written"),
         Catalog(warehouse) as catalog,
         warehouse.scratch() as scratch,
@@ -129,15 +129,15 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
     now, warehouse = time.time(), catalog.warehouse
     for file in unnamed_files(catalog, table.name):
         # Nobody of us is at work, which is sure only where a lock can't outlive its holder's grip.
-        is_left_behind = warehouse.hold_ends_with_process and is_own(file.name)
+        is_left_behind = warehouse.lock_ends_with_process and is_own(file.name)
         if not is_left_behind and now - file.modified < _GRACE_SECONDS:
             continue
-        warehouse.confirm_hold()
-        warehouse.remove(file.name)
+        warehouse.confirm_write_lock()
+        warehouse.delete(file.name)
         done.files_removed += 1
         done.bytes_removed += file.bytes
     for folder in (DATA, METADATA):
-        warehouse.remove_empty_folders(f"{table_folder(table.name)}/{folder}")
+        warehouse.delete_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
 def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) -> None:

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 from stedi.errors import DeploymentError
 from stedi.installation import not_installed
 
@@ -28,7 +28,7 @@ def node() -> Path:
     return root / ("node.exe" if os.name == "nt" else "bin/node")
 
 
-def synthesise(deployment: Deployment, out: Path) -> list[Path]:
+def synthesise(deployment: DeploymentParameters, out: Path) -> list[Path]:
     """Write the templates of both stacks to a folder; return their paths, the foundation's first.
 
     Raises:

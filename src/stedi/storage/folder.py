@@ -34,13 +34,9 @@ class WarehouseFolder(Warehouse):
         try:
             str(given).encode()
         except UnicodeEncodeError:
-            raise ValueError(
-                "its path is not UTF-8, which Iceberg locations have to be; choose another"
-            ) from None
+            raise ValueError("its path is not UTF-8, which Iceberg locations have to be; choose another") from None
         if bad := _NOT_IN_A_LOCATION.search(str(self.root)):
-            raise ValueError(
-                f"its full path contains {bad[0]!r}, which Iceberg's readers can't open; choose another"
-            )
+            raise ValueError(f"its full path contains {bad[0]!r}, which Iceberg's readers can't open; choose another")
 
     def __str__(self) -> str:
         return str(self.given)

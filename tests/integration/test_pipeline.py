@@ -19,7 +19,7 @@ from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 

@@ -22,7 +22,7 @@ from stedi.compute.duckdb import EmbeddedEngine
 from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
 from stedi.pipeline import RunReport
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import Finding, verify
+from stedi.verify.verify import Finding, verify
 from tests.support.lake import Lake
 
 # What every run makes.

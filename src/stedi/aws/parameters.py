@@ -32,7 +32,7 @@ class DeploymentParameters(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="share of consenting customers that may be lost in one run without an alarm; 1: no alarm",
+        description="a run that loses a larger share of consenting customers is an alarm; 1: never",
     )
     owners_confidence: float = Field(
         default=QuerySettings.owners_confidence,

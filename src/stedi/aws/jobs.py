@@ -31,8 +31,8 @@ class Job:
         """The tables that the job may read or write: its own and all their inputs."""
         if self.publishes:
             return ALL
-        wanted = with_ancestors(self.tables, BY_NAME)
-        return tuple(table for table in REFRESHED if table.name in wanted)
+        names = with_ancestors(self.tables, BY_NAME)
+        return tuple(table for table in REFRESHED if table.name in names)
 
     @property
     def feeds(self) -> tuple[Feed, ...]:

@@ -23,7 +23,7 @@ BROKEN_BODY = (HTTPClientError, IncompleteReadError, FlexibleChecksumError)
 # Characters that break a line or control a terminal: a store that is not AWS may answer with anything.
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _BAD_CREDENTIALS = "the credentials are refused; renew them"
-_OTHER_REGION = "the bucket lies in another region; name it in AWS_DEFAULT_REGION"
+_OTHER_REGION = "the bucket is in another region; name it in AWS_DEFAULT_REGION"
 _NO_CONNECTION = "the connection fails; check the network and AWS_ENDPOINT_URL, then run again"
 _HINTS = {
     "NetworkConnection": _NO_CONNECTION,

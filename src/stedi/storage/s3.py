@@ -142,6 +142,6 @@ class WarehouseInS3(Warehouse):
 
     reader_scratch = scratch
 
-    def _translate_errors(self, name: str, done: str) -> AbstractContextManager[None]:
+    def _translate_errors(self, name: str, action: str) -> AbstractContextManager[None]:
         what = self.path(name) if name else f"warehouse {self}"
-        return translate_aws_errors(f"{what} can't be {done}", WarehouseError, WAREHOUSE_HINTS)
+        return translate_aws_errors(f"{what} can't be {action}", WarehouseError, WAREHOUSE_HINTS)

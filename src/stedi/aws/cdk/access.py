@@ -210,7 +210,7 @@ class Access(Construct):
         resource: lakeformation.CfnPrincipalPermissions.ResourceProperty,
         grantable: Sequence[str] = (),
     ) -> None:
-        made = lakeformation.CfnPrincipalPermissions(
+        grant = lakeformation.CfnPrincipalPermissions(
             self,
             name,
             catalog=Aws.ACCOUNT_ID,
@@ -221,6 +221,6 @@ class Access(Construct):
             permissions_with_grant_option=list(grantable),
             resource=resource,
         )
-        made.add_resource_dependency(self.settings)
-        made.add_resource_dependency(self.location)
-        made.add_resource_dependency(self.storage.database)
+        grant.add_resource_dependency(self.settings)
+        grant.add_resource_dependency(self.location)
+        grant.add_resource_dependency(self.storage.database)

@@ -70,17 +70,17 @@ class GlueJobs(Construct):
         self.jobs = {job.name: self._job(job, at, modules) for job in JOBS}
 
     def _job(self, job: Job, release: str, modules: Sequence[str]) -> glue.CfnJob:
-        chosen = self.deployment
-        made = glue.CfnJob(
+        deployment = self.deployment
+        glue_job = glue.CfnJob(
             self,
             job.name,
-            name=f"{chosen.stack}-{job.name}",
+            name=f"{deployment.stack}-{job.name}",
             description=f"brings up to date: {', '.join(job.tables) or 'everything, and publishes the run'}",
             role=self.roles[job.name].role_arn,
             glue_version=GLUE_VERSION,
-            worker_type=chosen.worker_type,
-            number_of_workers=chosen.workers,
-            timeout=chosen.timeout_minutes,
+            worker_type=deployment.worker_type,
+            number_of_workers=deployment.workers,
+            timeout=deployment.timeout_minutes,
             # The state machine retries. Retries of Glue's own would not show up there.
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
@@ -91,11 +91,11 @@ class GlueJobs(Construct):
             default_arguments={
                 "--landing": f"s3://{self.storage.landing.bucket_name}",
                 "--warehouse": self.storage.warehouse,
-                "--database": chosen.database,
-                "--policy": chosen.policy,
-                "--alarm_drop": str(chosen.alarm_drop),
-                "--owners_confidence": str(chosen.owners_confidence),
-                "--match_tolerance_ms": str(chosen.match_tolerance_ms),
+                "--database": deployment.database,
+                "--policy": deployment.policy,
+                "--alarm_drop": str(deployment.alarm_drop),
+                "--owners_confidence": str(deployment.owners_confidence),
+                "--match_tolerance_ms": str(deployment.match_tolerance_ms),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
                 "--datalake-formats": "iceberg",
@@ -105,8 +105,8 @@ class GlueJobs(Construct):
                 **({"--alarm_topic": self.topic.topic_arn} if job.publishes else {}),
             },
         )
-        after_permissions(made, self.roles[job.name])
-        return made
+        after_permissions(glue_job, self.roles[job.name])
+        return glue_job
 
     def _role(self, job: Job, release: str) -> iam.Role:
         storage, database = self.storage, self.deployment.database

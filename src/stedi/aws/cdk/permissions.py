@@ -50,7 +50,7 @@ def _as_scanned(role: iam.Role, pattern: str) -> str:
 
 
 def _reference(part: Mapping[str, Any]) -> str:
-    [(kind, target)] = part.items()
-    if kind == "Fn::ImportValue":
+    [(function, target)] = part.items()
+    if function == "Fn::ImportValue":
         return str(target)
-    return f"<{target if kind == 'Ref' else '.'.join(target)}>"
+    return f"<{target if function == 'Ref' else '.'.join(target)}>"

@@ -36,43 +36,8 @@ def definition(
         topic: ARN of the SNS topic for failed runs.
         openings: column grants after the last job, see `Access.openings`.
     """
-    names = list(jobs)
-    states: dict[str, Any] = {
-        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
-        "look": {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
-            "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
-            "Assign": {"older": _OLDER},
-            "Retry": [_retry("States.ALL", 5, seconds=10)],
-            "Catch": [_caught()],
-            "Next": "turn",
-        },
-        "turn": {
-            "Type": "Choice",
-            "Choices": [
-                {"Condition": "{% $older = 0 %}", "Next": names[0]},
-                # An older execution that is still waiting will ingest the same files.
-                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
-            ],
-            "Default": "wait",
-        },
-        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
-        "leave to another": {"Type": "Succeed"},
-    }
-    for state, following in zip(names, [*names[1:], "open columns"], strict=True):
-        states[state] = {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::glue:startJobRun.sync",
-            "Arguments": {"JobName": jobs[state]},
-            "Retry": [
-                # The job's previous run is still stopping.
-                _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
-                _retry("States.ALL", 2, seconds=60),
-            ],
-            "Catch": [_caught()],
-            "Next": following,
-        }
+    states = _waiting_states(machine, first_job=next(iter(jobs)))
+    states |= _job_states(jobs, last="open columns")
     states["open columns"] = {
         "Type": "Parallel",
         "Branches": [_opening(opening) for opening in openings],
@@ -99,6 +64,53 @@ def definition(
         "StartAt": "settle",
         "TimeoutSeconds": _TIMEOUT_SECONDS,
         "States": states,
+    }
+
+
+def _waiting_states(machine: str, *, first_job: str) -> dict[str, Any]:
+    """Return the states that let one execution work and one wait, and end all others."""
+    return {
+        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
+        "look": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
+            "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
+            "Assign": {"older": _OLDER},
+            "Retry": [_retry("States.ALL", 5, seconds=10)],
+            "Catch": [_caught()],
+            "Next": "turn",
+        },
+        "turn": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $older = 0 %}", "Next": first_job},
+                # An older execution that is still waiting will ingest the same files.
+                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
+            ],
+            "Default": "wait",
+        },
+        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
+        "leave to another": {"Type": "Succeed"},
+    }
+
+
+def _job_states(jobs: Mapping[str, str], *, last: str) -> dict[str, Any]:
+    """Return one state for each Glue job, each followed by the next, and the last job by the state `last`."""
+    names = list(jobs)
+    return {
+        state: {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::glue:startJobRun.sync",
+            "Arguments": {"JobName": jobs[state]},
+            "Retry": [
+                # The job's previous run is still stopping.
+                _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
+                _retry("States.ALL", 2, seconds=60),
+            ],
+            "Catch": [_caught()],
+            "Next": following,
+        }
+        for state, following in zip(names, [*names[1:], last], strict=True)
     }
 
 

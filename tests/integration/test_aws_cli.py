@@ -164,7 +164,7 @@ def test_the_first_failure_of_the_newest_change_is_told() -> None:
         failure("Old", "CREATE_FAILED", "long ago"),
     ]
     assert stacks.first_failure(newest_first) == "Key: no right to change it"
-    assert stacks.first_failure(newest_first[-2:-1]) == "no resource says why"
+    assert stacks.first_failure(newest_first[-2:-1]) == "CloudFormation gives no reason"
 
 
 def test_deploying_needs_somebody_to_confirm(stedi: Stedi, aws: dict[str, str]) -> None:
@@ -388,7 +388,7 @@ def test_destroying_keeps_data_unless_it_is_told_to_delete_it(
     running = stedi("aws", "run", "--stack", "short", "--json").json["run"]
     refused = stedi("aws", "destroy", "--stack", "short", "--confirm", "short")
     assert refused.code == 1
-    assert "a run of stack short is at work" in refused.err
+    assert "a run of stack short is working" in refused.err
     boto3.client("stepfunctions").stop_execution(
         executionArn=f"{names['StateMachine'].replace(':stateMachine:', ':execution:')}:{running}"
     )

@@ -118,7 +118,7 @@ def test_another_policy_makes_models_stale(three: Lake) -> None:
 
 def test_a_model_cannot_be_held_against_consent_without_its_people_or_a_run(three: Lake, tmp_path: Path) -> None:
     folder = make(three.settings, pseudonyms(three).values())
-    nowhere = Settings.model_validate({"warehouse": tmp_path / "none", "models": models_folder(three.settings)})
+    nowhere = Settings.model_validate({"warehouse": str(tmp_path / "none"), "models": models_folder(three.settings)})
     with pytest.raises(WarehouseError, match="no run has finished"):
         usable_model(nowhere)
     assert [each["stale"] for each in descriptions(nowhere)] == [None]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,23 +17,21 @@ from stedi.installation import not_installed
 from stedi.model.feed import Feed
 
 try:
-    from stedi.storage.aws_client import AWS_ERRORS, BROKEN_OFF, PARALLEL, advice, connect, is_answer
+    from stedi.storage.aws_client import PARALLEL_REQUESTS, create_client
+    from stedi.storage.aws_errors import AWS_ERRORS, has_code, translate_aws_errors
+    from stedi.storage.s3_objects import download_object
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
 _PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_CHUNK_BYTES = 1 << 20
-# boto3 doesn't retry a body that breaks off, so we do; a line that breaks three objects in a row is down.
-_DOWNLOADS = 3
-
 # Pages of objects outside all folders, and folders of no feed, that are looked at for the report.
 _TOP_PAGES, _OTHER_FOLDERS = 10, 50
 
 # Codes with which GetObject says that the version which was listed is no longer there.
 _CHANGED = ("PreconditionFailed", "NoSuchKey")
-_ADVICE = {
+_HINTS = {
     "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject on its objects",
     "InvalidObjectState": "the object is archived; restore it, or move it out of the landing prefix",
@@ -52,7 +50,7 @@ def list_objects(landing: str, feeds: Sequence[Feed], not_taken: NotTaken | None
         prefix += "/"
     place = f"landing prefix {safe_name(landing)}"
     listed: dict[str, list[LandingFile]] = {feed.name: [] for feed in feeds}
-    with _client() as client, _plain_errors(place):
+    with _client() as client, _translate_errors(place):
         pages = client.get_paginator("list_objects_v2")
         for feed in feeds:
             for folder in feed.folders:
@@ -107,12 +105,12 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
         LandingError: S3 can't be read.
         OSError: a copy can't be written.
     """
-    with _client() as client, ThreadPoolExecutor(PARALLEL) as pool:
+    with _client() as client, ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
 
         def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
             number, file = numbered
             target = folder / f"{number:06}{ending_of(file.name) or ''}"
-            with _plain_errors(f"landing file {safe_name(file.path)}"):
+            with _translate_errors(f"landing file {safe_name(file.path)}"):
                 is_here = _download(client, file, target)
             return replace(file, path=str(target), is_copy=True) if is_here else None
 
@@ -123,23 +121,13 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
 def _download(client: Any, file: LandingFile, target: Path) -> bool:
     """Whether the listed version was still there; it is now at the target."""
     bucket, key = _split(file.path)
-    downloads_left = _DOWNLOADS
-    while True:
-        try:
-            body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{_etag(file)}"')["Body"]
-        except AWS_ERRORS as error:
-            if is_answer(error, *_CHANGED):
-                return False
-            raise
-        try:
-            with closing(body), target.open("wb") as out:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    out.write(chunk)
-            return True
-        except BROKEN_OFF:
-            downloads_left -= 1
-            if not downloads_left:
-                raise
+    try:
+        download_object(client, bucket, key, _etag(file), target)
+    except AWS_ERRORS as error:
+        if has_code(error, *_CHANGED):
+            return False
+        raise
+    return True
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -168,14 +156,9 @@ def _etag(file: LandingFile) -> str:
 
 @contextmanager
 def _client() -> Iterator[Any]:
-    with closing(connect("s3", LandingError)) as client:
+    with closing(create_client("s3", LandingError)) as client:
         yield client
 
 
-@contextmanager
-def _plain_errors(place: str) -> Iterator[None]:
-    """Say what boto3 raises in one line."""
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise LandingError(f"{place} can't be read: {advice(error, _ADVICE)}") from error
+def _translate_errors(place: str) -> AbstractContextManager[None]:
+    return translate_aws_errors(f"{place} can't be read", LandingError, _HINTS)

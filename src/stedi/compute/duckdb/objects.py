@@ -14,8 +14,8 @@ from pyarrow import NativeFile
 from pyarrow.fs import S3FileSystem
 
 from stedi.errors import WarehouseError
-from stedi.storage.aws_client import Access, advice_on
-from stedi.storage.s3 import ADVICE
+from stedi.storage.aws_client import ConnectionSettings
+from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
 
@@ -32,8 +32,8 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
         Raises:
             WarehouseError: it can't be understood.
         """
-        self._access = Access("s3", WarehouseError)
-        self._keys = self._access.keys()
+        self._access = ConnectionSettings("s3", WarehouseError)
+        self._keys = self._access.credentials()
         # Each query opens its files again and asks about them, and a data file never changes: asked every
         # time, a run over a few rows took a thousand requests.
         self._known: dict[str, dict[str, Any]] = {}
@@ -49,7 +49,7 @@ class Objects(ArrowFSWrapper):  # type: ignore[misc]
         return S3FileSystem(access_key=key, secret_key=secret, session_token=token, region=self._access.region, **own)
 
     def _open(self, path: str, mode: str = "rb", *more: Any, **options: Any) -> "ArrowFile | OpenObject":
-        if (keys := self._access.keys()) != self._keys:
+        if (keys := self._access.credentials()) != self._keys:
             self._keys = keys
             self.fs = self._connected()
             self._opened.clear()
@@ -124,5 +124,5 @@ def refusal(said: str) -> str:
         return "an object is not there any more; run again"
     if found:
         # Arrow spells AWS's names its own way: ACCESS_DENIED.
-        return advice_on(found[1].title().replace("_", ""), ADVICE)
+        return explain_code(found[1].title().replace("_", ""), WAREHOUSE_HINTS)
     return "S3 fails in a way not known; run again, and if it stays so, check AWS_ENDPOINT_URL"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stedi.errors import UsageError, WarehouseError
-from stedi.storage.disk import whole_file
+from stedi.storage.disk import atomic_write
 
 _SCHEMA = pa.schema(
     [pa.field("user", pa.string(), nullable=False), pa.field("timeStamp", pa.int64(), nullable=False)],
@@ -93,7 +93,7 @@ def write_file(found: Iterable[UserSteps], file: Path) -> None:
     refuse_other_endings(file)
     try:
         # A link stays one.
-        with whole_file(Path(realpath(file))) as out:
+        with atomic_write(Path(realpath(file))) as out:
             if file.suffix.lower() == ".json":
                 text = TextIOWrapper(out, encoding="utf-8")
                 write_json(found, text)

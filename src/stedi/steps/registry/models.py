@@ -22,7 +22,7 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import sole_holder, sync, whole_file
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync
 
 FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 _CARD, _PEOPLE = "card.json", "people.json"
@@ -191,7 +191,7 @@ def draft(settings: Settings) -> Iterator[Path]:
     with ExitStack() as held:
         try:
             models.mkdir(parents=True, exist_ok=True)
-            held.enter_context(sole_holder(models / ".lock"))
+            held.enter_context(exclusive_lock(models / ".lock"))
             # What lies there is a dead process's.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -223,16 +223,16 @@ def publish(settings: Settings, made: Path, people: Iterable[str]) -> Path:
         raise WarehouseError(f"model {made} has no {missing[0]} and is not published; {_TRAIN}")
     names = sorted(set(people))
     try:
-        with whole_file(made / _PEOPLE, mode=0o600) as file:
+        with atomic_write(made / _PEOPLE, mode=0o600) as file:
             file.write(json.dumps({"people": names}).encode())
         model = _read(made)
         if why := _surely_allowed(settings).objection(model.policy, model.people):
             raise WarehouseError(f"the model is not published: {why}; train again with `stedi train`")
         for path in (*made.iterdir(), made):
-            sync(path)
+            fsync(path)
         folder = made.with_name(new_run_id())
         made.rename(folder)
-        sync(folder.parent)
+        fsync(folder.parent)
     except OSError as error:
         raise WarehouseError(f"models folder {made.parent} can't be written: {error.strerror}") from error
     return folder

@@ -8,6 +8,7 @@ recordings of held-out people are made worse.
 import argparse
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from stedi.config import Settings
 from stedi.model.resampling import RATE_HZ
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.steps.data.ground_truth import TrueSteps, read_positions, read_true_steps
 from stedi.steps.data.phone_positions import Positions, position_of
 from stedi.steps.evaluation.assessment import true_steps_of
@@ -62,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     shutil.rmtree(WORK, ignore_errors=True)
     landing = WORK / "landing"
-    simulate(landing, customers=options.customers, days=3, seed=11, readings=options.readings)
+    simulate(landing, replace(IDEAL, customers=options.customers, days=3, seed=11, readings=options.readings))
     # Folds depend on the pseudonyms: a fixed key gives the same folds in every run.
     settings = Settings.model_validate(
         {"landing": str(landing), "warehouse": str(WORK / "lakehouse"), "pseudonym_key": "bench"}

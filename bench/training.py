@@ -62,7 +62,7 @@ def main() -> None:
     lakehouse = WORK / "lakehouse-to-train-on"
     shutil.rmtree(lakehouse, ignore_errors=True)
     settings = Settings.model_validate(
-        {"landing": str(whole), "warehouse": lakehouse, "memory_limit": options.memory_limit, "pseudonym_key": "bench"}
+        {"landing": str(whole), "warehouse": str(lakehouse), "memory_limit": options.memory_limit, "pseudonym_key": "bench"}
     )
     steps = StepTimes()
     steps.next("all tables except the training set")

@@ -492,7 +492,7 @@ def walked(tmp_path: Path) -> Path:
 
 
 def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: Path, tmp_path: Path) -> None:
-    steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": tmp_path / "none"}))
+    steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": str(tmp_path / "none")}))
     assert len(steps["a@x.y"]) == pytest.approx(30 * 1.8, abs=5)
     done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder))
     assert json.loads(done.stdout) == steps
@@ -531,7 +531,7 @@ def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) 
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
         (["--model", "none"], "no model is called 'none'"),
-        (["--model", str(model_folder / FILE_NAME)], f"give the folder that it lies in: {model_folder}"),
+        (["--model", str(model_folder / FILE_NAME)], f"give its folder: {model_folder}"),
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
     ):

@@ -27,6 +27,7 @@ from stedi.steps.model.onnx_detector import FILE_NAME
 from stedi.steps.model.onnx_export import export_onnx
 from stedi.steps.registry.mlflow_tracking import log_training
 from stedi.steps.registry.published_models import draft_folder, models_folder, publish
+from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 TRAINING_SET = "step_training_set"
@@ -168,7 +169,7 @@ def evaluate(
 
 
 def _provenance(settings: Settings, people: int, seed: int) -> Provenance:
-    last_run = latest_run(settings.warehouse)
+    last_run = latest_run(open_warehouse(settings.warehouse, settings.database))
     assert last_run is not None
     tables = (TRAINING_SET, *BY_NAME[TRAINING_SET].inputs)
     return Provenance(

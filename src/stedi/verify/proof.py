@@ -20,9 +20,10 @@ from stedi.model.identity import customer_pseudonym, device_pseudonym
 from stedi.model.sql import literal, quoted
 from stedi.model.table import Table
 from stedi.pipeline import pseudonym_key, query_parameters
-from stedi.pipeline.draft import Draft, kept
+from stedi.pipeline.draft import Draft, maintained_tables
 from stedi.pipeline.landing import ledger_of
 from stedi.pipeline.refresh import refresh
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
@@ -116,12 +117,13 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         WarehouseBusyError: a run is at work.
         LandingError: the landing files can't be listed.
     """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
     with (
-        Catalog(settings.warehouse) as catalog,
-        settings.warehouse.read_lock(),
-        translate_storage_errors(f"warehouse {settings.warehouse} can't be verified"),
-        settings.warehouse.reader_scratch() as folder,
-        start_embedded(settings, folder) as engine,
+        Catalog(warehouse) as catalog,
+        warehouse.read_lock(),
+        translate_storage_errors(f"warehouse {warehouse} can't be verified"),
+        warehouse.reader_scratch() as folder,
+        start_embedded(settings, warehouse, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -130,7 +132,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             snapshot = catalog.snapshot(table.name)
             if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
                 raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
-        parameters = query_parameters(run.settings, pseudonym_key(settings, may_make=False))
+        parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
         engine.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:
@@ -139,7 +141,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
-        for table in kept(catalog):
+        for table in maintained_tables(catalog):
             if table.name in run.snapshots or catalog.snapshot(table.name):
                 compared.append(table)
             else:

@@ -21,7 +21,7 @@ from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.query.sandbox import query
-from stedi.storage import WarehouseFolder
+from stedi.storage import WarehouseFolder, open_warehouse
 from stedi.storage.disk import sole_holder, sync, whole_file
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
@@ -71,7 +71,8 @@ def models_folder(settings: Settings) -> Path:
     """The models folder: as set, or `models` in a local warehouse, or `models` in the current folder."""
     if settings.models is not None:
         return settings.models
-    return settings.warehouse.given / "models" if isinstance(settings.warehouse, WarehouseFolder) else Path("models")
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    return warehouse.given / "models" if isinstance(warehouse, WarehouseFolder) else Path("models")
 
 
 def read_current_consent(settings: Settings) -> CurrentConsent | None:
@@ -82,7 +83,7 @@ def read_current_consent(settings: Settings) -> CurrentConsent | None:
     Raises:
         WarehouseError: the warehouse can't be read.
     """
-    run = latest_run(settings.warehouse)
+    run = latest_run(open_warehouse(settings.warehouse, settings.database))
     if run is None:
         return None
     pseudonyms = query(settings, "SELECT customer_pseudonym FROM customers_curated", as_of=run.run_id)

@@ -25,15 +25,14 @@ from stedi.compute.duckdb import readings
 from stedi.config import Settings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
 from stedi.model.resampling import RATE_HZ, SAMPLE_MS
-from stedi.steps.data.step_times import UserSteps, write_file, write_parquet
-from stedi.steps.detect.detect import detect, detection
-from stedi.steps.detect.windows import Detects, windows
-from stedi.steps.features.features import EVERY, REACH, features
-from stedi.steps.model.detector import FILE_NAME, Detector
-from stedi.steps.model.export import detector_file
-from stedi.steps.model.picking import PLACE_MS, Picker
-from stedi.steps.model.training import Model
-from stedi.steps.model.trees import with_single_thresholds
+from stedi.steps.detect.detection import detect, open_detection
+from stedi.steps.detect.step_file import UserSteps, write_file, write_parquet
+from stedi.steps.detect.windows import StepDetector, cut_windows
+from stedi.steps.features.graph import FRAME_MS, RECEPTIVE_FIELD, STRIDE, compute_features
+from stedi.steps.model.fit import FittedDetector
+from stedi.steps.model.onnx_detector import FILE_NAME, OnnxDetector
+from stedi.steps.model.onnx_export import export_onnx
+from stedi.steps.model.peaks import PeakPicker
 from tests.support.program import stedi
 
 START = 1_600_000_000_000
@@ -43,10 +42,10 @@ Row = tuple[str, int, float, float, float]
 class XIsTheProbability:
     """A detector by whose readings a test can say where steps are."""
 
-    picker = Picker(0.5)
+    picker = PeakPicker(0.5)
 
     def probability(self, acceleration: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(acceleration[::EVERY, 0], np.float64)
+        return np.asarray(acceleration[::STRIDE, 0], np.float64)
 
 
 def walk(user: str, steps: Sequence[int], *, until: int, every: float = SAMPLE_MS) -> list[Row]:
@@ -68,10 +67,10 @@ def as_table(rows: Sequence[Row]) -> pa.Table:
     return pa.table(dict(zip(("user", "timeStamp", "x", "y", "z"), map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def found(*files: Path, detector: Detects | None = None) -> dict[str, list[int]]:
+def found(*files: Path, detector: StepDetector | None = None) -> dict[str, list[int]]:
     steps: dict[str, list[int]] = {}
-    with detection(files, detector or XIsTheProbability(), Settings()) as done:
-        for part in done.found:
+    with open_detection(files, detector or XIsTheProbability(), Settings()) as done:
+        for part in done.steps:
             steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
     return steps
 
@@ -201,10 +200,10 @@ def test_of_whom_nothing_can_be_said_is_counted(tmp_path: Path) -> None:
     slow = walk("slow", STEPS, until=60_000, every=1_000)
     broken = [row for row in walk("broken", STEPS, until=60_000) if (row[1] - START) % 1_000 <= 500]
     file = put(tmp_path / "a.csv", as_csv([*slow, *broken, *walk("sound", STEPS, until=5_000)]))
-    with detection([file], XIsTheProbability(), Settings()) as done:
+    with open_detection([file], XIsTheProbability(), Settings()) as done:
         assert done.users == 0
-        assert len({part.user for part in done.found}) == 3
-        assert (done.users, done.broken) == (3, 2)
+        assert len({part.user for part in done.steps}) == 3
+        assert (done.users, done.users_without_second) == (3, 2)
 
 
 def test_who_gives_readings_without_gravity_is_counted(tmp_path: Path) -> None:
@@ -223,9 +222,9 @@ def test_who_gives_readings_without_gravity_is_counted(tmp_path: Path) -> None:
     file = put(
         tmp_path / "a.csv", as_csv([*pushes, *rest, *turned_about("turned", 7_500), *walk("held", STEPS, until=5_000)])
     )
-    with detection([file], XIsTheProbability(), Settings()) as done:
-        assert len({part.user for part in done.found}) == 3
-        assert (done.users, done.weightless) == (3, 1)
+    with open_detection([file], XIsTheProbability(), Settings()) as done:
+        assert len({part.user for part in done.steps}) == 3
+        assert (done.users, done.users_without_gravity) == (3, 1)
 
 
 def test_times_in_seconds_are_refused(tmp_path: Path) -> None:
@@ -251,8 +250,8 @@ def test_a_long_recording_gives_what_its_parts_give_in_little_memory(tmp_path: P
     )
     little = Settings.model_validate({"memory_limit": "60MB", "threads": 1})
     steps: dict[str, list[int]] = {}
-    with detection([file], XIsTheProbability(), little) as done:
-        for part in done.found:
+    with open_detection([file], XIsTheProbability(), little) as done:
+        for part in done.steps:
             assert len(part.steps_ms) < 20 * 60_000 / 700 + 2
             steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
     # The grid of samples is 20 ms wide.
@@ -287,7 +286,7 @@ def test_a_clock_may_tick_between_milliseconds(name: str, tmp_path: Path) -> Non
         pq.write_table(as_table(exact), file)  # type: ignore[arg-type]
     else:
         put(file, (as_csv if name.endswith("csv") else as_json)(exact))  # type: ignore[arg-type]
-    with detection([file], XIsTheProbability(), Settings()) as done:
+    with open_detection([file], XIsTheProbability(), Settings()) as done:
         assert (done.rows, done.left_out) == (321, {})
     assert found(file) == {"a": [pytest.approx(at, abs=SAMPLE_MS) for at in THERE]}
 
@@ -331,14 +330,14 @@ def test_rows_that_are_no_readings_are_left_out_and_counted(
     name: str, content: str, reasons: dict[str, int], tmp_path: Path
 ) -> None:
     file = put(tmp_path / name, content)
-    with detection([file], XIsTheProbability(), Settings()) as done:
+    with open_detection([file], XIsTheProbability(), Settings()) as done:
         assert done.left_out == REASONS | reasons
         assert done.rows == 251 + sum(done.left_out.values())
     assert found(file) == {"a": THERE}
 
 
 def left_out(*files: Path) -> tuple[int, Mapping[str, int]]:
-    with detection(files, XIsTheProbability(), Settings()) as done:
+    with open_detection(files, XIsTheProbability(), Settings()) as done:
         return done.rows, done.left_out
 
 
@@ -419,14 +418,14 @@ def batches(times: NDArray[np.int64], signal: NDArray[np.float32], cuts: Sequenc
         begin = end
 
 
-def cut_up(detector: Detects, signal: NDArray[np.float32], cuts: Sequence[int], samples: int) -> list[int]:
+def cut_up(detector: StepDetector, signal: NDArray[np.float32], cuts: Sequence[int], samples: int) -> list[int]:
     times = START + SAMPLE_MS * np.arange(len(signal))
-    parts = [window.steps_ms(detector) for window in windows(batches(times, signal, cuts), samples)]
+    parts = [window.detect(detector) for window in cut_windows(batches(times, signal, cuts), samples)]
     return list(map(int, np.concatenate(parts)))
 
 
-def whole(detector: Detects, signal: NDArray[np.float32]) -> list[int]:
-    return list(map(int, np.rint(START + PLACE_MS * detector.picker.pick(detector.probability(signal)))))
+def whole(detector: StepDetector, signal: NDArray[np.float32]) -> list[int]:
+    return list(map(int, np.rint(START + FRAME_MS * detector.picker.pick(detector.probability(signal)))))
 
 
 @settings(max_examples=60, deadline=None)
@@ -446,9 +445,9 @@ def test_cutting_changes_no_step(seed: int, length: int, half: int, cuts: list[i
 def test_no_window_holds_more_than_it_needs() -> None:
     signal = np.zeros((20_000, 3), np.float32)
     times = START + SAMPLE_MS * np.arange(len(signal))
-    sizes = [len(window.acceleration) for window in windows(batches(times, signal, [7, 9_000]), 500)]
+    sizes = [len(window.acceleration) for window in cut_windows(batches(times, signal, [7, 9_000]), 500)]
     assert len(sizes) >= 30
-    assert max(sizes) - 500 < 2 * (REACH + 2_000)
+    assert max(sizes) - 500 < 2 * (RECEPTIVE_FIELD + 2_000)
 
 
 def gait(seed: int, seconds: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -465,16 +464,18 @@ def gait(seed: int, seconds: int) -> tuple[NDArray[np.float32], NDArray[np.float
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector that learnt from a minute of such walking, in its file."""
     signal, steps = gait(1, 60)
-    places = EVERY * np.arange(len(signal) // EVERY)
+    places = STRIDE * np.arange(len(signal) // STRIDE)
     targets = np.exp(-0.5 * (np.abs(places[:, None] - steps).min(axis=1) / 2.5) ** 2)
-    trees = LGBMRegressor(objective="cross_entropy", n_estimators=20, n_jobs=1, verbose=-1).fit(features(signal), targets)
+    trees = LGBMRegressor(objective="cross_entropy", n_estimators=20, n_jobs=1, verbose=-1).fit(
+        compute_features(signal), targets
+    )
     folder = tmp_path_factory.mktemp("model")
-    (folder / FILE_NAME).write_bytes(detector_file(Model(with_single_thresholds(trees), 2.0, 0.0, Picker(0.4))))
+    (folder / FILE_NAME).write_bytes(export_onnx(FittedDetector(trees, 2.0, 0.0, PeakPicker(0.4))))
     return folder
 
 
 def test_cutting_changes_no_step_of_a_trained_detector(model_folder: Path) -> None:
-    detector = Detector.load(model_folder)
+    detector = OnnxDetector.load(model_folder)
     signal, steps = gait(2, 300)
     all_of_it = whole(detector, signal)
     assert len(all_of_it) == pytest.approx(len(steps), rel=0.05)
@@ -491,7 +492,7 @@ def walked(tmp_path: Path) -> Path:
 
 
 def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: Path, tmp_path: Path) -> None:
-    steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": tmp_path / "none"}))
+    steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": str(tmp_path / "none")}))
     assert len(steps["a@x.y"]) == pytest.approx(30 * 1.8, abs=5)
     done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder))
     assert json.loads(done.stdout) == steps
@@ -530,7 +531,7 @@ def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) 
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
         (["--model", "none"], "no model is called 'none'"),
-        (["--model", str(model_folder / FILE_NAME)], f"give the folder that it lies in: {model_folder}"),
+        (["--model", str(model_folder / FILE_NAME)], f"give its folder: {model_folder}"),
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
     ):

@@ -1,4 +1,4 @@
-"""True step times and the positions of phones from files, by the pseudonyms under which the training set knows people."""
+"""True step times and phone positions from files, with people under the pseudonyms of the training set."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,37 +13,37 @@ from stedi.compute.duckdb.session import Session
 from stedi.config import Settings
 from stedi.model.identity import customer_pseudonym
 from stedi.pipeline import pseudonym_key, query_parameters
-from stedi.steps.data.positions import Positions, Stay
+from stedi.steps.data.phone_positions import Positions, PositionSpan
 
-# Step times by pseudonym, ms since the epoch, sorted.
-Truth = Mapping[str, NDArray[np.float64]]
-_WHO = customer_pseudonym("person")
+# Sorted step times (ms since the epoch) by pseudonym.
+TrueSteps = Mapping[str, NDArray[np.float64]]
+_PSEUDONYM = customer_pseudonym("person")
 
 
-def read_truth(settings: Settings, path: Path) -> Truth:
-    """Step times (ms since the epoch) of each pseudonymous person, sorted, from a file with `user` and `timeStamp`.
+def read_true_steps(settings: Settings, path: Path) -> TrueSteps:
+    """Read true step times from a file with the columns `user` and `timeStamp` (ms since the epoch).
 
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        told = moments(session, path, _WHO, lambda: _parameters(settings))
-    return {row["who"]: np.asarray(row["moments"], np.float64) for row in told}
+        rows = moments(session, path, _PSEUDONYM, lambda: _parameters(settings))
+    return {row["who"]: np.asarray(row["moments"], np.float64) for row in rows}
 
 
 def read_positions(settings: Settings, path: Path) -> Positions:
-    """Where each pseudonymous person's phone was, from a file with `user`, `from_ms`, `to_ms` and `position`.
+    """Read phone positions from a file with the columns `user`, `from_ms`, `to_ms` and `position`.
 
     Raises:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        told = stays(session, path, _WHO, lambda: _parameters(settings))
-    return {row["who"]: [Stay(**stay) for stay in row["stays"]] for row in told}
+        rows = stays(session, path, _PSEUDONYM, lambda: _parameters(settings))
+    return {row["who"]: [PositionSpan(**span) for span in row["stays"]] for row in rows}
 
 
 def _parameters(settings: Settings) -> dict[str, str | bytes]:
-    """The key of the pseudonyms; on a new warehouse it is made, and the first run will use it."""
+    """The query parameters with the pseudonym key, which is created now if no run has created it."""
     return query_parameters(settings.of_queries, pseudonym_key(settings))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stedi.steps.evaluation.baselines import FIXED, in_band
+from stedi.steps.evaluation.peak_counter import FIXED, step_band
 
 
 def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:
@@ -13,7 +13,7 @@ def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:
 
 @pytest.mark.parametrize("unit", [1, 9.81, 1000])
 def test_two_steps_a_second(unit: float) -> None:
-    found = FIXED.steps(in_band(walking(60, 2, 0.3) * np.float32(unit)))
+    found = FIXED.count(step_band(walking(60, 2, 0.3) * np.float32(unit)))
     assert len(found) == 120
     # The top of the sine is an eighth of a second after its start.
     assert found / 50 == pytest.approx(np.arange(120) / 2 + 0.125, abs=0.021)
@@ -22,6 +22,6 @@ def test_two_steps_a_second(unit: float) -> None:
 def test_who_stands_takes_no_steps() -> None:
     still = walking(60, 2, 0)
     noise = np.random.default_rng(1).normal(scale=0.005, size=still.shape).astype(np.float32)
-    assert len(FIXED.steps(in_band(still + noise))) == 0
-    assert len(FIXED.steps(in_band(still[:10]))) == 0
-    assert len(FIXED.steps(in_band(np.zeros((500, 3), np.float32)))) == 0
+    assert len(FIXED.count(step_band(still + noise))) == 0
+    assert len(FIXED.count(step_band(still[:10]))) == 0
+    assert len(FIXED.count(step_band(np.zeros((500, 3), np.float32)))) == 0

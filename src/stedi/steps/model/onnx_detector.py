@@ -1,4 +1,4 @@
-"""A detector read from its file; needs the runtime, and nothing of what it was trained with."""
+"""Detector loaded from its ONNX file. It needs the ONNX runtime and none of the training libraries."""
 
 from pathlib import Path
 
@@ -7,46 +7,46 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from stedi.errors import WarehouseError
-from stedi.steps.features.features import INPUT
-from stedi.steps.model.picking import Picker
+from stedi.steps.features.graph import INPUT
+from stedi.steps.model.peaks import PeakPicker
 
-PROBABILITY = "probability"
 FILE_NAME = "detector.onnx"
-# Where the file says how high a peak has to be.
-LEAST = "stedi.picker.least"
+PROBABILITY = "probability"
+# Metadata key of the peak picker's threshold.
+THRESHOLD_KEY = "stedi.picker.least"
 
 
-class Detector:
-    """A detector read from its file.
+class OnnxDetector:
+    """Detector loaded from its ONNX file.
 
     Attributes:
-        picker: how its probabilities become steps.
+        picker: turns probabilities into steps.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
-        """Make a detector of the content of a file.
+        """Load a detector from the content of its file; `name` is for messages.
 
         Raises:
-            WarehouseError: it is no detector.
+            WarehouseError: the content is no detector.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         try:
             self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            said = self._session.get_modelmeta().custom_metadata_map
-            self.picker = Picker(float(said[LEAST]))
-        # The runtime's errors have no class of their own in common.
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.picker = PeakPicker(float(metadata[THRESHOLD_KEY]))
+        # The runtime's errors have no common class.
         except Exception as error:
             raise WarehouseError(
                 f"{name} is no step detector ({type(error).__name__}); train one with `stedi train`"
             ) from None
 
     @classmethod
-    def load(cls, folder: Path) -> "Detector":
-        """The detector in a model's folder.
+    def load(cls, folder: Path) -> "OnnxDetector":
+        """Load the detector of a model's folder.
 
         Raises:
-            WarehouseError: none is there, or it can't be read.
+            WarehouseError: there is none, or it can't be read.
         """
         path = folder / FILE_NAME
         try:
@@ -55,7 +55,7 @@ class Detector:
             raise WarehouseError(f"{path} can't be read ({error.strerror}); train a model with `stedi train`") from None
 
     def probability(self, acceleration: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of a step at every second sample of one unbroken stretch.
+        """Compute the probability of a step in each frame of a stretch.
 
         Args:
             acceleration: samples × 3 axes at 50 Hz, in any unit.
@@ -63,5 +63,5 @@ class Detector:
         Returns:
             (samples + 1) // 2 probabilities.
         """
-        [found] = self._session.run([PROBABILITY], {INPUT: np.ascontiguousarray(acceleration, np.float32)})
-        return np.asarray(found, np.float64)
+        [probability] = self._session.run([PROBABILITY], {INPUT: np.ascontiguousarray(acceleration, np.float32)})
+        return np.asarray(probability, np.float64)

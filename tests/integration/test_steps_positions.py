@@ -8,9 +8,10 @@ import pytest
 
 from stedi.errors import UsageError
 from stedi.query.sandbox import query
-from stedi.steps.data.positions import Stay, position_of
+from stedi.steps.data.ground_truth import read_positions
+from stedi.steps.data.phone_positions import PositionSpan as Span
+from stedi.steps.data.phone_positions import position_of
 from stedi.steps.data.stretches import Stretch
-from stedi.steps.data.true_steps import read_positions
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
 
@@ -25,17 +26,20 @@ def stretch(person: str, start_ms: int, seconds: int) -> Stretch:
     ("stays", "position"),
     [
         ([], None),
-        ([Stay(0, 20_000, "hand")], "hand"),
-        ([Stay(0, 15_001, "hand")], "hand"),
+        ([Span(0, 20_000, "hand")], "hand"),
+        ([Span(0, 15_001, "hand")], "hand"),
         # Half is not most.
-        ([Stay(0, 15_000, "hand")], None),
-        ([Stay(0, 15_000, "hand"), Stay(15_000, 90_000, "bag")], None),
+        ([Span(0, 15_000, "hand")], None),
+        ([Span(0, 15_000, "hand"), Span(15_000, 90_000, "bag")], None),
         # A position that is told in parts is one.
-        ([Stay(9_000, 13_000, "hand"), Stay(13_000, 16_000, "hand"), Stay(16_000, 20_000, "bag")], "hand"),
-        ([Stay(0, 9_000, "hand"), Stay(21_000, 90_000, "bag")], None),
+        (
+            [Span(9_000, 13_000, "hand"), Span(13_000, 16_000, "hand"), Span(16_000, 20_000, "bag")],
+            "hand",
+        ),
+        ([Span(0, 9_000, "hand"), Span(21_000, 90_000, "bag")], None),
     ],
 )
-def test_a_stretch_is_where_the_phone_was_for_most_of_it(stays: list[Stay], position: str | None) -> None:
+def test_a_stretch_is_where_the_phone_was_for_most_of_it(stays: list[Span], position: str | None) -> None:
     assert position_of(stretch("a", 10_000, 10), {"a": stays}) == position
     assert position_of(stretch("b", 10_000, 10), {"a": stays}) is None
 
@@ -64,14 +68,14 @@ def test_a_file_of_any_form_tells_it(name: str, content: str, known: Lake, tmp_p
     path = tmp_path / name
     path.write_text(content, "utf-8")
     [(who,)] = query(known.settings, "SELECT customer_pseudonym FROM customers_curated").rows()
-    assert read_positions(known.settings, path) == {who: [Stay(10, 1_000, "back pocket"), Stay(1_000, 2_000, "hand")]}
+    assert read_positions(known.settings, path) == {who: [Span(10, 1_000, "back pocket"), Span(1_000, 2_000, "hand")]}
 
 
 def test_what_the_simulator_writes_tells_it(known: Lake, tmp_path: Path) -> None:
     path = tmp_path / "activities.parquet"
     columns = "'a@x' AS user, 10::BIGINT AS from_ms, 20::BIGINT AS to_ms, 'walk' AS activity, 'bag' AS position"
     duckdb.sql(f"COPY (SELECT {columns}) TO '{path}'")
-    assert list(read_positions(known.settings, path).values()) == [[Stay(10, 20, "bag")]]
+    assert list(read_positions(known.settings, path).values()) == [[Span(10, 20, "bag")]]
 
 
 @pytest.mark.parametrize(

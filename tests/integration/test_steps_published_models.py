@@ -13,7 +13,15 @@ from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseBusyError, WarehouseError
 from stedi.maintenance.maintain import maintain
 from stedi.pipeline import run
-from stedi.steps.registry.models import FILES, descriptions, draft, models_folder, publish, read_models, usable_model
+from stedi.steps.registry.published_models import (
+    MODEL_FILES,
+    describe_models,
+    draft_folder,
+    find_usable_model,
+    models_folder,
+    publish,
+    read_models,
+)
 from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
@@ -26,8 +34,8 @@ def pseudonyms(lake: Lake) -> dict[str, str]:
 
 
 def make(settings: Settings, people: Iterable[str], policy: str = "customer", **card: object) -> Path:
-    with draft(settings) as folder:
-        for name in FILES:
+    with draft_folder(settings) as folder:
+        for name in MODEL_FILES:
             (folder / name).write_text("made")
         (folder / "card.json").write_text(json.dumps({"policy": policy} | card))
         return publish(settings, folder, people)
@@ -48,14 +56,14 @@ def three(lake: Lake) -> Lake:
 
 
 def stale(lake: Lake) -> list[tuple[bool | None, str | None]]:
-    return [(each["stale"], each["why"]) for each in descriptions(lake.settings)]
+    return [(each["stale"], each["why"]) for each in describe_models(lake.settings)]
 
 
 def test_a_model_lies_in_the_warehouse_and_names_nobody(three: Lake) -> None:
     people = pseudonyms(three)
     folder = make(three.settings, people.values())
     assert folder.parent == models_folder(three.settings) == three.warehouse / "models"
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "people.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*MODEL_FILES, "people.json"])
     assert (folder / "people.json").stat().st_mode & 0o777 == 0o600
     assert json.loads((folder / "people.json").read_text()) == {"people": sorted(people.values())}
     assert not [name for name in NAMES for path in folder.iterdir() if f"{name}@" in path.read_text()]
@@ -69,14 +77,14 @@ def test_where_models_lie_can_be_set(tmp_path: Path) -> None:
 
 def test_a_model_is_stale_after_the_run_that_reads_a_withdrawal(three: Lake) -> None:
     folder = make(three.settings, pseudonyms(three).values())
-    assert usable_model(three.settings) == folder
+    assert find_usable_model(three.settings) == folder
     withdraw(three, "bob")
     assert stale(three) == [(False, None)]
     three.run()
     assert stale(three) == [(True, "1 of 3 people are no longer in customers_curated")]
     for wanted in (None, folder.name, str(folder)):
         with pytest.raises(WarehouseError, match=r"stale \(1 of 3 people .* `stedi train`"):
-            usable_model(three.settings, wanted)
+            find_usable_model(three.settings, wanted)
 
 
 def test_consent_given_again_allows_a_model_again(three: Lake) -> None:
@@ -85,7 +93,7 @@ def test_consent_given_again_allows_a_model_again(three: Lake) -> None:
     three.run()
     three.land("customer/again.json", [customer("bob@x.y", 300, shares=300)])
     three.run()
-    assert usable_model(three.settings) == folder
+    assert find_usable_model(three.settings) == folder
 
 
 def test_the_newest_model_that_may_be_used_is_used(three: Lake) -> None:
@@ -94,11 +102,11 @@ def test_the_newest_model_that_may_be_used_is_used(three: Lake) -> None:
     of_all = make(three.settings, people.values())
     # In one second chance orders them, so the names are set.
     of_two, of_all = (each.rename(each.with_name(f"2026010{n}T000000Z-0")) for n, each in enumerate((of_two, of_all), 1))
-    assert usable_model(three.settings) == of_all
+    assert find_usable_model(three.settings) == of_all
     withdraw(three, "bob")
     three.run()
-    assert usable_model(three.settings) == of_two
-    assert [each["stale"] for each in descriptions(three.settings)] == [True, False]
+    assert find_usable_model(three.settings) == of_two
+    assert [each["stale"] for each in describe_models(three.settings)] == [True, False]
 
 
 def test_a_model_of_somebody_who_withdrew_meanwhile_is_not_published(three: Lake) -> None:
@@ -120,36 +128,36 @@ def test_a_model_cannot_be_held_against_consent_without_its_people_or_a_run(thre
     folder = make(three.settings, pseudonyms(three).values())
     nowhere = Settings.model_validate({"warehouse": str(tmp_path / "none"), "models": models_folder(three.settings)})
     with pytest.raises(WarehouseError, match="no run has finished"):
-        usable_model(nowhere)
-    assert [each["stale"] for each in descriptions(nowhere)] == [None]
+        find_usable_model(nowhere)
+    assert [each["stale"] for each in describe_models(nowhere)] == [None]
     # A phone's maker, say, has the folder and no warehouse.
-    assert usable_model(nowhere, str(folder)) == folder
+    assert find_usable_model(nowhere, str(folder)) == folder
     (folder / "people.json").unlink()
     with pytest.raises(WarehouseError, match=r"people.json can't be read .* restore it or remove the model"):
-        usable_model(three.settings)
+        find_usable_model(three.settings)
 
 
 @pytest.mark.parametrize("card", ["", "[]", "{}", '{"policy": 1}'])
 def test_a_damaged_card_is_said_in_one_line(three: Lake, card: str) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     (folder / "card.json").write_text(card)
-    with pytest.raises(WarehouseError, match=f"model .*{folder.name} can't be understood") as refused:
-        descriptions(three.settings)
+    with pytest.raises(WarehouseError, match=f"model .*{folder.name} has an invalid card.json") as refused:
+        describe_models(three.settings)
     assert "\n" not in str(refused.value)
 
 
 def test_names_of_models(three: Lake) -> None:
     with pytest.raises(WarehouseError, match="there is no model in"):
-        usable_model(three.settings)
-    with pytest.raises(UsageError, match="no model is called 'x', and none"):
-        usable_model(three.settings, "x")
+        find_usable_model(three.settings)
+    with pytest.raises(UsageError, match=r"no model is called 'x', and .*/models contains none"):
+        find_usable_model(three.settings, "x")
     folder = make(three.settings, pseudonyms(three).values())
     with pytest.raises(UsageError, match=f"did you mean {folder.name}"):
-        usable_model(three.settings, folder.name[:-1])
+        find_usable_model(three.settings, folder.name[:-1])
 
 
 def test_what_is_not_whole_is_not_published(three: Lake) -> None:
-    with draft(three.settings) as folder:
+    with draft_folder(three.settings) as folder:
         (folder / "detector.onnx").touch()
         with pytest.raises(WarehouseError, match="has no model"):
             publish(three.settings, folder, [])
@@ -160,14 +168,14 @@ _DIES = """
 import os, signal, sys
 from pathlib import Path
 from stedi.config import Settings
-from stedi.steps.registry import models
+from stedi.steps.registry import published_models
 settings = Settings(warehouse=sys.argv[1])
-with models.draft(settings) as folder:
-    for name in models.FILES:
+with published_models.draft_folder(settings) as folder:
+    for name in published_models.MODEL_FILES:
         (folder / name).write_text('{"policy": "customer"}')
     if sys.argv[2] == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    models.publish(settings, folder, [])
+    published_models.publish(settings, folder, [])
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -183,7 +191,11 @@ def test_a_training_that_is_killed_leaves_a_whole_model_or_none(three: Lake, mom
 
 
 def test_one_training_at_a_time(three: Lake) -> None:
-    with draft(three.settings), pytest.raises(WarehouseBusyError, match="another training"), draft(three.settings):
+    with (
+        draft_folder(three.settings),
+        pytest.raises(WarehouseBusyError, match="another training"),
+        draft_folder(three.settings),
+    ):
         pass
 
 
@@ -191,7 +203,7 @@ def test_upkeep_and_verify_leave_models_alone(three: Lake) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     maintain(three.settings)
     assert all(finding.holds for finding in verify(three.settings))
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "people.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*MODEL_FILES, "people.json"])
 
 
 def test_the_command_lists_models(three: Lake, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stedi.model.resampling import SAMPLE_MS
-from stedi.steps.data.augmentation import at_pace, augmented
+from stedi.steps.data.augmentation import augment, change_pace
 from stedi.steps.data.stretches import Stretch
 
 START = 1_600_000_000_000
@@ -19,7 +19,7 @@ def pushes() -> Stretch:
 
 
 def test_at_half_the_pace_steps_come_half_as_often_and_weaker() -> None:
-    slow = at_pace(pushes(), 0.5, 0.25)
+    slow = change_pace(pushes(), 0.5, 0.25)
     assert (slow.start_ms, slow.acceleration.shape) == (START, (1001, 3))
     assert slow.steps_ms.tolist() == [START + 2_000 * step for step in range(1, 10)]
     at = ((slow.steps_ms - START) / SAMPLE_MS).astype(int)
@@ -29,7 +29,7 @@ def test_at_half_the_pace_steps_come_half_as_often_and_weaker() -> None:
 
 
 def test_at_its_own_pace_and_strength_nothing_changes() -> None:
-    same = at_pace(pushes(), 1, 1)
+    same = change_pace(pushes(), 1, 1)
     assert np.allclose(same.acceleration, pushes().acceleration, atol=1e-5)
     assert same.steps_ms.tolist() == pushes().steps_ms.tolist()
 
@@ -37,7 +37,7 @@ def test_at_its_own_pace_and_strength_nothing_changes() -> None:
 def test_what_chance_draws_follows_from_the_seed_and_lies_within_bounds() -> None:
     def lengths(seed: int) -> list[int]:
         rng = np.random.default_rng(seed)
-        return [len(augmented(pushes(), rng).acceleration) for _ in range(50)]
+        return [len(augment(pushes(), rng).acceleration) for _ in range(50)]
 
     assert lengths(1) == lengths(1) != lengths(2)
     assert min(lengths(1)) < 300

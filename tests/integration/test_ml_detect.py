@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 
-from stedi.compute.duckdb import readings
+from stedi.compute.duckdb import reading_files
 from stedi.config import Settings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
 from stedi.model.resampling import RATE_HZ, SAMPLE_MS
@@ -364,7 +364,7 @@ def test_no_row_of_a_file_that_ends_badly_is_lost_uncounted(row: str | bytes, re
 def test_lines_within_quotes_are_counted_wherever_pieces_of_a_file_end(
     piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings, "_PIECE_BYTES", piece)
+    monkeypatch.setattr(reading_files, "_CHUNK_BYTES", piece)
     text = 'user,timeStamp,x,y,z,note\r\na,1,0,0,1,"one\r\ntwo"\r\n\r\na,2,0,0,1,\r\n\r\n\r\na,3,0,0,1,"one"'
     assert left_out(put(tmp_path / "a.csv", text)) == (4, {"within_quotes": 1})
     assert left_out(put(tmp_path / "a.csv", text.replace("\r\n", "\n"))) == (4, {"within_quotes": 1})

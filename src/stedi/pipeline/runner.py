@@ -17,7 +17,7 @@ from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError, Wareho
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
 from stedi.ingest.listing import list_landing
-from stedi.ingest.not_taken import NotTaken
+from stedi.ingest.skipped_files import SkippedFiles
 from stedi.maintenance.maintain import keep_up
 from stedi.model.alarms import Alarm, fall_of_consent
 from stedi.model.feed import Feed
@@ -72,7 +72,7 @@ def run(
     selected = with_ancestors(select, BY_NAME)
     _keep_apart(settings)
     feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
-    not_taken = NotTaken.of(FEEDS, feeds)
+    not_taken = SkippedFiles.of(FEEDS, feeds)
     without = settings.warehouse.root if isinstance(settings.warehouse, WarehouseFolder) else None
     listed = list_landing(settings.landing, feeds, not_taken, without=without)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stedi.compute.duckdb.json_lines import JsonWriter
+from stedi.compute.duckdb.json_lines import JsonLinesWriter
 from stedi.errors import LandingError, UsageError
 from stedi.simulate.clocks import Clocks, device_periods, make_clocks
 from stedi.simulate.defects import spoil
@@ -76,7 +76,7 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str],
     people = people.hand_over(for_records, sessions.handed.device, sessions.handed.new_owner, sessions.handed.at_ms)
     clocks = make_clocks(for_clocks, sessions, options)
     _make_folders(out)
-    with _whole_or_said(out), JsonWriter() as writer:
+    with _whole_or_said(out), JsonLinesWriter() as writer:
         customer_records = _write_customers(writer, rng, people, out)
         _write_device_truth(people, sessions, clocks, out / TRUTH)
         counts = {"accelerometer": 0, "step_trainer": 0}
@@ -130,7 +130,7 @@ def _whole_or_said(out: Path) -> Iterator[None]:
         raise LandingError(f"the simulation broke off ({reason}); delete folder {out}, which is not whole") from error
 
 
-def _write_customers(writer: JsonWriter, rng: np.random.Generator, people: People, out: Path) -> int:
+def _write_customers(writer: JsonLinesWriter, rng: np.random.Generator, people: People, out: Path) -> int:
     """Write customer files that repeat each other, and the truth about consent; the count of records."""
     pq.write_table(people.consent, out / TRUTH / "consent.parquet")
     count = 0

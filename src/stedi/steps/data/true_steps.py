@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from stedi.compute.duckdb.moments import moments, stays
+from stedi.compute.duckdb import ground_truth
 from stedi.compute.duckdb.session import Session
 from stedi.config import Settings
 from stedi.model.identity import customer_pseudonym
@@ -27,8 +27,8 @@ def read_truth(settings: Settings, path: Path) -> Truth:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        told = moments(session, path, _WHO, lambda: _parameters(settings))
-    return {row["who"]: np.asarray(row["moments"], np.float64) for row in told}
+        times = ground_truth.read_step_times(session, path, _WHO, lambda: _parameters(settings))
+    return {person: np.asarray(person_times, np.float64) for person, person_times in times.items()}
 
 
 def read_positions(settings: Settings, path: Path) -> Positions:
@@ -38,8 +38,8 @@ def read_positions(settings: Settings, path: Path) -> Positions:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        told = stays(session, path, _WHO, lambda: _parameters(settings))
-    return {row["who"]: [Stay(**stay) for stay in row["stays"]] for row in told}
+        stays = ground_truth.read_positions(session, path, _WHO, lambda: _parameters(settings))
+    return {person: [Stay(**stay) for stay in person_stays] for person, person_stays in stays.items()}
 
 
 def _parameters(settings: Settings) -> dict[str, str | bytes]:

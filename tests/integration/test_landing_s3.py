@@ -103,7 +103,7 @@ def test_a_version_changes_with_the_content_and_only_then(store: Store) -> None:
 def test_a_feed_without_objects_is_no_error_but_an_empty_prefix_is(store: Store) -> None:
     store.put("in/customer/a.json")
     assert names(f"s3://{BUCKET}/in", STEP_TRAINER) == []
-    with pytest.raises(LandingError, match=rf"^landing prefix s3://{BUCKET}/im holds nothing; .*--landing$"):
+    with pytest.raises(LandingError, match=rf"^landing prefix s3://{BUCKET}/im is empty; .*--landing$"):
         names(f"s3://{BUCKET}/im")
 
 

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 from stedi.compute.duckdb import EmbeddedEngine
 from stedi.ingest.listing import list_files
-from stedi.ingest.records import row_of
-from stedi.ingest.scanner import read_records
+from stedi.ingest.records import to_row
+from stedi.ingest.scanner import scan_records
 from stedi.tables.landing.feeds import FEEDS
 
 FEED = next(feed for feed in FEEDS if feed.name == "accelerometer")
@@ -69,8 +69,8 @@ def seconds(work: Callable[[], None]) -> float:
 def scan(path: Path) -> None:
     """Scan and type all records of a file."""
     [file] = [file for file in list_files(str(path.parents[1]), FEED) if file.path == str(path)]
-    for position, record in enumerate(read_records(path), start=1):
-        row_of(FEED, file, position, record.text, record.pairs, record.reason)
+    for position, record in enumerate(scan_records(path), start=1):
+        to_row(FEED, file, position, record)
 
 
 def main() -> None:

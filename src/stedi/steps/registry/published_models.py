@@ -22,7 +22,7 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import exclusive_lock, fsync, atomic_write
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 _CARD, _PEOPLE = "card.json", "people.json"

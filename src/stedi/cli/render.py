@@ -18,10 +18,10 @@ from stedi.tables.landing.feeds import FEEDS
 if TYPE_CHECKING:
     from stedi.catalog.run_log import RunRecord
     from stedi.ingest.not_taken import NotTaken
-    from stedi.maintenance.maintain import UpkeepReport
+    from stedi.maintenance.maintain import MaintenanceReport
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
-    from stedi.verify.proof import Finding
+    from stedi.verify.verify import Finding
 
 _PICTURE_WIDTH = 150
 # Data may hold what moves the cursor or changes colours.
@@ -63,7 +63,7 @@ def first_lines(report: "RunReport") -> list[str]:
 def last_line(report: "RunReport") -> str:
     """One sentence to print below the tables of a run: what it means."""
     tables = report.tables.values()
-    held_back = [name for name, table in report.tables.items() if table.is_held_back]
+    held_back = [name for name, table in report.tables.items() if table.is_stale]
     moved = sum(table.status not in ("up to date", "failed", "skipped") for table in tables)
     warnings = len({(rule.table, rule.rule) for rule in report.rules if not rule.passed and rule.level == "warn"})
     if report.dry_run:
@@ -207,7 +207,7 @@ def finding_json(finding: "Finding") -> dict[str, Any]:
     return asdict(finding) | {"holds": finding.holds}
 
 
-def upkeep_grid(report: "UpkeepReport") -> Grid:
+def upkeep_grid(report: "MaintenanceReport") -> Grid:
     """A line a table of `maintain`."""
     [first, *_] = report.tables.values()
     numbers = tuple(name.replace("_", " ") for name in asdict(first))
@@ -216,7 +216,7 @@ def upkeep_grid(report: "UpkeepReport") -> Grid:
     return grid(title, ("table", *numbers), rows, numbers=numbers)
 
 
-def upkeep_json(report: "UpkeepReport") -> dict[str, Any]:
+def upkeep_json(report: "MaintenanceReport") -> dict[str, Any]:
     """What `maintain` did, for programs."""
     return asdict(report)
 

@@ -12,6 +12,7 @@ from typer.main import get_command
 from stedi.aws.jobs import JOBS
 from stedi.cli.commands import app
 from stedi.config import load_settings
+from stedi.model.column_types import COLUMN_TYPES
 from stedi.tables.registry import ALL
 from tests.support.lake import PUBLIC_COUNTS
 
@@ -86,3 +87,31 @@ def test_the_page_for_people_from_the_course_has_the_jobs_and_the_counts() -> No
     for name in PUBLIC_COUNTS["customer"].keys() - {"quarantine"}:
         counts = " | ".join(f"{PUBLIC_COUNTS[policy][name]:,}" for policy in ("customer", "reading"))
         assert re.search(rf"\| `{name}` \| [\d,]+ \| {re.escape(counts)} \|", page), name
+
+
+def test_the_glossary_is_in_order_and_has_only_terms_in_use() -> None:
+    glossary = (ROOT / "GLOSSARY.md").read_text("utf-8")
+    terms = [line.split("|")[1].strip() for line in glossary.splitlines() if line.startswith("| ")][1:]
+    assert terms == sorted(terms, key=str.lower)
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "naming.md"]
+    texts = [path.read_text("utf-8") for path in (*pages, ROOT / "README.md", *(ROOT / "src").rglob("*.py"))]
+    words = " ".join(re.sub(r"[\W_]+", " ", text.lower()) for text in texts)
+    assert [term for term in terms if re.sub(r"[\W_]+", " ", term.lower()) not in words] == []
+
+
+def test_names_on_the_page_about_naming_are_in_the_code() -> None:
+    page = (ROOT / "docs/naming.md").read_text("utf-8")
+    rules, types, old = (section for section in page.split("\n## ")[1:])
+    examples = re.findall(
+        r"`([^`]+)`", "".join(line.rsplit("|", 2)[1] for line in rules.splitlines() if line.startswith("| "))
+    )
+    code = " ".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert [name for name in examples if name.partition("(")[0] not in code] == []
+    assert set(re.findall(r"^\| `(\w+)`", types, re.MULTILINE)) == set(COLUMN_TYPES)
+    kept = [name for line in old.splitlines() if line.startswith("| ") for name in _names(line)]
+    assert [name for name in kept if name.rpartition(".")[2] not in code] == []
+
+
+def _names(row: str) -> list[str]:
+    """The quoted names in the last cell of a table's row."""
+    return re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1])

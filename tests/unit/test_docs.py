@@ -1,10 +1,12 @@
 """Generated pages are current; every command, table and setting is documented; links lead somewhere."""
 
+import importlib
 import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 from typer.main import get_command
@@ -13,7 +15,7 @@ from stedi.aws.jobs import JOBS
 from stedi.cli.commands import app
 from stedi.config import load_settings
 from stedi.model.column_types import COLUMN_TYPES
-from stedi.tables.registry import ALL
+from stedi.tables.registry import ALL, REFRESHED
 from tests.support.lake import PUBLIC_COUNTS
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ def _generator() -> ModuleType:
 
 
 GENERATOR = _generator()
+DEMO_PICTURE = importlib.import_module("demo_picture")
 
 
 @pytest.mark.parametrize("page", GENERATOR.PAGES)
@@ -110,6 +113,21 @@ def test_names_on_the_page_about_naming_are_in_the_code() -> None:
     assert set(re.findall(r"^\| `(\w+)`", types, re.MULTILINE)) == set(COLUMN_TYPES)
     kept = [name for line in old.splitlines() if line.startswith("| ") for name in _names(line)]
     assert [name for name in kept if name.rpartition(".")[2] not in code] == []
+
+
+def test_the_picture_of_the_demo_shows_the_session_line_by_line() -> None:
+    session = (("stedi a <b>", ["  first", "", "second & last"]), ("stedi c", ["third"]))
+    drawn = DEMO_PICTURE.picture(session)
+    assert drawn == DEMO_PICTURE.picture(session)
+    texts = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}text")
+    assert [text.text for text in texts] == ["$ stedi a <b>", "  first", "second & last", "$ stedi c", "third"]
+    starts = [float(re.sub(r"[^\d.]", "", text.attrib["style"])) for text in texts]
+    assert starts == sorted(starts)
+
+
+def test_the_picture_of_the_demo_has_every_table_that_a_run_refreshes() -> None:
+    drawn = (ROOT / "docs/demo.svg").read_text("utf-8")
+    assert [table.name for table in REFRESHED if not table.on_demand and f"  {table.name} " not in drawn] == []
 
 
 def _names(row: str) -> list[str]:

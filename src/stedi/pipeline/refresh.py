@@ -77,7 +77,7 @@ def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes
         rejects_of[name] = _digest(repr(list(metadata.rejects))) if metadata else None
     inputs = {name: store.snapshot(name) for name in table.inputs}
     return Fingerprint(
-        definition=_digest(repr((table.query, table.columns, table.rules, table.incremental))),
+        definition=_digest(table.definition),
         parameters=_digest(repr([(name, parameters[name]) for name in sorted(table.parameters)])),
         inputs={name: snapshot.version if snapshot else None for name, snapshot in inputs.items()},
         rejects_of=rejects_of,

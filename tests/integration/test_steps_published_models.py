@@ -22,7 +22,7 @@ from stedi.steps.registry.published_models import (
     publish,
     read_models,
 )
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
 

@@ -22,7 +22,7 @@ from stedi.compute.duckdb.sql import paths
 from stedi.errors import LandingError, WarehouseError
 from stedi.ingest.landing_file import has_json_ending, look, safe_name
 from stedi.model.feed import Field
-from stedi.model.resampling import MOST, resampled
+from stedi.model.resampling import MAX_VALUE, resample_sql
 from stedi.model.sql import literal, quoted
 from stedi.tables.landing.accelerometer import FEED
 
@@ -216,7 +216,7 @@ class ReadingFiles:
         """
         return self._batches(
             f"SELECT number, at_ms, x::FLOAT AS x, y::FLOAT AS y, z::FLOAT AS z "
-            f"FROM ({resampled('placed', 'number')}) AS samples ORDER BY number, at_ms"
+            f"FROM ({resample_sql('placed', 'number')}) AS samples ORDER BY number, at_ms"
         )
 
     def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
@@ -314,7 +314,7 @@ def _is_good(field: Field) -> str:
     if field.kind == "text":
         return _names_somebody(value)
     if field.kind == "number":
-        return f"abs({value}) <= {MOST}"
+        return f"abs({value}) <= {MAX_VALUE}"
     return f"{value} BETWEEN 0 AND {_LAST_MILLISECOND}"
 
 

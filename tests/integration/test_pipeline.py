@@ -14,7 +14,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.cli.render import run_grids
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.model.table import Rule, Table
+from stedi.model.rules import Rule
+from stedi.model.table import Table
 from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL

@@ -49,9 +49,10 @@ from stedi.ingest.landing_file import LandingFile, is_unchanged, safe_name
 from stedi.ingest.listing import local_copies
 from stedi.ingest.records import ScannedRecord, is_valid_record, to_row
 from stedi.ingest.scanner import scan_records, spelled_keys
+from stedi.model.column_types import COLUMN_TYPES
 from stedi.model.feed import Feed, last_time_ms
 from stedi.model.identity import is_plain_address, is_plain_serial
-from stedi.model.sql import SQL_TYPES, literal, literals, quoted
+from stedi.model.sql import literal, literals, quoted
 from stedi.model.table import Column
 from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 
@@ -140,7 +141,7 @@ class LandingReader:
         self._create_landed_view()
 
     def _create(self, name: str, columns: Iterable[Column]) -> None:
-        body = ", ".join(f"{quoted(column.name)} {SQL_TYPES[column.type]}" for column in columns)
+        body = ", ".join(f"{quoted(column.name)} {COLUMN_TYPES[column.type].duckdb}" for column in columns)
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
 
     # Fast path

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,23 +17,21 @@ from stedi.installation import not_installed
 from stedi.model.feed import Feed
 
 try:
-    from stedi.storage.aws_client import AWS_ERRORS, BROKEN_OFF, PARALLEL, advice, connect, is_answer
+    from stedi.storage.aws_client import PARALLEL_REQUESTS, create_client
+    from stedi.storage.aws_errors import AWS_ERRORS, has_code, translate_aws_errors
+    from stedi.storage.s3_objects import download_object
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
 _PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_CHUNK_BYTES = 1 << 20
-# boto3 does not retry a body that breaks off. After three attempts the network is down.
-_DOWNLOADS = 3
-
 # Limits of the listing of skipped files: pages of objects outside all folders, and folders that belong to no feed.
 _MAX_TOP_PAGES, _MAX_OTHER_FOLDERS = 10, 50
 
 # Answers of GetObject if the object is no longer the listed version.
 _CHANGED = ("PreconditionFailed", "NoSuchKey")
-_ADVICE = {
+_HINTS = {
     "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject on its objects",
     "InvalidObjectState": "the object is archived; restore it, or move it out of the landing prefix",
@@ -107,14 +105,14 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
         LandingError: S3 can't be read.
         OSError: a copy can't be written.
     """
-    with _client() as client, ThreadPoolExecutor(PARALLEL) as pool:
+    with _client() as client, ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
 
         def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
             number, file = numbered
             target = folder / f"{number:06}{ending_of(file.name) or ''}"
             with _translate_errors(f"landing file {safe_name(file.path)}"):
-                is_copied = _download(client, file, target)
-            return replace(file, path=str(target), is_copy=True) if is_copied else None
+                is_here = _download(client, file, target)
+            return replace(file, path=str(target), is_copy=True) if is_here else None
 
         # The first failure cancels the copies that have not begun.
         return [file for file in pool.map(copy, enumerate(files)) if file is not None]
@@ -123,22 +121,13 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
 def _download(client: Any, file: LandingFile, target: Path) -> bool:
     """Download the listed version of an object; False if it is no longer there."""
     bucket, key = _split(file.path)
-    for attempt in range(1, _DOWNLOADS + 1):
-        try:
-            body = client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{_etag(file)}"')["Body"]
-        except AWS_ERRORS as error:
-            if is_answer(error, *_CHANGED):
-                return False
-            raise
-        try:
-            with closing(body), target.open("wb") as out:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    out.write(chunk)
-            return True
-        except BROKEN_OFF:
-            if attempt == _DOWNLOADS:
-                raise
-    raise AssertionError("unreachable")
+    try:
+        download_object(client, bucket, key, _etag(file), target)
+    except AWS_ERRORS as error:
+        if has_code(error, *_CHANGED):
+            return False
+        raise
+    return True
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -167,14 +156,9 @@ def _etag(file: LandingFile) -> str:
 
 @contextmanager
 def _client() -> Iterator[Any]:
-    with closing(connect("s3", LandingError)) as client:
+    with closing(create_client("s3", LandingError)) as client:
         yield client
 
 
-@contextmanager
-def _translate_errors(place: str) -> Iterator[None]:
-    """Raise boto3's errors as errors of landing, on one line."""
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise LandingError(f"{place} can't be read: {advice(error, _ADVICE)}") from error
+def _translate_errors(place: str) -> AbstractContextManager[None]:
+    return translate_aws_errors(f"{place} can't be read", LandingError, _HINTS)

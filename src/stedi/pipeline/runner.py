@@ -116,7 +116,7 @@ def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | Non
     """The catalog (None for a dry run on a new warehouse), where tables are read and committed, and a scratch folder."""
     if not dry_run:
         with (
-            warehouse.sole_writer(),
+            warehouse.write_lock(),
             translate_storage_errors(f"warehouse {warehouse} can't be written"),
             Catalog(warehouse, create=True) as catalog,
             warehouse.scratch() as scratch,

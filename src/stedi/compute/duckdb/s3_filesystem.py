@@ -14,8 +14,8 @@ from pyarrow import NativeFile
 from pyarrow.fs import S3FileSystem
 
 from stedi.errors import WarehouseError
-from stedi.storage.aws_client import Access, advice_on
-from stedi.storage.s3 import ADVICE
+from stedi.storage.aws_client import ConnectionSettings
+from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
 
@@ -32,8 +32,8 @@ class CachedS3FileSystem(ArrowFSWrapper):  # type: ignore[misc]
         Raises:
             WarehouseError: the environment is not valid.
         """
-        self._access = Access("s3", WarehouseError)
-        self._keys = self._access.keys()
+        self._access = ConnectionSettings("s3", WarehouseError)
+        self._keys = self._access.credentials()
         # Each query opens its files again, and a data file never changes. Without these caches a run over a few rows took
         # a thousand requests.
         self._info: dict[str, dict[str, Any]] = {}
@@ -49,7 +49,7 @@ class CachedS3FileSystem(ArrowFSWrapper):  # type: ignore[misc]
         return S3FileSystem(access_key=key, secret_key=secret, session_token=token, region=self._access.region, **endpoint)
 
     def _open(self, path: str, mode: str = "rb", *more: Any, **options: Any) -> "ArrowFile | OpenObject":
-        if (keys := self._access.keys()) != self._keys:
+        if (keys := self._access.credentials()) != self._keys:
             self._keys = keys
             self.fs = self._connect()
             self._opened.clear()
@@ -129,5 +129,5 @@ def explain_error(message: str) -> str:
         return "an object no longer exists; run again"
     if code:
         # Arrow spells AWS's codes in capitals, such as ACCESS_DENIED.
-        return advice_on(code[1].title().replace("_", ""), ADVICE)
+        return explain_code(code[1].title().replace("_", ""), WAREHOUSE_HINTS)
     return "S3 failed for an unknown reason; run again, and if it fails again, check AWS_ENDPOINT_URL"

@@ -239,7 +239,7 @@ class LandingReader:
 
     def _name_staged_files(self, files: Sequence[LandingFile], irregular: set[int]) -> None:
         """Tell what the staged rows came from: rows keep their files' order, so a row's number tells its place."""
-        self._session.hold(
+        self._session.materialize_values(
             "arrived_files",
             [
                 ("file_number", "int", range(len(files))),
@@ -429,6 +429,6 @@ class _Sink:
         if not rows:
             return
         columns = zip(self._columns[relation], zip(*rows, strict=True), strict=True)
-        self._session.hold("batch", ((column.name, column.type, values) for column, values in columns))
+        self._session.materialize_values("batch", ((column.name, column.type, values) for column, values in columns))
         self._session.sql(f"INSERT INTO {quoted(relation)} SELECT * FROM batch")
         self._session.drop("batch")

@@ -29,13 +29,13 @@ _ROWS_A_BATCH = 65_536
 
 
 def columns_read(feed: Feed) -> tuple[Column, ...]:
-    """What `read_lots` tells of each record: the columns of the landing table and those of quarantine."""
+    """What `read_records` tells of each record: the columns of the landing table and those of quarantine."""
     landed = feed.table.columns
     names = {column.name for column in landed}
     return (*landed, *(column for column in QUARANTINE.columns if column.name not in names))
 
 
-def read_lots(session: SparkSession, feed: Feed, files: Sequence[LandingFile]) -> DataFrame:
+def read_records(session: SparkSession, feed: Feed, files: Sequence[LandingFile]) -> DataFrame:
     """Every record of some files, each read once, in the columns of `columns_read`.
 
     Quarantined records have a reason. A row without a position says that a file was read whole, or

@@ -1,0 +1,28 @@
+"""SQL text that all backends share."""
+
+import re
+from collections.abc import Mapping
+
+from stedi.model.sql import SQL_TYPES, quoted
+from stedi.model.table import Table
+
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+
+
+def with_relations(query: str, relations: Mapping[str, str]) -> str:
+    """Put the relations that a query names before it, as common table expressions.
+
+    Args:
+        query: a SELECT statement.
+        relations: the query behind each name. These queries can't read each other.
+    """
+    # The paths of files, which are texts, contain the names of tables.
+    words = set(re.findall(r"\w+", _TEXT.sub("", query)))
+    # DuckDB would materialize a whole table. Not materialized, each reference reads the columns and rows that it needs.
+    ctes = [f"{quoted(name)} AS NOT MATERIALIZED ({sql})" for name, sql in relations.items() if name in words]
+    return f"WITH {', '.join(ctes)} SELECT * FROM ({query}) AS q" if ctes else query
+
+
+def typed_columns(table: Table) -> str:
+    """A table's columns out of a query `q`, cast to the declared types."""
+    return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
-from stedi.compute.backend import Engine, values
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.counts import count_differences, count_rows
+from stedi.compute.duckdb import DuckDBBackend
+from stedi.compute.incremental import candidate_query
+from stedi.compute.sql import typed_columns, with_relations
 from stedi.model.identity import identity_of
 from stedi.model.query_settings import QuerySettings
 from stedi.model.sql import columns, literal, no_rows, quoted

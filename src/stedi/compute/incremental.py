@@ -256,7 +256,7 @@ def write_delta(backend: Backend, table: Table, delta: Delta, files: DataFiles, 
 def _affected_input(
     relations: TemporaryRelations, affected: AffectedKeys, spec: IncrementalSpec, change: InputChange
 ) -> str:
-    """SQL query for the rows of an input that a table's query needs: of a broadcast input all, else those of affected keys."""
+    """SQL query for the rows of an input that a table's query needs: all of a broadcast input's, others by key."""
     keyed, table = spec.inputs[change.table.name], change.table
     source = relations.backend.scan(table, change.now)
     if isinstance(keyed, BroadcastInput):

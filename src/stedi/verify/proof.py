@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import latest_run
-from stedi.compute import Engine
-from stedi.compute.start import start_embedded
+from stedi.compute import Backend
+from stedi.compute.counts import count_differences, count_rows
+from stedi.compute.sql import with_relations
+from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.ingest.landing_file import LandingFile
@@ -121,7 +123,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         settings.warehouse.read_lock(),
         translate_storage_errors(f"warehouse {settings.warehouse} can't be verified"),
         settings.warehouse.reader_scratch() as folder,
-        start_embedded(settings, folder) as engine,
+        start_duckdb(settings, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -148,28 +150,26 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
                 refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
-            engine.register_files(table, draft.files(table.name))
         for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
-            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
+            actual = engine.scan(table, catalog.files(table.name))
+            rebuilt = engine.scan(table, draft.files(table.name))
             question = "rows that a full rebuild does not have, or has besides"
-            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
-        for table in compared:
-            engine.register_files(table, catalog.files(table.name))
-        names = {table.name for table in compared}
-        for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in names):
+            rows = count_rows(engine, actual)
+            findings.append(Finding(table.name, question, rows, count_differences(engine, table, actual, rebuilt)))
+        tables = {table.name: engine.scan(table, catalog.files(table.name)) for table in compared}
+        for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in tables):
             progress(f"{name}: {question}")
-            [counted] = engine.select(f"SELECT count(*) AS n FROM ({broken}) AS broken")
-            findings.append(Finding(name, question, engine.rows(name), counted["n"]))
+            wrong = count_rows(engine, with_relations(broken, tables))
+            findings.append(Finding(name, question, count_rows(engine, tables[name]), wrong))
         return findings
 
 
-def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _files(catalog: Catalog, engine: Backend, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """What every file taken is said to hold, and what every file still there does hold, against the rows."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
-    engine.register_files(table, catalog.files(table.name))
-    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
-    engine.hold(
+    tables = {each.name: engine.scan(each, catalog.files(each.name)) for each in (table, quarantine.TABLE)}
+    engine.materialize_values(
         "taken",
         [
             ("source_file", "string", list(entries)),
@@ -177,21 +177,20 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
             ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
         ],
     )
-    wrong = engine.select(
-        f"""
-        SELECT count(*) AS n FROM taken AS t
+    query = f"""
+        SELECT 1 FROM taken AS t
         FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
         FULL JOIN (
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    )[0]["n"]
+    wrong = count_rows(engine, with_relations(query, tables))
     yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
     there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
     again = engine.ingest(feed, there)
     steady = list(again.counts)
     try:
-        engine.hold("steady", [("source_file", "string", steady)])
+        engine.materialize_values("steady", [("source_file", "string", steady)])
         rows = wrong = 0
         held = (
             (table, f"SELECT * FROM {table.name}"),
@@ -202,12 +201,10 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
         )
         for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
             only_steady = "SEMI JOIN steady USING (source_file)"
-            with (
-                engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
-                engine.view("found", f"SELECT * FROM {found} {only_steady}"),
-            ):
-                rows += engine.rows("found")
-                wrong += engine.unequal(kind, "stands", "found")
+            ours = with_relations(f"SELECT * FROM ({stands}) AS r {only_steady}", tables)
+            theirs = f"SELECT * FROM {found} {only_steady}"
+            rows += count_rows(engine, theirs)
+            wrong += count_differences(engine, kind, ours, theirs)
     finally:
         engine.release(feed)
     question = (

@@ -1,6 +1,6 @@
 """The embedded backend: one DuckDB session that reads and writes Parquet itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -50,17 +50,6 @@ class DuckDBBackend(Session):
             if "parquet" not in str(error).lower():
                 raise
             raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
-
-    def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
-        """See `Backend`. Parameters are session variables."""
-        for name, value in values.items():
-            self.sql(f"SET VARIABLE {quoted(name)} = $1", [value])
-
-    def select(self, query: str) -> list[dict[str, Any]]:
-        """See `Backend`."""
-        rows = self.sql(bind_parameters(query))
-        names = [column[0] for column in self.connection.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def materialize(self, relation: str, query: str) -> None:
         """See `Backend`."""

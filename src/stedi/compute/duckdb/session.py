@@ -1,7 +1,7 @@
 """A DuckDB session: its settings, and its errors translated."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import duckdb
 
+from stedi.compute.duckdb.sql import bind_parameters
 from stedi.errors import WarehouseError
 from stedi.model.identity import Identity, identity_of
 from stedi.model.sql import SQL_TYPES, literal, quoted
@@ -79,6 +80,17 @@ class Session:
             if (refused := s3_refusal(error)) is None:
                 raise
             raise WarehouseError(f"the tables' objects can't be used: {refused}") from error
+
+    def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
+        """Set the values of `$name` parameters, as session variables. Values never become part of a query's text."""
+        for name, value in values.items():
+            self.sql(f"SET VARIABLE {quoted(name)} = $1", [value])
+
+    def select(self, query: str) -> list[dict[str, Any]]:
+        """Run a query, which may contain `$name` parameters; returns its rows by column name."""
+        rows = self.sql(bind_parameters(query))
+        names = [column[0] for column in self.connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def materialize_values(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
         """Create a temporary table of given values. Replaces one of this name.

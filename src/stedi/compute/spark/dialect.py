@@ -16,8 +16,7 @@ def translate(query: str) -> tuple[Mapping[str, str], str]:
     become queries of their own, which the caller computes first.
 
     Returns:
-        The queries of the materialized CTEs by name, in order, and the rest of the query. Each may read the ones before it by
-        name.
+        The queries of the materialized CTEs by name, in order, and the rest of the query. Each may read those before it.
     """
     tree = sqlglot.parse_one(query, read="duckdb")
     materialized: dict[str, str] = {}

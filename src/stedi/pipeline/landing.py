@@ -76,8 +76,13 @@ def ingest(
         before, recorded = (mark.rows, mark.reflects["rules"]) if mark else (0, {})
         if is_foreign:
             # Another writer's commit says nothing of rules, and little of rows.
-            stands = check(table, "standing", lambda sql: engine.select(with_relations(sql, {"standing": engine.scan(table, files)})))
-            before, recorded = count_rows(engine, engine.scan(table, files)), {result.rule: result.failed for result in stands}
+            stands = check(
+                table, "standing", lambda sql: engine.select(with_relations(sql, {"standing": engine.scan(table, files)}))
+            )
+            before, recorded = (
+                count_rows(engine, engine.scan(table, files)),
+                {result.rule: result.failed for result in stands},
+            )
         found = check(table, taken.landed, engine.select)
         report = TableReport("refreshed", before, reason=_reason(plan, len(plan.to_read) - len(steady), is_foreign))
         removed = count_rows(engine, gone)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from stedi.catalog import Catalog, Commit
 from stedi.catalog.catalog import DataFileSize
 from stedi.catalog.run_log import drop_runs, latest_run, read_runs, update_latest_run
-from stedi.compute import Backend
-from stedi.compute.start import start_backend
+from stedi.compute import Engine
+from stedi.compute.start import start_engine
 from stedi.config import Settings
 from stedi.maintenance.expiry import expire, unnamed_files
 from stedi.model.table import Table
@@ -64,12 +64,12 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
         Catalog(settings.warehouse) as catalog,
         settings.warehouse.scratch() as scratch,
-        start_backend(settings, scratch) as engine,
+        start_engine(settings, scratch) as engine,
     ):
         return keep_up(catalog, engine, settings.keep_runs, progress)
 
 
-def keep_up(catalog: Catalog, engine: Backend, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
+def keep_up(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
     """Do all upkeep; the caller holds the warehouse for writing.
 
     Files that merging replaces stay for the readers of the moment, until the next upkeep.
@@ -138,7 +138,7 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
         warehouse.remove_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
-def _merge(catalog: Catalog, engine: Backend, table: Table, done: TableUpkeep) -> None:
+def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) -> None:
     """Rewrite the small files of each partition as one, and files from which other writers deleted rows."""
     current = catalog.snapshot(table.name)
     files = catalog.files(table.name)
@@ -153,7 +153,7 @@ def _merge(catalog: Catalog, engine: Backend, table: Table, done: TableUpkeep) -
             # A commit that adds nothing and removes nothing merges the manifests.
             catalog.commit(table, Commit((), (), reflects, current.version))
         return
-    query = f"SELECT * FROM ({engine.scan(table, files.part(chosen))})"
+    query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
     written = engine.write(table, query, catalog.data_folder(table))
     catalog.commit(table, Commit(written, chosen, reflects, current.version))
     done.merged = len(chosen)

@@ -3,10 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from stedi.catalog import Commit
-from stedi.compute import Backend
-from stedi.compute.counts import count_rows
-from stedi.compute.source_files import split_by_source, without_sources
-from stedi.compute.sql import with_relations
+from stedi.compute import Engine
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files
@@ -45,7 +42,7 @@ def ingest(
     feed: Feed,
     listed: Sequence[LandingFile],
     store: Store,
-    start_engine: Callable[[], Backend],
+    start_engine: Callable[[], Engine],
     run_id: str,
     again: Callable[[LedgerEntry], bool],
 ) -> tuple[TableReport, FilePlan]:
@@ -71,27 +68,21 @@ def ingest(
             )
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
-        split = split_by_source(engine, table, files, replaced)
-        touched, gone, kept = split.touched_files, split.removed, split.kept
+        touched, gone, kept = engine.split_by_source(table, files, replaced)
         before, recorded = (mark.rows, mark.reflects["rules"]) if mark else (0, {})
         if is_foreign:
             # Another writer's commit says nothing of rules, and little of rows.
-            stands = check(
-                table, "standing", lambda sql: engine.select(with_relations(sql, {"standing": engine.scan(table, files)}))
-            )
-            before, recorded = (
-                count_rows(engine, engine.scan(table, files)),
-                {result.rule: result.failed for result in stands},
-            )
+            stands = check(table, engine.register_files(table, files), engine.select)
+            before, recorded = engine.count(table, files), {result.rule: result.failed for result in stands}
         found = check(table, taken.landed, engine.select)
         report = TableReport("refreshed", before, reason=_reason(plan, len(plan.to_read) - len(steady), is_foreign))
-        removed = count_rows(engine, gone)
-        results = check(table, "gone", lambda sql: engine.select(with_relations(sql, {"gone": gone})))
-        report.results = moved_on(table, before, recorded, found, results)
+        with engine.view("gone", gone):
+            removed = engine.rows("gone")
+            report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))
         if report.breaks_a_rule:
             report.status = "failed"
             return report, plan
-        report.added, report.removed = count_rows(engine, f'SELECT * FROM "{taken.landed}"'), removed
+        report.added, report.removed = engine.rows(taken.landed), removed
         report.rows = before + report.added - removed
         query = f'SELECT * FROM "{taken.landed}"' + (f" UNION ALL {kept}" if touched else "")
         written = engine.write(table, query, store.data_folder(table))
@@ -108,13 +99,12 @@ def ingest(
         engine.release(feed)
 
 
-def _rejects(table: Table, store: Store, engine: Backend, quarantined: str, replaced: Sequence[str]) -> list[str]:
+def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> list[str]:
     """The feed's quarantined rows as files that the landing commit names, so that both move together."""
     before = reject_files(store, table)
-    split = split_by_source(engine, quarantine.TABLE, before, replaced)
-    touched, kept = list(split.touched_files), split.kept
+    touched, _, kept = engine.split_by_source(quarantine.TABLE, before, replaced)
     if len(before.paths) > _MANY_REJECT_FILES:
-        touched, kept = list(before.paths), without_sources(engine, quarantine.TABLE, before, replaced)
+        touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
     stay = [name for name in _rejects_named(store, table) if store.side_path(name) not in touched]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from stedi.catalog import Catalog, Commit
 from stedi.catalog.run_log import RunRecord, latest_run, next_number, write_run
-from stedi.compute import Backend
+from stedi.compute import Engine
 from stedi.model.table import ColumnType, DataFiles
 from stedi.pipeline.checks import RuleResult, recorded_results
 from stedi.pipeline.report import RunReport
@@ -15,7 +15,7 @@ from stedi.tables.operations.rule_result import TABLE
 from stedi.tables.registry import REFRESHED
 
 
-def record(catalog: Catalog, start_engine: Callable[[], Backend], report: RunReport) -> int | None:
+def record(catalog: Catalog, start_engine: Callable[[], Engine], report: RunReport) -> int | None:
     """Publish the run, unless nothing changed since the last one; returns its number.
 
     The run's record is written last, so a reader who goes by it sees the tables of one finished
@@ -31,12 +31,12 @@ def record(catalog: Catalog, start_engine: Callable[[], Backend], report: RunRep
     number, current, replaced = next_number(catalog.warehouse), catalog.snapshot(TABLE.name), DataFiles()
     rows = len(results) + (current.rows if current else 0)
     engine = start_engine()
-    engine.materialize_values("results", _columns(report, number, results))
+    engine.hold("results", _columns(report, number, results))
     wanted = "SELECT * FROM results"
     if current and current.id != before.get(TABLE.name):
         # A run may have died after it committed its results, under the number that is this run's now.
         replaced = catalog.files(TABLE.name)
-        kept = f"SELECT * FROM ({engine.scan(TABLE, replaced)}) AS r WHERE run_number < {number}"
+        kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
         wanted += f" UNION ALL {kept}"
         rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
     written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))

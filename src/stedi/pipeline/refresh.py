@@ -5,10 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stedi.catalog import Commit, Snapshot
-from stedi.compute import Backend
-from stedi.compute.counts import count_people, count_rows
-from stedi.compute.incremental import InputChange, TemporaryRelations, affected_rows, all_rows, diff, write_delta
-from stedi.compute.sql import with_relations
+from stedi.compute import Change, Engine, delta_relations
 from stedi.model.table import DataFiles, Table, WrittenFile
 from stedi.pipeline.checks import check, moved_on, warnings
 from stedi.pipeline.draft import Store
@@ -56,7 +53,7 @@ def staleness_reason(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> s
 def refresh(
     table: Table,
     store: Store,
-    start_engine: Callable[[], Backend],
+    start_engine: Callable[[], Engine],
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
@@ -74,59 +71,72 @@ def refresh(
     if snapshot is not None and reason is None:
         return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
     engine = start_engine()
-    inputs = {name: engine.scan(BY_NAME[name], store.files(name)) for name in table.inputs}
+    for name in table.inputs:
+        engine.register_files(BY_NAME[name], store.files(name))
     if table.rejects_of:
         paths = [path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths]
-        inputs["rejects"] = engine.scan(quarantine.TABLE, DataFiles(tuple(paths)))
-
-    def checked(query: str, rules=None, **others: str):
-        bound = {**inputs, **others, "rows_to_check": query}
-        return check(table, "rows_to_check", lambda sql: engine.select(with_relations(sql, bound)), rules)
-
+        engine.register_files(quarantine.TABLE, DataFiles(tuple(paths)), view="rejects")
     files = store.files(table.name)
     report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
     reflects = {"run_id": run_id, **sources}
     if full_refresh or not files:
-        query = with_relations(table.query, inputs)
-        is_empty = table.scope is None and count_rows(engine, query) == 0
-        written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
-        draft = engine.scan(table, DataFiles(tuple(file.path for file in written)))
-        report.results = checked(draft)
-        if report.breaks_a_rule:
-            report.status = "failed"
-            store.discard(written)
-            return report
-        report.added, report.removed = count_rows(engine, draft), report.rows
-        report.rows = report.added
-        report.people = count_people(engine, table, [draft])
-        return _commit(table, store, report, reflects, written, files.paths)
-    changes = _changes(table, store, snapshot, sources, cached_deltas)
-    with TemporaryRelations(engine, table) as relations:
+        return _rebuild(table, store, engine, report, reflects, files)
+    try:
+        changes = _changes(table, store, snapshot, sources, cached_deltas)
         if table.scope is not None and changes is not None and snapshot is not None:
-            rows = affected_rows(relations, table, files, changes)
-            found = checked(rows.candidate)
+            candidate, current = engine.compute_affected(table, table.scope, files, changes)
+            found = check(table, candidate, engine.select)
             # The current rows are counted against the inputs as they were when those rows were
             # made, so what is taken off is what was once added.
-            before_inputs = {c.table.name: engine.scan(c.table, c.before) for c in changes}
             doubted = warnings(table)
-            gone = checked(rows.current, doubted, **before_inputs) if doubted else []
+            asked = [c for c in changes if any(c.table.name in (rule.violations or "") for rule in doubted)]
+            for change in asked:
+                engine.register_files(change.table, change.before)
+            gone = check(table, current, engine.select, doubted) if doubted else []
+            for change in asked:
+                engine.register_files(change.table, change.now)
             report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
             before = snapshot.rows
         else:
-            rows = all_rows(relations, table, files, inputs)
-            report.results = checked(rows.candidate)
-            before = count_rows(engine, rows.current)
+            candidate = engine.compute(table, engine.bound(table.query))
+            current = engine.read_current(table, files)
+            report.results = check(table, candidate, engine.select)
+            before = engine.rows(current)
         if report.breaks_a_rule:
             report.status = "failed"
             return report
-        delta = diff(relations, table, rows)
-        deltas = [f'SELECT * FROM "{relation}"' for relation in (delta.added, delta.removed)]
-        report.people = count_people(engine, table, deltas)
-        report.added, report.removed = delta.added_count, delta.removed_count
-        report.rows = before + report.added - report.removed
+        difference = engine.difference(table, candidate, current)
+        report.people = engine.people(table, delta_relations(table))
+        report.added, report.removed = difference.added, difference.removed
+        report.rows = before + difference.added - difference.removed
         folder = store.data_folder(table)
-        written = write_delta(engine, table, delta, files, folder) if report.added or report.removed else []
-        return _commit(table, store, report, reflects, written, delta.touched_files)
+        written = engine.write_difference(table, difference, files, folder) if report.added or report.removed else []
+        done = _commit(table, store, report, reflects, written, difference.touched_files)
+        if snapshot is not None:
+            cached_deltas[table.name] = snapshot.version
+        return done
+    finally:
+        engine.forget_candidate(table)
+
+
+def _rebuild(
+    table: Table, store: Store, engine: Engine, report: TableReport, reflects: dict[str, Any], files: DataFiles
+) -> TableReport:
+    """Write a whole table straight to its files, and publish them only when the rules hold."""
+    query = engine.bound(table.query)
+    # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
+    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
+    draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
+    report.results = check(table, draft, engine.select)
+    if report.breaks_a_rule:
+        report.status = "failed"
+        store.discard(written)
+        return report
+    report.added, report.removed = engine.rows(draft), report.rows
+    report.rows = report.added
+    report.people = engine.people(table, [draft])
+    return _commit(table, store, report, reflects, written, files.paths)
 
 
 def _commit(
@@ -144,7 +154,7 @@ def _commit(
 
 def _changes(
     table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], cached_deltas: Mapping[str, str]
-) -> list[InputChange] | None:
+) -> list[Change] | None:
     """The inputs now and as the table last read them, or None where it has to be computed whole."""
     if snapshot is None or not snapshot.is_ours or table.scope is None:
         return None
@@ -159,5 +169,6 @@ def _changes(
             if earlier is None:
                 return None
             before = store.files(name, earlier.id)
-        changes.append(InputChange(BY_NAME[name], store.files(name), before))
+        is_cached = name in cached_deltas and cached_deltas[name] == seen["inputs"][name]
+        changes.append(Change(BY_NAME[name], store.files(name), before, is_cached))
     return changes

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import latest_run, new_run_id
-from stedi.compute import Backend
-from stedi.compute.start import backend_on_demand
+from stedi.compute import Engine
+from stedi.compute.start import engine_on_demand
 from stedi.config import Settings
 from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError, WarehouseError
 from stedi.ingest.landing_file import LandingFile
@@ -83,7 +83,7 @@ def run(
         wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
-        with backend_on_demand(settings, scratch, steps.parameters) as start_engine:
+        with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:
                 report.left_behind = steps.left_behind()
@@ -166,7 +166,7 @@ class _Steps:
         self.cached_deltas: dict[str, str] = {}
 
     def work(
-        self, start_engine: Callable[[], Backend], catalog: Catalog | None, report: RunReport, progress: Progress
+        self, start_engine: Callable[[], Engine], catalog: Catalog | None, report: RunReport, progress: Progress
     ) -> None:
         """Do every step; what could not be published holds back what depends on it."""
         for table in (t for t in REFRESHED if t.name in self.wanted):
@@ -208,7 +208,7 @@ class _Steps:
         return behind
 
     def _with_retries(
-        self, table: Table, start_engine: Callable[[], Backend], catalog: Catalog | None, report: RunReport
+        self, table: Table, start_engine: Callable[[], Engine], catalog: Catalog | None, report: RunReport
     ) -> TableReport:
         """Do a table's step; where another writer came between, look again and decide anew."""
         for attempt in range(1, _TRIES + 1):
@@ -220,7 +220,7 @@ class _Steps:
                 time.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
-    def _step(self, table: Table, start_engine: Callable[[], Backend], report: RunReport) -> TableReport:
+    def _step(self, table: Table, start_engine: Callable[[], Engine], report: RunReport) -> TableReport:
         if feed := _FEED_OF.get(table.name):
             done, plan = ingest(feed, self.listed[feed.name], self.store, start_engine, report.run_id, self.again(feed))
             report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import latest_run
-from stedi.compute import Backend
-from stedi.compute.counts import count_differences, count_rows
-from stedi.compute.sql import with_relations
-from stedi.compute.start import start_duckdb
+from stedi.compute import Engine
+from stedi.compute.start import start_embedded
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.ingest.landing_file import LandingFile
@@ -123,7 +121,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         settings.warehouse.read_lock(),
         translate_storage_errors(f"warehouse {settings.warehouse} can't be verified"),
         settings.warehouse.reader_scratch() as folder,
-        start_duckdb(settings, folder) as engine,
+        start_embedded(settings, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -150,26 +148,28 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
                 refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
+            engine.register_files(table, draft.files(table.name))
         for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
-            actual = engine.scan(table, catalog.files(table.name))
-            rebuilt = engine.scan(table, draft.files(table.name))
+            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
             question = "rows that a full rebuild does not have, or has besides"
-            rows = count_rows(engine, actual)
-            findings.append(Finding(table.name, question, rows, count_differences(engine, table, actual, rebuilt)))
-        tables = {table.name: engine.scan(table, catalog.files(table.name)) for table in compared}
-        for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in tables):
+            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
+        for table in compared:
+            engine.register_files(table, catalog.files(table.name))
+        names = {table.name for table in compared}
+        for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in names):
             progress(f"{name}: {question}")
-            wrong = count_rows(engine, with_relations(broken, tables))
-            findings.append(Finding(name, question, count_rows(engine, tables[name]), wrong))
+            [counted] = engine.select(f"SELECT count(*) AS n FROM ({broken}) AS broken")
+            findings.append(Finding(name, question, engine.rows(name), counted["n"]))
         return findings
 
 
-def _files(catalog: Catalog, engine: Backend, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """What every file taken is said to hold, and what every file still there does hold, against the rows."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
-    tables = {each.name: engine.scan(each, catalog.files(each.name)) for each in (table, quarantine.TABLE)}
-    engine.materialize_values(
+    engine.register_files(table, catalog.files(table.name))
+    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    engine.hold(
         "taken",
         [
             ("source_file", "string", list(entries)),
@@ -177,20 +177,21 @@ def _files(catalog: Catalog, engine: Backend, feed: Feed, listed: Sequence[Landi
             ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
         ],
     )
-    query = f"""
-        SELECT 1 FROM taken AS t
+    wrong = engine.select(
+        f"""
+        SELECT count(*) AS n FROM taken AS t
         FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
         FULL JOIN (
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    wrong = count_rows(engine, with_relations(query, tables))
+    )[0]["n"]
     yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
     there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
     again = engine.ingest(feed, there)
     steady = list(again.counts)
     try:
-        engine.materialize_values("steady", [("source_file", "string", steady)])
+        engine.hold("steady", [("source_file", "string", steady)])
         rows = wrong = 0
         held = (
             (table, f"SELECT * FROM {table.name}"),
@@ -201,10 +202,12 @@ def _files(catalog: Catalog, engine: Backend, feed: Feed, listed: Sequence[Landi
         )
         for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
             only_steady = "SEMI JOIN steady USING (source_file)"
-            ours = with_relations(f"SELECT * FROM ({stands}) AS r {only_steady}", tables)
-            theirs = f"SELECT * FROM {found} {only_steady}"
-            rows += count_rows(engine, theirs)
-            wrong += count_differences(engine, kind, ours, theirs)
+            with (
+                engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
+                engine.view("found", f"SELECT * FROM {found} {only_steady}"),
+            ):
+                rows += engine.rows("found")
+                wrong += engine.unequal(kind, "stands", "found")
     finally:
         engine.release(feed)
     question = (

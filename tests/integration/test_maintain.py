@@ -25,11 +25,11 @@ from tests.support.compare import (
     Died,
     Kept,
     as_another,
+    commit_metadata,
     commits,
     contents,
     done,
     found_wrong,
-    marks,
     narrowed,
     opened,
     rule_counts,
@@ -71,7 +71,7 @@ def use(lake: Lake) -> Lake:
 
 def files(lake: Lake, name: str) -> list[Path]:
     """The data files of the newest snapshot of a table."""
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return [Path(path) for path in catalog.files(name).paths]
 
 
@@ -95,13 +95,13 @@ def named(lake: Lake, name: str) -> Iterator[Path]:
 
 def test_merging_keeps_every_row_under_the_same_version(used: Lake) -> None:
     rows, counts = contents(used), rule_counts(used)
-    versions = {name: mark.version for name, mark in marks(used).items()}
+    versions = {name: recorded.version for name, recorded in commit_metadata(used).items()}
     last = used.run().run_id
     report = maintain(used.settings)
     assert report.tables["accelerometer_trusted"].merged == 2 * RUNS
     assert contents(used) == rows
     assert rule_counts(used) == counts
-    assert {name: mark.version for name, mark in marks(used).items()} == versions
+    assert {name: recorded.version for name, recorded in commit_metadata(used).items()} == versions
     again = used.run()
     assert {table.status for table in again.tables.values()} == {"up to date"}
     assert again.run_id == last
@@ -148,7 +148,7 @@ def test_other_readers_find_the_merged_rows(used: Lake) -> None:
 def test_kept_runs_can_be_read_and_forgotten_ones_are_said_to_be_none(used: Lake) -> None:
     used.land("customer/1.json", [customer("zoe@x", 20)])
     before = {"earlier": contents(used)}
-    runs = read_runs(used.settings.warehouse)
+    runs = read_runs(used.open_warehouse())
     first, earlier = runs[0].run_id, runs[-1].run_id
     last = used.run().run_id
     before["last"] = contents(used)
@@ -204,14 +204,15 @@ def _people(lake: Lake, name: str) -> set[str]:
 
 
 def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: Lake) -> None:
-    before = marks(used)["accelerometer_landing"].reflects
+    before = commit_metadata(used)["accelerometer_landing"]
     maintain(used.settings)
     maintain(used.settings)
-    mark = marks(used)["accelerometer_landing"].reflects
-    assert (mark["ledger"], mark["rejects"]) == (before["ledger"], before["rejects"])
+    mark = commit_metadata(used)["accelerometer_landing"]
+    assert mark.side_files == before.side_files
+    assert mark.ledger is not None
     warehouse = used.warehouse
-    assert len(ledger.decode((warehouse / mark["ledger"]).read_bytes())) == RUNS
-    assert sum(pq.read_table(warehouse / name).num_rows for name in mark["rejects"]) == RUNS
+    assert len(ledger.decode((warehouse / mark.ledger).read_bytes())) == RUNS
+    assert sum(pq.read_table(warehouse / name).num_rows for name in mark.rejects) == RUNS
     # One record of files for each of the two runs that are kept.
     assert len(on_disk(used, "accelerometer_landing", "metadata/ledger-*")) == 2
     used.run(replay=["accelerometer"])
@@ -269,7 +270,7 @@ def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
 
 
 def test_upkeep_waits_for_no_run(used: Lake) -> None:
-    with used.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with used.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         maintain(used.settings)
 
 
@@ -346,11 +347,11 @@ def test_a_table_whose_only_file_is_replaced_in_every_run_does_not_gather_manife
     for number in range(7):
         lake.land(f"step_trainer/more-{number}.json", [distance("s1", 200 + number)])
         lake.run()
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         assert catalog.empty_manifests("device_evidence") >= 5
     before = lake.rows("FROM device_evidence")
     maintain(lake.settings)
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         assert catalog.empty_manifests("device_evidence") == 0
     assert lake.rows("FROM device_evidence") == before
     assert {table.status for table in lake.run().tables.values()} == {"up to date"}

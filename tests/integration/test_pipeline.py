@@ -2,7 +2,8 @@
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -13,12 +14,12 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.cli.render import run_grids
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.model.table import Rule, Table
+from stedi.model.table import Rule
 from stedi.pipeline import run
-from stedi.pipeline.checks import RuleResult, Select, check
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.verify.proof import verify
-from tests.support.compare import contents, tree
+from tests.support.compare import contents, narrowed, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
 
@@ -90,7 +91,7 @@ def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: L
 
 
 def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Callable[..., Lake]) -> None:
-    simulate(tmp_path / "feeds", customers=40, days=2, seed=3, readings=30_000)
+    simulate(tmp_path / "feeds", replace(IDEAL, customers=40, days=2, seed=3, readings=30_000))
     put(tmp_path / "feeds/customer/broken.json", b'{"email": "ann@x"}\n')
     files = sorted(p for p in (tmp_path / "feeds").glob("*/**/*") if p.is_file() and "ground_truth" not in str(p))
     small_steps, at_once = new_lake("steps"), new_lake("once")
@@ -134,7 +135,9 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     before = contents(lake)
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr("stedi.quality.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
+    monkeypatch.setattr(
+        "stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ()
+    )
     lake.land("customer/2.json", [customer("b@x", 20)])
     lake.land("accelerometer/2.json", [reading("a@x", 999)])
     report = lake.run()
@@ -162,7 +165,7 @@ def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
     small(lake)
-    with lake.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         lake.run()
 
 
@@ -234,22 +237,14 @@ def test_a_replay_reads_files_with_quarantined_records_again_after_a_repaired_ru
     assert lake.rows("SELECT max(timeStamp) FROM accelerometer_landing") == [(T0 + 10**15,)]
 
 
-def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_file_costs_what_it_changes(lake: Lake) -> None:
     small(lake)
     lake.land("accelerometer/2.json", [reading("a@x", 5), reading("a@x", 3_600_000)])
     lake.land("step_trainer/2.json", [distance("s1", 3_600_000)])
     lake.run()
-    computed: dict[str, int] = {}
-
-    def count_candidates(table: Table, relation: str, select: Select, *rules: Sequence[Rule]) -> list[RuleResult]:
-        if relation.startswith("candidate"):
-            [counted] = select(f'SELECT count(*) AS n FROM "{relation}"')
-            computed[table.name] = counted["n"]
-        return check(table, relation, select, *rules)
-
-    monkeypatch.setattr("stedi.pipeline.refresh.check", count_candidates)
     lake.land("accelerometer/3.json", [reading("a@x", 104, x=9.0), reading("a@x", 7)])
-    report = lake.run()
+    with narrowed() as computed:
+        report = lake.run()
     # The moment 104 has two readings now, and 7 one; no other moment is looked at. Pairs are looked for in the hour.
     assert computed["accelerometer_trusted"] == 3
     assert computed["machine_learning_curated"] == report.tables["machine_learning_curated"].rows - 1 == 11

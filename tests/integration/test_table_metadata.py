@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from stedi.catalog import Catalog, Snapshot
+from stedi.catalog import Catalog, CommitMetadata, Snapshot
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.pointers import SqlitePointers
+from stedi.catalog.snapshot import METADATA_KEY
 from stedi.errors import NoWarehouseError, WarehouseError
 from tests.support.compare import as_another
 from tests.support.lake import Lake, small
@@ -40,7 +41,7 @@ def execute(file: Path, sql: str, *parameters: str) -> None:
 
 
 def history(lake: Lake, name: str = NAME) -> list[Snapshot]:
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return list(catalog.history(name))
 
 
@@ -54,7 +55,10 @@ def test_snapshots_are_those_that_pyiceberg_reads(lake: Lake) -> None:
             theirs = table.snapshot_by_id(snapshot.id)
             assert theirs is not None
             assert theirs.summary is not None
-            assert snapshot.summary == theirs.summary.additional_properties
+            recorded = theirs.summary.additional_properties
+            ours = recorded.get(METADATA_KEY)
+            assert snapshot.metadata == (None if ours is None else CommitMetadata.decode(ours))
+            assert snapshot.total_rows == int(recorded["total-records"])
             assert snapshot.operation == theirs.summary.operation.value
             assert snapshot.parent_id == theirs.parent_snapshot_id
             assert round(snapshot.committed_at.timestamp() * 1000) == theirs.timestamp_ms
@@ -85,13 +89,13 @@ def test_a_catalog_of_an_earlier_pyiceberg_is_read_and_a_view_is_no_table(lake: 
 def test_a_catalog_that_nobody_finished_is_no_warehouse(lake: Lake, sql: str) -> None:
     execute(database(lake), sql)
     with pytest.raises(NoWarehouseError, match="no run has finished in"):
-        Catalog(lake.settings.warehouse)
+        Catalog(lake.open_warehouse())
 
 
 def test_a_catalog_that_is_no_database_is_said_in_a_line(lake: Lake) -> None:
     database(lake).write_bytes(b"no database at all, but long enough to be taken for one" * 99)
     with pytest.raises(WarehouseError, match=r"^warehouse \S+ can't be opened: file is not a database$"):
-        Catalog(lake.settings.warehouse)
+        Catalog(lake.open_warehouse())
 
 
 def test_what_a_killed_commit_left_in_the_catalog_is_rolled_back(lake: Lake) -> None:

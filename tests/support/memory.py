@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from stedi.catalog import Commit, Snapshot
+from stedi.catalog import Commit, CommitMetadata, Snapshot
 from stedi.compute.counts import count_differences, count_rows
 from stedi.compute.duckdb import DuckDBBackend
 from stedi.compute.incremental import candidate_query
@@ -24,8 +24,8 @@ from stedi.model.table import DataFiles, Table, WrittenFile, with_ancestors
 from stedi.pipeline import RunReport
 from stedi.pipeline.checks import check
 from stedi.pipeline.draft import Draft
+from stedi.pipeline.pseudonym_key import query_parameters
 from stedi.pipeline.refresh import refresh
-from stedi.pipeline.runner import query_parameters
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 from stedi.tables.registry import BY_NAME, REFRESHED
@@ -69,7 +69,9 @@ class Commits(Draft):
     def snapshot(self, name: str) -> Snapshot | None:
         return self._commits[name][-1][0] if self._commits[name] else None
 
-    latest_mark = snapshot
+    def latest_metadata(self, name: str) -> CommitMetadata | None:
+        snapshot = self.snapshot(name)
+        return snapshot.metadata if snapshot else None
 
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
         return next((snapshot for snapshot, _ in reversed(self._commits[name]) if snapshot.version == version), None)
@@ -87,7 +89,7 @@ class Commits(Draft):
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
         stay = (path for path in files.paths if path not in commit.removed)
-        snapshot = Snapshot.of_draft(before, commit.recorded(before), datetime.now(UTC))
+        snapshot = Snapshot.of_draft(before, commit.metadata_after(before), datetime.now(UTC))
         self._commits[table.name].append((snapshot, DataFiles((*stay, *(file.path for file in commit.added)))))
         return snapshot
 
@@ -173,7 +175,8 @@ class MemoryTables:
             self._relations[name] = added[-1].path
         rejects = list(self._rejects.values()) if table is LANDING["customer"] else []
         number = next(self.engine.numbers)
-        self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0, "rejects": rejects}, f"v{number}"))
+        metadata = CommitMetadata("", 0, f"v{number}", ledger="", rejects=tuple(rejects))
+        self._store.commit(table, Commit(added, removed, metadata))
 
     def _hold(self, table: Table, rows: Sequence[Record]) -> str:
         assert {key for row in rows for key in row} <= set(table.column_names)
@@ -190,11 +193,9 @@ class MemoryTables:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
                 self._take(feed, files)
         self._waiting.clear()
-        report, cached_deltas = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False), dict[str, str]()
+        report = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False)
         for table in (t for t in self._derived if t.name in wanted):
-            done = refresh(
-                table, self._store, lambda: self.engine, report.run_id, self._parameters, cached_deltas=cached_deltas
-            )
+            done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters)
             report.tables[table.name] = done
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:
@@ -204,18 +205,13 @@ class MemoryTables:
     def counts(self, table: Table) -> dict[str, int]:
         """How many rows break each rule of a table, as its newest commit has it."""
         snapshot = self._store.snapshot(table.name)
-        counts: dict[str, int] = snapshot.reflects["rules"] if snapshot else {}
-        return counts
+        return {**snapshot.metadata.violations} if snapshot and snapshot.metadata else {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query over all tables by name."""
-        return [tuple(row.values()) for row in self._select(sql)]
-
-    def _select(self, sql: str) -> list[dict[str, Any]]:
-        """Run a query over all tables by name."""
         tables = (*LANDING.values(), *DERIVED, *self._derived)
         scans = {table.name: self.engine.scan(table, self._store.files(table.name)) for table in tables}
-        return self.engine.select(with_relations(sql, scans))
+        return [tuple(row.values()) for row in self.engine.select(with_relations(sql, scans))]
 
     def found_wrong(self) -> list[str]:
         """The tables whose rows, or counts of rows that break a rule, are not those of a full computation."""
@@ -223,9 +219,8 @@ class MemoryTables:
         for table in self._derived:
             inputs = {name: self.engine.scan(BY_NAME[name], self._store.files(name)) for name in table.inputs}
             inputs["rejects"] = self.engine.scan(QUARANTINE, DataFiles(tuple(self._rejects.values())))
-            self.engine.materialize("rebuilt", candidate_query(table, inputs))
-            rebuilt, actual = "SELECT * FROM rebuilt", self.engine.scan(table, self._store.files(table.name))
-            found = {r.rule: r.failed for r in check(table, "rebuilt", self._select)}
+            rebuilt, actual = candidate_query(table, inputs), self.engine.scan(table, self._store.files(table.name))
+            found = {r.rule: r.failed for r in check(self.engine, table, actual, inputs)}
             if count_differences(self.engine, table, rebuilt, actual) or found != self.counts(table):
                 wrong.append(table.name)
         return wrong

@@ -61,7 +61,7 @@ def _show_device(device: str, svg: Path | None) -> None:
     from stedi.query.sandbox import open_run
 
     session, _ = open_run(OPTIONS.settings)
-    explanation = explain(session, device, padded_keys(pseudonym_key(OPTIONS.settings, may_make=False)))
+    explanation = explain(session, device, padded_keys(pseudonym_key(OPTIONS.settings, create=False)))
     if explanation is None:
         raise StediError(
             f"no device has the serial number {shown_serial(device)!r}; check it, or start `stedi run` if its files are new"

@@ -10,7 +10,7 @@ from stedi import __version__
 from stedi.aws import ddl as ddl_text
 from stedi.cli import render
 from stedi.cli.output import output
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, show_grids
+from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, opened_warehouse, show_grids
 from stedi.errors import UsageError, no_such
 from stedi.ingest.reasons import explain
 from stedi.model.table import Table
@@ -76,7 +76,7 @@ def tables() -> None:
     """List the tables: zone, grain, rows."""
     from stedi.catalog import Catalog
 
-    with Catalog(OPTIONS.settings.warehouse) as catalog:
+    with Catalog(opened_warehouse()) as catalog:
         snapshots = {table.name: catalog.snapshot(table.name) for table in ALL}
     found = []
     for table in ALL:
@@ -140,12 +140,12 @@ def history(name: TableName) -> None:
     from stedi.catalog import Catalog
 
     table = table_called(name)
-    with Catalog(OPTIONS.settings.warehouse) as catalog:
+    with Catalog(opened_warehouse()) as catalog:
         commits = list(catalog.history(table.name))
     rows = [
         {
             "committed_at": s.committed_at.isoformat(timespec="seconds"),
-            "run_id": s.reflects.get("run_id"),
+            "run_id": s.metadata.run_id if s.metadata else None,
             "snapshot_id": str(s.id),
             "operation": s.operation,
             "rows": s.rows,
@@ -166,7 +166,7 @@ def quality() -> None:
     from stedi.query.rule_results import latest_results
 
     results = latest_results(OPTIONS.settings)
-    alarms = render.run_alarms(read_runs(OPTIONS.settings.warehouse))
+    alarms = render.run_alarms(read_runs(opened_warehouse()))
     grids = [*([render.alarms_grid(alarms)] if alarms else []), render.rules_grid(results)]
     show_grids(grids, {"alarms": alarms, "rules": [render.rule_json(r) for r in results]})
 

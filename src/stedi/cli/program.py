@@ -19,6 +19,7 @@ from stedi.errors import StediError, UsageError
 
 if TYPE_CHECKING:
     from stedi.config import Settings
+    from stedi.storage import Warehouse
 
 
 class GlobalOptionsAnywhere(TyperGroup):
@@ -119,6 +120,13 @@ def settings_with(**more: object) -> "Settings":
 
     options = {key: value for key, value in _GIVEN.items() if key != "config"}
     return load_settings(_GIVEN["config"], options | more)
+
+
+def opened_warehouse() -> "Warehouse":
+    """Open the warehouse of this call."""
+    from stedi.storage import open_warehouse
+
+    return open_warehouse(OPTIONS.settings.warehouse, OPTIONS.settings.database)
 
 
 def as_utf8(what: str, text: str) -> str:

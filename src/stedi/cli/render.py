@@ -63,7 +63,7 @@ def first_lines(report: "RunReport") -> list[str]:
 def last_line(report: "RunReport") -> str:
     """One sentence to print below the tables of a run: what it means."""
     tables = report.tables.values()
-    held_back = [name for name, table in report.tables.items() if table.is_held_back]
+    held_back = [name for name, table in report.tables.items() if table.is_stale]
     moved = sum(table.status not in ("up to date", "failed", "skipped") for table in tables)
     warnings = len({(rule.table, rule.rule) for rule in report.rules if not rule.passed and rule.level == "warn"})
     if report.dry_run:

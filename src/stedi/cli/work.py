@@ -96,19 +96,19 @@ def simulate(
 
     Example: `stedi simulate landing --clock-offset-ms 2000 --clock-jitter-ms 5 --shared-homes 0.2`
     """
-    from stedi.simulate import Conditions
-    from stedi.simulate import simulate as write
+    from stedi.simulate import SimulationOptions
+    from stedi.simulate.landing_files import simulate as write
 
     refuse_bytes(out)
     with ERROR_CONSOLE.status("simulating") as status:
         made = write(
             out,
-            customers=customers,
-            days=days,
-            seed=seed,
-            readings=readings,
-            clean=clean,
-            conditions=Conditions(
+            SimulationOptions(
+                customers=customers,
+                days=days,
+                seed=seed,
+                readings=readings,
+                clean=clean,
                 clock_offset_ms=clock_offset_ms,
                 clock_jitter_ms=clock_jitter_ms,
                 clock_drift_ppm=clock_drift_ppm,
@@ -139,7 +139,8 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
 
     from stedi import pipeline
     from stedi.query.sandbox import query as ask
-    from stedi.simulate import simulate as write
+    from stedi.simulate import IDEAL
+    from stedi.simulate.landing_files import simulate as write
 
     refuse_bytes(folder)
     marker = folder / ".stedi-demo"
@@ -153,7 +154,7 @@ def demo(folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Pa
         raise UsageError(f"folder {folder} can't be written ({error.strerror}); name another for the demo") from error
     settings = settings_with(landing=str(folder / "landing"), warehouse=str(folder / "lakehouse"))
     with ERROR_CONSOLE.status("simulating") as status:
-        write(folder / "landing", customers=300, days=3, seed=1, progress=status.update)
+        write(folder / "landing", IDEAL, progress=status.update)
         done = pipeline.run(settings, progress=status.update)
     sample = ask(settings, "SELECT * FROM machine_learning_curated LIMIT 5")
     grids = [*render.run_grids(done), render.grid("machine_learning_curated", sample.columns, sample.rows())]

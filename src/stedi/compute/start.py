@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stedi.compute.backend import Backend
 from stedi.config import Settings
 from stedi.installation import not_installed
+from stedi.storage import Warehouse
 
 if TYPE_CHECKING:
     from stedi.compute.duckdb import DuckDBBackend
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def backend_on_demand(
-    settings: Settings, scratch: Path, parameters: Mapping[str, str | bytes]
+    settings: Settings, warehouse: Warehouse, scratch: Path, parameters: Mapping[str, str | bytes]
 ) -> Iterator[Callable[[], Backend]]:
     """Return a function that starts the backend on its first call, and returns the same backend on later calls.
 
@@ -24,6 +25,7 @@ def backend_on_demand(
 
     Args:
         settings: name the engine and its limits.
+        warehouse: the warehouse whose tables it reads and writes.
         scratch: folder for temporary files.
         parameters: see `Backend.set_parameters`.
     """
@@ -31,14 +33,14 @@ def backend_on_demand(
 
         @cache
         def backend() -> Backend:
-            started = stack.enter_context(start_backend(settings, scratch))
+            started = stack.enter_context(start_backend(settings, warehouse, scratch))
             started.set_parameters(parameters)
             return started
 
         yield backend
 
 
-def start_backend(settings: Settings, scratch: Path) -> Backend:
+def start_backend(settings: Settings, warehouse: Warehouse, scratch: Path) -> Backend:
     """Start the backend of `settings.engine`, with a folder for temporary files.
 
     Raises:
@@ -46,15 +48,15 @@ def start_backend(settings: Settings, scratch: Path) -> Backend:
         WarehouseError: it does not start.
     """
     if settings.engine == "embedded":
-        return start_duckdb(settings, scratch)
+        return start_duckdb(settings, warehouse, scratch)
     try:
         from stedi.compute.spark import SparkBackend
     except ImportError as error:
         raise not_installed("the Spark engine", "spark", error) from None
-    return SparkBackend(settings.warehouse, scratch=scratch)
+    return SparkBackend(warehouse, scratch=scratch)
 
 
-def start_duckdb(settings: Settings, scratch: Path) -> "DuckDBBackend":
+def start_duckdb(settings: Settings, warehouse: Warehouse, scratch: Path) -> "DuckDBBackend":
     """Start DuckDB, whatever engine the settings name.
 
     Raises:
@@ -62,4 +64,4 @@ def start_duckdb(settings: Settings, scratch: Path) -> "DuckDBBackend":
     """
     from stedi.compute.duckdb import DuckDBBackend
 
-    return DuckDBBackend(settings.warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)
+    return DuckDBBackend(warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

@@ -1,11 +1,10 @@
 """What keeps a table's folder small: expired snapshots, and files that nothing names any more."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stedi.catalog.catalog import Catalog
-from stedi.catalog.snapshot import MARK
+from stedi.catalog.metadata import TableMetadata
 from stedi.storage import StoredFile
 from stedi.storage.paths import plain_path, table_folder
 
@@ -35,23 +34,22 @@ def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
     metadata = catalog.find(name)
     if metadata is None:
         return []
-    named = set(_named(catalog, catalog.iceberg.table(name, metadata)))
+    named = set(_named(catalog, metadata, catalog.iceberg.table(name, metadata)))
     return [file for file in catalog.warehouse.list(table_folder(name)) if catalog.warehouse.path(file.name) not in named]
 
 
-def _named(catalog: Catalog, iceberg: "IcebergTable") -> Iterator[str]:
+def _named(catalog: Catalog, metadata: TableMetadata, iceberg: "IcebergTable") -> Iterator[str]:
     """The paths of all files that something names."""
     yield plain_path(iceberg.metadata_location)
     for entry in iceberg.metadata.metadata_log:
         yield plain_path(entry.metadata_file)
     for statistics in iceberg.metadata.statistics:
         yield plain_path(statistics.statistics_path)
+    for ours in (snapshot.metadata for snapshot in metadata.snapshots.values()):
+        yield from map(catalog.side_path, ours.side_files if ours else ())
     seen: set[str] = set()
     for snapshot in iceberg.snapshots():
         yield plain_path(snapshot.manifest_list)
-        recorded = json.loads((snapshot.summary.additional_properties if snapshot.summary else {}).get(MARK, "{}"))
-        for side_file in (*recorded.get("rejects", ()), *((recorded["ledger"],) if "ledger" in recorded else ())):
-            yield catalog.side_path(side_file)
         for manifest in snapshot.manifests(iceberg.io):
             if manifest.manifest_path in seen:
                 continue

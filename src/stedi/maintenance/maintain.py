@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from stedi.catalog import Catalog, Commit
 from stedi.catalog.catalog import DataFileSize
 from stedi.catalog.run_log import drop_runs, latest_run, read_runs, update_latest_run
-from stedi.compute import Engine
-from stedi.compute.start import start_engine
+from stedi.compute import Backend
+from stedi.compute.start import start_backend
 from stedi.config import Settings
 from stedi.maintenance.expiry import expire, unnamed_files
 from stedi.model.table import Table
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.storage.own_files import is_own
 from stedi.storage.paths import DATA, METADATA, table_folder
@@ -57,19 +58,20 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         WarehouseBusyError: a run is at work.
         WarehouseError: there is no warehouse, or it can't be written.
     """
-    with Catalog(settings.warehouse):
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    with Catalog(warehouse):
         pass
     with (
-        settings.warehouse.sole_writer(),
-        translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
-        Catalog(settings.warehouse) as catalog,
-        settings.warehouse.scratch() as scratch,
-        start_engine(settings, scratch) as engine,
+        warehouse.sole_writer(),
+        translate_storage_errors(f"warehouse {warehouse} can't be written"),
+        Catalog(warehouse) as catalog,
+        warehouse.scratch() as scratch,
+        start_backend(settings, warehouse, scratch) as backend,
     ):
-        return keep_up(catalog, engine, settings.keep_runs, progress)
+        return run_maintenance(catalog, backend, settings.keep_runs, progress)
 
 
-def keep_up(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
+def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress: Callable[[str], None]) -> UpkeepReport:
     """Do all upkeep; the caller holds the warehouse for writing.
 
     Files that merging replaces stay for the readers of the moment, until the next upkeep.
@@ -85,7 +87,7 @@ def keep_up(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable
         _remove_unnamed(catalog, table, done)
     for table in ALL:
         progress(f"{table.name}: small files")
-        _merge(catalog, engine, table, report.tables[table.name])
+        _merge(catalog, backend, table, report.tables[table.name])
     _publish(catalog)
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -113,11 +115,11 @@ def _snapshots_to_keep(catalog: Catalog) -> dict[str, set[int]]:
         for name, snapshot_id in run.snapshots.items():
             keep[name].add(snapshot_id)
     for table in ALL:
-        mark = catalog.latest_mark(table.name)
-        if mark is None:
+        ours = catalog.latest_own_snapshot(table.name)
+        if ours is None or ours.metadata is None:
             continue
-        keep[table.name].add(mark.id)
-        for name, version in mark.reflects.get("inputs", {}).items():
+        keep[table.name].add(ours.id)
+        for name, version in (ours.metadata.fingerprint.inputs if ours.metadata.fingerprint else {}).items():
             if version is not None and (seen := catalog.snapshot_of_version(name, version)):
                 keep[name].add(seen.id)
     return keep
@@ -138,24 +140,23 @@ def _remove_unnamed(catalog: Catalog, table: Table, done: TableUpkeep) -> None:
         warehouse.remove_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
-def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) -> None:
+def _merge(catalog: Catalog, backend: Backend, table: Table, done: TableUpkeep) -> None:
     """Rewrite the small files of each partition as one, and files from which other writers deleted rows."""
     current = catalog.snapshot(table.name)
     files = catalog.files(table.name)
     done.files_before = done.files_after = len(files.paths)
     # What another writer changed, the next run has to see as it is.
-    if current is None or not current.is_ours:
+    if current is None or current.metadata is None:
         return
-    reflects = {key: value for key, value in current.reflects.items() if key != "version"}
     chosen = to_merge(catalog.sizes(table.name))
     if not chosen:
         if catalog.empty_manifests(table.name) >= _MANY_EMPTY_MANIFESTS:
             # A commit that adds nothing and removes nothing merges the manifests.
-            catalog.commit(table, Commit((), (), reflects, current.version))
+            catalog.commit(table, Commit((), (), current.metadata))
         return
-    query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
-    written = engine.write(table, query, catalog.data_folder(table))
-    catalog.commit(table, Commit(written, chosen, reflects, current.version))
+    query = f"SELECT * FROM ({backend.scan(table, files.part(chosen))})"
+    written = backend.write(table, query, catalog.data_folder(table))
+    catalog.commit(table, Commit(written, chosen, current.metadata))
     done.merged = len(chosen)
     done.files_after = done.files_before - len(chosen) + len(written)
 

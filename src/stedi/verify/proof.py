@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import latest_run
-from stedi.compute import Engine
-from stedi.compute.start import start_embedded
+from stedi.compute import Backend
+from stedi.compute.counts import count_differences, count_rows
+from stedi.compute.sql import with_relations
+from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.ingest.landing_file import LandingFile
@@ -20,9 +22,10 @@ from stedi.model.identity import customer_pseudonym, device_pseudonym
 from stedi.model.sql import literal, quoted
 from stedi.model.table import Table
 from stedi.pipeline import pseudonym_key, query_parameters
-from stedi.pipeline.draft import Draft, kept
+from stedi.pipeline.draft import Draft, maintained_tables
 from stedi.pipeline.landing import ledger_of
 from stedi.pipeline.refresh import refresh
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
@@ -116,12 +119,13 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         WarehouseBusyError: a run is at work.
         LandingError: the landing files can't be listed.
     """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
     with (
-        Catalog(settings.warehouse) as catalog,
-        settings.warehouse.read_lock(),
-        translate_storage_errors(f"warehouse {settings.warehouse} can't be verified"),
-        settings.warehouse.reader_scratch() as folder,
-        start_embedded(settings, folder) as engine,
+        Catalog(warehouse) as catalog,
+        warehouse.read_lock(),
+        translate_storage_errors(f"warehouse {warehouse} can't be verified"),
+        warehouse.reader_scratch() as folder,
+        start_duckdb(settings, warehouse, folder) as backend,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:
@@ -130,16 +134,16 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             snapshot = catalog.snapshot(table.name)
             if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
                 raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
-        parameters = query_parameters(run.settings, pseudonym_key(settings, may_make=False))
-        engine.set_parameters(parameters)
+        parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
+        backend.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:
             progress(f"reading the files of {feed.name} again")
-            findings += _files(catalog, engine, feed, list_files(settings.landing, feed))
+            findings += _files(catalog, backend, feed, list_files(settings.landing, feed))
         draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         # A table that some run left and that is gone is compared all the same.
         compared = []
-        for table in kept(catalog):
+        for table in maintained_tables(catalog):
             if table.name in run.snapshots or catalog.snapshot(table.name):
                 compared.append(table)
             else:
@@ -147,29 +151,26 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for table in compared:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
-                refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
-            engine.register_files(table, draft.files(table.name))
+                refresh(table, draft, lambda: backend, "verify", parameters)
+        tables = {table.name: backend.scan(table, catalog.files(table.name)) for table in compared}
         for table in (t for t in compared if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
-            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
+            actual, rebuilt = tables[table.name], backend.scan(table, draft.files(table.name))
             question = "rows that a full rebuild does not have, or has besides"
-            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
-        for table in compared:
-            engine.register_files(table, catalog.files(table.name))
-        names = {table.name for table in compared}
-        for name, question, broken in (asked for asked in _INVARIANTS if asked[0] in names):
+            differences = count_differences(backend, table, actual, rebuilt)
+            findings.append(Finding(table.name, question, count_rows(backend, actual), differences))
+        for name, question, broken in (invariant for invariant in _INVARIANTS if invariant[0] in tables):
             progress(f"{name}: {question}")
-            [counted] = engine.select(f"SELECT count(*) AS n FROM ({broken}) AS broken")
-            findings.append(Finding(name, question, engine.rows(name), counted["n"]))
+            wrong = count_rows(backend, with_relations(broken, tables))
+            findings.append(Finding(name, question, count_rows(backend, tables[name]), wrong))
         return findings
 
 
-def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _files(catalog: Catalog, backend: Backend, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """What every file taken is said to hold, and what every file still there does hold, against the rows."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
-    engine.register_files(table, catalog.files(table.name))
-    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
-    engine.hold(
+    tables = {each.name: backend.scan(each, catalog.files(each.name)) for each in (table, quarantine.TABLE)}
+    backend.materialize_values(
         "taken",
         [
             ("source_file", "string", list(entries)),
@@ -177,21 +178,20 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
             ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
         ],
     )
-    wrong = engine.select(
-        f"""
-        SELECT count(*) AS n FROM taken AS t
+    query = f"""
+        SELECT 1 FROM taken AS t
         FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
         FULL JOIN (
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    )[0]["n"]
+    wrong = count_rows(backend, with_relations(query, tables))
     yield Finding(table.name, "files whose landed and quarantined rows are not those recorded", len(entries), wrong)
     there = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
-    again = engine.ingest(feed, there)
+    again = backend.ingest(feed, there)
     steady = list(again.counts)
     try:
-        engine.hold("steady", [("source_file", "string", steady)])
+        backend.materialize_values("steady", [("source_file", "string", steady)])
         rows = wrong = 0
         held = (
             (table, f"SELECT * FROM {table.name}"),
@@ -200,16 +200,14 @@ def _files(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[Landin
                 f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}",
             ),
         )
-        for (kind, stands), found in zip(held, (again.landed, again.quarantined), strict=True):
+        for (landed_in, stored), read in zip(held, (again.landed, again.quarantined), strict=True):
             only_steady = "SEMI JOIN steady USING (source_file)"
-            with (
-                engine.view("stands", f"SELECT * FROM ({stands}) AS r {only_steady}"),
-                engine.view("found", f"SELECT * FROM {found} {only_steady}"),
-            ):
-                rows += engine.rows("found")
-                wrong += engine.unequal(kind, "stands", "found")
+            actual = with_relations(f"SELECT * FROM ({stored}) AS r {only_steady}", tables)
+            expected = f"SELECT * FROM {read} {only_steady}"
+            rows += count_rows(backend, expected)
+            wrong += count_differences(backend, landed_in, actual, expected)
     finally:
-        engine.release(feed)
+        backend.release(feed)
     question = (
         f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
     )

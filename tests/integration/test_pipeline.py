@@ -14,11 +14,11 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.cli.render import run_grids
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 from stedi.pipeline import run
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, narrowed, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 

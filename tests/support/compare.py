@@ -19,10 +19,11 @@ from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.catalog.snapshot import METADATA_KEY
 from stedi.compute.counts import count_rows
 from stedi.compute.incremental import ComputedRows, InputChange, TemporaryRelations, affected_rows
-from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.pipeline import RunReport
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import Finding, verify
+from stedi.verify.verify import Finding, verify
 from tests.support.lake import Lake
 
 # What every run makes.

@@ -17,10 +17,11 @@ from stedi.compute.counts import count_differences, count_rows
 from stedi.compute.duckdb import DuckDBBackend
 from stedi.compute.incremental import candidate_query
 from stedi.compute.sql import typed_columns, with_relations
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.identity import identity_of
 from stedi.model.query_settings import QuerySettings
 from stedi.model.sql import columns, literal, no_rows, quoted
-from stedi.model.table import DataFiles, Table, WrittenFile, with_ancestors
+from stedi.model.table import Table, with_ancestors
 from stedi.pipeline import RunReport
 from stedi.pipeline.checks import check
 from stedi.pipeline.draft import Draft

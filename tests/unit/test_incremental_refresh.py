@@ -8,7 +8,9 @@ import duckdb
 import pytest
 
 from stedi.compute.incremental import ComputedRows, InputChange, TemporaryRelations, affected_rows
-from stedi.model.table import DataFiles, KeyedInput, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import KeyedInput
+from stedi.model.table import Table
 from stedi.pipeline import RunReport
 from stedi.tables.reference.device_evidence import CROWD
 from stedi.tables.registry import REFRESHED
@@ -17,7 +19,7 @@ from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables
 
 HOUR = 3_600_000
-SCOPED = {table.name for table in REFRESHED if table.scope is not None and not table.on_demand}
+SCOPED = {table.name for table in REFRESHED if table.incremental is not None and not table.on_demand}
 
 
 def both(person: str, serial: str, times: Iterable[int]) -> Mapping[str, Sequence[Record]]:
@@ -90,16 +92,17 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
     def with_fewer_columns(
         relations: TemporaryRelations, table: Table, files: DataFiles, changes: Sequence[InputChange]
     ) -> ComputedRows:
-        assert table.scope is not None
-        for name, fact in table.scope.inputs.items():
+        assert table.incremental is not None
+        inputs = table.incremental.inputs
+        for name, fact in inputs.items():
             for column in fact.columns if isinstance(fact, KeyedInput) else ():
                 others = tuple(c for c in fact.columns if c != column)
                 if not others:
                     continue
                 declared.add((table.name, name, column))
-                without = replace(table.scope, inputs={**table.scope.inputs, name: replace(fact, columns=others)})
+                without = replace(table.incremental, inputs={**inputs, name: replace(fact, columns=others)})
                 with TemporaryRelations(relations.backend, table) as unused, pytest.raises(duckdb.BinderException):
-                    affected_rows(unused, replace(table, scope=without), files, changes)
+                    affected_rows(unused, replace(table, incremental=without), files, changes)
                 refused.add((table.name, name, column))
         return affected_rows(relations, table, files, changes)
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stedi.compute.incremental import InputChange, TemporaryRelations, affected_rows, candidate_query
-from stedi.model.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.table import Column, Table
 from tests.support.memory import InMemoryBackend
 
 Row = tuple[str, int | None]
@@ -36,7 +38,7 @@ def nearest(scope: IncrementalSpec) -> Table:
         WHERE abs(m.at_ms - s.at_ms) <= 2
         GROUP BY s.person, s.at_ms""",
         day="at_ms",
-        scope=scope,
+        incremental=scope,
     )
 
 
@@ -146,11 +148,11 @@ def test_a_fact_without_a_moment_concerns_nothing(engine: InMemoryBackend) -> No
 
 
 def test_margins_that_could_skip_a_span_are_refused() -> None:
-    with pytest.raises(ValueError, match="at most half a span"):
+    with pytest.raises(ValueError, match="at most half of `span_ms`"):
         IncrementalSpec("person", {"steps": KeyedInput("person", "at_ms", margin_ms=6)}, span_ms=10)
 
 
 def test_moments_need_the_day_of_a_row() -> None:
     scope = IncrementalSpec("person", {STEPS.name: KeyedInput("person", "at_ms")})
     with pytest.raises(ValueError, match="give `day`"):
-        Table("t", "curated", "t", "t", ("person",), _COLUMNS, inputs=(STEPS.name,), query="SELECT 1", scope=scope)
+        Table("t", "curated", "t", "t", ("person",), _COLUMNS, inputs=(STEPS.name,), query="SELECT 1", incremental=scope)

@@ -11,7 +11,8 @@ from stedi.catalog.pointers import Pointers, SqlitePointers
 from stedi.catalog.run_log import latest_run
 from stedi.catalog.snapshot import Commit, CommitMetadata, Snapshot
 from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.errors import translate_damage, translate_storage_errors
 from stedi.storage.own_files import own_uuid

@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.column_types import ColumnType
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
-from stedi.model.table import ColumnType, DataFiles, Table, WrittenFile
+from stedi.model.table import Table
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from typing import Self
 
 from stedi.compute.backend import Backend
 from stedi.compute.sql import typed_columns, with_relations
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
 from stedi.model.sql import columns, multiset_diff, names_of, quoted
-from stedi.model.table import BroadcastInput, DataFiles, IncrementalSpec, KeyedInput, Table, WrittenFile
+from stedi.model.table import Table
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def affected_rows(
         files: its current data files, at least one.
         changes: the files of all of its inputs.
     """
-    spec, backend = table.scope, relations.backend
+    spec, backend = table.incremental, relations.backend
     assert spec is not None, f"table {table.name} has no incremental spec"
     affected = find_affected_keys(relations, spec, changes)
     with TemporaryRelations(backend, table) as narrowed:
@@ -151,7 +153,7 @@ def affected_rows(
     own_keys, own = _mapped_keys(relations, affected, spec.key), _own_input(table, spec)
     if spec.has_margins:
         # Input rows in the margins also give rows of neighbouring spans, for which not all input rows were read.
-        keyed = KeyedInput(own.key, own.moment)
+        keyed = KeyedInput(own.key, own.time_ms)
         query = _rows_of_keys(relations, own_keys, "candidate", _all_of(candidate), keyed)
         candidate = relations.materialize("candidate_within_spans", query)
     query = _rows_of_keys(relations, own_keys, "current", backend.scan_with_filename(table, files), own)
@@ -167,10 +169,10 @@ def find_affected_keys(relations: TemporaryRelations, spec: IncrementalSpec, cha
         delta = f"({input_delta(backend, change, spec_of_input.columns)})"
         if isinstance(spec_of_input, BroadcastInput):
             keys.append(spec_of_input.keys.replace("{changed}", delta))
-        elif spec_of_input.moment is None:
+        elif spec_of_input.time_ms is None:
             keys.append(f"SELECT {spec_of_input.key} AS k FROM {delta} AS changed")
         else:
-            numbers = _span_numbers(spec_of_input.moment, spec.span_ms, spec_of_input.margin_ms)
+            numbers = _span_numbers(spec_of_input.time_ms, spec.span_ms, spec_of_input.margin_ms)
             number = numbers[0] if len(numbers) == 1 else f"unnest([{', '.join(numbers)}])"
             spans.append(f"SELECT {spec_of_input.key} AS k, {number} AS t FROM {delta} AS changed")
     inputs = {change.table.name: backend.scan(change.table, change.now) for change in changes}
@@ -271,7 +273,7 @@ def _own_input(table: Table, spec: IncrementalSpec) -> KeyedInput:
     """How a table's own rows belong to affected keys, in the way of its inputs."""
     key = "''" if spec.column is None else quoted(spec.column)
     # A table without a day has no rows by time, and its key is cheap to look up as it is.
-    return KeyedInput(key, quoted(table.day), spelling=spec.column) if table.day else KeyedInput(key)
+    return KeyedInput(key, quoted(table.day), lookup_column=spec.column) if table.day else KeyedInput(key)
 
 
 def _mapped_keys(relations: TemporaryRelations, affected: AffectedKeys, key: str) -> AffectedKeys:
@@ -309,10 +311,10 @@ def _rows_of_keys(relations: TemporaryRelations, affected: AffectedKeys, name: s
     parts = []
     if affected.key_count:
         is_affected = f"{keyed.key} IN (SELECT k FROM {quoted(affected.keys)})"
-        if keyed.spelling is not None:
+        if keyed.lookup_column is not None:
             # The reader skips row groups by the values of a column, not by those of an expression. The expression is
             # evaluated once for each distinct value.
-            column = quoted(keyed.spelling)
+            column = quoted(keyed.lookup_column)
             values = relations.materialize(
                 f"{name}_lookup",
                 f"WITH distinct_values AS MATERIALIZED (SELECT DISTINCT {column} FROM ({source}) AS rows) "
@@ -320,13 +322,13 @@ def _rows_of_keys(relations: TemporaryRelations, affected: AffectedKeys, name: s
             )
             is_affected = f"{column} IN (SELECT v FROM {quoted(values)})"
         parts.append(f"SELECT rows.* FROM ({source}) AS rows WHERE {is_affected}")
-    if keyed.moment is not None and affected.first_span is not None and affected.last_span is not None:
+    if keyed.time_ms is not None and affected.first_span is not None and affected.last_span is not None:
         first_ms = affected.first_span * affected.span_ms - keyed.margin_ms
         last_ms = (affected.last_span + 1) * affected.span_ms - 1 + keyed.margin_ms
         # The reader skips row groups outside these bounds.
-        near = f"SELECT * FROM ({source}) AS rows WHERE {keyed.moment} BETWEEN {first_ms} AND {last_ms}"
+        near = f"SELECT * FROM ({source}) AS rows WHERE {keyed.time_ms} BETWEEN {first_ms} AND {last_ms}"
         spans = quoted(affected.spans)
-        match _span_numbers(keyed.moment, affected.span_ms, keyed.margin_ms):
+        match _span_numbers(keyed.time_ms, affected.span_ms, keyed.margin_ms):
             case [number]:
                 condition = f"SEMI JOIN {spans} AS spans ON {keyed.key} = spans.k AND {number} = spans.t"
             case numbers:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stedi.compute.backend import Backend
+from stedi.model.data_files import DataFiles
 from stedi.model.sql import literals
-from stedi.model.table import DataFiles, Table
+from stedi.model.table import Table
 
 
 @dataclass(frozen=True)

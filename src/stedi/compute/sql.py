@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from stedi.model.sql import SQL_TYPES, quoted
+from stedi.model.column_types import COLUMN_TYPES
+from stedi.model.sql import quoted
 from stedi.model.table import Table
 
 _TEXT = re.compile(r"'(?:[^']|'')*'")
@@ -25,4 +26,4 @@ def with_relations(query: str, relations: Mapping[str, str]) -> str:
 
 def typed_columns(table: Table) -> str:
     """A table's columns out of a query `q`, cast to the declared types."""
-    return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return ", ".join(f"q.{quoted(c.name)}::{COLUMN_TYPES[c.type].duckdb} AS {quoted(c.name)}" for c in table.columns)

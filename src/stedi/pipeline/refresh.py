@@ -18,7 +18,8 @@ from stedi.compute.incremental import (
     write_delta,
 )
 from stedi.compute.sql import with_relations
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.pipeline.checks import RuleResult, any_failure, check, updated_results, violations, warnings
 from stedi.pipeline.draft import Store
 from stedi.pipeline.landing import reject_files
@@ -87,7 +88,7 @@ def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes
         rejects_of[name] = _digest(repr(list(metadata.rejects))) if metadata else None
     inputs = {name: store.snapshot(name) for name in table.inputs}
     return Fingerprint(
-        definition=_digest(repr((table.query, table.columns, table.rules, table.scope))),
+        definition=_digest(table.definition),
         parameters=_digest(repr([(name, parameters[name]) for name in sorted(table.parameters)])),
         inputs={name: snapshot.version if snapshot else None for name, snapshot in inputs.items()},
         rejects_of=rejects_of,
@@ -162,7 +163,7 @@ def plan_refresh(
 def _changes(table: Table, store: Store, snapshot: Snapshot | None, current: Fingerprint) -> tuple[InputChange, ...] | None:
     """The inputs now and when the table was last computed; None if all of the table has to be computed."""
     recorded = snapshot.metadata.fingerprint if snapshot and snapshot.metadata else None
-    if table.scope is None or recorded is None or not recorded.has_same_query(current):
+    if table.incremental is None or recorded is None or not recorded.has_same_query(current):
         return None
     changes = []
     for name in table.inputs:
@@ -218,7 +219,7 @@ def _rebuild(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> 
     table, inputs = plan.table, _input_queries(plan, backend)
     query = with_relations(table.query, inputs)
     # Tables that are always computed whole are small, so counting first costs little and saves an empty file.
-    is_empty = table.scope is None and count_rows(backend, query) == 0
+    is_empty = table.incremental is None and count_rows(backend, query) == 0
     written = [] if is_empty else backend.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = backend.scan(table, DataFiles(tuple(file.path for file in written)))
     results = check(backend, table, draft, inputs)

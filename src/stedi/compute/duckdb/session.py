@@ -11,9 +11,9 @@ import duckdb
 
 from stedi.compute.duckdb.sql import bind_parameters
 from stedi.errors import WarehouseError
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
 from stedi.model.identity import Identity, identity_of
-from stedi.model.sql import SQL_TYPES, literal, quoted
-from stedi.model.table import ColumnType
+from stedi.model.sql import literal, quoted
 from stedi.storage import Warehouse, WarehouseFolder
 
 
@@ -103,7 +103,7 @@ class Session:
         expressions, parameters = [], []
         for number, (name, column_type, values) in enumerate(columns, start=1):
             is_timestamp = column_type == "timestamptz"
-            expression = f"unnest(${number}::{SQL_TYPES['long' if is_timestamp else column_type]}[])"
+            expression = f"unnest(${number}::{COLUMN_TYPES['long' if is_timestamp else column_type].duckdb}[])"
             expressions.append(f"{f'make_timestamptz({expression})' if is_timestamp else expression} AS {quoted(name)}")
             parameters.append(list(values))
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(expressions)}", parameters)

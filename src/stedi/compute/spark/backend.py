@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
 
 from stedi.compute.backend import Ingested
 from stedi.compute.spark.dialect import translate
@@ -16,13 +15,15 @@ from stedi.compute.spark.landing import read_records
 from stedi.compute.spark.plain_files import read_plain, write_plain
 from stedi.compute.spark.session import spark_errors, start
 from stedi.compute.spark.staging import Staging
-from stedi.compute.spark.types import SPARK_TYPES, spark_value
+from stedi.compute.spark.types import spark_value, struct_type
 from stedi.compute.sql import typed_columns
 from stedi.errors import LandingError
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.column_types import ColumnType
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
 from stedi.model.sql import columns, no_rows, quoted
-from stedi.model.table import ColumnType, DataFiles, Table, WrittenFile
+from stedi.model.table import Table
 from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 from stedi.storage.paths import DATA, table_folder
@@ -82,7 +83,7 @@ class SparkBackend:
     def materialize_values(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
         """See `Backend`."""
         listed = [(name, column_type, list(values)) for name, column_type, values in columns]
-        schema = StructType([StructField(name, SPARK_TYPES[column_type]) for name, column_type, _ in listed])
+        schema = struct_type((name, column_type) for name, column_type, _ in listed)
         converted = ([spark_value(column_type, value) for value in values] for _, column_type, values in listed)
         self._checkpoint(relation, self._session.createDataFrame(list(zip(*converted, strict=True)), schema))
 

@@ -7,7 +7,8 @@ from stedi.model.column_types import COLUMN_TYPES
 from stedi.model.sql import quoted
 from stedi.model.table import Table
 
-_TEXT = re.compile(r"'(?:[^']|'')*'")
+# A comment may contain an apostrophe, and a text the start of a comment, so both are matched together.
+COMMENT_OR_TEXT = r"--[^\n]*|'(?:[^']|'')*'"
 
 
 def with_relations(query: str, relations: Mapping[str, str]) -> str:
@@ -18,7 +19,7 @@ def with_relations(query: str, relations: Mapping[str, str]) -> str:
         relations: the query behind each name. These queries can't read each other.
     """
     # The paths of files, which are texts, contain the names of tables.
-    words = set(re.findall(r"\w+", _TEXT.sub("", query)))
+    words = set(re.findall(r"\w+", re.sub(COMMENT_OR_TEXT, "", query)))
     # DuckDB would materialize a whole table. Not materialized, each reference reads the columns and rows that it needs.
     ctes = [f"{quoted(name)} AS NOT MATERIALIZED ({sql})" for name, sql in relations.items() if name in words]
     return f"WITH {', '.join(ctes)} SELECT * FROM ({query}) AS q" if ctes else query

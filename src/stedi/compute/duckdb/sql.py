@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable
 
+from stedi.compute.sql import COMMENT_OR_TEXT
 from stedi.model.data_files import DataFiles
 from stedi.model.sql import columns, literals, no_rows
 from stedi.model.table import Table
 
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
-# Texts and quoted names are matched first, because they may contain a dollar sign.
-_PARAMETER = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\$([a-z_]+)""")
+# Comments, texts and quoted names are matched first, because they may contain a dollar sign.
+_PARAMETER = re.compile(rf"""({COMMENT_OR_TEXT}|"(?:[^"]|"")*")|\$([a-z_]+)""")
 
 
 def plain(path: str) -> str:

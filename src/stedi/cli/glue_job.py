@@ -1,4 +1,4 @@
-"""What the scripts of `deploy/jobs` have in common: a run of some tables, with the arguments of a Glue job."""
+"""Main function of the Glue jobs in `deploy/jobs`: run the pipeline for some tables."""
 
 import argparse
 import sys
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from stedi import pipeline
-from stedi.cli.render import print_json, run_json
+from stedi.cli.run_report import run_json
+from stedi.cli.terminal import print_json
 from stedi.config import Settings, load_settings
 from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.model.alarms import Alarm
@@ -18,14 +19,18 @@ _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 
 
 def main(*tables: str, publish: bool = False) -> None:
-    """Bring some tables up to date, and what they are built from (all tables where none is named), and report as JSON.
+    """Refresh some tables and their inputs, and print the report as JSON.
 
-    Only the job that publishes lets readers see what the jobs before it committed. It sends alarms to the topic
-    `--alarm_topic`, before it publishes: an alarm that can't be sent fails the job, and the next try sends it.
+    Readers see the commits of all jobs only after the job that publishes. Before it publishes, that job sends alarms
+    to the topic `--alarm_topic`. An alarm that can't be sent fails the job, and the next attempt sends it.
     A job with alarms succeeds.
 
+    Args:
+        tables: names of the tables; all tables if there is none.
+        publish: record a finished run.
+
     Raises:
-        SystemExit: it failed; the message says how, in one line. Glue shows it as the run's error.
+        SystemExit: the job failed, with the error in one line. Glue shows it as the run's error.
     """
     try:
         arguments = _parsed(sys.argv[1:])
@@ -40,12 +45,12 @@ def main(*tables: str, publish: bool = False) -> None:
     except StediError as error:
         raise SystemExit(f"stedi: {error}") from None
     except Exception as error:
-        # Its text may quote data, so only its kind is named.
+        # The error's text may quote data. Print its type only.
         raise SystemExit(f"stedi: unexpected {type(error).__name__}; run again, and report it if it stays so") from None
 
 
 def _parsed(arguments: Sequence[str]) -> Namespace:
-    """A job's arguments; Glue adds arguments of its own, which are not ours to judge."""
+    """Parse a job's arguments. Glue adds arguments of its own, which are ignored."""
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
     for name in _ARGUMENTS:
         parser.add_argument(f"--{name}")
@@ -57,7 +62,7 @@ def _parsed(arguments: Sequence[str]) -> Namespace:
 
 
 def _settings(arguments: Namespace) -> Settings:
-    """The settings that a job's arguments ask for."""
+    """Load the settings of a job from its arguments."""
     options = {name: getattr(arguments, name) for name in _SETTINGS}
     options["engine"] = options["engine"] or "spark"
     if arguments.pseudonym_secret:
@@ -66,16 +71,16 @@ def _settings(arguments: Namespace) -> Settings:
 
 
 def _send(topic: str, alarm: Alarm) -> None:
-    """Send an alarm to a topic of SNS; it counts people and names nobody.
+    """Send an alarm to an SNS topic. Its message counts people and contains no personal data.
 
     Raises:
-        DeploymentError: SNS refuses.
+        DeploymentError: SNS refuses the request.
     """
     from stedi.storage.aws_client import AWS_ERRORS, advice, connect
 
     refusals = {
-        "AuthorizationError": "access is denied; grant sns:Publish on it, and use of its KMS key",
-        "NotFound": "there is none of that name; check --alarm_topic",
+        "AuthorizationError": "access is denied; grant sns:Publish on the topic and use of its KMS key",
+        "NotFound": "no such topic; check --alarm_topic",
     }
     with closing(connect("sns", DeploymentError)) as client:
         try:
@@ -85,20 +90,24 @@ def _send(topic: str, alarm: Alarm) -> None:
 
 
 def _secret(name: str) -> str:
-    """The text of a secret by its name or ARN."""
+    """Read the text of a secret by its name or ARN.
+
+    Raises:
+        UsageError: the secret can't be read, or is empty.
+    """
     from stedi.storage.aws_client import AWS_ERRORS, advice, connect
 
     denied = "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key"
     refusals = {
         "AccessDeniedException": denied,
-        "ResourceNotFoundException": "there is none of that name in this region; check --pseudonym_secret",
+        "ResourceNotFoundException": "no such secret in this region; check --pseudonym_secret",
     }
     with closing(connect("secretsmanager", UsageError)) as client:
         try:
             found = client.get_secret_value(SecretId=name)
         except AWS_ERRORS as error:
-            raise UsageError(f"the secret of the pseudonyms can't be read: {advice(error, refusals)}") from error
+            raise UsageError(f"the pseudonym secret can't be read: {advice(error, refusals)}") from error
     text: str | None = found.get("SecretString")
     if not text:
-        raise UsageError("the secret of the pseudonyms holds no text; put one there")
+        raise UsageError("the pseudonym secret is empty; set its text")
     return text

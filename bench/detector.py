@@ -8,6 +8,7 @@ is made worse is made so for the people set aside only.
 import argparse
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from stedi.config import Settings
 from stedi.model.resampling import RATE_HZ
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.steps.data.positions import Positions, position_of
 from stedi.steps.data.true_steps import read_positions, read_truth
 from stedi.steps.evaluation.assessment import within
@@ -60,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     shutil.rmtree(WORK, ignore_errors=True)
     landing = WORK / "landing"
-    simulate(landing, customers=options.customers, days=3, seed=11, readings=options.readings)
+    simulate(landing, replace(IDEAL, customers=options.customers, days=3, seed=11, readings=options.readings))
     # People are told apart by pseudonyms: with one key the same are set aside each time.
     settings = Settings.model_validate(
         {"landing": str(landing), "warehouse": str(WORK / "lakehouse"), "pseudonym_key": "bench"}

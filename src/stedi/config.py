@@ -2,21 +2,21 @@
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from stedi.errors import UsageError, no_such
 from stedi.model.query_settings import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
-from stedi.storage import Warehouse, refuse_other_stores, warehouse_at
+from stedi.storage import open_warehouse, refuse_other_stores
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
-# Where the options of commands and jobs belong that are settings of a section.
-_IN_SECTIONS = {
+# The options of commands and jobs that are settings of a section.
+_OPTIONS_OF_SECTIONS = {
     "policy": ("consent", "policy"),
     "alarm_drop": ("consent", "alarm_drop"),
     "owners_confidence": ("owners", "confidence"),
@@ -72,7 +72,7 @@ class Match(BaseModel):
 class Settings(BaseModel):
     """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     landing: str = Field(default="landing", min_length=1, description="folder or s3:// prefix with one folder a feed")
     database: str = Field(
@@ -80,8 +80,7 @@ class Settings(BaseModel):
         pattern=r"^[a-z0-9_]{1,255}$",
         description="Glue database of the tables of a warehouse in S3: lower-case letters, digits and _",
     )
-    # A default is read as any text is.
-    warehouse: Warehouse = Field(  # type: ignore[assignment]
+    warehouse: str = Field(
         default="lakehouse",
         description="folder of the tables and their catalog, or s3:// prefix of tables in the Glue Data Catalog",
     )
@@ -108,42 +107,30 @@ class Settings(BaseModel):
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod
-    def _without_nul(cls, place: object) -> object:
+    def _refuse_nul(cls, place: object) -> object:
         if "\0" in str(place):
             raise ValueError("contains a NUL character, which no path can")
         return place
 
     @field_validator("landing")
     @classmethod
-    def _is_reachable(cls, place: str) -> str:
+    def _check_landing(cls, place: str) -> str:
         refuse_other_stores(place)
         return place
 
-    @field_validator("warehouse", mode="before")
+    @field_validator("warehouse")
     @classmethod
-    def _found(cls, place: object, info: ValidationInfo) -> object:
-        if not str(place):
+    def _check_warehouse(cls, place: str) -> str:
+        """Refuse an address at which no warehouse can be, before anything starts. Drop a slash at its end."""
+        if not place:
             raise ValueError("is empty; name a folder or an s3:// prefix")
-        # What other settings say goes by the text, also of one that was read before.
-        return warehouse_at(str(place), info.data["database"]) if "database" in info.data else place
+        return str(open_warehouse(place))
 
 
-class _Found(Settings, BaseSettings):
-    """Settings of which the environment says some."""
+class _EnvironmentSettings(Settings, BaseSettings):
+    """The fields that pydantic-settings looks for in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter=_NESTED)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment stands above what the file gave (which arrives by `init`)."""
-        return env_settings, init_settings
+    model_config = SettingsConfigDict(extra="forbid", env_prefix=_PREFIX, env_nested_delimiter=_NESTED)
 
 
 def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
@@ -152,7 +139,29 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     Raises:
         UsageError: the file is missing or malformed, or a key, a variable or a value is not valid.
     """
-    # A misspelled policy would be the default one, and nobody would know.
+    _check_environment()
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in given.items():
+        if isinstance(value, str) and not _is_utf8(value):
+            raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
+    values = _read_file(file)
+    for source in (_read_environment(), _sectioned(given)):
+        values = _merged(values, source)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTICS_OWN_WORDS)}") from None
+
+
+def _check_environment() -> None:
+    """Refuse environment variables that are not valid, which pydantic-settings would ignore.
+
+    Raises:
+        UsageError: a variable is unknown, empty, or not UTF-8.
+    """
+    # A misspelled STEDI_CONSENT__POLICY would silently leave the default policy.
     variables = list(_variables(Settings))
     for name, value in os.environ.items():
         if not name.upper().startswith(_PREFIX):
@@ -164,33 +173,44 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
             raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")
         if not _is_utf8(value):
             raise UsageError(f"environment setting {name} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
-    path = file or Path("stedi.toml")
-    values: dict[str, Any] = {}
-    if file is not None or path.exists():
-        try:
-            values = tomllib.loads(path.read_text("utf-8-sig"))
-        except FileNotFoundError:
-            raise UsageError(f"configuration file {path} does not exist") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"configuration file {path} can't be read: {error}") from None
+
+
+def _read_environment() -> dict[str, Any]:
     try:
-        try:
-            found = _Found(**values)
-        except SettingsError as error:
-            raise UsageError(f"{error}; it is written as JSON in the environment") from None
-        given = {key: value for key, value in options.items() if value is not None}
-        for key, value in given.items():
-            if isinstance(value, str) and not _is_utf8(value):
-                raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
-        merged = found.model_dump()
-        for key, value in given.items():
-            section, name = _IN_SECTIONS.get(key, (None, key))
-            (merged[section] if section else merged)[name] = value
-        return Settings(**merged)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTICS_OWN_WORDS)}") from None
+        return EnvSettingsSource(_EnvironmentSettings)()
+    except SettingsError as error:
+        raise UsageError(f"{error}; it is written as JSON in the environment") from None
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    """Read a settings file, by default stedi.toml where there is one. It may begin with a byte-order mark."""
+    path = file or Path("stedi.toml")
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise UsageError(f"configuration file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"configuration file {path} can't be read: {error}") from None
+
+
+def _sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Move options to the sections of the settings file that they belong to."""
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        section, name = _OPTIONS_OF_SECTIONS.get(key, (None, key))
+        (values.setdefault(section, {}) if section else values)[name] = value
+    return values
+
+
+def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge settings key by key, also inside sections; the stronger value wins."""
+    merged = {**values, **stronger}
+    for key in values.keys() & stronger.keys():
+        if isinstance(values[key], dict) and isinstance(stronger[key], dict):
+            merged[key] = {**values[key], **stronger[key]}
+    return merged
 
 
 def _is_utf8(text: str) -> bool:

@@ -31,15 +31,15 @@ needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark need
 def test_the_jobs_as_processes_lead_from_landing_files_to_the_tables_of_a_run(bucket: Bucket, twin: Lake) -> None:
     land_first(bucket)
     for job in IN_ORDER:
-        assert read_runs(bucket.settings.warehouse) == []
+        assert read_runs(bucket.open_warehouse()) == []
         report = bucket.start(job, "embedded")
         assert "@x" not in json.dumps(report)
     assert {table["status"] for table in report["tables"].values()} == {"up to date"}
     assert_is_what_one_run_gives(bucket, twin)
     # Nothing new: nothing is added. Then the last job alone takes what is new.
-    [first] = read_runs(bucket.settings.warehouse)
+    [first] = read_runs(bucket.open_warehouse())
     assert bucket.start("publish_run", "embedded")["run_id"] == first.run_id
-    assert read_runs(bucket.settings.warehouse) == [first]
+    assert read_runs(bucket.open_warehouse()) == [first]
     land_more(bucket)
     bucket.start("publish_run", "embedded")
     assert contents(bucket) == expected(bucket, twin)
@@ -68,7 +68,7 @@ def test_on_spark_each_job_goes_on_from_the_one_before_and_landing_files_are_tak
         done = {name for name, table in report["tables"].items() if table["status"] == "refreshed"}
         assert done == set(report["tables"]) - seen
         seen |= done
-    assert len(read_runs(bucket.settings.warehouse)) == 1
+    assert len(read_runs(bucket.open_warehouse())) == 1
     assert_is_what_one_run_gives(bucket, new_lake("twin"))
     # The second warehouse.
     assert {table["status"] for table in taken["tables"].values()} == {"refreshed"}

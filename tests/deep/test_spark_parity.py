@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stedi.simulate import simulate
-from stedi.simulate.landing_files import FEEDS
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import FEEDS, simulate
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules
@@ -69,7 +70,7 @@ def test_the_public_landing_set_in_two_batches(public_landing_set: Path, pair: t
 @pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_simulated_data_with_all_its_defects_in_batches(pair: tuple[Lake, Lake], policy: str, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
-    simulate(simulated, customers=40, days=3, seed=7, readings=30_000)
+    simulate(simulated, replace(IDEAL, customers=40, days=3, seed=7, readings=30_000))
     files = sorted(file for feed in FEEDS for file in (simulated / feed).rglob("*") if file.is_file())
     arrive(pair, simulated, files[::2])
     assert_equal_after_a_run(pair)

@@ -26,7 +26,7 @@ def test_several_steps_become_one_run_when_the_last_publishes(lake: LakeInS3, in
     with pytest.raises(WarehouseError, match="a run began and did not finish"):
         found_wrong(lake)
     assert lake.run().tables["accelerometer_trusted"].status == "up to date"
-    assert [run.settings.policy for run in read_runs(lake.settings.warehouse)] == ["customer"] * 2
+    assert [run.settings.policy for run in read_runs(lake.open_warehouse())] == ["customer"] * 2
     assert contents(lake) == in_folder.contents[1]
     newest = "SELECT table_name, rule, broken_rows FROM rule_result WHERE run_number = 2 ORDER BY ALL"
     assert lake.rows(newest) == in_folder.lake.rows(newest)

@@ -41,7 +41,7 @@ def test_a_fall_of_consent_is_an_alarm_once(feed: Lake) -> None:
     assert (alarm.before, alarm.now) == (100, 1)
     assert alarm.message.startswith(MESSAGE)
     assert heard == [alarm.message]
-    assert [run.alarms for run in read_runs(feed.settings.warehouse)] == [[], [alarm]]
+    assert [run.alarms for run in read_runs(feed.open_warehouse())] == [[], [alarm]]
     assert feed.run().alarms == []
     feed.land("customer/2.json", [customer(person, T + 1, shares=T) for person in PEOPLE[1:]])
     repaired = feed.run()
@@ -73,7 +73,7 @@ def test_an_alarm_is_the_first_line_the_exit_code_and_in_json(feed: Lake) -> Non
     assert MESSAGE in stedi(folder, "quality").stdout.replace("\n", " ")
     [kept] = json.loads(stedi(folder, "--json", "quality").stdout)["alarms"]
     assert kept["message"].startswith(MESSAGE)
-    assert kept["run_id"] == read_runs(feed.settings.warehouse)[-1].run_id
+    assert kept["run_id"] == read_runs(feed.open_warehouse())[-1].run_id
 
 
 def test_json_has_the_alarm_of_a_replay(feed: Lake) -> None:
@@ -87,7 +87,7 @@ def test_records_of_runs_without_alarms_are_read(feed: Lake) -> None:
     record = json.loads(file.read_text())
     assert record.pop("alarms") == []
     file.write_text(json.dumps(record))
-    run = latest_run(feed.settings.warehouse)
+    run = latest_run(feed.open_warehouse())
     assert run is not None
     assert run.alarms == []
     assert len(feed.run().alarms) == 1

@@ -28,15 +28,15 @@ def test_the_jobs_in_order_lead_from_landing_files_to_the_tables_of_a_run(bucket
     land_first(bucket)
     reports = [bucket.start(IN_ORDER[0], "embedded")]
     for job in IN_ORDER[1:]:
-        assert read_runs(bucket.settings.warehouse) == []
+        assert read_runs(bucket.open_warehouse()) == []
         reports.append(bucket.run_here(job))
     assert "@x" not in json.dumps(reports)
     assert {table["status"] for table in reports[-1]["tables"].values()} == {"up to date"}
     assert_is_what_one_run_gives(bucket, twin)
     # Nothing new: nothing is added.
-    [first] = read_runs(bucket.settings.warehouse)
+    [first] = read_runs(bucket.open_warehouse())
     assert bucket.run_here("publish_run")["run_id"] == first.run_id
-    assert read_runs(bucket.settings.warehouse) == [first]
+    assert read_runs(bucket.open_warehouse()) == [first]
 
 
 def test_a_job_works_alone_on_an_empty_warehouse(
@@ -91,7 +91,7 @@ def test_a_fall_of_consent_goes_to_the_topic_and_the_job_succeeds(bucket: Bucket
     assert run_here("publish_run", arguments)["alarms"] == []
     bucket.land("customer/2.json", [customer(f"p{number}@x", at + 1) for number in range(1, 100)])
     assert "there is none of that name" in failure("publish_run", [*arguments, "--alarm_topic", f"{topic}-gone"])
-    assert len(read_runs(bucket.settings.warehouse)) == 1
+    assert len(read_runs(bucket.open_warehouse())) == 1
     [alarm] = run_here("publish_run", arguments)["alarms"]
     assert run_here("publish_run", arguments)["alarms"] == []
     [message] = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
@@ -104,7 +104,7 @@ def test_a_fall_of_consent_goes_to_the_topic_and_the_job_succeeds(bucket: Bucket
 def test_a_job_whose_rule_fails_fails(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr("stedi.quality.checks", lambda table: (never,) if table.name == "customer_trusted" else ())
+    monkeypatch.setattr("stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "customer_trusted" else ())
     land_first(bucket)
     said = failure("customer_landing_to_trusted", bucket.arguments("embedded"))
     assert said.startswith("stedi: 1 error-level rule(s) failed, first customer_trusted.never_true for 2 rows;")

@@ -19,7 +19,7 @@ from stedi import cli
 from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
-from stedi.storage import Warehouse
+from stedi.storage import Warehouse, open_warehouse
 from tests.support.disk import on_disk, small_disk, small_disk_free
 from tests.support.killing import (
     PROCESSES,
@@ -70,7 +70,7 @@ TABLES = ("customer_landing", "accelerometer_trusted")
 
 
 def _child(settings: Settings, work: str, known: KnownSteps, step: Path, said: Path) -> None:
-    Refusals(settings.warehouse.path(""), TABLES, known, step).watch()
+    Refusals(open_warehouse(settings.warehouse, settings.database).path(""), TABLES, known, step).watch()
     try:
         WORK[work](settings)
     except StediError as error:
@@ -235,7 +235,7 @@ def test_after_the_clock_jumped_back_runs_work_and_keep_their_order(
     set_clock(-4 * hour)
     lake.land("accelerometer/4.json", [reading("a@x", 400)])
     third = lake.run()
-    runs = read_runs(lake.settings.warehouse)
+    runs = read_runs(lake.open_warehouse())
     assert [run.run_id for run in runs] == [first.run_id, second.run_id, third.run_id]
     times = [datetime.datetime.fromisoformat(run.finished_at) for run in runs]
     assert times == sorted(times, reverse=True)
@@ -354,6 +354,6 @@ def test_a_query_that_newer_runs_and_upkeep_overtake_reads_the_newest_run(
     assert lake.rows("SELECT count(*) FROM customer_landing") == [(5,)]
     overtaken.clear()
     lake.land("accelerometer/4.json", [reading("a@x", 400)])
-    newest = read_runs(lake.settings.warehouse)[-1].run_id
+    newest = read_runs(lake.open_warehouse())[-1].run_id
     with pytest.raises(WarehouseError, match="expired"):
         lake.rows("SELECT 1", as_of=newest)

@@ -71,7 +71,7 @@ def use(lake: Lake) -> Lake:
 
 def files(lake: Lake, name: str) -> list[Path]:
     """The data files of the newest snapshot of a table."""
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return [Path(path) for path in catalog.files(name).paths]
 
 
@@ -148,7 +148,7 @@ def test_other_readers_find_the_merged_rows(used: Lake) -> None:
 def test_kept_runs_can_be_read_and_forgotten_ones_are_said_to_be_none(used: Lake) -> None:
     used.land("customer/1.json", [customer("zoe@x", 20)])
     before = {"earlier": contents(used)}
-    runs = read_runs(used.settings.warehouse)
+    runs = read_runs(used.open_warehouse())
     first, earlier = runs[0].run_id, runs[-1].run_id
     last = used.run().run_id
     before["last"] = contents(used)
@@ -269,7 +269,7 @@ def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
 
 
 def test_upkeep_waits_for_no_run(used: Lake) -> None:
-    with used.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with used.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         maintain(used.settings)
 
 
@@ -346,11 +346,11 @@ def test_a_table_whose_only_file_is_replaced_in_every_run_does_not_gather_manife
     for number in range(7):
         lake.land(f"step_trainer/more-{number}.json", [distance("s1", 200 + number)])
         lake.run()
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         assert catalog.empty_manifests("device_evidence") >= 5
     before = lake.rows("FROM device_evidence")
     maintain(lake.settings)
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         assert catalog.empty_manifests("device_evidence") == 0
     assert lake.rows("FROM device_evidence") == before
     assert {table.status for table in lake.run().tables.values()} == {"up to date"}

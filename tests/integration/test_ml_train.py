@@ -13,8 +13,9 @@ import skops.io
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
 from stedi.query.sandbox import query
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
 from stedi.simulate.gait import POSITIONS
+from stedi.simulate.landing_files import simulate
 from stedi.steps.data.positions import Stay
 from stedi.steps.data.stretches import read_stretches
 from stedi.steps.data.true_steps import read_positions, read_truth
@@ -31,7 +32,7 @@ from tests.support.lake import KEY, Lake, customer, reading
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("walkers")
-    simulate(folder / "landing", customers=24, days=1, seed=3, readings=50_000)
+    simulate(folder / "landing", replace(IDEAL, customers=24, days=1, seed=3, readings=50_000))
     return Settings.model_validate(
         {"landing": str(folder / "landing"), "warehouse": folder / "lakehouse", "pseudonym_key": KEY}
     )

@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -16,7 +17,8 @@ from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.model.table import Rule, Table
 from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.verify.proof import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
@@ -90,7 +92,7 @@ def test_a_changed_file_replaces_its_rows_and_a_vanished_file_keeps_them(lake: L
 
 
 def test_small_steps_give_what_one_full_run_gives(tmp_path: Path, new_lake: Callable[..., Lake]) -> None:
-    simulate(tmp_path / "feeds", customers=40, days=2, seed=3, readings=30_000)
+    simulate(tmp_path / "feeds", replace(IDEAL, customers=40, days=2, seed=3, readings=30_000))
     put(tmp_path / "feeds/customer/broken.json", b'{"email": "ann@x"}\n')
     files = sorted(p for p in (tmp_path / "feeds").glob("*/**/*") if p.is_file() and "ground_truth" not in str(p))
     small_steps, at_once = new_lake("steps"), new_lake("once")
@@ -134,7 +136,7 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     before = contents(lake)
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr("stedi.quality.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
+    monkeypatch.setattr("stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ())
     lake.land("customer/2.json", [customer("b@x", 20)])
     lake.land("accelerometer/2.json", [reading("a@x", 999)])
     report = lake.run()
@@ -162,7 +164,7 @@ def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
     small(lake)
-    with lake.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         lake.run()
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from stedi.cli.render import rule_json, run_json
 from stedi.model.table import MILLISECONDS_A_DAY
 from stedi.pipeline.checks import RuleResult
 from stedi.query.rule_results import latest_results
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from tests.support.compare import rule_counts
 from tests.support.lake import T0, Lake, Record, customer, distance, reading
 from tests.support.program import stedi
@@ -75,7 +77,7 @@ def private(lake: Lake) -> set[str]:
 
 def test_results_hold_no_personal_data(tmp_path: Path, lake: Lake) -> None:
     folder = tmp_path / "feeds"
-    simulate(folder, customers=20, days=2, seed=5, readings=6_000)
+    simulate(folder, replace(IDEAL, customers=20, days=2, seed=5, readings=6_000))
     lake.settings = lake.settings.model_copy(update={"landing": str(folder)})
     lake.run()
     # Conflicts and a birthday long ago, so that the rules on people and devices have examples too.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stedi.errors import LandingError, UsageError
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
 from stedi.simulate.gait import POSITIONS, RATE_HZ, make_habits
-from stedi.simulate.landing_files import FEEDS
+from stedi.simulate.landing_files import FEEDS, simulate
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, Motion, make_motion
 from tests.support.lake import Lake
 
@@ -39,7 +40,7 @@ def truth(lake: Lake, name: str) -> pandas.DataFrame:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake that has run once over a simulation with every defect."""
     lake = Lake(tmp_path_factory.mktemp("simulated"))
-    simulate(lake.landing, customers=400, days=2, seed=7, readings=300_000)
+    simulate(lake.landing, replace(IDEAL, customers=400, days=2, seed=7, readings=300_000))
     lake.run()
     return lake
 
@@ -48,7 +49,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake that has run once over a simulation without defects of format."""
     lake = Lake(tmp_path_factory.mktemp("clean"))
-    simulate(lake.landing, customers=60, days=3, seed=8, readings=15_000, clean=True)
+    simulate(lake.landing, replace(IDEAL, customers=60, days=3, seed=8, readings=15_000, clean=True))
     lake.run()
     return lake
 
@@ -61,7 +62,7 @@ def motion() -> Motion:
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        simulate(tmp_path / name, customers=20, days=1, seed=seed, readings=5_000)
+        simulate(tmp_path / name, replace(IDEAL, customers=20, days=1, seed=seed, readings=5_000))
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
 
@@ -247,31 +248,31 @@ def test_feet_pass_the_step_trainer_at_true_steps(motion: Motion) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"customers": 0}, "customers are at least 1"),
-        ({"days": 0}, "days from 1 to"),
-        ({"days": 10**9}, "days from 1 to"),
-        ({"seed": -1}, "seed and readings at least 0"),
-        ({"readings": -1}, "seed and readings at least 0"),
+        ({"customers": 0}, "customers must be 1 or more, not 0"),
+        ({"days": 0}, "days must be 1 to 9,000, not 0"),
+        ({"days": 10**9}, "days must be 1 to 9,000, not 1,000,000,000"),
+        ({"seed": -1}, "seed must be 0 or more, not -1"),
+        ({"readings": -1}, "readings must be 0 or more, not -1"),
         ({"readings": 10_000_000}, "can't record .* ask for fewer readings"),
     ],
 )
 def test_numbers_out_of_range_are_refused_before_anything_is_written(
     tmp_path: Path, options: dict[str, int], message: str
 ) -> None:
-    asked: dict[str, Any] = {"customers": 1, "days": 1, "seed": 1} | options
+    values: dict[str, Any] = {"customers": 1, "days": 1, "seed": 1} | options
     with pytest.raises(UsageError, match=message):
-        simulate(tmp_path / "out", **asked)
+        simulate(tmp_path / "out", replace(IDEAL, **values))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="not empty"):
-        simulate(tmp_path, customers=1, days=1, seed=1)
+        simulate(tmp_path, replace(IDEAL, customers=1, days=1, seed=1))
     with pytest.raises(UsageError, match="is a file"):
-        simulate(tmp_path / "mine.txt", customers=1, days=1, seed=1)
+        simulate(tmp_path / "mine.txt", replace(IDEAL, customers=1, days=1, seed=1))
     with pytest.raises(UsageError, match="can't be written"):
-        simulate(tmp_path / "mine.txt/below", customers=1, days=1, seed=1)
+        simulate(tmp_path / "mine.txt/below", replace(IDEAL, customers=1, days=1, seed=1))
     assert digest(tmp_path).keys() == {"mine.txt"}
 
 
@@ -281,11 +282,11 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("stedi.simulate.landing_files.JsonWriter.write", fill_up)
     with pytest.raises(LandingError, match=r"No space left on device.*delete folder"):
-        simulate(tmp_path / "out", customers=1, days=1, seed=1, readings=0)
+        simulate(tmp_path / "out", replace(IDEAL, customers=1, days=1, seed=1, readings=0))
 
 
 def test_as_many_days_as_there_may_be_lie_between_2000_and_today(lake: Lake) -> None:
-    simulate(lake.landing, customers=30, days=9_000, seed=1, readings=10_000, clean=True)
+    simulate(lake.landing, replace(IDEAL, customers=30, days=9_000, seed=1, readings=10_000, clean=True))
     assert lake.run().quarantined == {"customer": 0, "accelerometer": 0, "step_trainer": 0}
     dates = "SELECT count(*), count(*) FILTER (contains(extra_fields, 'AsOfDate')) FROM customer_landing"
     [(customers, without_time)] = lake.rows(dates)
@@ -294,7 +295,7 @@ def test_as_many_days_as_there_may_be_lie_between_2000_and_today(lake: Lake) -> 
 
 @pytest.mark.parametrize(("customers", "readings"), [(1, 0), (1, 1), (2, 3_000)])
 def test_tiny_simulations_are_whole(tmp_path: Path, customers: int, readings: int) -> None:
-    made = simulate(tmp_path / "out", customers=customers, days=1, seed=1, readings=readings)
+    made = simulate(tmp_path / "out", replace(IDEAL, customers=customers, days=1, seed=1, readings=readings))
     assert made.customers >= customers
     assert made.accelerometer >= readings
     assert (tmp_path / "out/ground_truth/steps.parquet").exists()

@@ -26,7 +26,7 @@ CUSTOMERS, READINGS = BY_NAME["customer_landing"], BY_NAME["accelerometer_truste
 
 @pytest.fixture
 def engine(lake: Lake) -> Iterator[SparkEngine]:
-    with SparkEngine(lake.settings.warehouse, scratch=lake.landing) as engine:
+    with SparkEngine(lake.open_warehouse(), scratch=lake.landing) as engine:
         yield engine
 
 
@@ -55,7 +55,7 @@ def engine(lake: Lake) -> Iterator[SparkEngine]:
 def test_files_are_described_as_by_reading_them(
     lake: Lake, engine: SparkEngine, table: Table, query: str, days: int | None
 ) -> None:
-    with Catalog(lake.settings.warehouse, create=True) as catalog:
+    with Catalog(lake.open_warehouse(), create=True) as catalog:
         iceberg = catalog.ensure(table)
         written = engine.write(table, query, catalog.data_folder(table))
         for file in written:
@@ -74,7 +74,7 @@ def newest_only(lake: Lake) -> DataFiles:
     for updated in (10, 20):
         lake.land(f"customer/{updated}.json", [customer("a@x", updated)])
         on(lake, "spark").run(select=["customer_landing"])
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         files = catalog.files("customer_landing")
     with opened(lake, "customer_landing") as table:
         whole = [task.file.file_path for task in table.scan().plan_files()]

@@ -233,8 +233,8 @@ class LakeMachine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 16), after=st.booleans())
     def a_run_dies(self, number: int, after: bool) -> None:
         """Readers see nothing of it, unless it had finished and died in its upkeep."""
-        before, finished = contents(self.lake), latest_run(self.lake.settings.warehouse)
-        if self._run(die_at=number, after=after) is None and latest_run(self.lake.settings.warehouse) == finished:
+        before, finished = contents(self.lake), latest_run(self.lake.open_warehouse())
+        if self._run(die_at=number, after=after) is None and latest_run(self.lake.open_warehouse()) == finished:
             assert contents(self.lake) == before
 
     @rule(number=st.integers(0, 6), after=st.booleans())

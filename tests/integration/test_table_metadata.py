@@ -40,7 +40,7 @@ def execute(file: Path, sql: str, *parameters: str) -> None:
 
 
 def history(lake: Lake, name: str = NAME) -> list[Snapshot]:
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return list(catalog.history(name))
 
 
@@ -85,13 +85,13 @@ def test_a_catalog_of_an_earlier_pyiceberg_is_read_and_a_view_is_no_table(lake: 
 def test_a_catalog_that_nobody_finished_is_no_warehouse(lake: Lake, sql: str) -> None:
     execute(database(lake), sql)
     with pytest.raises(NoWarehouseError, match="no run has finished in"):
-        Catalog(lake.settings.warehouse)
+        Catalog(lake.open_warehouse())
 
 
 def test_a_catalog_that_is_no_database_is_said_in_a_line(lake: Lake) -> None:
     database(lake).write_bytes(b"no database at all, but long enough to be taken for one" * 99)
     with pytest.raises(WarehouseError, match=r"^warehouse \S+ can't be opened: file is not a database$"):
-        Catalog(lake.settings.warehouse)
+        Catalog(lake.open_warehouse())
 
 
 def test_what_a_killed_commit_left_in_the_catalog_is_rolled_back(lake: Lake) -> None:

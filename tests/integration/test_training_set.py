@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from stedi.maintenance.maintain import maintain
 from stedi.model.resampling import resampled
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.tables.curated.step_training_set import FEWEST_READINGS, TABLE
 from stedi.verify.proof import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
@@ -331,7 +333,7 @@ def test_rules_tell_of_whom_no_step_was_seen_and_a_changed_row_is_found(lake: La
 def test_steps_of_the_simulator_are_found_where_they_were_taken(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.landing.rmdir()
-    simulate(lake.landing, customers=40, days=3, seed=2, readings=60_000)
+    simulate(lake.landing, replace(IDEAL, customers=40, days=3, seed=2, readings=60_000))
     lake.run(select=[SET])
     by_name = f"SELECT person, session, at_ms, is_step FROM {SET} JOIN customers_curated USING (customer_pseudonym)"
     people, sessions, times, marks = map(list, zip(*lake.rows(by_name), strict=True))

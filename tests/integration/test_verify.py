@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +13,8 @@ from stedi.compute.duckdb import EmbeddedEngine
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.ingest import ledger
 from stedi.ingest.ledger import LedgerEntry
-from stedi.simulate import simulate
+from stedi.simulate import IDEAL
+from stedi.simulate.landing_files import simulate
 from stedi.tables.registry import BY_NAME, REFRESHED
 from stedi.verify.proof import verify
 from tests.support.compare import (
@@ -112,7 +113,7 @@ def first_row_with(column: str, value: object) -> Callable[[pa.Table], pa.Table]
 @pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_simulated_feeds_are_found_sound(tmp_path: Path, new_lake: Callable[..., Lake], policy: str) -> None:
     lake = new_lake("simulated", policy=policy)
-    simulate(lake.landing, customers=40, days=2, seed=5, readings=30_000)
+    simulate(lake.landing, replace(IDEAL, customers=40, days=2, seed=5, readings=30_000))
     lake.land("customer/broken.json", b'{"email": "ann@x"}\n')
     lake.run()
     findings = verify(lake.settings)
@@ -328,7 +329,7 @@ def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
         lake.run()
     with pytest.raises(WarehouseError, match=r"no run has finished in .*; start one with `stedi run`"):
         verify(lake.settings)
-    with lake.settings.warehouse.sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
         verify(lake.settings)
 
 

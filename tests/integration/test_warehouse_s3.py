@@ -15,7 +15,7 @@ from stedi.catalog.run_log import read_runs
 from stedi.config import load_settings
 from stedi.errors import NoWarehouseError, QueryError, StediError, UsageError, WarehouseBusyError, WarehouseError
 from stedi.maintenance.maintain import maintain
-from stedi.storage import Warehouse, warehouse_at
+from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
 from tests.support.holding import hold
@@ -40,7 +40,7 @@ def test_runs_maintenance_and_verification_in_s3_are_those_of_a_folder(
     before = keys(store)
     assert {table.status for table in lake.run().tables.values()} == {"up to date"}
     assert keys(store) == before
-    first, newest = read_runs(lake.settings.warehouse)
+    first, newest = read_runs(lake.open_warehouse())
     assert contents(lake, as_of=first.run_id) == in_folder.contents[0]
     assert {name: table.merged for name, table in maintain(lake.settings).tables.items()} == {
         name: table.merged for name, table in maintain(in_folder.lake.settings).tables.items()
@@ -164,7 +164,7 @@ def said_by(lake: Lake) -> str:
 
 
 def test_a_bucket_that_is_not_there_is_said(empty: LakeInS3) -> None:
-    empty.settings = empty.settings.model_copy(update={"warehouse": warehouse_at("s3://no-such-bucket/x", "stedi")})
+    empty.settings = empty.settings.model_copy(update={"warehouse": "s3://no-such-bucket/x"})
     assert said_by(empty) == (
         "warehouse s3://no-such-bucket/x can't be written: the bucket does not exist; "
         "check its name, and AWS_ENDPOINT_URL if the store is not AWS"
@@ -193,10 +193,10 @@ def test_without_a_key_for_the_pseudonyms_nothing_is_written(empty: LakeInS3, st
 
 
 def test_a_database_of_another_warehouse_is_refused(lake: LakeInS3) -> None:
-    elsewhere = warehouse_at(f"s3://{BUCKET}/elsewhere", "stedi")
+    elsewhere = f"s3://{BUCKET}/elsewhere"
     lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere})
     assert f"was made elsewhere, at {PLACE}" in said_by(lake)
-    lake.settings = lake.settings.model_copy(update={"warehouse": warehouse_at(f"s3://{BUCKET}/elsewhere", "another")})
+    lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere, "database": "another"})
     lake.run(select=["customer_landing"])
     assert lake.rows("SELECT count(*) FROM customer_landing") == [(3,)]
 
@@ -212,8 +212,10 @@ def test_what_is_no_place_for_a_warehouse_is_refused(place: str) -> None:
 
 
 def test_the_database_of_a_warehouse_is_a_setting() -> None:
-    found = load_settings(None, {"warehouse": f"{PLACE}/", "database": "lake_2"}).warehouse
-    assert (str(found), found.database, found) == (PLACE, "lake_2", warehouse_at(PLACE, "lake_2"))
+    settings = load_settings(None, {"warehouse": f"{PLACE}/", "database": "lake_2"})
+    assert (settings.warehouse, settings.database) == (PLACE, "lake_2")
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    assert (str(warehouse), warehouse.database) == (PLACE, "lake_2")
     with pytest.raises(UsageError, match="setting 'database': "):
         load_settings(None, {"database": "Lake-2"})
 
@@ -267,7 +269,7 @@ def test_who_stood_still_until_another_took_over_commits_nothing_more(empty: Lak
 
 
 def test_no_two_runs_are_published_under_one_number(empty: LakeInS3) -> None:
-    warehouse: Warehouse = empty.settings.warehouse
+    warehouse: Warehouse = empty.open_warehouse()
     warehouse.create("runs/00000001.json", b"{}")
     # The same again is an attempt whose answer got lost.
     warehouse.create("runs/00000001.json", b"{}")
@@ -292,5 +294,5 @@ def test_what_was_done_although_the_answer_got_lost_counts_as_done(
     trouble(lose)
     lake.run()
     assert lost == {".lock", "00000002.json"}
-    assert len(read_runs(lake.settings.warehouse)) == 2
+    assert len(read_runs(lake.open_warehouse())) == 2
     assert found_wrong(lake) == []

@@ -45,7 +45,7 @@ def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[
 
 def marks(lake: Lake) -> dict[str, Snapshot]:
     """What the newest commit of each table says about itself."""
-    with Catalog(lake.settings.warehouse) as catalog:
+    with Catalog(lake.open_warehouse()) as catalog:
         return {name: mark for name in NAMES if (mark := catalog.latest_mark(name))}
 
 

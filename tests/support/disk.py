@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stedi.storage import WarehouseFolder
 from tests.support.lake import Lake
 
 
@@ -28,7 +27,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def on_disk(disk: Path, lake: Lake) -> Lake:
-    lake.settings = lake.settings.model_copy(update={"warehouse": WarehouseFolder(disk / "lakehouse")})
+    lake.settings = lake.settings.model_copy(update={"warehouse": str(disk / "lakehouse")})
     return lake
 
 

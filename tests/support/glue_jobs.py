@@ -17,7 +17,6 @@ import boto3
 import pytest
 
 from stedi.catalog.run_log import read_runs
-from stedi.storage import warehouse_at
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import found_by_rules, land_first
 from tests.support.lake import KEY, Lake
@@ -61,7 +60,7 @@ class Bucket(Lake):
         self._store = store
         self.database = database
         self.settings = self.settings.model_copy(
-            update={"landing": f"s3://{BUCKET}/in", "warehouse": warehouse_at(place, database)}
+            update={"landing": f"s3://{BUCKET}/in", "warehouse": place, "database": database}
         )
         made = boto3.client("secretsmanager").create_secret(Name=f"pseudonyms of {database}", SecretString=KEY)
         self.secret: str = made["ARN"]
@@ -73,7 +72,7 @@ class Bucket(Lake):
 
     def arguments(self, engine: str) -> list[str]:
         return [
-            *("--landing", self.settings.landing, "--warehouse", str(self.settings.warehouse)),
+            *("--landing", self.settings.landing, "--warehouse", self.settings.warehouse),
             *(
                 "--database",
                 self.database,
@@ -157,4 +156,4 @@ def assert_works_alone(bucket: Bucket, job: str, rows_of_one_run: dict[str, int]
     made = {name: table["rows"] for name, table in bucket.run_here(job)["tables"].items()}
     assert made == {name: rows for name, rows in rows_of_one_run.items() if name in made}
     assert made == {name: len(iceberg(name).scan().to_arrow()) for name in made}
-    assert len(read_runs(bucket.settings.warehouse)) == (job == "publish_run")
+    assert len(read_runs(bucket.open_warehouse())) == (job == "publish_run")

@@ -4,13 +4,13 @@ import os
 import time
 from typing import Any
 
-from stedi.storage import s3_lock, warehouse_at
+from stedi.storage import open_warehouse, s3_lock
 
 
 def hold(place: str, seconds: float, environment: dict[str, str], told: Any) -> None:
     """Hold a warehouse, with a lease of so many seconds; to be run in a process of its own."""
     os.environ.update(environment)
     s3_lock.LEASE_SECONDS = seconds
-    with warehouse_at(place, "stedi").sole_writer():
+    with open_warehouse(place, "stedi").sole_writer():
         told.set()
         time.sleep(600)

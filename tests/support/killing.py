@@ -25,6 +25,7 @@ from stedi.maintenance.maintain import maintain
 from stedi.model.table import Table, WrittenFile
 from stedi.pipeline import run
 from stedi.query.rule_results import latest_results
+from stedi.storage import open_warehouse
 from stedi.tables.registry import ALL
 from stedi.verify.proof import verify
 from tests.support.compare import contents, found_wrong
@@ -200,7 +201,7 @@ def die() -> None:
 
 def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None:
     if steps is not None:
-        Steps(settings.warehouse.path(""), *steps).watch()
+        Steps(open_warehouse(settings.warehouse, settings.database).path(""), *steps).watch()
     try:
         WORK[work](settings)
     except WarehouseError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from stedi.config import Settings
 from stedi.pipeline import RunReport, run
 from stedi.query.sandbox import query
+from stedi.storage import Warehouse, open_warehouse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -38,7 +39,7 @@ class Lake:
         self.settings = Settings.model_validate(
             {
                 "landing": str(self.landing),
-                "warehouse": folder / "lakehouse",
+                "warehouse": str(folder / "lakehouse"),
                 "consent": {"policy": policy},
                 "pseudonym_key": KEY,
                 # Two workers of two threads each take 3.6 s of the clock for what two of one take in 2.2 s.
@@ -49,7 +50,11 @@ class Lake:
     @property
     def warehouse(self) -> Path:
         """The folder of the tables."""
-        return Path(str(self.settings.warehouse))
+        return Path(self.settings.warehouse)
+
+    def open_warehouse(self) -> Warehouse:
+        """Open the warehouse, in which no run need have been."""
+        return open_warehouse(self.settings.warehouse, self.settings.database)
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Put a landing file in place; records are written one a line."""

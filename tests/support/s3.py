@@ -17,7 +17,6 @@ from moto.glue.models import glue_backends
 from moto.s3.models import s3_backends
 from pyiceberg.catalog.glue import GlueCatalog
 
-from stedi.storage import warehouse_at
 from tests.support.lake import Lake, Record
 from tests.support.moto_server import forget_all, moto_server
 
@@ -186,7 +185,7 @@ class LakeInS3(Lake):
 
     def __init__(self, folder: Path, database: str = "stedi") -> None:
         super().__init__(folder)
-        self.settings = self.settings.model_copy(update={"warehouse": warehouse_at(PLACE, database)})
+        self.settings = self.settings.model_copy(update={"warehouse": PLACE, "database": database})
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Put a landing file in place of another, which may be a link to a file that other tests need as it is."""

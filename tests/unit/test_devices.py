@@ -18,7 +18,7 @@ from stedi.model.identity import padded_keys
 from stedi.model.table import DataFiles, Table
 from stedi.query.device_picture import picture
 from stedi.query.devices import HOUR_MS, Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
-from stedi.storage import warehouse_at
+from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME
 
 KEY = b"a key for tests"
@@ -41,7 +41,7 @@ def tables_of(tmp_path: Path) -> Sessions:
     """Sessions over hand-written rows of device_owner, device_evidence and customer_landing."""
 
     def make(owners: Rows = (), evidence: Rows = (), claims: Rows = ()) -> QuerySession:
-        session = QuerySession(warehouse_at(str(tmp_path), "stedi"), threads=1)
+        session = QuerySession(open_warehouse(str(tmp_path), "stedi"), threads=1)
         for name, rows in (("device_owner", owners), ("device_evidence", evidence), ("customer_landing", claims)):
             session.add_table(BY_NAME[name], _written(BY_NAME[name], rows, tmp_path))
         return session

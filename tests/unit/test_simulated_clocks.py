@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 
 from stedi.simulate.clocks import Clocks, make_clocks
-from stedi.simulate.conditions import Conditions, draw_share
+from stedi.simulate.draws import draw_share
 from stedi.simulate.motion import SESSION_MS
+from stedi.simulate.options import SimulationOptions
 from stedi.simulate.people import People
 from stedi.simulate.sessions import NEVER, HandOvers, Sessions
 
@@ -68,7 +69,7 @@ def sessions(devices: int) -> Sessions:
 
 
 def test_offsets_are_drawn_evenly_and_clocks_are_reset_while_a_device_is_used() -> None:
-    drawn = make_clocks(np.random.default_rng(1), sessions(3_000), Conditions(clock_offset_ms=1, clock_resets=0.5))
+    drawn = make_clocks(np.random.default_rng(1), sessions(3_000), SimulationOptions(clock_offset_ms=1, clock_resets=0.5))
     for offset in (drawn.offset_ms, drawn.offset_after_reset_ms):
         values, counts = np.unique(offset, return_counts=True)
         assert values.tolist() == [-1, 0, 1]
@@ -82,7 +83,7 @@ def test_offsets_are_drawn_evenly_and_clocks_are_reset_while_a_device_is_used() 
 
 def test_another_figure_leaves_the_other_draws_as_they_are() -> None:
     one, other = (
-        make_clocks(np.random.default_rng(1), sessions(50), Conditions(clock_offset_ms=offset, clock_drift_ppm=20))
+        make_clocks(np.random.default_rng(1), sessions(50), SimulationOptions(clock_offset_ms=offset, clock_drift_ppm=20))
         for offset in (0, 2_000)
     )
     assert one.drift_ppm.tolist() == other.drift_ppm.tolist()

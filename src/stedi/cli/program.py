@@ -16,6 +16,7 @@ from stedi.errors import StediError, UsageError
 
 if TYPE_CHECKING:
     from stedi.config import Settings
+    from stedi.storage import Warehouse
 
 GLOBAL_PANEL = "Options of every command"
 P = ParamSpec("P")
@@ -58,6 +59,13 @@ class Call:
         from stedi.config import load_settings
 
         return load_settings(self.config, {"landing": self.landing, "warehouse": self.warehouse} | options)
+
+    def open_warehouse(self) -> "Warehouse":
+        """Open the warehouse that the settings name."""
+        from stedi.storage import open_warehouse
+
+        settings = self.settings()
+        return open_warehouse(settings.warehouse, settings.database)
 
 
 def _global_options(

@@ -17,11 +17,10 @@ def quality(call: Call) -> None:
     from stedi.catalog.run_log import read_runs
     from stedi.query.rule_results import latest_results
 
-    settings = call.settings()
-    rules = latest_results(settings)
+    rules = latest_results(call.settings())
     alarms = [
         {"run_id": run.run_id, "finished_at": run.finished_at} | asdict(alarm)
-        for run in read_runs(settings.warehouse)
+        for run in read_runs(call.open_warehouse())
         for alarm in run.alarms
     ]
     headings = {"run_id": "run", "finished_at": "finished at", "name": "alarm", "message": "message"}

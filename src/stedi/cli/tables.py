@@ -27,7 +27,7 @@ def tables(call: Call) -> None:
     """
     from stedi.catalog import Catalog
 
-    with Catalog(call.settings().warehouse) as catalog:
+    with Catalog(call.open_warehouse()) as catalog:
         snapshots = {table.name: catalog.snapshot(table.name) for table in ALL}
     rows = [
         {
@@ -98,7 +98,7 @@ def history(call: Call, name: TableName) -> None:
     from stedi.catalog import Catalog
 
     table = table_called(name)
-    with Catalog(call.settings().warehouse) as catalog:
+    with Catalog(call.open_warehouse()) as catalog:
         commits = [
             {
                 "committed_at": snapshot.committed_at.isoformat(timespec="seconds"),

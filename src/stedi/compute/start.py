@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stedi.compute.backend import Engine
 from stedi.config import Settings
 from stedi.installation import not_installed
+from stedi.storage import Warehouse
 
 if TYPE_CHECKING:
     from stedi.compute.duckdb import EmbeddedEngine
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def engine_on_demand(
-    settings: Settings, scratch: Path, parameters: Mapping[str, str | bytes]
+    settings: Settings, warehouse: Warehouse, scratch: Path, parameters: Mapping[str, str | bytes]
 ) -> Iterator[Callable[[], Engine]]:
     """A function that starts the engine on its first call and returns the same engine on every other.
 
@@ -26,14 +27,14 @@ def engine_on_demand(
 
         @cache
         def engine() -> Engine:
-            started = stack.enter_context(start_engine(settings, scratch))
+            started = stack.enter_context(start_engine(settings, warehouse, scratch))
             started.set_parameters(parameters)
             return started
 
         yield engine
 
 
-def start_engine(settings: Settings, scratch: Path) -> Engine:
+def start_engine(settings: Settings, warehouse: Warehouse, scratch: Path) -> Engine:
     """The engine, which works below a folder for what is not kept.
 
     Raises:
@@ -41,15 +42,15 @@ def start_engine(settings: Settings, scratch: Path) -> Engine:
         WarehouseError: it does not start.
     """
     if settings.engine == "embedded":
-        return start_embedded(settings, scratch)
+        return start_embedded(settings, warehouse, scratch)
     try:
         from stedi.compute.spark import SparkEngine
     except ImportError as error:
         raise not_installed("the Spark engine", "spark", error) from None
-    return SparkEngine(settings.warehouse, scratch=scratch)
+    return SparkEngine(warehouse, scratch=scratch)
 
 
-def start_embedded(settings: Settings, scratch: Path) -> "EmbeddedEngine":
+def start_embedded(settings: Settings, warehouse: Warehouse, scratch: Path) -> "EmbeddedEngine":
     """The embedded engine, whatever computes the tables.
 
     Raises:
@@ -57,4 +58,4 @@ def start_embedded(settings: Settings, scratch: Path) -> "EmbeddedEngine":
     """
     from stedi.compute.duckdb import EmbeddedEngine
 
-    return EmbeddedEngine(settings.warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)
+    return EmbeddedEngine(warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

@@ -16,6 +16,7 @@ from stedi.compute.start import start_engine
 from stedi.config import Settings
 from stedi.maintenance.expiry import expire, unnamed_files
 from stedi.model.table import Table
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.storage.own_files import is_own
 from stedi.storage.paths import DATA, METADATA, table_folder
@@ -57,14 +58,15 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         WarehouseBusyError: a run is at work.
         WarehouseError: there is no warehouse, or it can't be written.
     """
-    with Catalog(settings.warehouse):
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    with Catalog(warehouse):
         pass
     with (
-        settings.warehouse.sole_writer(),
-        translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
-        Catalog(settings.warehouse) as catalog,
-        settings.warehouse.scratch() as scratch,
-        start_engine(settings, scratch) as engine,
+        warehouse.sole_writer(),
+        translate_storage_errors(f"warehouse {warehouse} can't be written"),
+        Catalog(warehouse) as catalog,
+        warehouse.scratch() as scratch,
+        start_engine(settings, warehouse, scratch) as engine,
     ):
         return keep_up(catalog, engine, settings.keep_runs, progress)
 

@@ -29,7 +29,7 @@ from stedi.pipeline.landing import ingest, ledger_of
 from stedi.pipeline.publish import record
 from stedi.pipeline.refresh import fingerprint, refresh, staleness_reason
 from stedi.pipeline.report import RunReport, TableReport
-from stedi.storage import WarehouseFolder
+from stedi.storage import Warehouse, WarehouseFolder, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.reference.device_owner import OWNER_IS_CLEAR
@@ -70,20 +70,21 @@ def run(
     """
     started = time.monotonic()
     selected = with_ancestors(select, BY_NAME)
-    _keep_apart(settings)
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    _keep_apart(settings.landing, warehouse)
     feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
     not_taken = NotTaken.of(FEEDS, feeds)
-    without = settings.warehouse.root if isinstance(settings.warehouse, WarehouseFolder) else None
+    without = warehouse.root if isinstance(warehouse, WarehouseFolder) else None
     listed = list_landing(settings.landing, feeds, not_taken, without=without)
 
     def again(feed: Feed) -> Callable[[LedgerEntry], bool]:
         return lambda entry: reingest or (feed.name in replay and entry.quarantined > 0)
 
-    with _opened(settings, dry_run) as (catalog, store, scratch):
+    with _opened(warehouse, dry_run) as (catalog, store, scratch):
         wanted = selected or {table.name for table in kept(store)}
         steps = _Steps(settings, store, scratch, wanted, listed, again, full_refresh)
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
-        with engine_on_demand(settings, scratch, steps.parameters) as start_engine:
+        with engine_on_demand(settings, warehouse, scratch, steps.parameters) as start_engine:
             steps.work(start_engine, catalog, report, progress)
             if publish:
                 report.left_behind = steps.left_behind()
@@ -114,35 +115,35 @@ def _alarms(settings: Settings, catalog: Catalog | None, store: Store, dry_run: 
     return [alarm] if alarm else []
 
 
-def _keep_apart(settings: Settings) -> None:
+def _keep_apart(landing: str, warehouse: Warehouse) -> None:
     """See that no run takes the files of its own warehouse for landing files."""
-    if not isinstance(settings.warehouse, WarehouseFolder):
+    if not isinstance(warehouse, WarehouseFolder):
         return
-    root = settings.warehouse.root
+    root = warehouse.root
     for folder in (folder for feed in FEEDS for folder in feed.folders):
-        if (Path(settings.landing) / folder).resolve() in (root, *root.parents):
-            raise UsageError(f"warehouse {settings.warehouse} lies among the landing files in {folder}; put it elsewhere")
+        if (Path(landing) / folder).resolve() in (root, *root.parents):
+            raise UsageError(f"warehouse {warehouse} lies among the landing files in {folder}; put it elsewhere")
 
 
 @contextmanager
-def _opened(settings: Settings, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
+def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
     """The catalog, where the run's steps find and put tables, and a folder for what is not kept."""
     if not dry_run:
         with (
-            settings.warehouse.sole_writer(),
-            translate_storage_errors(f"warehouse {settings.warehouse} can't be written"),
-            Catalog(settings.warehouse, create=True) as catalog,
-            settings.warehouse.scratch() as scratch,
+            warehouse.sole_writer(),
+            translate_storage_errors(f"warehouse {warehouse} can't be written"),
+            Catalog(warehouse, create=True) as catalog,
+            warehouse.scratch() as scratch,
         ):
             yield catalog, catalog, scratch
         return
     with TemporaryDirectory(prefix="stedi-plan-") as folder:
         try:
-            catalog = Catalog(settings.warehouse)
+            catalog = Catalog(warehouse)
         except NoWarehouseError:
             yield None, Draft(None, Path(folder)), Path(folder)
         else:
-            with catalog, translate_storage_errors(f"warehouse {settings.warehouse} can't be read"):
+            with catalog, translate_storage_errors(f"warehouse {warehouse} can't be read"):
                 yield catalog, Draft(catalog, Path(folder)), Path(folder)
 
 
@@ -261,29 +262,30 @@ def pseudonym_key(settings: Settings, *, may_make: bool = True) -> bytes:
     """
     if settings.pseudonym_key is not None:
         return _key_of(settings.pseudonym_key.get_secret_value().encode(), "the configured pseudonym key")
-    if not settings.warehouse.keeps_secrets:
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    if not warehouse.keeps_secrets:
         raise WarehouseError(
-            f"there is no pseudonym key, and beside the data in {settings.warehouse} it would not be secret; "
+            f"there is no pseudonym key, and beside the data in {warehouse} it would not be secret; "
             "set STEDI_PSEUDONYM_KEY, to the same secret for every run"
         )
     try:
-        content = settings.warehouse.read(_KEY_FILE)
+        content = warehouse.read(_KEY_FILE)
     except FileNotFoundError:
-        if latest_run(settings.warehouse) is not None:
+        if latest_run(warehouse) is not None:
             raise WarehouseError(
-                f"warehouse {settings.warehouse} has lost its {_KEY_FILE}, and STEDI_PSEUDONYM_KEY is not set; another key "
+                f"warehouse {warehouse} has lost its {_KEY_FILE}, and STEDI_PSEUDONYM_KEY is not set; another key "
                 "would give everybody another pseudonym, so set it to the secret of the runs before, or put the file back"
             ) from None
         content = secrets.token_urlsafe(_KEY_BYTES).encode()
         if may_make:
-            settings.warehouse.create(_KEY_FILE, content, private=True)
+            warehouse.create(_KEY_FILE, content, private=True)
     except OSError as error:
         raise WarehouseError(
-            f"the pseudonym key in warehouse {settings.warehouse} can't be read: {error.strerror}; "
+            f"the pseudonym key in warehouse {warehouse} can't be read: {error.strerror}; "
             "set STEDI_PSEUDONYM_KEY, or work as the user who made it"
         ) from error
     # Warehouses of earlier versions keep the key itself.
-    return content if len(content) == _KEY_BYTES else _key_of(content.strip(), settings.warehouse.path(_KEY_FILE))
+    return content if len(content) == _KEY_BYTES else _key_of(content.strip(), warehouse.path(_KEY_FILE))
 
 
 def _key_of(secret: bytes, what: str) -> bytes:

@@ -6,6 +6,7 @@ from stedi.compute.duckdb.query import QueryResult, QuerySession
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.model.table import DataFiles
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL
 
@@ -28,8 +29,9 @@ def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession
         UsageError: `as_of` names no finished run and no time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
     while True:
-        with Catalog(settings.warehouse) as catalog:
+        with Catalog(warehouse) as catalog:
             record = run_as_of(read_runs(catalog.warehouse), as_of)
             if record is None:
                 raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")

@@ -1,6 +1,5 @@
-"""Landing files of any size with the defects of the real feeds, and the truth behind them."""
+"""Simulate landing files of any size, with the defects of the real feeds and the ground truth."""
 
-from stedi.simulate.conditions import Conditions
-from stedi.simulate.landing_files import Simulated, simulate
+from stedi.simulate.options import IDEAL, SimulationOptions
 
-__all__ = ["Conditions", "Simulated", "simulate"]
+__all__ = ["IDEAL", "SimulationOptions"]

@@ -4,16 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from stedi.simulate.conditions import Conditions, draw_share
+from stedi.simulate.draws import Flags, Floats, Integers, draw_share
 from stedi.simulate.motion import SAMPLE_MS, SESSION_MS
+from stedi.simulate.options import SimulationOptions
 from stedi.simulate.people import People
 from stedi.simulate.sessions import NEVER, Sessions
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Clocks:
         return offset + self.drift_ppm[clock] * running_ms / 1e6
 
 
-def make_clocks(rng: np.random.Generator, sessions: Sessions, conditions: Conditions) -> Clocks:
+def make_clocks(rng: np.random.Generator, sessions: Sessions, options: SimulationOptions) -> Clocks:
     """Draw the clocks of all devices that record. Another limit of the offset leaves the other draws unchanged."""
     device, first = np.unique(sessions.device, return_index=True)
     _, from_end = np.unique(sessions.device[::-1], return_index=True)
@@ -66,17 +62,17 @@ def make_clocks(rng: np.random.Generator, sessions: Sessions, conditions: Condit
     end_ms = sessions.start_ms[::-1][from_end] + SESSION_MS
     count = len(device)
     offset, offset_after_reset, drift, reset = rng.random((4, count))
-    width = 2 * conditions.clock_offset_ms + 1
+    width = 2 * options.clock_offset_ms + 1
     reset_ms = first_ms + 1 + (reset * (end_ms - first_ms - 1)).astype(np.int64)
     return Clocks(
         device,
         first_ms,
-        np.where(draw_share(rng, count, conditions.clock_resets), reset_ms, NEVER),
-        (offset * width).astype(np.int64) - conditions.clock_offset_ms,
-        (offset_after_reset * width).astype(np.int64) - conditions.clock_offset_ms,
-        (2 * drift - 1) * conditions.clock_drift_ppm,
-        draw_share(rng, count, conditions.whole_seconds),
-        conditions.clock_jitter_ms,
+        np.where(draw_share(rng, count, options.clock_resets), reset_ms, NEVER),
+        (offset * width).astype(np.int64) - options.clock_offset_ms,
+        (offset_after_reset * width).astype(np.int64) - options.clock_offset_ms,
+        (2 * drift - 1) * options.clock_drift_ppm,
+        draw_share(rng, count, options.whole_seconds),
+        options.clock_jitter_ms,
     )
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-DAY_MS = 86_400_000
+from stedi.simulate.draws import Flags, Integers
+from stedi.simulate.options import DAY_MS
+
 _MOST_RECORDS = 4
 # 1, 2, 3 or 4 records a customer; on one real feed a customer appears many times.
 _RECORDS_SHARES = (0.7, 0.18, 0.09, 0.03)
@@ -18,9 +19,6 @@ _ARRIVES_LATE, _LATEST_MS = 0.15, 3 * DAY_MS
 _REPEATS_OLD_DATE = 0.15
 # Two systems write a record of the same moment, and only one of them with consent.
 _CONTRADICTED = 0.01
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a step trainer sees: feet that pass it, and now and then something else or nothing."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stedi.simulate.draws import Flags, Floats, Integers
 
 # Distances in the feed's own unit, in which an empty floor gives about 250.
 _FLOOR, _FOOT = 250.0, 60.0
@@ -14,12 +15,8 @@ _FALSE_OBJECTS = 0.2  # sessions in which something else stands in front of the 
 _OBJECT_SECONDS = (0.1, 1.5)
 _OBJECT_DISTANCE = (70.0, 200.0)
 
-Floats = NDArray[np.float64]
 
-
-def make_distance(
-    rng: np.random.Generator, phase: Floats, cadence: Floats, walking: NDArray[np.bool_], rate_hz: float
-) -> NDArray[np.int64]:
+def make_distance(rng: np.random.Generator, phase: Floats, cadence: Floats, walking: Flags, rate_hz: float) -> Integers:
     """Distance of the nearest object, sessions × readings, whole numbers of at least 0.
 
     Args:

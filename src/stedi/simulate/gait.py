@@ -7,7 +7,8 @@ sum of harmonics of the stride: the second is one a step, the odd ones tell left
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stedi.simulate.draws import Flags, Floats, Integers
 
 RATE_HZ = 50
 POSITIONS = ("hand", "pocket", "bag", "armband", "neck pouch")
@@ -48,10 +49,6 @@ _EVEN, _LIMPING = (0.01, 1.0), (0.05, 1.8)
 _RAMP_SAMPLES = RATE_HZ  # a person is in stride after about a second
 _RAMP_SLOWNESS = 0.4
 _POINTS_A_STRIDE = 512  # a point lasts about 2 ms
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

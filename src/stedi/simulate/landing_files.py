@@ -10,16 +10,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stedi.compute.duckdb.json_lines import JsonWriter
 from stedi.errors import LandingError, UsageError
 from stedi.simulate.clocks import Clocks, device_periods, make_clocks
-from stedi.simulate.conditions import IDEAL, Conditions
-from stedi.simulate.consent import DAY_MS
 from stedi.simulate.defects import spoil
+from stedi.simulate.draws import Flags, Integers
 from stedi.simulate.gait import POSITIONS, make_habits
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, Motion, make_motion
+from stedi.simulate.options import DAY_MS, SimulationOptions
 from stedi.simulate.people import People, make_people
 from stedi.simulate.sessions import Sessions, plan_sessions, uploads
 from stedi.tables.landing import accelerometer, customer, step_trainer
@@ -34,7 +33,6 @@ TRUTH = "ground_truth"
 READINGS_A_CUSTOMER_A_DAY = 30
 # Small feeds still get enough walking for a model to learn from.
 FEWEST_READINGS = 100_000
-_LONGEST_DAYS = 9_000  # 24 years; people registered up to a year earlier, and no feed takes times before 2000
 # Hundreds of customer files in a large feed, a dozen in a small one; each begins with the newest
 # fifth of the one before.
 _RECORDS_A_CUSTOMER_FILE, _FEWEST_CUSTOMER_FILES = 10_000, 12
@@ -52,51 +50,31 @@ class Simulated:
     step_trainer: int
 
 
-def simulate(
-    out: Path,
-    *,
-    customers: int,
-    days: int,
-    seed: int,
-    readings: int | None = None,
-    clean: bool = False,
-    conditions: Conditions = IDEAL,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Simulated:
-    """Write landing folders and `ground_truth/` below a folder; the same seed writes the same bytes.
+def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str], None] = lambda _: None) -> Simulated:
+    """Write landing folders and `ground_truth/` below a folder. The same options write the same bytes.
 
     Args:
         out: a folder that is empty or does not exist.
-        customers: how many people, 1 or more.
-        days: how many days are recorded, 1 or more.
-        seed: random seed, 0 or more.
-        readings: about how many accelerometer readings (30 a customer and day by default, at
-            least 100,000); the step trainers write a third as many.
-        clean: leave out what is wrong with the files' format.
-        conditions: clocks that disagree, losses, shared homes, hand-overs; none by default.
-        progress: is told what is being written.
+        options: what to simulate.
+        progress: called with what is being written.
 
     Raises:
-        UsageError: the folder holds something or can't be written, or a number is out of range.
-        LandingError: writing broke off, and what is in the folder is not whole.
+        UsageError: the folder is not empty or not writable, or the days are too short for so many readings.
+        LandingError: writing failed, and the folder is incomplete.
     """
-    if customers < 1 or not 1 <= days <= _LONGEST_DAYS or seed < 0 or (readings is not None and readings < 0):
-        raise UsageError(
-            f"customers are at least 1, days from 1 to {_LONGEST_DAYS:,}, seed and readings at least 0; "
-            f"these are {customers}, {days}, {seed} and {readings}"
-        )
+    days = options.days
+    readings = options.readings
     if readings is None:
-        readings = max(READINGS_A_CUSTOMER_A_DAY * customers * days, FEWEST_READINGS)
-    conditions.check(days)
-    rng = np.random.default_rng(seed)
-    # Separate streams, so that conditions leave the other draws unchanged.
+        readings = max(READINGS_A_CUSTOMER_A_DAY * options.customers * days, FEWEST_READINGS)
+    rng = np.random.default_rng(options.seed)
+    # Separate streams, so that options leave the other draws unchanged.
     for_clocks, for_jitter, for_losses, for_records = rng.spawn(4)
     start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
     progress("customers")
-    people = make_people(rng, customers, start_ms, days)
-    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, days, conditions)
+    people = make_people(rng, options.customers, start_ms, days)
+    sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, options)
     people = people.hand_over(for_records, sessions.handed.device, sessions.handed.new_owner, sessions.handed.at_ms)
-    clocks = make_clocks(for_clocks, sessions, conditions)
+    clocks = make_clocks(for_clocks, sessions, options)
     _make_folders(out)
     with _whole_or_said(out), JsonWriter() as writer:
         customer_records = _write_customers(writer, rng, people, out)
@@ -118,12 +96,12 @@ def simulate(
                     ("step_trainer", _step_trainer(serials, times, motion), np.ones(len(chosen), dtype=np.bool_)),
                 ):
                     arrives = np.repeat(reports, rows.num_rows // len(chosen))
-                    arrives &= for_losses.random(rows.num_rows) >= conditions.lost
+                    arrives &= for_losses.random(rows.num_rows) >= options.lost
                     rows = _delivered(rng, rows, arrives)
                     writer.write(rows, out / feed / f"{feed}-{label}.json")
                     counts[feed] += rows.num_rows
                 written += motion.times_ms.size
-        if not clean:
+        if not options.clean:
             progress("defects")
             for feed in FEEDS:
                 spoil(out / feed, feed)
@@ -185,7 +163,7 @@ def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
     )
 
 
-def _step_trainer(serials: pa.Array, times: NDArray[np.int64], motion: Motion) -> pa.Table:
+def _step_trainer(serials: pa.Array, times: Integers, motion: Motion) -> pa.Table:
     return pa.table(
         {
             "sensorReadingTime": times.ravel(),
@@ -195,7 +173,7 @@ def _step_trainer(serials: pa.Array, times: NDArray[np.int64], motion: Motion) -
     )
 
 
-def _delivered(rng: np.random.Generator, rows: pa.Table, arrives: NDArray[np.bool_]) -> pa.Table:
+def _delivered(rng: np.random.Generator, rows: pa.Table, arrives: Flags) -> pa.Table:
     """The rows that arrive, and behind them those that arrive twice."""
     again = np.flatnonzero((rng.random(rows.num_rows) < _SENT_TWICE) & arrives)
     once = rows if arrives.all() else rows.filter(pa.array(arrives))

@@ -6,10 +6,10 @@ A session has three parts, in each of which a person walks, stands, sits or ride
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stedi.simulate import gait
 from stedi.simulate.distance import make_distance
+from stedi.simulate.draws import Floats, Integers
 from stedi.simulate.gait import RATE_HZ, Habits
 
 SESSION_SAMPLES = 1_500
@@ -31,9 +31,6 @@ _BUMPS_A_SECOND = 1 / 4
 _SPRING_HZ, _SPRING_SECONDS = 1.6, 0.5
 _ENGINE_HZ = (9.0, 14.0)
 _RIDE_SHAKE = 0.35  # m/s², what the road adds on each axis
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

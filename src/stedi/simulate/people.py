@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from stedi.simulate.consent import DAY_MS, make_consent
+from stedi.simulate.consent import make_consent
+from stedi.simulate.draws import Integers
+from stedi.simulate.options import DAY_MS
 
 # The fulfilment site used the same 30 serials over and over; on one real feed 741,477 of
 # 758,715 customer records carry one of them.
@@ -22,8 +23,6 @@ _SHARES_OTHERWISE = 0.5
 _EARLIEST_BIRTH, _LATEST_BIRTH = np.datetime64("1930-01-01"), np.datetime64("2008-01-01")
 _FIRST = ["Ada", "Ben", "Chika", "Dara", "Eun", "Femi", "Gita", "Hugo", "Ines", "Jun", "Kofi", "Lena", "Mara", "Nils"]
 _LAST = ["Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", "Ito", "Jones", "Khan", "Lopez"]
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stedi.errors import UsageError
-from stedi.simulate.conditions import Conditions, draw_share
-from stedi.simulate.consent import DAY_MS
+from stedi.simulate.draws import Flags, Integers, draw_share
 from stedi.simulate.motion import SAMPLE_MS, SESSION_MS
+from stedi.simulate.options import DAY_MS, SimulationOptions
 from stedi.simulate.people import People
 
 _SESSIONS_A_PERSON = 3  # so that a person can be told from a session
@@ -23,9 +22,6 @@ _LATE_UPLOADS_EVERY_DAYS = 7
 _TOGETHER_MS = 10_000
 # A moment after all others.
 NEVER = np.iinfo(np.int64).max
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -62,19 +58,19 @@ class Sessions:
 
 
 def plan_sessions(
-    rng: np.random.Generator, people: People, sessions: int, start_ms: int, days: int, conditions: Conditions
+    rng: np.random.Generator, people: People, sessions: int, start_ms: int, options: SimulationOptions
 ) -> Sessions:
     """Deal sessions out to customers so that nobody is at two places at once; ordered by time.
 
-    Conditions use separate random streams, which leave the other draws unchanged.
+    Shared homes, phones and hand-overs use separate random streams, so that they leave the other draws unchanged.
 
     Raises:
         UsageError: the days are too short for so many sessions.
     """
     homes, phones, hands = rng.spawn(3)
-    customers = len(people.users)
+    customers, days = len(people.users), options.days
     # New owners of devices are customers who recorded nothing before.
-    recording = int(_RECORD_SOMETHING * customers / (1 + conditions.hand_overs))
+    recording = int(_RECORD_SOMETHING * customers / (1 + options.hand_overs))
     walkers = max(1, min(recording, sessions // _SESSIONS_A_PERSON))
     each = max(1, -(-sessions // walkers))
     # A person's sessions lie in equal stretches of the recorded time, one in each.
@@ -89,7 +85,7 @@ def plan_sessions(
     start = start_ms + stretch * stretch_ms + rng.integers(0, stretch_ms - SESSION_MS, sessions, endpoint=True)
     # Walkers 0 and 1, 2 and 3, … are pairs. The second's sessions have the numbers after the first's and begin a few seconds
     # after them: two people do not start at the same moment.
-    paired = 2 * min(round(conditions.shared_homes * walkers / 2), walkers // 2)
+    paired = 2 * min(round(options.shared_homes * walkers / 2), walkers // 2)
     second = np.flatnonzero((walker < paired) & (walker % 2 == 1))
     latest = start_ms + (stretch[second] + 1) * stretch_ms - SESSION_MS
     start[second] = np.minimum(start[second - 1] + homes.integers(0, _TOGETHER_MS, len(second)), latest)
@@ -102,9 +98,9 @@ def plan_sessions(
     neighbour = np.full(customers, -1)
     neighbour[members[:paired]] = members[:paired].reshape(-1, 2)[:, ::-1].ravel()
     reports = np.ones(customers, dtype=np.bool_)
-    reports[members[draw_share(phones, walkers, conditions.without_phone)]] = False
+    reports[members[draw_share(phones, walkers, options.without_phone)]] = False
     device, start = people.device_of(rng, who), start[by_time]
-    handed = _hand_overs(hands, np.setdiff1d(np.arange(customers), members), device, start, conditions.hand_overs)
+    handed = _hand_overs(hands, np.setdiff1d(np.arange(customers), members), device, start, options.hand_overs)
     who = handed.user(people.owners, device, start)
     members = np.concatenate([members, handed.new_owner])
     walker_of = np.empty(customers, np.int64)

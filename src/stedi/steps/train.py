@@ -25,6 +25,7 @@ from stedi.steps.model.export import detector_file
 from stedi.steps.model.training import FEWEST_PEOPLE, Example, Unseen, examples, fit, on_unseen_people
 from stedi.steps.registry.models import draft, models_folder, publish
 from stedi.steps.registry.tracking import track
+from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 Progress = Callable[[str], None]
@@ -145,7 +146,7 @@ def evaluated(
 
 
 def _origin(settings: Settings, people: int, seed: int) -> Origin:
-    last = latest_run(settings.warehouse)
+    last = latest_run(open_warehouse(settings.warehouse, settings.database))
     assert last is not None
     seen = (TRAINING_SET, *BY_NAME[TRAINING_SET].inputs)
     return Origin(

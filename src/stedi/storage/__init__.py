@@ -12,7 +12,7 @@ _ADDRESS = re.compile(
     r"([a-z][a-z0-9+.-]*)://|(gs|gcs|abfss?|wasbs?|adl|az|oss|r2|hdfs|viewfs|dbfs|https?|s?ftps?|file):/", re.IGNORECASE
 )
 
-__all__ = ["StoredFile", "Warehouse", "WarehouseFolder", "refuse_other_stores", "warehouse_at"]
+__all__ = ["StoredFile", "Warehouse", "WarehouseFolder", "open_warehouse", "refuse_other_stores"]
 
 
 def refuse_other_stores(place: str) -> None:
@@ -29,12 +29,16 @@ def refuse_other_stores(place: str) -> None:
         raise ValueError(f"{scheme}:// is not supported; give a folder or s3://BUCKET/PREFIX")
 
 
-def warehouse_at(place: str, database: str) -> Warehouse:
-    """The warehouse at a place, a folder or `s3://BUCKET/PREFIX`; one in S3 has its tables in a Glue database.
+def open_warehouse(place: str, database: str = "stedi") -> Warehouse:
+    """Open the warehouse at an address. Reads and writes nothing.
+
+    Args:
+        place: a folder, or `s3://BUCKET/PREFIX`.
+        database: the Glue database of the tables of a warehouse in S3.
 
     Raises:
-        ValueError: no tables can lie there.
-        WarehouseError: it lies in S3, and what S3 needs is not installed.
+        ValueError: no Iceberg tables can be at this address.
+        WarehouseError: the address is in S3, and the packages for S3 are not installed.
     """
     refuse_other_stores(place)
     if not _IN_S3.match(place):

@@ -23,6 +23,7 @@ from stedi.pipeline import pseudonym_key, query_parameters
 from stedi.pipeline.draft import Draft, kept
 from stedi.pipeline.landing import ledger_of
 from stedi.pipeline.refresh import refresh
+from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
@@ -116,12 +117,13 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         WarehouseBusyError: a run is at work.
         LandingError: the landing files can't be listed.
     """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
     with (
-        Catalog(settings.warehouse) as catalog,
-        settings.warehouse.read_lock(),
-        translate_storage_errors(f"warehouse {settings.warehouse} can't be verified"),
-        settings.warehouse.reader_scratch() as folder,
-        start_embedded(settings, folder) as engine,
+        Catalog(warehouse) as catalog,
+        warehouse.read_lock(),
+        translate_storage_errors(f"warehouse {warehouse} can't be verified"),
+        warehouse.reader_scratch() as folder,
+        start_embedded(settings, warehouse, folder) as engine,
     ):
         run = latest_run(catalog.warehouse)
         if run is None:

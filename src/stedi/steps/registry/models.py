@@ -21,7 +21,7 @@ from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.query.sandbox import query
-from stedi.storage import WarehouseFolder
+from stedi.storage import WarehouseFolder, open_warehouse
 from stedi.storage.disk import sole_holder, sync, whole_file
 
 FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
@@ -71,7 +71,8 @@ def models_folder(settings: Settings) -> Path:
     """Where models are published: as set, else inside a local warehouse, else the folder models."""
     if settings.models is not None:
         return settings.models
-    return settings.warehouse.given / "models" if isinstance(settings.warehouse, WarehouseFolder) else Path("models")
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    return warehouse.given / "models" if isinstance(warehouse, WarehouseFolder) else Path("models")
 
 
 def allowed(settings: Settings) -> Allowed | None:
@@ -83,7 +84,7 @@ def allowed(settings: Settings) -> Allowed | None:
     Raises:
         WarehouseError: the warehouse can't be read.
     """
-    run = latest_run(settings.warehouse)
+    run = latest_run(open_warehouse(settings.warehouse, settings.database))
     if run is None:
         return None
     found = query(settings, "SELECT customer_pseudonym FROM customers_curated", as_of=run.run_id)

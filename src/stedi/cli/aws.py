@@ -74,7 +74,7 @@ def deploy(
     parameters: Parameters = None,
     administrator: Annotated[
         str | None,
-        typer.Option(help="ARN of the Lake Formation administrator [default: as before; at first, the caller]"),
+        typer.Option(help="ARN of the Lake Formation administrator (default: as before; at first, the caller)"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="make the changes, also of roles, without confirmation")] = False,
     stack: Stack = "stedi",
@@ -164,8 +164,7 @@ def status(
         note(f"stack {stack} has not run yet; `stedi aws run` starts it")
         return
     rows = [
-        {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)}
-        for run in executions
+        {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)} for run in executions
     ]
     jobs = runs.jobs_of(executions[0].arn)
     listed = section("runs", rows, {key: key for key in rows[0]}, show={"started": moment, "ended": moment})

@@ -22,9 +22,9 @@ def detect(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="name or folder of a model [default: the newest model that is not stale]")
+        str | None, typer.Option(help="name or folder of a model (default: the newest model that is not stale)")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="file to write, .json or .parquet [default: standard output]")] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write, .json or .parquet (default: standard output)")] = None,
 ) -> None:
     """Detect steps in accelerometer readings: step times (ms since the epoch) by user, as JSON or Parquet.
 

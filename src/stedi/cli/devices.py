@@ -23,7 +23,7 @@ def devices(
     call: Call,
     serial: Annotated[
         str | None,
-        typer.Argument(metavar="SERIAL", help="serial number of a device, in any spelling [default: count all devices]"),
+        typer.Argument(metavar="SERIAL", help="serial number of a device, in any spelling (default: count all devices)"),
     ] = None,
     svg: Annotated[
         Path | None, typer.Option("--svg", help="also write a picture: the counts, or a device's coincidences over time")

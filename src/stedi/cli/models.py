@@ -21,9 +21,7 @@ _PANEL = "Step detector"
 Seed = Annotated[int, typer.Option(help="random seed")]
 PositionsFile = Annotated[
     Path | None,
-    typer.Option(
-        "--positions", help="file of phone positions, for metrics by position: user, from_ms, to_ms, position"
-    ),
+    typer.Option("--positions", help="file of phone positions, for metrics by position: user, from_ms, to_ms, position"),
 ]
 
 

@@ -71,14 +71,14 @@ class Call:
 def _global_options(
     *,
     landing: Annotated[
-        str | None, typer.Option(help="folder with one folder a feed [default: ./landing]", rich_help_panel=GLOBAL_PANEL)
+        str | None, typer.Option(help="folder with one folder a feed (default: ./landing)", rich_help_panel=GLOBAL_PANEL)
     ] = None,
     warehouse: Annotated[
         str | None,
-        typer.Option(help="folder or s3:// prefix of the tables [default: ./lakehouse]", rich_help_panel=GLOBAL_PANEL),
+        typer.Option(help="folder or s3:// prefix of the tables (default: ./lakehouse)", rich_help_panel=GLOBAL_PANEL),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="settings file [default: ./stedi.toml]", rich_help_panel=GLOBAL_PANEL)
+        Path | None, typer.Option(help="settings file (default: ./stedi.toml)", rich_help_panel=GLOBAL_PANEL)
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON object instead of tables", rich_help_panel=GLOBAL_PANEL)

@@ -41,6 +41,8 @@ def run_summary(report: "RunReport") -> str:
     refreshed = [table for table in tables if table.status not in _UNCHANGED]
     of_tables = f"of {counted(len(tables), 'table')}"
     if report.dry_run:
+        if not refreshed:
+            return f"Plan only: nothing is new, {counted(len(tables), 'table')} up to date."
         return f"Plan only: nothing was written. A run would refresh {len(refreshed)} {of_tables}."
     if held_back:
         return (

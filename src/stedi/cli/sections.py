@@ -141,9 +141,7 @@ def renderables(part: Section, width: int, *, short: bool = False) -> list[Rende
     """
     if not part.rows:
         return [Text(part.empty)] if part.empty else []
-    cells = [
-        [_cell(part, name, value, short) for name, value in zip(part.columns, row, strict=True)] for row in part.rows
-    ]
+    cells = [[_cell(part, name, value, short) for name, value in zip(part.columns, row, strict=True)] for row in part.rows]
     least = [_least_width(name, [row[n] for row in cells]) for n, name in enumerate(part.columns)]
     shown = list(range(len(part.columns)))
     left_out = []

@@ -30,7 +30,9 @@ def _option(option: Option) -> inspect.Parameter:
 
 
 @command(app, "Make tables", parameters=tuple(map(_option, describe_options())))
-def simulate(call: Call, out: Annotated[Path, typer.Argument(help="folder to write, new or empty")], **options: Any) -> None:
+def simulate(
+    call: Call, /, out: Annotated[Path, typer.Argument(help="folder to write, new or empty")], **options: Any
+) -> None:
     """Write landing files with all the defects of the real feeds, and their ground truth.
 
     Example: stedi simulate landing --clock-offset-ms 2000 --clock-jitter-ms 5 --shared-homes 0.2

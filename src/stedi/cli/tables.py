@@ -54,9 +54,7 @@ def show(call: Call, name: TableName, svg: Svg = None) -> None:
     table = table_called(name)
     sample = query(call.settings(), f'SELECT * FROM "{table.name}" LIMIT {_SAMPLE_ROWS}')
     rows = sample.rows()
-    columns = [
-        {"name": c.name, "type": c.type, "personal": c.personal, "meaning": c.meaning} for c in table.columns
-    ]
+    columns = [{"name": c.name, "type": c.type, "personal": c.personal, "meaning": c.meaning} for c in table.columns]
     rules = [{"name": rule.name, "level": rule.level, "meaning": rule.meaning} for rule in table.rules]
     used_by = [other.name for other in ALL if table.name in other.built_from]
     about = [
@@ -132,7 +130,7 @@ def ddl(
     call: Call,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="TABLE", help="name of a table [default: all tables]", autocompletion=complete_table),
+        typer.Argument(metavar="TABLE", help="name of a table (default: all tables)", autocompletion=complete_table),
     ] = None,
     landing_at: Annotated[str, typer.Option(help="S3 prefix of the landing files")] = ddl_text.LANDING,
     warehouse_at: Annotated[str, typer.Option(help="S3 prefix of the warehouse")] = ddl_text.WAREHOUSE,

@@ -6,7 +6,7 @@ from stedi.cli.terminal import output
 
 
 @command(app, "Look at tables")
-def version(call: Call) -> None:  # noqa: ARG001
+def version(call: Call) -> None:
     """Print the program's version.
 
     Example: stedi version

@@ -16,7 +16,8 @@ from stedi.cli.text import value_text
 from stedi.errors import WarehouseError
 
 _PICTURE_WIDTH = 150
-_GAP = 2
+# Width of a border and the spaces around it.
+_GAP = 3
 # A text may wrap to this many lines in a table. If a row needs more, it is shown as a record.
 _MOST_LINES = 4
 # Texts up to this width never wrap.
@@ -153,7 +154,7 @@ def renderables(part: Section, width: int, *, short: bool = False) -> list[Rende
     if _table_width(least, shown) > width:
         return _records(part, cells)
     remark = [Text(f"Left out on a narrow terminal: {', '.join(left_out)}.\n", style="dim")] if left_out else []
-    return [_table(part, cells, shown, least), *remark]
+    return [*_title(part), _table(part, cells, shown, least), *remark]
 
 
 def _cell(part: Section, name: str, value: object, short: bool) -> str:
@@ -182,7 +183,7 @@ def _table_width(least: Sequence[int], shown: Sequence[int]) -> int:
 
 
 def _table(part: Section, cells: Sequence[Sequence[str]], shown: Sequence[int], least: Sequence[int]) -> Grid:
-    table = Grid(title=_title(part), box=box.SIMPLE_HEAD, title_justify="left")
+    table = Grid(box=box.SIMPLE_HEAD, show_header=any(part.columns[n].strip() for n in shown))
     for n in shown:
         name = part.columns[n]
         table.add_column(
@@ -196,9 +197,9 @@ def _table(part: Section, cells: Sequence[Sequence[str]], shown: Sequence[int], 
 def _records(part: Section, cells: Sequence[Sequence[str]]) -> list[RenderableType]:
     """One line a column for each row, as DuckDB's line mode and psql's \\x show rows."""
     shown = cells[: part.most_records]
-    parts: list[RenderableType] = [_title(part)] if part.title else []
+    parts: list[RenderableType] = [*_title(part)]
     for number, row in enumerate(shown, start=1):
-        grid = Grid.grid(padding=(0, _GAP))
+        grid = Grid.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, style="bold")
         grid.add_column(overflow="fold")
         for name, text in zip(part.columns, row, strict=True):
@@ -207,5 +208,5 @@ def _records(part: Section, cells: Sequence[Sequence[str]]) -> list[RenderableTy
     return [Group(*parts)]
 
 
-def _title(part: Section) -> Text:
-    return Text(part.title, style="bold")
+def _title(part: Section) -> list[Text]:
+    return [Text(part.title, style="bold")] if part.title else []

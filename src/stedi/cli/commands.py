@@ -1,6 +1,5 @@
 """All commands as one program. An error becomes one line and an exit code."""
 
-import os
 import traceback
 from collections.abc import Sequence
 
@@ -33,9 +32,6 @@ __all__ = [
     "version",
 ]
 
-# Set by the shell when it asks for completions.
-_COMPLETION_VARIABLE = "_STEDI_COMPLETE"
-
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run the command in the arguments; returns the exit code.
@@ -44,11 +40,12 @@ def run_command(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: the user interrupted. Where typer caught the interrupt, the exit code is 130 instead.
     """
     arguments = list(arguments) or ["--help"]
-    if "--help" in arguments and _COMPLETION_VARIABLE not in os.environ:
+    # The shell asks for completions without arguments.
+    if "--help" in arguments:
         load_help_renderer()
     call = Call()
     try:
-        return app(arguments, standalone_mode=False, obj=call) or 0
+        return app(arguments, prog_name="stedi", standalone_mode=False, obj=call) or 0
     except SystemExit as end:
         # Typer ends so after it printed or installed the completion.
         return int(end.code or 0)

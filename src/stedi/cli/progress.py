@@ -92,18 +92,18 @@ class ProgressDisplay:
         parts: list[RenderableType] = [spinner, Text(latest.step)]
         if latest.done is not None and latest.total:
             parts.append(ProgressBar(total=latest.total, completed=latest.done, width=_BAR_WIDTH))
-        parts.append(Text(self._numbers(latest)))
+        parts.append(Text(self.numbers(latest)))
         grid.add_row(*parts)
         return grid
 
     def _print_lines(self) -> None:
         while not self._stop.wait(_LINE_SECONDS):
             latest = self._latest
-            numbers = self._numbers(latest)
+            numbers = self.numbers(latest)
             print(f"stedi: {latest.step}{': ' * bool(numbers)}{numbers}", file=sys.stderr, flush=True)
 
-    def _numbers(self, latest: Progress) -> str:
-        """Counts, share, rate and time left of a step, as far as they are known."""
+    def numbers(self, latest: Progress) -> str:
+        """Return counts, share, rate and time left of the current step, as far as they are known."""
         if latest.done is None:
             return ""
         unit = f" {latest.unit}" if latest.unit else ""

@@ -350,7 +350,7 @@ def test_a_query_that_newer_runs_and_upkeep_overtake_reads_the_newest_run(
             lake.run()
         return runs
 
-    monkeypatch.setattr("stedi.query.read_runs", overtake)
+    monkeypatch.setattr("stedi.query.sandbox.read_runs", overtake)
     assert lake.rows("SELECT count(*) FROM customer_landing") == [(5,)]
     overtaken.clear()
     lake.land("accelerometer/4.json", [reading("a@x", 400)])

@@ -16,7 +16,7 @@ from stedi.catalog.catalog import DataFileSize
 from stedi.catalog.run_log import read_runs
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
 from stedi.ingest import ledger
-from stedi.maintenance.maintain import SMALL_FILE_BYTES, UpkeepReport, maintain, to_merge
+from stedi.maintenance.maintain import SMALL_FILE_BYTES, MaintenanceReport, files_to_compact, maintain
 from stedi.model.table import MILLISECONDS_A_DAY
 from stedi.storage.own_files import own_uuid
 from stedi.tables.registry import ALL, BY_NAME
@@ -25,11 +25,11 @@ from tests.support.compare import (
     Died,
     Kept,
     as_another,
+    commit_metadata,
     commits,
     contents,
     done,
     found_wrong,
-    marks,
     narrowed,
     opened,
     rule_counts,
@@ -95,13 +95,13 @@ def named(lake: Lake, name: str) -> Iterator[Path]:
 
 def test_merging_keeps_every_row_under_the_same_version(used: Lake) -> None:
     rows, counts = contents(used), rule_counts(used)
-    versions = {name: mark.version for name, mark in marks(used).items()}
+    versions = {name: recorded.version for name, recorded in commit_metadata(used).items()}
     last = used.run().run_id
     report = maintain(used.settings)
     assert report.tables["accelerometer_trusted"].merged == 2 * RUNS
     assert contents(used) == rows
     assert rule_counts(used) == counts
-    assert {name: mark.version for name, mark in marks(used).items()} == versions
+    assert {name: recorded.version for name, recorded in commit_metadata(used).items()} == versions
     again = used.run()
     assert {table.status for table in again.tables.values()} == {"up to date"}
     assert again.run_id == last
@@ -204,21 +204,22 @@ def _people(lake: Lake, name: str) -> set[str]:
 
 
 def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: Lake) -> None:
-    before = marks(used)["accelerometer_landing"].reflects
+    before = commit_metadata(used)["accelerometer_landing"]
     maintain(used.settings)
     maintain(used.settings)
-    mark = marks(used)["accelerometer_landing"].reflects
-    assert (mark["ledger"], mark["rejects"]) == (before["ledger"], before["rejects"])
+    mark = commit_metadata(used)["accelerometer_landing"]
+    assert mark.side_files == before.side_files
+    assert mark.ledger is not None
     warehouse = used.warehouse
-    assert len(ledger.decode((warehouse / mark["ledger"]).read_bytes())) == RUNS
-    assert sum(pq.read_table(warehouse / name).num_rows for name in mark["rejects"]) == RUNS
+    assert len(ledger.decode((warehouse / mark.ledger).read_bytes())) == RUNS
+    assert sum(pq.read_table(warehouse / name).num_rows for name in mark.rejects) == RUNS
     # One record of files for each of the two runs that are kept.
     assert len(on_disk(used, "accelerometer_landing", "metadata/ledger-*")) == 2
     used.run(replay=["accelerometer"])
     assert found_wrong(used) == []
 
 
-def test_unnamed_files_go_at_once_when_they_are_ours_and_after_a_day_when_they_are_not(used: Lake) -> None:
+def test_orphan_files_go_at_once_when_they_are_ours_and_after_a_day_when_they_are_not(used: Lake) -> None:
     for _ in range(2):
         maintain(used.settings)
     folder = used.warehouse.resolve() / "stedi" / "accelerometer_trusted"
@@ -250,7 +251,7 @@ def test_upkeep_twice_in_a_row_finds_nothing_left_to_do(used: Lake) -> None:
     assert tree(used.warehouse) == before
 
 
-def _work(report: UpkeepReport) -> dict[str, tuple[int, ...]]:
+def _work(report: MaintenanceReport) -> dict[str, tuple[int, ...]]:
     found = {n: (t.merged, t.snapshots_expired, t.files_removed, t.bytes_removed) for n, t in report.tables.items()}
     return {name: work for name, work in found.items() if any(work)}
 
@@ -324,7 +325,7 @@ def test_which_files_are_worth_merging() -> None:
         for number, (size, has_deletes) in enumerate(group)
     ]
     found = defaultdict(list)
-    for path in to_merge(files):
+    for path in files_to_compact(files):
         day, _, number = path.rpartition(" ")
         found[day].append(int(number))
     assert found == {"several small ones": [0, 1], "a large one with deleted rows": [0]}

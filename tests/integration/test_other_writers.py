@@ -14,7 +14,7 @@ from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.errors import CatalogMovedError
 from stedi.model.table import Table
 from stedi.tables.registry import BY_NAME
-from tests.support.compare import as_another, contents, found_wrong, marks, opened, rule_counts
+from tests.support.compare import as_another, commit_metadata, contents, found_wrong, opened, rule_counts
 from tests.support.lake import T0, Lake, customer, distance, reading
 
 _DELETES = pa.schema(
@@ -165,7 +165,7 @@ def test_counts_of_broken_rows_follow_what_another_writer_took_away(
     lake.run()
     counted = rule_counts(lake)["customer_landing"]
     assert (counted["has_email"], counted["birthday_plausible"]) == (1, 0)
-    assert marks(lake)["customer_landing"].rows == 3
+    assert commit_metadata(lake)["customer_landing"].rows == 3
     assert lake.rows(
         "SELECT checked_rows, broken_rows FROM rule_result WHERE table_name = 'customer_landing' "
         "AND rule = 'birthday_plausible' ORDER BY run_number"

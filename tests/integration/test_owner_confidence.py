@@ -2,7 +2,7 @@
 
 from stedi.cli.run_report import run_alerts
 from stedi.config import Settings
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, distance, reading
 
 

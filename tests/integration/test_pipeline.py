@@ -19,7 +19,7 @@ from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 
@@ -245,7 +245,7 @@ def test_a_new_file_costs_what_it_changes(lake: Lake, monkeypatch: pytest.Monkey
     lake.run()
     computed: dict[str, int] = {}
 
-    def count_candidates(table: Table, relation: str, select: Select, *rules: Sequence[Rule]) -> list[RuleResult]:
+    def count_candidates(table: Table, relation: str, select: Select, *rules: Sequence[Rule]) -> tuple[RuleResult, ...]:
         if relation.startswith("candidate"):
             [counted] = select(f'SELECT count(*) AS n FROM "{relation}"')
             computed[table.name] = counted["n"]

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from stedi.catalog import Catalog, Snapshot
+from stedi.catalog import Catalog, CommitMetadata, Snapshot
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.pointers import SqlitePointers
+from stedi.catalog.snapshot import METADATA_KEY
 from stedi.errors import NoWarehouseError, WarehouseError
 from tests.support.compare import as_another
 from tests.support.lake import Lake, small
@@ -54,7 +55,10 @@ def test_snapshots_are_those_that_pyiceberg_reads(lake: Lake) -> None:
             theirs = table.snapshot_by_id(snapshot.id)
             assert theirs is not None
             assert theirs.summary is not None
-            assert snapshot.summary == theirs.summary.additional_properties
+            recorded = theirs.summary.additional_properties
+            ours = recorded.get(METADATA_KEY)
+            assert snapshot.metadata == (None if ours is None else CommitMetadata.decode(ours))
+            assert snapshot.total_rows == int(recorded["total-records"])
             assert snapshot.operation == theirs.summary.operation.value
             assert snapshot.parent_id == theirs.parent_snapshot_id
             assert round(snapshot.committed_at.timestamp() * 1000) == theirs.timestamp_ms

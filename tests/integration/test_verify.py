@@ -16,17 +16,17 @@ from stedi.ingest.ledger import LedgerEntry
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import (
     DERIVED,
     REBUILT,
     Died,
     Kept,
     as_another,
+    commit_metadata,
     commits,
     contents,
     found_wrong,
-    marks,
     opened,
     tree,
 )
@@ -273,7 +273,7 @@ def test_a_missing_quarantined_row_is_found(furnished: Lake) -> None:
 
 
 def change_ledger(lake: Lake, change: Callable[[dict[str, LedgerEntry]], None]) -> None:
-    path = lake.warehouse / marks(lake)["accelerometer_landing"].reflects["ledger"]
+    path = lake.warehouse / str(commit_metadata(lake)["accelerometer_landing"].ledger)
     entries = ledger.decode(path.read_bytes())
     change(entries)
     path.write_bytes(ledger.encode(entries.values()))

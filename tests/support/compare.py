@@ -15,14 +15,14 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.table import Table as IcebergTable
 
-from stedi.catalog import Catalog, Commit, Snapshot
-from stedi.catalog.snapshot import MARK
+from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
+from stedi.catalog.snapshot import METADATA_KEY
 from stedi.compute import Change
 from stedi.compute.duckdb import EmbeddedEngine
 from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
 from stedi.pipeline import RunReport
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import Finding, verify
+from stedi.verify.verify import Finding, verify
 from tests.support.lake import Lake
 
 # What every run makes.
@@ -43,15 +43,15 @@ def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[
     return {name: sorted(found[name]) for name in tables}
 
 
-def marks(lake: Lake) -> dict[str, Snapshot]:
-    """What the newest commit of each table says about itself."""
+def commit_metadata(lake: Lake) -> dict[str, CommitMetadata]:
+    """What the newest commit of each table recorded."""
     with Catalog(lake.open_warehouse()) as catalog:
-        return {name: mark for name in NAMES if (mark := catalog.latest_mark(name))}
+        return {name: metadata for name in NAMES if (metadata := catalog.latest_metadata(name))}
 
 
 def rule_counts(lake: Lake, tables: Sequence[str] = NAMES) -> dict[str, dict[str, int]]:
     """How many rows break each rule, as the tables' commits recorded it."""
-    return {name: mark.reflects["rules"] for name, mark in marks(lake).items() if name in tables}
+    return {name: {**each.violations} for name, each in commit_metadata(lake).items() if name in tables}
 
 
 def found_wrong(lake: Lake) -> list[Finding]:
@@ -92,7 +92,7 @@ def as_another(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table], *,
         current = table.current_snapshot()
         assert current is not None
         assert current.summary is not None
-        mark = {MARK: current.summary.additional_properties[MARK]} if keeps_mark else {}
+        mark = {METADATA_KEY: current.summary.additional_properties[METADATA_KEY]} if keeps_mark else {}
         with table.transaction() as transaction:
             producer = transaction.update_snapshot(snapshot_properties=mark).overwrite()
             for task in table.scan().plan_files():

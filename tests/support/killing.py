@@ -27,7 +27,7 @@ from stedi.pipeline import run
 from stedi.query.rule_results import latest_results
 from stedi.storage import open_warehouse
 from stedi.tables.registry import ALL
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 

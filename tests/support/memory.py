@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from stedi.catalog import Commit, Snapshot
+from stedi.catalog import Commit, CommitMetadata, Snapshot
 from stedi.compute.backend import Engine, values
 from stedi.compute.duckdb import EmbeddedEngine
 from stedi.model.identity import identity_of
@@ -22,8 +22,8 @@ from stedi.model.table import DataFiles, Table, WrittenFile, with_ancestors
 from stedi.pipeline import RunReport
 from stedi.pipeline.checks import check
 from stedi.pipeline.draft import Draft
+from stedi.pipeline.pseudonym_key import query_parameters
 from stedi.pipeline.refresh import refresh
-from stedi.pipeline.runner import query_parameters
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 from stedi.tables.registry import BY_NAME, REFRESHED
@@ -72,7 +72,9 @@ class Commits(Draft):
     def snapshot(self, name: str) -> Snapshot | None:
         return self._commits[name][-1][0] if self._commits[name] else None
 
-    latest_mark = snapshot
+    def latest_metadata(self, name: str) -> CommitMetadata | None:
+        snapshot = self.snapshot(name)
+        return snapshot.metadata if snapshot else None
 
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
         return next((snapshot for snapshot, _ in reversed(self._commits[name]) if snapshot.version == version), None)
@@ -90,7 +92,7 @@ class Commits(Draft):
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
         stay = (path for path in files.paths if path not in commit.removed)
-        snapshot = Snapshot.of_draft(before, commit.recorded(before), datetime.now(UTC))
+        snapshot = Snapshot.of_draft(before, commit.metadata_after(before), datetime.now(UTC))
         self._commits[table.name].append((snapshot, DataFiles((*stay, *(file.path for file in commit.added)))))
         return snapshot
 
@@ -176,7 +178,8 @@ class MemoryTables:
             self._relations[name] = added[-1].path
         rejects = list(self._rejects.values()) if table is LANDING["customer"] else []
         number = next(self.engine.numbers)
-        self._store.commit(table, Commit(added, removed, {"rules": {}, "rows": 0, "rejects": rejects}, f"v{number}"))
+        metadata = CommitMetadata("", 0, f"v{number}", ledger="", rejects=tuple(rejects))
+        self._store.commit(table, Commit(added, removed, metadata))
 
     def _hold(self, table: Table, rows: Sequence[Record]) -> str:
         assert {key for row in rows for key in row} <= set(table.column_names)
@@ -205,8 +208,7 @@ class MemoryTables:
     def counts(self, table: Table) -> dict[str, int]:
         """How many rows break each rule of a table, as its newest commit has it."""
         snapshot = self._store.snapshot(table.name)
-        counts: dict[str, int] = snapshot.reflects["rules"] if snapshot else {}
-        return counts
+        return {**snapshot.metadata.violations} if snapshot and snapshot.metadata else {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query over all tables by name."""

@@ -1,5 +1,7 @@
 """What the terminal says of a run."""
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from stedi.cli.run_report import rules_section, run_summary
@@ -7,13 +9,14 @@ from stedi.cli.sections import renderables
 from stedi.model.query_settings import QuerySettings
 from stedi.model.table import Level
 from stedi.pipeline.checks import RuleResult
-from stedi.pipeline.report import RunReport, TableReport
+from stedi.pipeline.report import RunReport, Status, TableReport
 
 
 def run(*statuses: str, dry_run: bool = False, broken: tuple[Level, ...] = ()) -> RunReport:
     report = RunReport("r1", QuerySettings("customer"), dry_run)
-    report.tables = {f"t{number}": TableReport(status, 0) for number, status in enumerate(statuses)}
-    report.tables["t0"].results = [RuleResult("t0", f"r{n}", level, "", 9, 3) for n, level in enumerate(broken)]
+    report.tables = {f"t{number}": TableReport(Status(status), 0) for number, status in enumerate(statuses)}
+    results = tuple(RuleResult("t0", f"r{n}", level, "", 9, 3) for n, level in enumerate(broken))
+    report.tables["t0"] = replace(report.tables["t0"], results=results)
     return report
 
 

@@ -1,6 +1,6 @@
 """The Iceberg catalog of a warehouse. The only folder that talks to PyIceberg."""
 
 from stedi.catalog.catalog import Catalog
-from stedi.catalog.snapshot import Commit, Snapshot
+from stedi.catalog.snapshot import Commit, CommitMetadata, Fingerprint, Snapshot
 
-__all__ = ["Catalog", "Commit", "Snapshot"]
+__all__ = ["Catalog", "Commit", "CommitMetadata", "Fingerprint", "Snapshot"]

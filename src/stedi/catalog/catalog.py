@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.pointers import Pointers, SqlitePointers
 from stedi.catalog.run_log import latest_run
-from stedi.catalog.snapshot import Commit, Snapshot
+from stedi.catalog.snapshot import Commit, CommitMetadata, Snapshot
 from stedi.errors import CatalogMovedError, NoWarehouseError, WarehouseError
 from stedi.model.table import DataFiles, Table, WrittenFile
 from stedi.storage import Warehouse, WarehouseFolder
@@ -161,7 +161,7 @@ class Catalog:
         return metadata
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
-        """Remove and add data files in one atomic commit that also records what it reflects.
+        """Remove and add data files in one atomic commit that also records its metadata.
 
         Raises:
             CatalogMovedError: somebody else committed to the table meanwhile.
@@ -180,9 +180,14 @@ class Catalog:
         """The current snapshot of a table, or None where there is none."""
         return next(self.history(name), None)
 
-    def latest_mark(self, name: str) -> Snapshot | None:
-        """The newest snapshot that this program made: what it recorded still holds below another writer's commits."""
+    def latest_own_snapshot(self, name: str) -> Snapshot | None:
+        """The newest snapshot that this program committed; other writers may have committed on top of it."""
         return next((snapshot for snapshot in self.history(name) if snapshot.is_ours), None)
+
+    def latest_metadata(self, name: str) -> CommitMetadata | None:
+        """What our newest commit recorded. It stays valid for ledger and rejects when others commit on top."""
+        snapshot = self.latest_own_snapshot(name)
+        return snapshot.metadata if snapshot else None
 
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
         """The newest snapshot with the named rows, or None where all of them expired."""
@@ -249,7 +254,7 @@ class Catalog:
         return self.warehouse.folder(f"{table_folder(table.name)}/{DATA}")
 
     def side_folder(self, table: Table) -> str:
-        """The path of the folder for files that a commit of the table will name in what it reflects."""
+        """The path of the folder for side files: ledgers and rejects, which commit metadata refers to."""
         self._ensured(table)
         return self.warehouse.folder(f"{table_folder(table.name)}/{METADATA}")
 

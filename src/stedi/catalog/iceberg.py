@@ -1,6 +1,5 @@
 """Tables as PyIceberg sees them: create them, list their data files, commit to them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from pyiceberg.table.metadata import TableMetadataUtil
 from stedi.catalog.data_file import as_data_file
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
-from stedi.catalog.snapshot import MARK, Commit
+from stedi.catalog.snapshot import METADATA_KEY, Commit
 from stedi.catalog.transaction import CommitTransaction
 from stedi.errors import CatalogMovedError
 from stedi.model.table import Table
@@ -116,10 +115,10 @@ class IcebergTables:
         doomed, before = set(commit.removed), self.plan(table.name, metadata)
         gone = [file for file in before.data if plain_path(file.file_path) in doomed]
         came = [as_data_file(written, iceberg.metadata) for written in commit.added]
-        mark = json.dumps(commit.recorded(metadata.current), sort_keys=True)
+        recorded = commit.metadata_after(metadata.current).encode()
         try:
             with CommitTransaction(iceberg) as transaction:
-                update = transaction.update_snapshot(snapshot_properties={MARK: mark})
+                update = transaction.update_snapshot(snapshot_properties={METADATA_KEY: recorded})
                 with update.overwrite() if gone else update.merge_append() as producer:
                     producer.commit_uuid = own_uuid()
                     for data_file in gone:

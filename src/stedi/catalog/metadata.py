@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from stedi.catalog.snapshot import Snapshot
+from stedi.catalog.snapshot import METADATA_KEY, CommitMetadata, Snapshot
 
 _FORMAT_VERSIONS = (1, 2, 3)
 # Makes zlib expect the header of a gzip file.
@@ -89,12 +89,14 @@ def _schema(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _snapshot(entry: Mapping[str, Any]) -> Snapshot:
-    summary = dict(entry.get("summary") or {})
+    summary = entry.get("summary") or {}
+    recorded = summary.get(METADATA_KEY)
     return Snapshot(
         entry["snapshot-id"],
         entry.get("parent-snapshot-id"),
         datetime.datetime.fromtimestamp(entry["timestamp-ms"] / 1000, datetime.UTC),
-        summary.pop("operation", ""),
-        summary,
+        summary.get("operation", ""),
+        None if recorded is None else CommitMetadata.decode(recorded),
+        int(summary.get("total-records", 0)) - int(summary.get("total-position-deletes", 0)),
         entry.get("sequence-number") or 0,
     )

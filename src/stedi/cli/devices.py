@@ -66,7 +66,7 @@ def _show_device(call: Call, device: str, svg: Path | None) -> None:
 
     settings = call.settings()
     session, _ = open_run(settings)
-    explanation = explain(session, device, padded_keys(pseudonym_key(settings, may_make=False)))
+    explanation = explain(session, device, padded_keys(pseudonym_key(settings, create=False)))
     if explanation is None:
         raise StediError(
             f"no device has the serial number {shown_serial(device)!r}; check it, or start `stedi run` if its files are new"

@@ -37,7 +37,7 @@ def run_alerts(report: "RunReport") -> list[str]:
 def run_summary(report: "RunReport") -> str:
     """Return one sentence about what a run means."""
     tables = report.tables.values()
-    held_back = [name for name, table in report.tables.items() if table.is_held_back]
+    held_back = [name for name, table in report.tables.items() if table.is_stale]
     refreshed = [table for table in tables if table.status not in _UNCHANGED]
     of_tables = f"of {counted(len(tables), 'table')}"
     if report.dry_run:

@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from stedi.cli.terminal import output, output_width, print_json
-from stedi.cli.text import value_text
+from stedi.cli.text import is_time, value_text
 from stedi.errors import WarehouseError
 
 _PICTURE_WIDTH = 150
@@ -143,7 +143,10 @@ def renderables(part: Section, width: int, *, short: bool = False) -> list[Rende
     if not part.rows:
         return [Text(part.empty)] if part.empty else []
     cells = [[_cell(part, name, value, short) for name, value in zip(part.columns, row, strict=True)] for row in part.rows]
-    least = [_least_width(name, [row[n] for row in cells]) for n, name in enumerate(part.columns)]
+    least = [
+        _least_width(name, [row[n] for row in cells], can_wrap=not any(is_time(name, row[n]) for row in part.rows))
+        for n, name in enumerate(part.columns)
+    ]
     shown = list(range(len(part.columns)))
     left_out = []
     for name in part.optional:
@@ -163,10 +166,10 @@ def _cell(part: Section, name: str, value: object, short: bool) -> str:
     return value_text(name, value, short=short)
 
 
-def _least_width(name: str, texts: Sequence[str]) -> int:
+def _least_width(name: str, texts: Sequence[str], *, can_wrap: bool) -> int:
     """The narrowest width of a column that breaks no word and wraps no text to more than a few lines."""
     heading = max(map(cell_len, name.split()), default=0)
-    return max((heading, *map(_least_text_width, texts)))
+    return max((heading, *map(_least_text_width if can_wrap else cell_len, texts)))
 
 
 def _least_text_width(text: str) -> int:

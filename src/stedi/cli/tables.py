@@ -100,7 +100,7 @@ def history(call: Call, name: TableName) -> None:
         commits = [
             {
                 "committed_at": snapshot.committed_at.isoformat(timespec="seconds"),
-                "run_id": snapshot.reflects.get("run_id"),
+                "run_id": snapshot.metadata.run_id if snapshot.metadata else None,
                 "snapshot_id": str(snapshot.id),
                 "operation": snapshot.operation,
                 "rows": snapshot.rows,

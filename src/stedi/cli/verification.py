@@ -16,7 +16,7 @@ def verify(call: Call) -> None:
 
     Example: stedi verify
     """
-    from stedi.verify.proof import verify as verify_tables
+    from stedi.verify.verify import verify as verify_tables
 
     with progress("verifying") as display:
         findings = verify_tables(call.settings(), progress=display)

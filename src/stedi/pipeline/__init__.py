@@ -1,6 +1,7 @@
-"""Move data along the line: ingest what is new, refresh each table, check, commit, report."""
+"""Run the pipeline: ingest new landing files, refresh each table, check, commit, publish."""
 
-from stedi.pipeline.report import RunReport, TableReport
-from stedi.pipeline.runner import Progress, pseudonym_key, query_parameters, run
+from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
+from stedi.pipeline.report import RunReport, Status, TableReport
+from stedi.pipeline.runner import Progress, run
 
-__all__ = ["Progress", "RunReport", "TableReport", "pseudonym_key", "query_parameters", "run"]
+__all__ = ["Progress", "RunReport", "Status", "TableReport", "pseudonym_key", "query_parameters", "run"]

@@ -1,6 +1,6 @@
 """Count rule violations, with pseudonymised examples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +10,23 @@ from stedi.model.table import Level, Rule, Table
 Select = Callable[[str], list[dict[str, Any]]]
 
 _EXAMPLES = 3
-# Twelve hexadecimal digits tell a million people apart with a chance of 0.2% that two agree.
-_SHOWN_DIGITS = 12
+# Twelve hexadecimal digits: among a million people two agree with a probability of 0.2%.
+_PSEUDONYM_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What checking one rule of one table found.
+    """The result of one rule of one table.
 
-    `examples` name offenders by the columns that identify them; what identifies a person is
-    replaced by the start of their keyed pseudonym (as `customers_curated` has it).
+    Attributes:
+        table: name of the table.
+        rule: name of the rule.
+        level: `error` or `warn`.
+        meaning: what the rule promises.
+        checked: number of rows checked.
+        failed: number of violations.
+        examples: the first violations, by the columns that identify them. Columns that identify a person contain the
+            first digits of a keyed pseudonym.
     """
 
     table: str
@@ -32,88 +39,113 @@ class RuleResult:
 
     @property
     def passed(self) -> bool:
+        """Whether there is no violation."""
         return self.failed == 0
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the violations keep the table from being published."""
+        return self.level == "error" and not self.passed
+
+
+def any_failure(results: Iterable[RuleResult]) -> bool:
+    """Whether an error-level rule has violations."""
+    return any(result.is_failure for result in results)
+
+
+def violations(results: Iterable[RuleResult]) -> dict[str, int]:
+    """Number of violations by rule, as commit metadata records them."""
+    return {result.rule: result.failed for result in results}
 
 
 def checks(table: Table) -> tuple[Rule, ...]:
-    """The table's rules, and one for the columns that must never be empty."""
-    required = [c.name for c in table.columns if c.required]
+    """The table's rules, preceded by the rule that required columns are not null."""
+    required = [column.name for column in table.columns if column.required]
     if not required:
         return table.rules
-    empty = " OR ".join(f'"{name}" IS NULL' for name in required)
+    is_null = " OR ".join(f'"{name}" IS NULL' for name in required)
     return (
-        Rule("required_columns_filled", "error", "columns that must hold a value do", where=empty),
+        Rule("required_columns_filled", "error", "columns that must hold a value do", where=is_null),
         *table.rules,
     )
 
 
-def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> list[RuleResult]:
-    """Check rules of a table, by default all, on candidate rows; `select` runs a SQL query.
-
-    What nobody is expected to break is counted in one query: conditions on single rows, and errors.
-    """
-    rules = checks(table) if rules is None else rules
-    counts = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
-    sums = "".join(
-        f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_offenders(rule, relation)}) AS "{rule.name}"'
-        for rule in rules
-        if rule.violations and rule.level == "error"
-    )
-    [found] = select(f'SELECT counted.*{sums} FROM (SELECT count(*) AS "checked rows"{counts} FROM "{relation}") AS counted')
-    results = []
-    for rule in rules:
-        if rule.name in found:
-            failed = found[rule.name]
-            examples = select(_first(table, rule, _offenders(rule, relation))) if failed else []
-        else:
-            examples = select(_first(table, rule, _offenders(rule, relation), "(sum(n) OVER ())::BIGINT"))
-            failed = examples[0]["broken rows"] if examples else 0
-        shown = tuple({name: example[name] for name in rule.by or table.key} for example in examples)
-        results.append(RuleResult(table.name, rule.name, rule.level, rule.meaning, found["checked rows"], failed, shown))
-    return results
-
-
 def warnings(table: Table) -> tuple[Rule, ...]:
-    """The rules of a table that published rows may break."""
+    """The rules of a table that published rows may violate."""
     return tuple(rule for rule in checks(table) if rule.level == "warn")
 
 
-def _offenders(rule: Rule, relation: str) -> str:
-    """SQL source of the rows that break a rule, or of who breaks it and how often (`n`)."""
-    if rule.violations is None:
-        return f'"{relation}" WHERE {rule.where}'
-    return f"""({rule.violations.replace("{rows}", f'"{relation}"')}) AS offenders"""
+def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> tuple[RuleResult, ...]:
+    """Count the violations of a table's rules.
 
-
-def moved_on(
-    table: Table, rows: int, recorded: Mapping[str, int], found: Sequence[RuleResult], gone: Sequence[RuleResult]
-) -> list[RuleResult]:
-    """Results for a whole table of which only a part was looked at.
-
-    Of error-level rules the part's own results stand: no row that breaks one was ever published.
+    Conditions on single rows and error-level rules, which rarely have violations, are counted in one query.
 
     Args:
         table: the table.
-        rows: how many rows it had before.
-        recorded: how many rows broke each rule before.
-        found: what the rules find on the part as it is now.
-        gone: what the warnings among them find on the part as it was before.
+        relation: name of the relation that contains the rows to check.
+        select: runs a SQL query and returns its rows.
+        rules: the rules to check, by default all rules of the table.
     """
-    before = {result.rule: result for result in gone}
-    return [
+    rules = checks(table) if rules is None else rules
+    conditions = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
+    sums = "".join(
+        f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_violations(rule, relation)}) AS "{rule.name}"'
+        for rule in rules
+        if rule.violations and rule.level == "error"
+    )
+    [counts] = select(
+        f'SELECT counted.*{sums} FROM (SELECT count(*) AS "checked rows"{conditions} FROM "{relation}") AS counted'
+    )
+    results = []
+    for rule in rules:
+        source = _violations(rule, relation)
+        if rule.name in counts:
+            failed = counts[rule.name]
+            examples = select(_first(table, rule, source)) if failed else []
+        else:
+            examples = select(_first(table, rule, source, "(sum(n) OVER ())::BIGINT"))
+            failed = examples[0]["all violations"] if examples else 0
+        identified = tuple({name: example[name] for name in rule.by or table.key} for example in examples)
+        results.append(
+            RuleResult(table.name, rule.name, rule.level, rule.meaning, counts["checked rows"], failed, identified)
+        )
+    return tuple(results)
+
+
+def updated_results(
+    table: Table,
+    rows: int,
+    recorded: Mapping[str, int],
+    now: Sequence[RuleResult],
+    before: Sequence[RuleResult],
+) -> tuple[RuleResult, ...]:
+    """Results for a whole table of which only the affected rows were checked.
+
+    Counts of warn-level rules are updated by the difference; violation counts are additive across keys. Error-level
+    results of the affected rows hold for the whole table, because no row that violates such a rule was published.
+
+    Args:
+        table: the table.
+        rows: number of rows of the whole table before.
+        recorded: violations by rule of the whole table before.
+        now: results for the affected rows as they are now.
+        before: results of the warn-level rules for the affected rows as they were before.
+    """
+    earlier = {result.rule: result for result in before}
+    return tuple(
         replace(
             result,
-            checked=rows + result.checked - before[result.rule].checked,
-            failed=recorded.get(result.rule, 0) + result.failed - before[result.rule].failed,
+            checked=rows + result.checked - earlier[result.rule].checked,
+            failed=recorded.get(result.rule, 0) + result.failed - earlier[result.rule].failed,
         )
         if result.level == "warn"
         else result
-        for result in found
-    ]
+        for result in now
+    )
 
 
 def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> list[RuleResult]:
-    """Results as a commit recorded them: counts without examples."""
+    """The results that a commit recorded: counts without examples."""
     return [
         RuleResult(table.name, rule.name, rule.level, rule.meaning, rows, recorded[rule.name])
         for rule in checks(table)
@@ -121,17 +153,24 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
     ]
 
 
+def _violations(rule: Rule, relation: str) -> str:
+    """SQL source of the rows that violate a rule, or of the values in its `by` columns with their count `n`."""
+    if rule.violations is None:
+        return f'"{relation}" WHERE {rule.where}'
+    return f"""({rule.violations.replace("{rows}", f'"{relation}"')}) AS violations"""
+
+
 def _first(table: Table, rule: Rule, source: str, total: str = "NULL") -> str:
-    """SQL for the first offenders and a total; who they are is hidden only once they are chosen."""
+    """SQL for the first violations and the total. Pseudonyms are computed for these few rows only."""
     names = rule.by or table.key
     personal = {column.name for column in table.columns if column.personal}
     order = ", ".join(f'"{name}"' for name in names)
-    shown = ", ".join(f'{_unnamed(name)} AS "{name}"' if name in personal else f'"{name}"' for name in names)
-    first = f'SELECT {order}, {total} AS "broken rows" FROM {source} ORDER BY {order} LIMIT {_EXAMPLES}'
-    return f'SELECT {shown}, "broken rows" FROM ({first}) AS first_offenders'
+    columns = ", ".join(f'{_short_pseudonym(name)} AS "{name}"' if name in personal else f'"{name}"' for name in names)
+    first = f'SELECT {order}, {total} AS "all violations" FROM {source} ORDER BY {order} LIMIT {_EXAMPLES}'
+    return f'SELECT {columns}, "all violations" FROM ({first}) AS first_violations'
 
 
-def _unnamed(column: str) -> str:
-    kind = "device" if column == "serialNumber" else "customer"
-    named = f"""'{kind}:' || "{column}\""""
-    return f"left({pseudonym(named)}, {_SHOWN_DIGITS})"
+def _short_pseudonym(column: str) -> str:
+    subject = "device" if column == "serialNumber" else "customer"
+    value = f"""'{subject}:' || "{column}\""""
+    return f"left({pseudonym(value)}, {_PSEUDONYM_DIGITS})"

@@ -1,4 +1,4 @@
-"""Where a run finds and puts tables: the catalog itself, or a draft on top of it that is thrown away."""
+"""Where a run reads and commits tables: the catalog, or a draft on top of it that is thrown away."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,40 +6,74 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from stedi.catalog import Catalog, Commit, Snapshot
+from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.model.table import DataFiles, Table, WrittenFile
 from stedi.tables.registry import REFRESHED
 
 
 class Store(Protocol):
-    """The part of a catalog that the steps of a run use; see `stedi.catalog.Catalog`."""
+    """The part of a catalog that a run needs. `stedi.catalog.Catalog` and `Draft` implement it.
 
-    def snapshot(self, name: str) -> Snapshot | None: ...
-    def latest_mark(self, name: str) -> Snapshot | None: ...
-    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None: ...
-    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles: ...
-    def data_folder(self, table: Table) -> str: ...
-    def side_path(self, name: str) -> str: ...
-    def read_side_file(self, name: str) -> bytes: ...
-    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str: ...
-    def side_folder(self, table: Table) -> str: ...
-    def keep_side_file(self, path: str) -> str: ...
-    def discard(self, written: Iterable[WrittenFile]) -> None: ...
-    def commit(self, table: Table, commit: Commit) -> Snapshot: ...
+    Side files belong to a commit and are not data files of the table: ledgers and quarantined records. Their names are
+    recorded in the commit metadata.
+    """
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The current snapshot of a table, or None if there is none."""
+
+    def latest_metadata(self, name: str) -> CommitMetadata | None:
+        """The metadata of our newest commit, or None if there is none."""
+
+    def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
+        """The newest snapshot with a version of the rows, or None if all of them expired."""
+
+    def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
+        """The files of a table at a snapshot, by default the current one."""
+
+    def data_folder(self, table: Table) -> str:
+        """The path of the folder for the table's data files."""
+
+    def side_path(self, name: str) -> str:
+        """The path of a side file by its recorded name."""
+
+    def read_side_file(self, name: str) -> bytes:
+        """The content of a side file by its recorded name."""
+
+    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
+        """Write a side file; returns the name to record."""
+
+    def side_folder(self, table: Table) -> str:
+        """The path of the folder for the table's side files."""
+
+    def keep_side_file(self, path: str) -> str:
+        """Make a side file durable that an engine wrote; returns the name to record."""
+
+    def discard(self, written: Iterable[WrittenFile]) -> None:
+        """Remove data files that will not be committed."""
+
+    def commit(self, table: Table, commit: Commit) -> Snapshot:
+        """Commit a change of a table; returns the new snapshot."""
 
 
-def kept(store: Store) -> tuple[Table, ...]:
-    """What a run keeps current where it is not told: all tables but those on demand that nobody asked for yet."""
+def maintained_tables(store: Store) -> tuple[Table, ...]:
+    """The tables that a run without a selection refreshes: all but on-demand tables that were never selected."""
     return tuple(table for table in REFRESHED if not table.on_demand or store.snapshot(table.name))
 
 
 class Draft:
-    """A store in which commits change nothing but this draft: for plans, and to build tables for comparison.
+    """A store whose commits are kept in memory and whose files are in a temporary folder.
 
-    Files go to a folder of the caller's. Tables named in `rebuild` look as if they had never been made.
+    Dry runs plan with it, and verification rebuilds tables in it.
     """
 
     def __init__(self, catalog: Catalog | None, folder: Path, *, rebuild: Sequence[str] = ()) -> None:
+        """Start an empty draft.
+
+        Args:
+            catalog: the catalog that is read beneath the draft, None for a new warehouse.
+            folder: folder for the files that the draft writes.
+            rebuild: tables that are read as if they did not exist.
+        """
         self._catalog, self._folder, self._rebuild = catalog, folder, frozenset(rebuild)
         self._snapshots: dict[str, Snapshot] = {}
         self._files: dict[str, DataFiles] = {}
@@ -47,8 +81,10 @@ class Draft:
     def snapshot(self, name: str) -> Snapshot | None:
         return self._snapshots.get(name) or next(self._history(name), None)
 
-    def latest_mark(self, name: str) -> Snapshot | None:
-        return self._snapshots.get(name) or next((s for s in self._history(name) if s.is_ours), None)
+    def latest_metadata(self, name: str) -> CommitMetadata | None:
+        if drafted := self._snapshots.get(name):
+            return drafted.metadata
+        return next((snapshot.metadata for snapshot in self._history(name) if snapshot.metadata), None)
 
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
         drafted = self._snapshots.get(name)
@@ -69,12 +105,12 @@ class Draft:
         return self._catalog.files(name, snapshot_id)
 
     def data_folder(self, table: Table) -> str:
-        return self._made(table, "data")
+        return self._create_folder(table, "data")
 
     def side_folder(self, table: Table) -> str:
-        return self._made(table, "metadata")
+        return self._create_folder(table, "metadata")
 
-    def _made(self, table: Table, kind: str) -> str:
+    def _create_folder(self, table: Table, kind: str) -> str:
         folder = self._folder / table.name / kind
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
@@ -103,8 +139,8 @@ class Draft:
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
-        gone, added = set(commit.removed), (written.path for written in commit.added)
-        self._files[table.name] = DataFiles((*(p for p in files.paths if p not in gone), *added), files.deletes)
-        drafted = Snapshot.of_draft(before, commit.recorded(before), datetime.now(UTC))
+        removed, added = set(commit.removed), (written.path for written in commit.added)
+        self._files[table.name] = DataFiles((*(p for p in files.paths if p not in removed), *added), files.deletes)
+        drafted = Snapshot.of_draft(before, commit.metadata_after(before), datetime.now(UTC))
         self._snapshots[table.name] = drafted
         return drafted

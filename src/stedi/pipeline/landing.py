@@ -1,117 +1,144 @@
-"""Take new and changed landing files into a landing table: rows, rejects and their record in one commit."""
+"""Ingest new and changed landing files into a landing table: rows, quarantined records and ledger in one commit."""
 
 from collections.abc import Callable, Sequence
 
-from stedi.catalog import Commit
+from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Engine
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files
 from stedi.model.feed import Feed
 from stedi.model.table import DataFiles, Table
-from stedi.pipeline.checks import check, moved_on
+from stedi.pipeline.checks import any_failure, check, updated_results, violations
 from stedi.pipeline.draft import Store
-from stedi.pipeline.report import TableReport
+from stedi.pipeline.report import Status, TableReport
 from stedi.storage.errors import translate_damage
 from stedi.tables.landing import quarantine
 
-# Each run with rejects adds a file; together they are small.
+# Each run with quarantined records adds a file. Merging this many small files is cheap.
 _MANY_REJECT_FILES = 20
 
 
 def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
-    """Which landing files a landing table holds."""
-    mark = store.latest_mark(table.name)
-    if mark is None:
+    """The ledger of a landing table: the ingested files by name.
+
+    Raises:
+        WarehouseError: the ledger is damaged.
+    """
+    metadata = store.latest_metadata(table.name)
+    if metadata is None or metadata.ledger is None:
         return {}
     with translate_damage(f"record of the files in {table.name}"):
-        return ledger.decode(store.read_side_file(mark.reflects["ledger"]))
+        return ledger.decode(store.read_side_file(metadata.ledger))
 
 
 def reject_files(store: Store, table: Table) -> DataFiles:
-    """The Parquet files that hold a feed's quarantined records."""
-    return DataFiles(tuple(store.side_path(name) for name in _rejects_named(store, table)))
+    """The Parquet files that contain a feed's quarantined records."""
+    return DataFiles(tuple(store.side_path(name) for name in _reject_names(store, table)))
 
 
-def _rejects_named(store: Store, table: Table) -> list[str]:
-    mark = store.latest_mark(table.name)
-    return list(mark.reflects["rejects"]) if mark else []
+def _reject_names(store: Store, table: Table) -> tuple[str, ...]:
+    metadata = store.latest_metadata(table.name)
+    return metadata.rejects if metadata else ()
 
 
-def ingest(
+def ingest_feed(
     feed: Feed,
     listed: Sequence[LandingFile],
     store: Store,
     start_engine: Callable[[], Engine],
     run_id: str,
-    again: Callable[[LedgerEntry], bool],
+    read_again: Callable[[LedgerEntry], bool],
 ) -> tuple[TableReport, FilePlan]:
-    """Bring a landing table up to date with its files, as far as these are complete."""
+    """Bring a landing table up to date with its landing files.
+
+    Files that change while they are read are left for the next run.
+
+    Args:
+        feed: the feed.
+        listed: the feed's files in the landing folder.
+        store: where the landing table is.
+        start_engine: starts the engine, or returns the one that was started.
+        run_id: the run that the commit belongs to.
+        read_again: whether to ingest an unchanged file once more.
+
+    Returns:
+        The report of the landing table, and which files were new or changed.
+    """
     table = feed.table
-    mark = store.latest_mark(table.name)
+    metadata, current = store.latest_metadata(table.name), store.snapshot(table.name)
     entries = ledger_of(store, table)
-    plan = plan_files(listed, entries, again)
-    current = store.snapshot(table.name)
+    plan = plan_files(listed, entries, read_again)
     is_foreign = current is not None and not current.is_ours
-    if not plan.to_read and mark is not None and current is not None and not is_foreign:
-        return TableReport("up to date", current.rows, snapshot_id=current.id), plan
+    if not plan.to_read and metadata is not None and current is not None and not is_foreign:
+        return TableReport(Status.UP_TO_DATE, current.rows, snapshot_id=current.id), plan
     engine = start_engine()
-    taken = engine.ingest(feed, plan.to_read)
+    ingested = engine.ingest(feed, plan.to_read)
     try:
-        # Somebody is still writing the others: those are left for the next run.
-        steady = [file for file in plan.to_read if file.name in taken.counts]
+        steady = [file for file in plan.to_read if file.name in ingested.counts]
         for file in steady:
-            landed, quarantined = taken.counts[file.name]
-            other_format = taken.other_formats.get(file.name)
+            landed, quarantined = ingested.counts[file.name]
             entries[file.name] = LedgerEntry(
-                file.name, file.version, landed + quarantined, landed, quarantined, other_format
+                file.name,
+                file.version,
+                landed + quarantined,
+                landed,
+                quarantined,
+                ingested.other_formats.get(file.name),
             )
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
-        touched, gone, kept = engine.split_by_source(table, files, replaced)
-        before, recorded = (mark.rows, mark.reflects["rules"]) if mark else (0, {})
+        touched, removed_rows, kept_rows = engine.split_by_source(table, files, replaced)
+        rows_before, recorded = (metadata.rows, metadata.violations) if metadata else (0, {})
         if is_foreign:
-            # Another writer's commit says nothing of rules, and little of rows.
-            stands = check(table, engine.register_files(table, files), engine.select)
-            before, recorded = engine.count(table, files), {result.rule: result.failed for result in stands}
-        found = check(table, taken.landed, engine.select)
-        report = TableReport("refreshed", before, reason=_reason(plan, len(plan.to_read) - len(steady), is_foreign))
-        with engine.view("gone", gone):
-            removed = engine.rows("gone")
-            report.results = moved_on(table, before, recorded, found, check(table, "gone", engine.select))
-        if report.breaks_a_rule:
-            report.status = "failed"
-            return report, plan
-        report.added, report.removed = engine.rows(taken.landed), removed
-        report.rows = before + report.added - removed
-        query = f'SELECT * FROM "{taken.landed}"' + (f" UNION ALL {kept}" if touched else "")
+            # A commit of another writer records no violations, and Iceberg's totals do not count its deletes exactly.
+            results = check(table, engine.register_files(table, files), engine.select)
+            rows_before, recorded = engine.count(table, files), violations(results)
+        with engine.view("removed_records", removed_rows):
+            removed = engine.rows("removed_records")
+            results = updated_results(
+                table,
+                rows_before,
+                recorded,
+                check(table, ingested.landed, engine.select),
+                check(table, "removed_records", engine.select),
+            )
+        reason = _reason(plan, len(plan.to_read) - len(steady), is_foreign)
+        if any_failure(results):
+            return TableReport(Status.FAILED, rows_before, reason=reason, results=results), plan
+        added = engine.rows(ingested.landed)
+        rows = rows_before + added - removed
+        query = f'SELECT * FROM "{ingested.landed}"' + (f" UNION ALL {kept_rows}" if touched else "")
         written = engine.write(table, query, store.data_folder(table))
-        reflects = {
-            "run_id": run_id,
-            "rows": report.rows,
-            "rules": {result.rule: result.failed for result in report.results},
-            "ledger": store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
-            "rejects": _rejects(table, store, engine, taken.quarantined, replaced),
-        }
-        report.snapshot_id = store.commit(table, Commit(written, touched, reflects, run_id)).id
+        recorded_now = CommitMetadata(
+            run_id,
+            rows,
+            run_id,
+            violations(results),
+            ledger=store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
+            rejects=_write_rejects(table, store, engine, ingested.quarantined, replaced),
+        )
+        snapshot = store.commit(table, Commit(written, touched, recorded_now))
+        report = TableReport(Status.REFRESHED, rows, added, removed, reason=reason, snapshot_id=snapshot.id, results=results)
         return report, plan
     finally:
         engine.release(feed)
 
 
-def _rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> list[str]:
-    """The feed's quarantined rows as files that the landing commit names, so that both move together."""
+def _write_rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> tuple[str, ...]:
+    """Write the feed's quarantined records to side files of the commit; returns all of the feed's side files."""
     before = reject_files(store, table)
-    touched, _, kept = engine.split_by_source(quarantine.TABLE, before, replaced)
+    touched, _, kept_rows = engine.split_by_source(quarantine.TABLE, before, replaced)
     if len(before.paths) > _MANY_REJECT_FILES:
-        touched, kept = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
-    query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept}" if touched else "")
+        touched, kept_rows = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
+    query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept_rows}" if touched else "")
     written = engine.write(quarantine.TABLE, query, store.side_folder(table))
-    stay = [name for name in _rejects_named(store, table) if store.side_path(name) not in touched]
-    return [*stay, *(store.keep_side_file(file.path) for file in written)]
+    kept = [name for name in _reject_names(store, table) if store.side_path(name) not in touched]
+    return (*kept, *(store.keep_side_file(file.path) for file in written))
 
 
 def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:
+    """Why a landing table was refreshed, with the numbers of files."""
     parts = [(len(plan.new), "new"), (len(plan.changed), "changed or to be read again"), (unsteady, "still being written")]
-    reasons = [f"{number} file{'s' * (number != 1)} {what}" for number, what in parts if number]
+    reasons = [f"{number} file{'s' * (number != 1)} {text}" for number, text in parts if number]
     return ", ".join([*reasons, *(["another writer changed it"] if is_foreign else [])]) or "first run"

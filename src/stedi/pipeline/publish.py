@@ -1,11 +1,11 @@
-"""Record a finished run: what its rules found, then, in one step, the run itself."""
+"""Publish a finished run: commit its rule results, then append the run to the run log."""
 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from stedi.catalog import Catalog, Commit
+from stedi.catalog import Catalog, Commit, CommitMetadata
 from stedi.catalog.run_log import RunRecord, latest_run, next_number, write_run
 from stedi.compute import Engine
 from stedi.model.table import ColumnType, DataFiles
@@ -15,51 +15,75 @@ from stedi.tables.operations.rule_result import TABLE
 from stedi.tables.registry import REFRESHED
 
 
-def record(catalog: Catalog, start_engine: Callable[[], Engine], report: RunReport) -> int | None:
-    """Publish the run, unless nothing changed since the last one; returns its number.
+def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: RunReport) -> int | None:
+    """Publish a run, unless nothing changed since the last one.
 
-    The run's record is written last, so a reader who goes by it sees the tables of one finished
-    run together, never a mixture.
+    The entry in the run log is written last. Readers look up the snapshots of the newest entry, so they see the tables
+    of one finished run and never a mixture.
+
+    Args:
+        catalog: the catalog of the warehouse.
+        start_engine: starts the engine, or returns the one that was started.
+        report: the report of the run. Gets the ID of the last run if nothing changed.
+
+    Returns:
+        The number of the run, or None if nothing changed.
     """
     last = latest_run(catalog.warehouse)
-    snapshots = {t.name: snapshot.id for t in REFRESHED if (snapshot := catalog.snapshot(t.name))}
-    before = last.snapshots if last else {}
-    if last and not report.failed and snapshots == {name: before.get(name) for name in snapshots}:
+    snapshots = {table.name: snapshot.id for table in REFRESHED if (snapshot := catalog.snapshot(table.name))}
+    published = last.snapshots if last else {}
+    if last and not report.failed and snapshots == {name: published.get(name) for name in snapshots}:
         report.run_id = last.run_id
         return None
-    results = [*report.rules, *_left_by_died_runs(catalog, report, before)]
-    number, current, replaced = next_number(catalog.warehouse), catalog.snapshot(TABLE.name), DataFiles()
-    rows = len(results) + (current.rows if current else 0)
-    engine = start_engine()
-    engine.hold("results", _columns(report, number, results))
-    wanted = "SELECT * FROM results"
-    if current and current.id != before.get(TABLE.name):
-        # A run may have died after it committed its results, under the number that is this run's now.
-        replaced = catalog.files(TABLE.name)
-        kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
-        wanted += f" UNION ALL {kept}"
-        rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
-    written = engine.write(TABLE, wanted, catalog.data_folder(TABLE))
-    reflects = {"run_id": report.run_id, "rows": rows}
-    snapshots[TABLE.name] = catalog.commit(TABLE, Commit(written, replaced.paths, reflects, report.run_id)).id
+    number = next_number(catalog.warehouse)
+    results = [*report.rules, *_results_of_unfinished_runs(catalog, report, published)]
+    snapshots[TABLE.name] = _commit_results(
+        catalog, start_engine(), report, number, results, last_published=published.get(TABLE.name)
+    )
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.settings, snapshots, report.alarms))
 
 
-def _left_by_died_runs(catalog: Catalog, report: RunReport, before: Mapping[str, int]) -> list[RuleResult]:
-    """What rules found on tables that an unfinished run committed: their commits say."""
-    found: list[RuleResult] = []
+def _commit_results(
+    catalog: Catalog,
+    engine: Engine,
+    report: RunReport,
+    number: int,
+    results: Sequence[RuleResult],
+    *,
+    last_published: int | None,
+) -> int:
+    """Append a run's rule results to the table rule_result; returns the new snapshot's ID."""
+    current = catalog.snapshot(TABLE.name)
+    rows, replaced = len(results) + (current.rows if current else 0), DataFiles()
+    engine.hold("new_results", _columns(report, number, results))
+    query = "SELECT * FROM new_results"
+    if current and current.id != last_published:
+        # An unfinished run committed its results under the number that this run has now. Replace them.
+        replaced = catalog.files(TABLE.name)
+        kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
+        query += f" UNION ALL {kept}"
+        rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
+    written = engine.write(TABLE, query, catalog.data_folder(TABLE))
+    metadata = CommitMetadata(report.run_id, rows, report.run_id)
+    return catalog.commit(TABLE, Commit(written, replaced.paths, metadata)).id
+
+
+def _results_of_unfinished_runs(catalog: Catalog, report: RunReport, published: Mapping[str, int]) -> list[RuleResult]:
+    """The rule results of tables that an unfinished run committed and this run did not refresh."""
+    results: list[RuleResult] = []
     for table in REFRESHED:
-        mark = catalog.latest_mark(table.name)
-        checked_now = table.name in report.tables and report.tables[table.name].results
-        if mark and mark.id != before.get(table.name) and not checked_now:
-            found += recorded_results(table, mark.rows, mark.reflects["rules"])
-    return found
+        snapshot = catalog.latest_own_snapshot(table.name)
+        is_checked = table.name in report.tables and report.tables[table.name].results
+        if snapshot and snapshot.metadata and snapshot.id != published.get(table.name) and not is_checked:
+            results += recorded_results(table, snapshot.rows, snapshot.metadata.violations)
+    return results
 
 
 def _columns(
     report: RunReport, number: int, results: Sequence[RuleResult]
 ) -> Iterator[tuple[str, ColumnType, list[object]]]:
+    """Name, type and values of each column of the rule results."""
     now = time.time_ns() // 1000
     rows = [
         {

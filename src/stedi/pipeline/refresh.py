@@ -1,53 +1,175 @@
-"""Compute a table, or what changes of its inputs reach, check it, and commit the rows that differ."""
+"""Refresh a derived table in four steps: plan, compute, check, commit."""
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
-from stedi.catalog import Commit, Snapshot
+from stedi.catalog import Commit, CommitMetadata, Fingerprint, Snapshot
 from stedi.compute import Change, Engine, delta_relations
 from stedi.model.table import DataFiles, Table, WrittenFile
-from stedi.pipeline.checks import check, moved_on, warnings
+from stedi.pipeline.checks import RuleResult, any_failure, check, updated_results, violations, warnings
 from stedi.pipeline.draft import Store
 from stedi.pipeline.landing import reject_files
-from stedi.pipeline.report import TableReport
+from stedi.pipeline.report import Status, TableReport
 from stedi.tables.landing import quarantine
 from stedi.tables.registry import BY_NAME
 
 
-def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> dict[str, Any]:
-    """What a table's content follows from: its declaration, its parameters, its inputs' rows."""
-    definition = repr((table.query, table.columns, table.rules, table.scope))
-    values = repr([(name, parameters[name]) for name in sorted(table.parameters)])
-    inputs = {name: snapshot.version if (snapshot := store.snapshot(name)) else None for name in table.inputs}
-    # Rejects lie in files that landing commits name; the landing rows say nothing of them.
-    marks = {name: store.latest_mark(name) for name in table.rejects_of}
-    rejects = {name: _digest(repr(mark.reflects["rejects"])) if mark else None for name, mark in marks.items()}
-    return {"definition": _digest(definition), "parameters": _digest(values), "inputs": inputs, "rejects_of": rejects}
+class Strategy(Enum):
+    """How a table is brought up to date."""
+
+    # The table is up to date.
+    NOTHING = auto()
+    # Write all rows to new files, without a comparison with the current rows.
+    REBUILD = auto()
+    # Compute all rows, and write those that differ from the current rows.
+    COMPARE = auto()
+    # Compute the rows that changes of the inputs affect, and write those that differ.
+    INCREMENTAL = auto()
+
+
+@dataclass(frozen=True)
+class RefreshPlan:
+    """How to refresh one derived table, decided before anything is computed.
+
+    Attributes:
+        table: the table.
+        strategy: how it is brought up to date.
+        reason: why it is stale; empty if it is up to date.
+        fingerprint: what its rows will be computed from.
+        current: its current snapshot, None before the first run.
+        files: the files of the current snapshot.
+        inputs: the files of each input.
+        rejects: the quarantine files that the query reads as `rejects`.
+        changes: the inputs now and when the table was last computed; incremental refresh only.
+    """
+
+    table: Table
+    strategy: Strategy
+    reason: str
+    fingerprint: Fingerprint
+    current: Snapshot | None
+    files: DataFiles = field(default_factory=DataFiles)
+    inputs: Mapping[str, DataFiles] = field(default_factory=dict)
+    rejects: DataFiles = field(default_factory=DataFiles)
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def current_rows(self) -> int:
+        """Number of rows before the refresh."""
+        return self.current.rows if self.current else 0
+
+
+def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> Fingerprint:
+    """What decides the rows of a derived table now.
+
+    Args:
+        table: the table.
+        store: where its inputs are.
+        parameters: the parameters of all queries.
+    """
+    rejects_of: dict[str, str | None] = {}
+    for name in table.rejects_of:
+        # Quarantined records are in side files of the landing commit, so the version of its rows does not cover them.
+        metadata = store.latest_metadata(name)
+        rejects_of[name] = _digest(repr(list(metadata.rejects))) if metadata else None
+    inputs = {name: store.snapshot(name) for name in table.inputs}
+    return Fingerprint(
+        definition=_digest(repr((table.query, table.columns, table.rules, table.scope))),
+        parameters=_digest(repr([(name, parameters[name]) for name in sorted(table.parameters)])),
+        inputs={name: snapshot.version if snapshot else None for name, snapshot in inputs.items()},
+        rejects_of=rejects_of,
+    )
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def staleness_reason(snapshot: Snapshot | None, sources: Mapping[str, Any]) -> str | None:
-    """Why a table has to be refreshed, or None where it is up to date."""
+def staleness_reason(snapshot: Snapshot | None, current: Fingerprint) -> str | None:
+    """Why a table has to be refreshed, or None if it is up to date.
+
+    Args:
+        snapshot: the table's current snapshot.
+        current: what decides its rows now.
+    """
     if snapshot is None:
         return "first run"
-    if not snapshot.is_ours:
+    if snapshot.metadata is None or snapshot.metadata.fingerprint is None:
         return "another writer changed it"
-    seen = snapshot.reflects
-    if seen["definition"] != sources["definition"]:
+    recorded = snapshot.metadata.fingerprint
+    if recorded.definition != current.definition:
         return "its definition changed"
-    if seen["parameters"] != sources["parameters"]:
+    if recorded.parameters != current.parameters:
         return "the consent policy, the confidence of owners, the tolerance of pairs or the pseudonym key changed"
-    changed = dict.fromkeys(
-        name
-        for kind in ("inputs", "rejects_of")
-        for name, version in sources[kind].items()
-        if seen[kind].get(name) != version
-    )
+    changed = recorded.changed_inputs(current)
     return f"{', '.join(changed)} changed" if changed else None
+
+
+def plan_refresh(
+    table: Table,
+    store: Store,
+    parameters: Mapping[str, str | bytes],
+    *,
+    cached_deltas: Mapping[str, str],
+    full_refresh: bool = False,
+) -> RefreshPlan:
+    """Decide how to refresh a table. Reads the catalog only.
+
+    Args:
+        table: the table.
+        store: where the table and its inputs are.
+        parameters: the parameters of all queries.
+        cached_deltas: tables whose last delta the engine still has, with the version that the delta starts from.
+        full_refresh: write all rows again, whether or not the table is stale.
+    """
+    current = store.snapshot(table.name)
+    now = fingerprint(table, store, parameters)
+    reason = "asked for" if full_refresh and current else staleness_reason(current, now)
+    if reason is None:
+        return RefreshPlan(table, Strategy.NOTHING, "", now, current)
+    files = store.files(table.name)
+    changes: tuple[Change, ...] | None = None
+    if full_refresh or not files:
+        strategy = Strategy.REBUILD
+    else:
+        changes = _changes(table, store, current, now, cached_deltas)
+        strategy = Strategy.COMPARE if changes is None else Strategy.INCREMENTAL
+    paths = tuple(path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths)
+    return RefreshPlan(
+        table,
+        strategy,
+        reason,
+        now,
+        current,
+        files,
+        inputs={name: store.files(name) for name in table.inputs},
+        rejects=DataFiles(paths),
+        changes=changes or (),
+    )
+
+
+def _changes(
+    table: Table, store: Store, snapshot: Snapshot | None, current: Fingerprint, cached_deltas: Mapping[str, str]
+) -> tuple[Change, ...] | None:
+    """The inputs now and when the table was last computed; None if all of the table has to be computed."""
+    recorded = snapshot.metadata.fingerprint if snapshot and snapshot.metadata else None
+    if table.scope is None or recorded is None or not recorded.has_same_query(current):
+        return None
+    changes = []
+    for name in table.inputs:
+        version = recorded.inputs[name]
+        before = DataFiles()
+        if version is not None:
+            earlier = store.snapshot_of_version(name, version)
+            if earlier is None:
+                # Expired by another program.
+                return None
+            before = store.files(name, earlier.id)
+        is_cached = name in cached_deltas and cached_deltas[name] == version
+        changes.append(Change(BY_NAME[name], store.files(name), before, is_cached))
+    return tuple(changes)
 
 
 def refresh(
@@ -60,115 +182,116 @@ def refresh(
     cached_deltas: dict[str, str],
     full_refresh: bool = False,
 ) -> TableReport:
-    """Bring a derived table up to date; `full_refresh` writes all of it again, whatever stands there.
+    """Bring a derived table up to date.
 
-    `cached_deltas` names the tables whose differences the engine still holds, each with the version
-    from which the difference starts; this table is added to it.
+    Args:
+        table: the table.
+        store: where the table and its inputs are.
+        start_engine: starts the engine, or returns the one that was started.
+        run_id: the run that the commit belongs to.
+        parameters: the parameters of all queries.
+        cached_deltas: see `plan_refresh`; this table is added.
+        full_refresh: write all rows again, whether or not the table is stale.
     """
-    snapshot = store.snapshot(table.name)
-    sources = fingerprint(table, store, parameters)
-    reason = "asked for" if full_refresh and snapshot else staleness_reason(snapshot, sources)
-    if snapshot is not None and reason is None:
-        return TableReport("up to date", snapshot.rows, snapshot_id=snapshot.id)
+    plan = plan_refresh(table, store, parameters, cached_deltas=cached_deltas, full_refresh=full_refresh)
+    if plan.strategy is Strategy.NOTHING:
+        return TableReport(Status.UP_TO_DATE, plan.current_rows, snapshot_id=plan.current.id if plan.current else None)
     engine = start_engine()
-    for name in table.inputs:
-        engine.register_files(BY_NAME[name], store.files(name))
+    for name, files in plan.inputs.items():
+        engine.register_files(BY_NAME[name], files)
     if table.rejects_of:
-        paths = [path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths]
-        engine.register_files(quarantine.TABLE, DataFiles(tuple(paths)), view="rejects")
-    files = store.files(table.name)
-    report = TableReport("refreshed", snapshot.rows if snapshot else 0, reason=reason or "")
-    reflects = {"run_id": run_id, **sources}
-    if full_refresh or not files:
-        return _rebuild(table, store, engine, report, reflects, files)
+        engine.register_files(quarantine.TABLE, plan.rejects, view="rejects")
+    if plan.strategy is Strategy.REBUILD:
+        return _rebuild(plan, store, engine, run_id)
+    report = _update(plan, store, engine, run_id)
+    if plan.current is not None and report.status is Status.REFRESHED:
+        cached_deltas[table.name] = plan.current.version
+    return report
+
+
+def _rebuild(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> TableReport:
+    """Write all rows to new files, check them there, and publish them if no error-level rule failed."""
+    table, query = plan.table, engine.bound(plan.table.query)
+    # Tables that are always computed whole are small, so counting first costs little and saves an empty file.
+    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
+    draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
+    results = check(table, draft, engine.select)
+    if any_failure(results):
+        store.discard(written)
+        return _failure(plan, results)
+    rows = engine.rows(draft)
+    people = engine.people(table, [draft])
+    return _commit(plan, store, run_id, written, plan.files.paths, results, rows, (rows, plan.current_rows), people)
+
+
+def _update(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> TableReport:
+    """Compute candidate rows, check them, and publish what differs from the current rows."""
+    table = plan.table
     try:
-        changes = _changes(table, store, snapshot, sources, cached_deltas)
-        if table.scope is not None and changes is not None and snapshot is not None:
-            candidate, current = engine.compute_affected(table, table.scope, files, changes)
-            found = check(table, candidate, engine.select)
-            # The current rows are counted against the inputs as they were when those rows were
-            # made, so what is taken off is what was once added.
-            doubted = warnings(table)
-            asked = [c for c in changes if any(c.table.name in (rule.violations or "") for rule in doubted)]
-            for change in asked:
-                engine.register_files(change.table, change.before)
-            gone = check(table, current, engine.select, doubted) if doubted else []
-            for change in asked:
-                engine.register_files(change.table, change.now)
-            report.results = moved_on(table, snapshot.rows, snapshot.reflects["rules"], found, gone)
-            before = snapshot.rows
+        if plan.strategy is Strategy.INCREMENTAL and table.scope is not None:
+            candidate, current = engine.compute_affected(table, table.scope, plan.files, plan.changes)
+            results = _check_affected(plan, engine, candidate, current)
+            rows_before = plan.current_rows
         else:
             candidate = engine.compute(table, engine.bound(table.query))
-            current = engine.read_current(table, files)
-            report.results = check(table, candidate, engine.select)
-            before = engine.rows(current)
-        if report.breaks_a_rule:
-            report.status = "failed"
-            return report
-        difference = engine.difference(table, candidate, current)
-        report.people = engine.people(table, delta_relations(table))
-        report.added, report.removed = difference.added, difference.removed
-        report.rows = before + difference.added - difference.removed
-        folder = store.data_folder(table)
-        written = engine.write_difference(table, difference, files, folder) if report.added or report.removed else []
-        done = _commit(table, store, report, reflects, written, difference.touched_files)
-        if snapshot is not None:
-            cached_deltas[table.name] = snapshot.version
-        return done
+            current = engine.read_current(table, plan.files)
+            results = check(table, candidate, engine.select)
+            rows_before = engine.rows(current)
+        if any_failure(results):
+            return _failure(plan, results)
+        delta = engine.difference(table, candidate, current)
+        people = engine.people(table, delta_relations(table))
+        written: list[WrittenFile] = []
+        if delta.added or delta.removed:
+            written = engine.write_difference(table, delta, plan.files, store.data_folder(table))
+        rows = rows_before + delta.added - delta.removed
+        return _commit(
+            plan, store, run_id, written, delta.touched_files, results, rows, (delta.added, delta.removed), people
+        )
     finally:
         engine.forget_candidate(table)
 
 
-def _rebuild(
-    table: Table, store: Store, engine: Engine, report: TableReport, reflects: dict[str, Any], files: DataFiles
-) -> TableReport:
-    """Write a whole table straight to its files, and publish them only when the rules hold."""
-    query = engine.bound(table.query)
-    # The file of a table without rows is named by nothing. Tables without a scope are small, so they are counted first.
-    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
-    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
-    draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
-    report.results = check(table, draft, engine.select)
-    if report.breaks_a_rule:
-        report.status = "failed"
-        store.discard(written)
-        return report
-    report.added, report.removed = engine.rows(draft), report.rows
-    report.rows = report.added
-    report.people = engine.people(table, [draft])
-    return _commit(table, store, report, reflects, written, files.paths)
+def _check_affected(plan: RefreshPlan, engine: Engine, candidate: str, current: str) -> tuple[RuleResult, ...]:
+    """Check the affected rows, and update the violation counts of the whole table."""
+    table = plan.table
+    now = check(table, candidate, engine.select)
+    warn_rules = warnings(table)
+    before: tuple[RuleResult, ...] = ()
+    if warn_rules:
+        # Violations of the current rows are counted against the inputs that the rows were computed from, so that the
+        # count subtracted is the count once added.
+        read_by_rules = [
+            change for change in plan.changes if any(change.table.name in (rule.violations or "") for rule in warn_rules)
+        ]
+        for change in read_by_rules:
+            engine.register_files(change.table, change.before)
+        before = check(table, current, engine.select, warn_rules)
+        for change in read_by_rules:
+            engine.register_files(change.table, change.now)
+    metadata = plan.current.metadata if plan.current else None
+    recorded = metadata.violations if metadata else {}
+    return updated_results(table, plan.current_rows, recorded, now, before)
+
+
+def _failure(plan: RefreshPlan, results: tuple[RuleResult, ...]) -> TableReport:
+    return TableReport(Status.FAILED, plan.current_rows, reason=plan.reason, results=results)
 
 
 def _commit(
-    table: Table,
+    plan: RefreshPlan,
     store: Store,
-    report: TableReport,
-    reflects: dict[str, Any],
+    run_id: str,
     written: list[WrittenFile],
-    removed: tuple[str, ...],
+    removed_files: tuple[str, ...],
+    results: tuple[RuleResult, ...],
+    rows: int,
+    delta: tuple[int, int],
+    people: int | None,
 ) -> TableReport:
-    reflects |= {"rows": report.rows, "rules": {result.rule: result.failed for result in report.results}}
-    report.snapshot_id = store.commit(table, Commit(written, removed, reflects, reflects["run_id"])).id
-    return report
-
-
-def _changes(
-    table: Table, store: Store, snapshot: Snapshot | None, sources: Mapping[str, Any], cached_deltas: Mapping[str, str]
-) -> list[Change] | None:
-    """The inputs now and as the table last read them, or None where it has to be computed whole."""
-    if snapshot is None or not snapshot.is_ours or table.scope is None:
-        return None
-    seen = snapshot.reflects
-    if (seen["definition"], seen["parameters"]) != (sources["definition"], sources["parameters"]):
-        return None
-    changes = []
-    for name in table.inputs:
-        before = DataFiles()
-        if seen["inputs"][name] is not None:
-            earlier = store.snapshot_of_version(name, seen["inputs"][name])
-            if earlier is None:
-                return None
-            before = store.files(name, earlier.id)
-        is_cached = name in cached_deltas and cached_deltas[name] == seen["inputs"][name]
-        changes.append(Change(BY_NAME[name], store.files(name), before, is_cached))
-    return changes
+    """Publish new files and what their rows were computed from, in one commit."""
+    metadata = CommitMetadata(run_id, rows, run_id, violations(results), plan.fingerprint)
+    snapshot = store.commit(plan.table, Commit(written, removed_files, metadata))
+    added, removed = delta
+    return TableReport(Status.REFRESHED, rows, added, removed, people, plan.reason, snapshot_id=snapshot.id, results=results)

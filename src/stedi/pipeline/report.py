@@ -1,6 +1,7 @@
-"""What a run did, as plain values."""
+"""The report of a run, as plain values."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from stedi.errors import AlarmError, RuleError
 from stedi.ingest.not_taken import NotTaken
@@ -10,15 +11,35 @@ from stedi.pipeline.checks import RuleResult
 from stedi.tables.reference.consent_hold import TABLE as CONSENT_HOLD
 
 
-@dataclass
-class TableReport:
-    """What a run did to one table, and why.
+class Status(StrEnum):
+    """The outcome of a run for one table."""
 
-    `added` and `removed` count rows, `people` the persons whose rows came or went (None where
-    rows name nobody).
+    UP_TO_DATE = "up to date"
+    REFRESHED = "refreshed"
+    WOULD_REFRESH = "would refresh"
+    # An error-level rule failed. The table keeps its last good snapshot.
+    FAILED = "failed"
+    # An input failed or was skipped. The table keeps its last good snapshot.
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """The outcome of a run for one table.
+
+    Attributes:
+        status: the outcome.
+        rows: rows in the table after the run.
+        added: rows added.
+        removed: rows removed.
+        people: persons whose rows were added or removed; None for tables that identify nobody.
+        reason: why the table was refreshed.
+        snapshot_id: the table's current snapshot.
+        seconds: duration.
+        results: results of the rules that were checked.
     """
 
-    status: str
+    status: Status
     rows: int
     added: int = 0
     removed: int = 0
@@ -26,27 +47,31 @@ class TableReport:
     reason: str = ""
     snapshot_id: int | None = None
     seconds: float = 0.0
-    results: list[RuleResult] = field(default_factory=list, repr=False)
+    results: tuple[RuleResult, ...] = field(default=(), repr=False)
 
     @property
-    def breaks_a_rule(self) -> bool:
-        """Whether an error-level rule failed: the table's last good snapshot then stays in place."""
-        return any(result.level == "error" and not result.passed for result in self.results)
-
-    @property
-    def is_held_back(self) -> bool:
-        """Whether the table kept an older state than its inputs call for."""
-        return self.status in ("failed", "skipped")
+    def is_stale(self) -> bool:
+        """Whether the table kept a state that is older than its inputs."""
+        return self.status in (Status.FAILED, Status.SKIPPED)
 
 
 @dataclass
 class RunReport:
-    """What a run did, or under `dry_run` would do.
+    """The report of a run, or of a dry run: what a run would do.
 
-    `left_behind` names the tables that were not selected and no longer follow from what was: they
-    may still hold rows of people who have withdrawn. `unresolved_readings` counts those of devices whose owner is
-    not clear, or is None if the run did not include device_owner. `alarms` are for a person to look at: the tables
-    are as they should be.
+    Attributes:
+        run_id: ID of the run.
+        settings: the settings that decide which rows the tables contain.
+        dry_run: whether nothing was committed.
+        tables: report of each table, in run order.
+        quarantined: quarantined records by feed.
+        files: new and changed landing files by feed.
+        not_taken: files in the landing folder that were not ingested, and why.
+        outside_consent: rows by table that were recorded while their person did not consent.
+        unresolved_readings: readings of devices without a clear owner; None if device_owner was not selected.
+        left_behind: stale tables that were not selected. They may contain withdrawn customers.
+        alarms: findings that a person has to look at. The tables are correct.
+        seconds: duration.
     """
 
     run_id: str
@@ -64,22 +89,22 @@ class RunReport:
 
     @property
     def rules(self) -> list[RuleResult]:
-        """What every rule found that this run checked."""
+        """The results of all rules that the run checked."""
         return [result for table in self.tables.values() for result in table.results]
 
     @property
     def on_hold(self) -> int | None:
-        """Number of customers on hold, or None if the run did not include consent_hold."""
-        found = self.tables.get(CONSENT_HOLD.name)
-        return found.rows if found else None
+        """Number of customers on hold; None if consent_hold was not selected."""
+        report = self.tables.get(CONSENT_HOLD.name)
+        return report.rows if report else None
 
     @property
     def failed(self) -> list[RuleResult]:
-        """The error-level rules that kept a table from being published."""
-        return [result for result in self.rules if result.level == "error" and not result.passed]
+        """The error-level rules with violations. Their tables were not published."""
+        return [result for result in self.rules if result.is_failure]
 
     def refuse_failures(self) -> None:
-        """Let a run that could not publish every table end as one that failed.
+        """End a run with exit code 1 if a table could not be published.
 
         Raises:
             RuleError: an error-level rule failed.
@@ -92,7 +117,7 @@ class RunReport:
             )
 
     def raise_alarms(self) -> None:
-        """Raise an error with exit code 3 if the run has alarms.
+        """End a run with exit code 3 if it has alarms.
 
         Raises:
             AlarmError: there is an alarm.

@@ -14,7 +14,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.catalog.catalog import LAYOUT_VERSION
 from stedi.cli.run_report import run_sections
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.model.table import Rule, Table
+from stedi.model.rules import Rule
+from stedi.model.table import Table
 from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL
@@ -166,7 +167,7 @@ def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
     small(lake)
-    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().write_lock(), pytest.raises(WarehouseBusyError, match="another run is working"):
         lake.run()
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from stedi.cli.run_report import rules_section, run_summary
 from stedi.cli.sections import renderables
 from stedi.model.query_settings import QuerySettings
-from stedi.model.table import Level
+from stedi.model.rules import Level
 from stedi.pipeline.checks import RuleResult
 from stedi.pipeline.report import RunReport, Status, TableReport
 

@@ -19,7 +19,7 @@ from stedi.cli.text import counted, duration, moment, size
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
-    from stedi.aws.runs import JobState
+    from stedi.aws.executions import JobState
     from stedi.aws.stacks import Change
 
 aws = group("aws", "Deploy on AWS, run there, and query with Athena.", "AWS")
@@ -56,11 +56,11 @@ def synth(
 
     Example: stedi aws synth --set budget_usd=100
     """
-    from stedi.aws.deployment import load_deployment
+    from stedi.aws.parameters import load_parameters
     from stedi.aws.templates import synthesise
 
     check_folder_name(out)
-    deployment = load_deployment({"stack": stack, **_parameters(parameters)})
+    deployment = load_parameters({"stack": stack, **_parameters(parameters)})
     with progress("making templates"):
         templates = synthesise(deployment, out)
     rows = [(template.name, template.stat().st_size) for template in templates]
@@ -83,14 +83,14 @@ def deploy(
 
     Example: stedi aws deploy --set alarm_email=ops@example.org
     """
-    from stedi.aws.deploying import deploy as deploy_stacks
-    from stedi.aws.deploying import parameters_of
-    from stedi.aws.deployment import load_deployment
+    from stedi.aws.deploy import deploy as deploy_stacks
+    from stedi.aws.deploy import deployed_parameters
+    from stedi.aws.parameters import load_parameters
 
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody is here to confirm the changes; look at them with `stedi aws synth`, then add --yes")
     given = {"stack": stack, **_parameters(parameters)}
-    load_deployment(given)
+    load_parameters(given)
     with progress("starting") as display:
 
         def confirm(change: "Change") -> bool:
@@ -98,7 +98,7 @@ def deploy(
                 _show_change(change)
                 return yes or typer.confirm(f"Change stack {change.stack}?", err=True)
 
-        deployment = load_deployment(parameters_of(stack) | given)
+        deployment = load_parameters(deployed_parameters(stack) | given)
         deployed = deploy_stacks(deployment, administrator=administrator, confirm=confirm, progress=display)
     sections = [
         Section("changed", ("stack", "resources"), deployed.changed, ("resources",), empty="Nothing had to be changed."),
@@ -128,9 +128,9 @@ def run(
 
     Example: stedi aws run --wait
     """
-    from stedi.aws import runs, stacks
+    from stedi.aws import executions, stacks
 
-    arn = runs.start(stacks.outputs(stack)["StateMachine"])
+    arn = executions.start(stacks.outputs(stack)["StateMachine"])
     name = arn.rpartition(":")[2]
     if not wait:
         started = Section("run started", ("run",), [(name,)])
@@ -138,8 +138,8 @@ def run(
         note("`stedi aws status` shows its progress")
         return
     with progress(f"run {name}") as display:
-        execution = runs.wait(arn, display)
-        jobs = runs.jobs_of(arn)
+        execution = executions.wait(arn, display)
+        jobs = executions.jobs_of(arn)
     json = {"run": name, "status": execution.status, "jobs": [_job_json(job) for job in jobs]}
     show(Result([_jobs_section(name, jobs)], json), as_json=call.as_json)
     if not any(job.state == "done" for job in jobs):
@@ -156,20 +156,20 @@ def status(
 
     Example: stedi aws status --last 10
     """
-    from stedi.aws import runs, stacks
+    from stedi.aws import executions, stacks
 
-    executions = runs.last_runs(stacks.outputs(stack)["StateMachine"], last)
-    if not executions:
+    latest = executions.last_runs(stacks.outputs(stack)["StateMachine"], last)
+    if not latest:
         show(Result([], {"runs": [], "jobs": []}), as_json=call.as_json)
         note(f"stack {stack} has not run yet; `stedi aws run` starts it")
         return
     rows = [
-        {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)} for run in executions
+        {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)} for run in latest
     ]
-    jobs = runs.jobs_of(executions[0].arn)
+    jobs = executions.jobs_of(latest[0].arn)
     listed = section("runs", rows, {key: key for key in rows[0]}, show={"started": moment, "ended": moment})
     json = {"runs": rows, "jobs": [_job_json(job) for job in jobs]}
-    show(Result([listed, _jobs_section(executions[0].name, jobs)], json), as_json=call.as_json)
+    show(Result([listed, _jobs_section(latest[0].name, jobs)], json), as_json=call.as_json)
 
 
 def _jobs_section(name: str, jobs: "list[JobState]") -> Section:
@@ -196,14 +196,14 @@ def query(
 
     Example: stedi aws query "SELECT count(*) FROM customer_trusted"
     """
-    from stedi.aws import queries, stacks
-    from stedi.aws.questions import QUESTIONS
+    from stedi.aws import athena, stacks
+    from stedi.aws.named_queries import NAMED_QUERIES
 
     sql = as_utf8("the query", sql)
     names = stacks.outputs(stack)
-    statement = next((question.athena for question in QUESTIONS if question.name == sql.strip()), sql)
+    statement = next((named.athena for named in NAMED_QUERIES if named.name == sql.strip()), sql)
     with progress("waiting for Athena") as display:
-        answer = queries.ask(statement, workgroup=names["WorkGroup"], database=names["Database"], progress=display)
+        answer = athena.run_query(statement, workgroup=names["WorkGroup"], database=names["Database"], progress=display)
         rows = list(islice(answer.rows, MOST_ROWS_SHOWN + 1))
     if call.as_json:
         # All rows: JSON is for programs.
@@ -264,7 +264,7 @@ def destroy(
 
     Example: stedi aws destroy --confirm stedi
     """
-    from stedi.aws.deploying import destroy as remove_stacks
+    from stedi.aws.deploy import destroy as remove_stacks
 
     if name is None:
         if not sys.stdin.isatty():

@@ -33,39 +33,45 @@ def detect(
     Example: stedi detect readings.json --out steps.parquet
     """
     try:
-        from stedi.steps.data import step_times
-        from stedi.steps.detect.detect import detection
-        from stedi.steps.model.detector import Detector
+        from stedi.steps.detect import step_file
+        from stedi.steps.detect.detection import open_detection
+        from stedi.steps.model.onnx_detector import OnnxDetector
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
-    from stedi.compute.duckdb.readings import reasons
-    from stedi.steps.registry.models import usable_model
+    from stedi.compute.duckdb.reading_files import format_reasons
+    from stedi.steps.registry.published_models import find_usable_model
 
     if out is not None:
-        step_times.refuse_other_endings(out)
+        step_file.check_suffix(out)
     settings = call.settings()
-    detector = Detector.load(usable_model(settings, model))
-    with detection(files, detector, settings) as done:
-        if done.left_out:
-            left_out = sum(done.left_out.values())
-            note(f"stedi: left out {left_out:,} of {done.rows:,} rows: {reasons(done.left_out)}")
+    detector = OnnxDetector.load(find_usable_model(settings, model))
+    with open_detection(files, detector, settings) as detected:
+        if detected.left_out:
+            left_out = sum(detected.left_out.values())
+            note(f"stedi: left out {left_out:,} of {detected.rows:,} rows: {format_reasons(detected.left_out)}")
         if out is not None:
             with progress("detecting"):
-                step_times.write_file(done.found, out)
+                step_file.write_file(detected.steps, out)
             if call.as_json:
                 with output():
-                    counts = {name: getattr(done, name) for name in ("users", "broken", "weightless", "rows")}
-                    print_json({"out": str(out), **counts, "left_out": dict(done.left_out)})
+                    counts = {
+                        "users": detected.users,
+                        "broken": detected.users_without_second,
+                        "weightless": detected.users_without_gravity,
+                        "rows": detected.rows,
+                    }
+                    print_json({"out": str(out), **counts, "left_out": dict(detected.left_out)})
         else:
             with output():
-                step_times.write_json(done.found, sys.stdout)
-        if done.broken:
+                step_file.write_json(detected.steps, sys.stdout)
+        if detected.users_without_second:
             note(
-                f"stedi: {done.broken:,} of {done.users:,} users have no unbroken second of readings to find steps in: "
-                "it takes at least 15 readings a second, with times in ms"
+                f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no unbroken second of readings to "
+                "find steps in: it takes at least 15 readings a second, with times in ms"
             )
-        if done.weightless:
+        if detected.users_without_gravity:
             note(
-                f"stedi: the readings of {done.weightless:,} of {done.users:,} users lack gravity, so hardly any step "
-                "is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together on iOS"
+                f"stedi: the readings of {detected.users_without_gravity:,} of {detected.users:,} users lack gravity, so "
+                "hardly any step is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together "
+                "on iOS"
             )

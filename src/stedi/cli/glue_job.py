@@ -1,4 +1,4 @@
-"""Main function of the Glue jobs in `deploy/jobs`: run the pipeline for some tables."""
+"""Main function of the scripts in `deploy/jobs`: run the pipeline for some tables with a Glue job's arguments."""
 
 import argparse
 import sys
@@ -13,27 +13,26 @@ from stedi.config import Settings, load_settings
 from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.model.alarms import Alarm
 
-# Each is the setting of the same name.
+# Job arguments that are settings of the same name.
 _SETTINGS = ("landing", "warehouse", "database", "policy", "alarm_drop", "owners_confidence", "match_tolerance_ms", "engine")
 _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 
 
 def main(*tables: str, publish: bool = False) -> None:
-    """Refresh some tables and their inputs, and print the report as JSON.
+    """Refresh some tables and their inputs, and print the run's report as JSON.
 
-    Readers see the commits of all jobs only after the job that publishes. Before it publishes, that job sends alarms
-    to the topic `--alarm_topic`. An alarm that can't be sent fails the job, and the next attempt sends it.
-    A job with alarms succeeds.
+    Alarms go to the SNS topic in the argument `--alarm_topic` before the run is published. If one can't be sent, the
+    job fails, and the retry sends it again. A job with alarms succeeds.
 
     Args:
-        tables: names of the tables; all tables if there is none.
-        publish: record a finished run.
+        tables: names of the tables; without any, all tables.
+        publish: whether readers see the run. Only the last job publishes, also what the jobs before it committed.
 
     Raises:
-        SystemExit: the job failed, with the error in one line. Glue shows it as the run's error.
+        SystemExit: the job failed. The message is one line, which Glue shows as the error of the job run.
     """
     try:
-        arguments = _parsed(sys.argv[1:])
+        arguments = _parse(sys.argv[1:])
 
         def send(alarm: Alarm) -> None:
             if arguments.alarm_topic:
@@ -45,69 +44,61 @@ def main(*tables: str, publish: bool = False) -> None:
     except StediError as error:
         raise SystemExit(f"stedi: {error}") from None
     except Exception as error:
-        # The error's text may quote data. Print its type only.
+        # The error's text may quote data, so only its type is printed.
         raise SystemExit(f"stedi: unexpected {type(error).__name__}; run again, and report it if it stays so") from None
 
 
-def _parsed(arguments: Sequence[str]) -> Namespace:
-    """Parse a job's arguments. Glue adds arguments of its own, which are ignored."""
+def _parse(arguments: Sequence[str]) -> Namespace:
+    """Parse a job's arguments; ignore those that Glue adds."""
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
     for name in _ARGUMENTS:
         parser.add_argument(f"--{name}")
     try:
-        given, _ = parser.parse_known_args(arguments)
+        known, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UsageError(f"job argument {error.argument_name}: {error.message}") from None
-    return given
+    return known
 
 
 def _settings(arguments: Namespace) -> Settings:
-    """Load the settings of a job from its arguments."""
     options = {name: getattr(arguments, name) for name in _SETTINGS}
     options["engine"] = options["engine"] or "spark"
     if arguments.pseudonym_secret:
-        options["pseudonym_key"] = _secret(arguments.pseudonym_secret)
+        options["pseudonym_key"] = _read_secret(arguments.pseudonym_secret)
     return load_settings(None, options)
 
 
 def _send(topic: str, alarm: Alarm) -> None:
-    """Send an alarm to an SNS topic. Its message counts people and contains no personal data.
+    """Publish an alarm to an SNS topic. Its text contains counts of people, and no names."""
+    from stedi.storage.aws_client import create_client
+    from stedi.storage.aws_errors import translate_aws_errors
 
-    Raises:
-        DeploymentError: SNS refuses the request.
-    """
-    from stedi.storage.aws_client import AWS_ERRORS, advice, connect
-
-    refusals = {
-        "AuthorizationError": "access is denied; grant sns:Publish on the topic and use of its KMS key",
-        "NotFound": "no such topic; check --alarm_topic",
+    hints = {
+        "AuthorizationError": "access is denied; grant sns:Publish on it, and use of its KMS key",
+        "NotFound": "the topic does not exist; check --alarm_topic",
     }
-    with closing(connect("sns", DeploymentError)) as client:
-        try:
-            client.publish(TopicArn=topic, Subject=f"STEDI: alarm {alarm.name}", Message=alarm.message)
-        except AWS_ERRORS as error:
-            raise DeploymentError(f"alarm {alarm.name} can't be sent to its topic: {advice(error, refusals)}") from error
+    with (
+        closing(create_client("sns", DeploymentError)) as client,
+        translate_aws_errors(f"alarm {alarm.name} can't be sent to its topic", DeploymentError, hints),
+    ):
+        client.publish(TopicArn=topic, Subject=f"STEDI: alarm {alarm.name}", Message=alarm.message)
 
 
-def _secret(name: str) -> str:
-    """Read the text of a secret by its name or ARN.
+def _read_secret(name: str) -> str:
+    """Read the text of a secret from Secrets Manager, by its name or ARN."""
+    from stedi.storage.aws_client import create_client
+    from stedi.storage.aws_errors import translate_aws_errors
 
-    Raises:
-        UsageError: the secret can't be read, or is empty.
-    """
-    from stedi.storage.aws_client import AWS_ERRORS, advice, connect
-
-    denied = "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key"
-    refusals = {
-        "AccessDeniedException": denied,
-        "ResourceNotFoundException": "no such secret in this region; check --pseudonym_secret",
+    hints = {
+        "AccessDeniedException": "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key",
+        "ResourceNotFoundException": "no secret has this name in this region; check --pseudonym_secret",
     }
-    with closing(connect("secretsmanager", UsageError)) as client:
-        try:
-            found = client.get_secret_value(SecretId=name)
-        except AWS_ERRORS as error:
-            raise UsageError(f"the pseudonym secret can't be read: {advice(error, refusals)}") from error
-    text: str | None = found.get("SecretString")
+    with (
+        closing(create_client("secretsmanager", UsageError)) as client,
+        translate_aws_errors("the pseudonym key's secret can't be read", UsageError, hints),
+    ):
+        secret = client.get_secret_value(SecretId=name)
+    text: str | None = secret.get("SecretString")
     if not text:
-        raise UsageError("the pseudonym secret is empty; set its text")
+        raise UsageError("the pseudonym key's secret contains no text; put a key into it")
     return text

@@ -32,8 +32,8 @@ def train(call: Call, seed: Seed = 1, positions: PositionsFile = None) -> None:
     Example: stedi train
     """
     try:
-        from stedi.steps.data.true_steps import read_positions
-        from stedi.steps.train import train as train_model
+        from stedi.steps.data.ground_truth import read_positions
+        from stedi.steps.workflows import train as train_model
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = call.settings()
@@ -44,9 +44,9 @@ def train(call: Call, seed: Seed = 1, positions: PositionsFile = None) -> None:
     sections = _assessment_sections(assessment, f"model {model.folder.name}: held-out people")
     json = _assessment_json(assessment) | {"model": model.folder.name, "folder": str(model.folder)}
     show(Result(sections, json), as_json=call.as_json)
-    for method in assessment.better_methods:
-        note(f"A {method} has the higher F1 at ±0.1 s: more people, or more of their walking, would help.")
-    note(f"Its card: {model.folder / 'card.md'}. Next: stedi detect FILE")
+    for method in assessment.better_baselines:
+        note(f"The {method} has the higher F1 at ±0.1 s. More people, or more of their walking, would help.")
+    note(f"Model card: {model.folder / 'card.md'}. Next: stedi detect FILE")
 
 
 @command(app, _PANEL)
@@ -64,14 +64,13 @@ def evaluate(
     Example: stedi evaluate --out plots
     """
     try:
-        from stedi.steps.data.true_steps import read_positions, read_truth
-        from stedi.steps.evaluation.assessment import assess
+        from stedi.steps.data.ground_truth import read_positions, read_true_steps
         from stedi.steps.evaluation.plots import draw
-        from stedi.steps.train import evaluated
+        from stedi.steps.workflows import evaluate as evaluate_detector
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = call.settings()
-    true_steps = read_truth(settings, truth) if truth else None
+    true_steps = read_true_steps(settings, truth) if truth else None
     phone_positions = read_positions(settings, positions) if positions else None
     if out is not None:
         try:
@@ -79,12 +78,13 @@ def evaluate(
         except OSError as error:
             raise UsageError(f"folder {out} can't be written ({error.strerror}); name another with --out") from None
     with progress("evaluating") as display:
-        held_out = evaluated(settings, seed=seed, truth=true_steps, positions=phone_positions, progress=display)
-        assessment = assess(held_out, seed, true_steps, phone_positions)
+        evaluation = evaluate_detector(
+            settings, seed=seed, true_steps=true_steps, positions=phone_positions, progress=display
+        )
         if out is not None:
-            draw(held_out, assessment, out, true_steps)
-    sections = _assessment_sections(assessment, "held-out people")
-    show(Result(sections, _assessment_json(assessment)), as_json=call.as_json)
+            draw(evaluation.held_out, evaluation.assessment, out, true_steps)
+    sections = _assessment_sections(evaluation.assessment, "held-out people")
+    show(Result(sections, _assessment_json(evaluation.assessment)), as_json=call.as_json)
 
 
 @command(app, _PANEL)
@@ -93,10 +93,10 @@ def models(call: Call) -> None:
 
     Example: stedi models
     """
-    from stedi.steps.registry.models import descriptions, models_folder
+    from stedi.steps.registry.published_models import describe_models, models_folder
 
     settings = call.settings()
-    described = descriptions(settings)
+    described = describe_models(settings)
     if not described and not call.as_json:
         note(f"there is no model in {models_folder(settings)} yet; train one with `stedi train`")
         return
@@ -122,11 +122,11 @@ def models(call: Call) -> None:
 
 
 def _assessment_sections(assessment: "Assessment", title: str) -> list[Section]:
-    from stedi.steps.evaluation.card import POSITION_HEADINGS, position_rows, score_rows
+    from stedi.steps.evaluation.model_card import POSITION_HEADINGS, metric_rows, position_rows
 
-    headings = ("", *assessment.scores)
+    headings = ("", *assessment.metrics)
     amount = f"{assessment.people} people, {assessment.minutes:,.0f} minutes, {assessment.steps:,} steps"
-    sections = [Section(f"{title} ({amount})", headings, score_rows(assessment), headings[1:])]
+    sections = [Section(f"{title} ({amount})", headings, metric_rows(assessment), headings[1:])]
     if assessment.by_position:
         rows = position_rows(assessment)
         sections.append(Section("the detector, by position", POSITION_HEADINGS, rows, POSITION_HEADINGS[1:]))
@@ -134,15 +134,15 @@ def _assessment_sections(assessment: "Assessment", title: str) -> list[Section]:
 
 
 def _assessment_json(assessment: "Assessment") -> dict[str, Any]:
-    from stedi.steps.evaluation.card import known, positions_json
+    from stedi.steps.evaluation.model_card import json_values, positions_json
 
     return {
         "people": assessment.people,
         "minutes": round(assessment.minutes, 1),
         "steps": assessment.steps,
-        "scores": {method: known(asdict(metrics)) for method, metrics in assessment.scores.items()},
-        "intervals": {method: known(ends) for method, ends in assessment.intervals.items()},
-        "by_person": [known(asdict(metrics)) for metrics in assessment.by_person],
+        "scores": {method: json_values(asdict(metrics)) for method, metrics in assessment.metrics.items()},
+        "intervals": {method: json_values(ends) for method, ends in assessment.intervals.items()},
+        "by_person": [json_values(asdict(metrics)) for metrics in assessment.by_person],
         "by_position": positions_json(assessment),
         "above_chance": list(assessment.above_chance),
     }

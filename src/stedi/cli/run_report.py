@@ -9,7 +9,7 @@ from stedi.cli.text import counted, duration
 from stedi.tables.landing.feeds import FEEDS
 
 if TYPE_CHECKING:
-    from stedi.ingest.not_taken import NotTaken
+    from stedi.ingest.skipped_files import SkippedFiles
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
 
@@ -101,7 +101,7 @@ def _tables_section(report: "RunReport") -> Section:
     )
 
 
-def _not_taken_sections(not_taken: "NotTaken") -> list[Section]:
+def _not_taken_sections(not_taken: "SkippedFiles") -> list[Section]:
     """A row a reason why files were not taken, and a row a folder to check."""
     rows = [
         (reason, files, ", ".join(not_taken.first[reason]) + (", …" if files > len(not_taken.first[reason]) else ""))
@@ -170,7 +170,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
     }
 
 
-def _not_taken_json(not_taken: "NotTaken") -> dict[str, Any]:
+def _not_taken_json(not_taken: "SkippedFiles") -> dict[str, Any]:
     return {
         "files": not_taken.files,
         "has_more": not_taken.has_more,

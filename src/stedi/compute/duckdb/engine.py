@@ -6,15 +6,16 @@ from typing import Any
 import duckdb
 
 from stedi.compute.backend import Engine, Ingested, values
-from stedi.compute.duckdb.landing import LandingReader
+from stedi.compute.duckdb.landing_reader import LandingReader
 from stedi.compute.duckdb.session import Session, first_line
 from stedi.compute.duckdb.sql import bound, rows, rows_with_file
 from stedi.compute.duckdb.written import written_files
 from stedi.errors import DAMAGED, WarehouseError
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
 from stedi.model.sql import literal, quoted
-from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, Table, WrittenFile
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.storage.own_files import OWN_SUFFIX, own_uuid
 
 # Athena and Spark read files of a few hundred megabytes best.

@@ -11,9 +11,9 @@ import duckdb
 
 from stedi.compute.duckdb.sql import bound
 from stedi.errors import WarehouseError
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
 from stedi.model.identity import Identity, identity_of
-from stedi.model.sql import SQL_TYPES, literal, quoted
-from stedi.model.table import ColumnType
+from stedi.model.sql import literal, quoted
 from stedi.storage import Warehouse, WarehouseFolder
 
 
@@ -97,7 +97,7 @@ class Session:
         lists, values = [], []
         for number, (name, kind, column) in enumerate(columns, start=1):
             is_moment = kind == "timestamptz"
-            listed = f"unnest(${number}::{SQL_TYPES['long' if is_moment else kind]}[])"
+            listed = f"unnest(${number}::{COLUMN_TYPES['long' if is_moment else kind].duckdb}[])"
             lists.append(f"{f'make_timestamptz({listed})' if is_moment else listed} AS {quoted(name)}")
             values.append(list(column))
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
@@ -141,18 +141,18 @@ def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
         WarehouseError: the environment for S3 can't be understood.
     """
     if not isinstance(warehouse, WarehouseFolder):
-        from stedi.compute.duckdb.objects import Objects
+        from stedi.compute.duckdb.s3_filesystem import CachedS3FileSystem
 
-        connection.register_filesystem(Objects())
+        connection.register_filesystem(CachedS3FileSystem())
 
 
 def refusal(error: Exception) -> str | None:
     """What S3 refused and what to do, where it did; the engine passes a traceback on."""
     if not str(error).startswith("Traceback"):
         return None
-    from stedi.compute.duckdb import objects
+    from stedi.compute.duckdb.s3_filesystem import explain_error
 
-    return objects.refusal(str(error))
+    return explain_error(str(error))
 
 
 @contextmanager

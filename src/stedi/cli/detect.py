@@ -35,7 +35,7 @@ def detect(
         from stedi.steps.model.onnx_detector import OnnxDetector
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
-    from stedi.compute.duckdb.readings import reasons
+    from stedi.compute.duckdb.reading_files import format_reasons
     from stedi.steps.registry.published_models import find_usable_model
 
     if out is not None:
@@ -45,7 +45,7 @@ def detect(
     with open_detection(files, detector, settings) as done:
         if done.left_out:
             left_out = sum(done.left_out.values())
-            print(f"stedi: left out {left_out:,} of {done.rows:,} rows: {reasons(done.left_out)}", file=sys.stderr)
+            print(f"stedi: left out {left_out:,} of {done.rows:,} rows: {format_reasons(done.left_out)}", file=sys.stderr)
         if out is not None:
             with ERROR_CONSOLE.status("detecting"):
                 step_file.write_file(done.steps, out)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from stedi.compute.duckdb.moments import moments, stays
+from stedi.compute.duckdb import ground_truth
 from stedi.compute.duckdb.session import Session
 from stedi.config import Settings
 from stedi.model.identity import customer_pseudonym
@@ -27,8 +27,8 @@ def read_true_steps(settings: Settings, path: Path) -> TrueSteps:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        rows = moments(session, path, _PSEUDONYM, lambda: _parameters(settings))
-    return {row["who"]: np.asarray(row["moments"], np.float64) for row in rows}
+        times = ground_truth.read_step_times(session, path, _PSEUDONYM, lambda: _parameters(settings))
+    return {person: np.asarray(person_times, np.float64) for person, person_times in times.items()}
 
 
 def read_positions(settings: Settings, path: Path) -> Positions:
@@ -38,8 +38,8 @@ def read_positions(settings: Settings, path: Path) -> Positions:
         UsageError: the file is missing, is neither CSV, JSON nor Parquet, or lacks a column or a value.
     """
     with _session() as session:
-        rows = stays(session, path, _PSEUDONYM, lambda: _parameters(settings))
-    return {row["who"]: [PositionSpan(**span) for span in row["stays"]] for row in rows}
+        positions = ground_truth.read_positions(session, path, _PSEUDONYM, lambda: _parameters(settings))
+    return {person: [PositionSpan(**span) for span in spans] for person, spans in positions.items()}
 
 
 def _parameters(settings: Settings) -> dict[str, str | bytes]:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from stedi.compute.duckdb.readings import ReadingFiles
+from stedi.compute.duckdb.reading_files import ReadingFiles
 from stedi.compute.duckdb.session import Session
 from stedi.config import Settings, load_settings
 from stedi.errors import UsageError

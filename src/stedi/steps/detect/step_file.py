@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stedi.errors import UsageError, WarehouseError
-from stedi.storage.disk import whole_file
+from stedi.storage.disk import atomic_write
 
 _SCHEMA = pa.schema(
     [pa.field("user", pa.string(), nullable=False), pa.field("timeStamp", pa.int64(), nullable=False)],
@@ -93,7 +93,7 @@ def write_file(steps: Iterable[UserSteps], path: Path) -> None:
     """
     check_suffix(path)
     try:
-        with whole_file(Path(realpath(path))) as file:
+        with atomic_write(Path(realpath(path))) as file:
             if path.suffix.lower() == ".json":
                 text = TextIOWrapper(file, encoding="utf-8")
                 write_json(steps, text)

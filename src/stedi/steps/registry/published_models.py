@@ -22,7 +22,7 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import sole_holder, sync, whole_file
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 _CARD, _PEOPLE = "card.json", "people.json"
@@ -192,7 +192,7 @@ def draft_folder(settings: Settings) -> Iterator[Path]:
     with ExitStack() as resources:
         try:
             models.mkdir(parents=True, exist_ok=True)
-            resources.enter_context(sole_holder(models / ".lock"))
+            resources.enter_context(exclusive_lock(models / ".lock"))
             # Left by a training that was killed.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -224,15 +224,15 @@ def publish(settings: Settings, draft: Path, people: Iterable[str]) -> Path:
         raise WarehouseError(f"model {draft} has no {missing[0]} and is not published; {_TRAIN}")
     pseudonyms = sorted(set(people))
     try:
-        with whole_file(draft / _PEOPLE, mode=0o600) as file:
+        with atomic_write(draft / _PEOPLE, mode=0o600) as file:
             file.write(json.dumps({"people": pseudonyms}).encode())
         if reason := _require_current_consent(settings).staleness_reason(_read_model(draft)):
             raise WarehouseError(f"the model is not published: {reason}; train again with `stedi train`")
         for path in (*draft.iterdir(), draft):
-            sync(path)
+            fsync(path)
         folder = draft.with_name(new_run_id())
         draft.rename(folder)
-        sync(folder.parent)
+        fsync(folder.parent)
     except OSError as error:
         raise WarehouseError(f"models folder {draft.parent} can't be written: {error.strerror}") from error
     return folder

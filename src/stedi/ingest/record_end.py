@@ -1,6 +1,6 @@
-"""Where an unreadable record ends: a lenient scan of its brackets, and searches for where the next record begins.
+"""Find the end of an unreadable record: by a lenient scan of its brackets, or by a search for the next record.
 
-Each works in steps, so that text can be added while it runs.
+Scans and searches run in steps: the caller adds text until they end.
 """
 
 import re
@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 # Ten times the depth that a record may have.
-DEEPEST_SCANNED = 1000
+MAX_SCANNED_DEPTH = 1000
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*+(?=\{)")
 _END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*+(?=\{)")
-# A record that is spread over lines goes on with a key or a closing bracket.
-_GOES_ON = re.compile(r'\s*+["}\]]')
+# The next line of a record that is spread over lines begins with a key or a closing bracket.
+_CONTINUES = re.compile(r'\s*+["}\]]')
 _INDENT = re.compile(r"[^\S\n]*+")
 SEPARATORS = "".join(filter(str.isspace, map(chr, range(1 << 16)))) + ",[]"
 
@@ -22,51 +22,56 @@ _SCALAR = rf'(?:"{_STRING_BODY}"|{_WORD})'
 _TOKEN = re.compile(rf'\s*+([{{}}\[\],:]|"{_STRING_BODY}("?)|{_WORD})?')
 _REST_OF_WORD = re.compile(r'[^\s"{}\[\],:]*+')
 _REST_OF_STRING = re.compile(_STRING_BODY)
-# An object without inner ones at once: four times as fast as token by token, for a list of customers' changes.
+# An object without inner ones, in one match. This is four times as fast as token by token, for a list of customers' changes.
 _FLAT_OBJECT = re.compile(rf"\{{\s*+(?:{_SCALAR}\s*+:\s*+{_SCALAR}\s*+(?:,\s*+|(?=\}})))*+\}}")
 
 
 class BracketScan:
     """Lenient scan of a record's brackets, in steps.
 
-    An object or list begins where a value may, brackets match, and no value follows another one
-    directly. Strings end in their line. Everything else is tolerated: a comma too many, a value that
-    is missing or no JSON.
+    Objects and lists may begin only where a value is due, brackets must match, and a value may not directly follow
+    another one. Strings end with their line. Everything else is tolerated: extra commas, missing values, values
+    that are not JSON.
     """
 
     def __init__(self, at: int, column: int) -> None:
         self.at = at
-        """Where the scan stands. At the end: where the record closes, or where the scan failed."""
+        """Position of the scan. At the end: where the record closes, or where the scan failed."""
         self.outcome: Literal["closed", "contradiction", "too deep", "end"] | None = None
         self.depth = 0
-        """How deep the brackets were nested at most."""
+        """Maximum depth of the brackets."""
         self.open_lines: list[tuple[int, int]] = []
-        """Depth and position of open objects that begin in a line of their own, indented no further than the record."""
+        """Depth and position of open objects that begin a line and are indented no further than the record."""
         self.contradiction: tuple[int, list[int]] | None = None
-        """Where the record contradicts itself and what was open there, as in `_open`.
+        """Position at which the record contradicts itself, and the open brackets there, as in `_open`.
 
-        Else an unlikely value: an object behind a colon that begins in a line of its own, indented no further
-        than the record. No writer breaks the line there. It counts if the file ends before the object around it.
+        Without a contradiction: position of an object behind a colon that begins a line and is indented no further
+        than the record. No JSON writer breaks the line there. It counts if the file ends before the object around it does.
         """
-        # Positions of open objects, and complements of those of open lists.
+        # Positions of open objects, and the bitwise complement of those of open lists.
         self._open: list[int] = []
         self._expects: Literal["value", "key", "colon", "comma"] = "value"
         self._inside: Literal["string", "word"] | None = None
         self._column = column
-        # Behind the last token but commas and opening brackets of lists.
+        # Position behind the last token that is no comma and no opening bracket of a list.
         self._line_floor = at
 
     def count_lists(self) -> int:
-        """Count the lists that are open."""
+        """Count the open lists."""
         return sum(opener < 0 for opener in self._open)
 
     def drop(self, size: int) -> None:
-        """Take off characters from the start of the text, not those behind `at`."""
+        """Shift positions after the first `size` characters of the text were dropped."""
         self.at -= size
         self._line_floor = max(0, self._line_floor - size)
 
     def scan(self, text: str, is_all: bool) -> bool:
-        """Go on in a text to which more may have been added; whether there is an outcome."""
+        """Continue in the text, which may have grown; returns whether there is an outcome.
+
+        Args:
+            text: the text; positions refer to it.
+            is_all: whether the file ends with it.
+        """
         opened, at, expects = self._open, self._resume(text), self._expects
         while at >= 0:
             token = _TOKEN.match(text, at)
@@ -91,7 +96,7 @@ class BracketScan:
                 if is_line and is_in_object and not self._is_cut():
                     self.contradiction = start, opened.copy()
                 self.depth = max(self.depth, len(opened) + 1)
-                if len(opened) == DEEPEST_SCANNED:
+                if len(opened) == MAX_SCANNED_DEPTH:
                     return self._stop("too deep", start)
                 if flat:
                     at, expects = flat.end(), "comma"
@@ -104,7 +109,7 @@ class BracketScan:
             elif first == "[":
                 if expects != "value":
                     return self._contradict(start)
-                if len(opened) == DEEPEST_SCANNED:
+                if len(opened) == MAX_SCANNED_DEPTH:
                     return self._stop("too deep", start)
                 opened.append(~start)
                 self.depth = max(self.depth, len(opened))
@@ -138,7 +143,7 @@ class BracketScan:
         return self._stop("end", len(text))
 
     def _resume(self, text: str) -> int:
-        """Go on behind the string or word in which the text ended before; -1 where it has no end yet."""
+        """Skip the rest of the string or word in which the text ended before; -1 if its end is still missing."""
         at, inside, self._inside = self.at, self._inside, None
         if inside == "word":
             at = end_of(_REST_OF_WORD, text, at)
@@ -155,12 +160,12 @@ class BracketScan:
         return at
 
     def _begins_line(self, text: str, at: int) -> bool:
-        """Whether a position is the first of its line, but for separators, and indented no further than the record."""
+        """Whether only separators are before a position in its line, and the line is indented no further than the record."""
         newline = text.rfind("\n", self._line_floor, at)
         return newline >= 0 and _indent(text, newline) <= self._column
 
     def _is_cut(self) -> bool:
-        """Whether an object is still open that has an unlikely value."""
+        """Whether the object with the unlikely value (see `contradiction`) is still open."""
         if not self.contradiction:
             return False
         depth = len(self.contradiction[1])
@@ -176,23 +181,23 @@ class BracketScan:
 
 
 class GapSearch(ABC):
-    """Searches the gaps before objects for the one where a record ends, in steps."""
+    """Searches the gaps before objects for the one at which a record ends, in steps."""
 
     def __init__(self, pattern: re.Pattern[str], at: int, lists: int) -> None:
         self._pattern, self.at, self._counted = pattern, at, at
-        # How many lists have been opened and not closed.
+        # Number of open lists.
         self._lists = lists
 
     @abstractmethod
     def _end(self, text: str, gap: re.Match[str]) -> int | None:
-        """Where the record ends at or within a gap, None if it goes on."""
+        """Return where the record ends at or within a gap; None if it continues."""
 
     def drop(self, size: int) -> None:
-        """Take off characters from the start of the text, not those behind `at`."""
+        """Shift positions after the first `size` characters of the text were dropped."""
         self.at, self._counted = self.at - size, self._counted - size
 
     def scan(self, text: str, is_all: bool) -> bool:
-        """Go on in a text to which more may have been added; whether the record's end is found."""
+        """Continue in the text, which may have grown; returns whether the end of the record is known."""
         for gap in self._pattern.finditer(text, self.at):
             self._count(text, gap.end())
             end = self._end(text, gap)
@@ -211,7 +216,7 @@ class GapSearch(ABC):
 
 
 class EndOfGarbage(GapSearch):
-    """Where a line ends that begins with no object, or where an object starts on it that is not part of what is cut off."""
+    """Finds the end of a line that begins with no object, or an object on it that is not part of the cut-off text."""
 
     def __init__(self, at: int) -> None:
         super().__init__(_END_OF_GARBAGE, at, 0)
@@ -223,12 +228,11 @@ class EndOfGarbage(GapSearch):
 
 
 class EndOfCutOff(GapSearch):
-    """Where the next record starts behind one that contradicts itself.
+    """Finds the start of the next record behind a record that contradicts itself.
 
-    If the record was one line, this is the first line that begins with an object, though the
-    scan may have taken some lines for elements of a list that was cut. If it is spread over
-    lines without indentation, objects begin lines in it, too: then it is no line before the
-    contradiction, and none within a list behind it.
+    If the record was one line, the next record is the first line that begins with an object, even if the scan took
+    that line for an element of a cut list. If the record is spread over lines without indentation, inner objects
+    begin lines, too. Then the next record begins neither before the contradiction nor within a list behind it.
     """
 
     def __init__(self, at: int, column: int, failed_at: int, lists: int, limit: int, *, may_be_line: bool) -> None:
@@ -238,12 +242,12 @@ class EndOfCutOff(GapSearch):
         self._is_behind = self._is_behind_its_line = False
 
     def drop(self, size: int) -> None:
-        """Take off characters from the start of the text, not those behind `at`."""
+        """Shift positions after the first `size` characters of the text were dropped."""
         super().drop(size)
         self._failed_at, self._limit = self._failed_at - size, self._limit - size
 
     def scan(self, text: str, is_all: bool) -> bool:
-        """Go on in a text to which more may have been added; whether the record's end is found."""
+        """Continue in the text, which may have grown; returns whether the end of the record is known."""
         if not self._is_behind:
             for gap in self._pattern.finditer(text, self.at, self._failed_at + 1):
                 if self._begins_line(text, gap) and self._is_one_line(text):
@@ -274,7 +278,7 @@ class EndOfCutOff(GapSearch):
         return None
 
     def _has_newline(self, text: str, end: int) -> bool:
-        """Whether the line ends between the contradiction and a position."""
+        """Whether a line break is between the contradiction and a position."""
         return self._is_behind_its_line or text.find("\n", max(0, self._failed_at), end) >= 0
 
     def _begins_line(self, text: str, gap: re.Match[str]) -> bool:
@@ -282,20 +286,20 @@ class EndOfCutOff(GapSearch):
         return newline >= 0 and _indent(text, newline) <= self._column
 
     def _is_one_line(self, text: str) -> bool:
-        """Whether the line behind the record's first one is no part of a record spread over lines without indentation."""
+        """Whether the record is one line: the next line is no continuation without indentation."""
         if self._is_line is None:
-            goes_on = _GOES_ON.match(text, text.find("\n", self._start))
-            self._is_line = not goes_on or _indent(text, text.rfind("\n", 0, goes_on.end())) > self._column
+            continuation = _CONTINUES.match(text, text.find("\n", self._start))
+            self._is_line = not continuation or _indent(text, text.rfind("\n", 0, continuation.end())) > self._column
         return self._is_line
 
 
 def _indent(text: str, newline: int) -> int:
-    """How much white space the line behind a newline begins with."""
+    """Count the white space at the start of the line behind a newline."""
     return end_of(_INDENT, text, newline + 1) - newline - 1
 
 
 def end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Where the match of a pattern ends that matches at every position."""
+    """Return the end of a match; the pattern must match at every position."""
     match = pattern.match(text, at)
     assert match
     return match.end()

@@ -1,4 +1,4 @@
-"""The usual questions about the tables: written once, in the embedded engine's SQL, and translated for Athena."""
+"""Named queries over the tables, written once in DuckDB's SQL and translated for Athena."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from stedi.tables.registry import ALL
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question with a name; `sql` is one query over the tables by name."""
+class NamedQuery:
+    """One query over the tables, in DuckDB's SQL, and the question that it answers."""
 
     name: str
     meaning: str
@@ -18,7 +18,7 @@ class Question:
 
     @property
     def athena(self) -> str:
-        """The query as Athena has it: names in lower case, as its catalog keeps them, all quoted, as some are reserved."""
+        """The query in Athena's SQL. Names are in lower case, as in its catalog, and quoted, because some are reserved."""
         parsed = sqlglot.parse_one(self.sql, read="duckdb")
         return normalize_identifiers(parsed, dialect="athena").sql("athena", pretty=True, identify=True)
 
@@ -29,13 +29,13 @@ _ROWS = "\nUNION ALL ".join(
     for place, table in enumerate((table for table in ALL if not table.on_demand), start=1)
 )
 
-QUESTIONS: tuple[Question, ...] = (
-    Question(
+NAMED_QUERIES: tuple[NamedQuery, ...] = (
+    NamedQuery(
         "rows_per_table",
         "how many rows each table holds, in the order in which data flows",
         f"SELECT zone, table_name, table_rows FROM ({_ROWS}) AS counted ORDER BY place",
     ),
-    Question(
+    NamedQuery(
         "consent_over_time",
         "how many customers gave and withdrew consent, month by month (UTC)",
         """
@@ -51,15 +51,15 @@ GROUP BY month_of_change
 ORDER BY month_of_change
 """,
     ),
-    Question(
+    NamedQuery(
         "device_owners_by_status",
-        "how many devices have a clear owner, by what evidence",
+        "how many devices have a clear owner, by evidence",
         """
 SELECT status, count(*) AS devices, count(person) AS with_owner, sum(reading_times) AS reading_times
 FROM device_owner GROUP BY status ORDER BY devices DESC, status
 """,
     ),
-    Question(
+    NamedQuery(
         "readings_per_day",
         "consented readings of both sensors, day by day (UTC)",
         """
@@ -75,7 +75,7 @@ GROUP BY reading_day
 ORDER BY reading_day
 """,
     ),
-    Question(
+    NamedQuery(
         "readings_left_out",
         "accelerometer readings received, distinct, and kept because their customer consents",
         """
@@ -85,7 +85,7 @@ SELECT
     (SELECT count(*) FROM accelerometer_trusted) AS kept
 """,
     ),
-    Question(
+    NamedQuery(
         "quarantine_by_reason",
         "how many records were refused, from how many files, by feed and reason",
         """
@@ -93,9 +93,9 @@ SELECT feed, reason, count(*) AS records, count(DISTINCT source_file) AS files, 
 FROM quarantine GROUP BY feed, reason ORDER BY records DESC, feed, reason
 """,
     ),
-    Question(
+    NamedQuery(
         "quality_of_the_last_run",
-        "what each rule found in the newest run that checked it, broken ones first",
+        "violations of each rule in the newest run that checked it, broken rules first",
         """
 SELECT table_name, rule, level, broken_rows, checked_rows, meaning, run_id
 FROM (
@@ -105,7 +105,7 @@ WHERE age = 1
 ORDER BY CASE WHEN broken_rows > 0 THEN 0 ELSE 1 END, level, table_name, rule
 """,
     ),
-    Question(
+    NamedQuery(
         "quality_over_time",
         "rows that broke a rule, run by run",
         """
@@ -113,7 +113,7 @@ SELECT run_number, checked_at, table_name, rule, level, broken_rows
 FROM rule_result WHERE broken_rows > 0 ORDER BY run_number DESC, table_name, rule
 """,
     ),
-    Question(
+    NamedQuery(
         "customers_without_device",
         "how many consenting, active customers have no device, one, or several",
         """
@@ -122,15 +122,15 @@ SELECT CASE WHEN device_count = 0 THEN 'none' WHEN device_count = 1 THEN 'one' E
 FROM customers_curated GROUP BY 1 ORDER BY 1
 """,
     ),
-    Question(
+    NamedQuery(
         "serials_claimed_by_many",
-        "serial numbers that stand in the records of most customers, and whether an owner came out",
+        "serial numbers with the most claimants, and whether an owner was found",
         """
 SELECT serialNumber, claimants, status, coincidences, runner_up_coincidences
 FROM device_owner WHERE claimants > 1 ORDER BY claimants DESC, serialNumber LIMIT 50
 """,
     ),
-    Question(
+    NamedQuery(
         "pairs_per_person",
         "pairs of readings and their span, person by person, under pseudonyms",
         """
@@ -139,9 +139,9 @@ SELECT customer_pseudonym, count(*) AS pairs, count(DISTINCT device_pseudonym) A
 FROM machine_learning_curated GROUP BY customer_pseudonym ORDER BY pairs DESC, customer_pseudonym
 """,
     ),
-    Question(
+    NamedQuery(
         "distance_and_motion",
-        "how strongly the phone moves at each distance that the step trainer saw, in steps of 10",
+        "mean acceleration of the phone by distance from the step trainer, in steps of 10",
         """
 SELECT floor(distanceFromObject / 10) * 10 AS distance_from, count(*) AS pairs,
     avg(sqrt(x * x + y * y + z * z)) AS mean_acceleration

@@ -7,7 +7,7 @@ import pytest
 
 from stedi.cli.render import run_grids, run_json
 from stedi.ingest.listing import list_landing
-from stedi.ingest.not_taken import NotTaken
+from stedi.ingest.skipped_files import SkippedFiles
 from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import Lake, reading
 from tests.support.program import stedi
@@ -24,8 +24,8 @@ NAMES = [
 ]
 
 
-def listing(landing: str) -> tuple[list[str], NotTaken]:
-    not_taken = NotTaken.of(FEEDS, FEEDS)
+def listing(landing: str) -> tuple[list[str], SkippedFiles]:
+    not_taken = SkippedFiles.of(FEEDS, FEEDS)
     listed = list_landing(landing, FEEDS, not_taken)
     return [file.name for files in listed.values() for file in files], not_taken
 
@@ -109,7 +109,7 @@ def test_names_are_shown_as_safe_text(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_spelled_nearly_like_a_feeds_is_named(name: str, meant: str | None) -> None:
-    not_taken = NotTaken.of(FEEDS, FEEDS)
+    not_taken = SkippedFiles.of(FEEDS, FEEDS)
     not_taken.add_folder(name, 1, has_more=False, is_hidden=False)
     assert not_taken.folders[0].meant == meant
 

@@ -32,11 +32,11 @@ _FOLDS = 3
 _THRESHOLD_SHARES = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
 # Frames this near to a step are frames of somebody who walks.
 _WALKING_DISTANCE_MS = 1_000
-# Set once and not tuned since; "guide" is LightGBM's page on parameter tuning. bench/tree_settings.py changes one setting at a
-# time. On 11 simulated people (16 minutes) F1 at ±0.1 s is 0.754 with these and 0.748 to 0.765 with the others: no single
+# Set once and not tuned since; "guide" is LightGBM's page on parameter tuning. bench/tree_settings.py changes one setting at
+# a time. On 11 simulated people (16 minutes) F1 at ±0.1 s is 0.754 with these and 0.748 to 0.765 with the others: no single
 # setting decides the result there.
 TREES: dict[str, Any] = {
-    # For targets between 0 and 1. Squared error: count error 5.4% instead of 9.4%, 1.65 instead of 0.96 false steps a minute.
+    # For targets between 0 and 1. Squared error: count error 5.4% for 9.4%, 1.65 for 0.96 false steps a minute.
     "objective": "cross_entropy",
     # Small steps and many trees (guide, for accuracy): half the default rate, three times the default number.
     "n_estimators": 300,

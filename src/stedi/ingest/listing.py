@@ -51,7 +51,7 @@ def list_landing(
     if _IN_S3.match(landing):
         from stedi.ingest import s3
 
-        listed = s3.list_objects(landing, feeds, skipped)
+        listed = s3.list_landing_objects(landing, feeds, skipped)
     else:
         listed = _list_folder(Path(landing), feeds, skipped, without)
     if skipped is not None:

@@ -1,4 +1,4 @@
-"""A store of landing files that fails or is slow in the midst of a run: the run says so, and the next makes good."""
+"""S3 fails or is slow while a run reads landing files: the run reports it, and the next run reads them."""
 
 import time
 from collections.abc import Callable

@@ -66,8 +66,8 @@ def detect(
                 step_file.write_json(detected.steps, sys.stdout)
         if detected.users_without_second:
             note(
-                f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no unbroken second of readings to "
-                "find steps in: it takes at least 15 readings a second, with times in ms"
+                f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no unbroken second of readings "
+                "to find steps in: it takes at least 15 readings a second, with times in ms"
             )
         if detected.users_without_gravity:
             note(

@@ -11,6 +11,6 @@ def hold(place: str, seconds: float, environment: dict[str, str], told: Any) -> 
     """Hold a warehouse, with a lease of so many seconds; to be run in a process of its own."""
     os.environ.update(environment)
     s3_lock.LEASE_SECONDS = seconds
-    with open_warehouse(place, "stedi").sole_writer():
+    with open_warehouse(place, "stedi").write_lock():
         told.set()
         time.sleep(600)

@@ -110,7 +110,7 @@ class Catalog:
                 "there; put it back, or build another warehouse from the landing files with --warehouse"
             )
         if create:
-            self.warehouse.folder("")
+            self.warehouse.make_folder("")
         elif not database.exists():
             raise NoWarehouseError(f"no warehouse at {self.warehouse}; make one with `stedi run`")
         return SqlitePointers(database)
@@ -168,7 +168,7 @@ class Catalog:
             CatalogMovedError: somebody else committed to the table meanwhile.
             WarehouseBusyError: another run took over the warehouse.
         """
-        self.warehouse.confirm_hold()
+        self.warehouse.confirm_write_lock()
         try:
             metadata = self._seen[table.name] = self.iceberg.commit(table, self._ensured(table), commit)
         except CatalogMovedError:
@@ -252,12 +252,12 @@ class Catalog:
     def data_folder(self, table: Table) -> str:
         """The path of the folder where the table's data files go."""
         self._ensured(table)
-        return self.warehouse.folder(f"{table_folder(table.name)}/{DATA}")
+        return self.warehouse.make_folder(f"{table_folder(table.name)}/{DATA}")
 
     def side_folder(self, table: Table) -> str:
         """The path of the folder for side files: ledgers and rejects, which commit metadata refers to."""
         self._ensured(table)
-        return self.warehouse.folder(f"{table_folder(table.name)}/{METADATA}")
+        return self.warehouse.make_folder(f"{table_folder(table.name)}/{METADATA}")
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         """Write such a file; returns the name to record."""
@@ -267,7 +267,7 @@ class Catalog:
 
     def keep_side_file(self, path: str) -> str:
         """Have such a file last that an engine wrote; returns the name to record."""
-        self.warehouse.keep(path)
+        self.warehouse.sync(path)
         return self.warehouse.name_of(path)
 
     def read_side_file(self, name: str) -> bytes:
@@ -281,4 +281,4 @@ class Catalog:
     def discard(self, written: Iterable[WrittenFile]) -> None:
         """Remove files that no commit will name."""
         for file in written:
-            self.warehouse.remove(self.warehouse.name_of(file.path))
+            self.warehouse.delete(self.warehouse.name_of(file.path))

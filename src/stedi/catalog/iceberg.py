@@ -124,7 +124,7 @@ class IcebergTables:
                     for data_file in gone:
                         producer.delete_data_file(data_file)
                     for written, data_file in zip(commit.added, came, strict=True):
-                        self._warehouse.keep(written.path)
+                        self._warehouse.sync(written.path)
                         producer.append_data_file(data_file)
         except (CommitFailedException, ValidationException):
             raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None

@@ -43,7 +43,7 @@ def write_run(warehouse: Warehouse, record: RunRecord) -> int:
     Raises:
         WarehouseBusyError: another run published under that number at this moment.
     """
-    warehouse.confirm_hold()
+    warehouse.confirm_write_lock()
     number = next_number(warehouse)
     try:
         warehouse.create(f"{_FOLDER}/{number:08d}.json", _encoded(record))
@@ -67,7 +67,7 @@ def drop_runs(warehouse: Warehouse, *, keep: int) -> int:
     records = _records(warehouse)
     begun = [file.name for file in warehouse.list(_FOLDER) if file.name not in records]
     for name in (*records[:-keep], *begun):
-        warehouse.remove(name)
+        warehouse.delete(name)
     return len(records[:-keep])
 
 

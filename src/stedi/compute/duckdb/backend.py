@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 
 from stedi.compute.backend import Ingested
-from stedi.compute.duckdb.landing import LandingReader
+from stedi.compute.duckdb.landing_reader import LandingReader
 from stedi.compute.duckdb.session import Session, first_line
 from stedi.compute.duckdb.sql import bind_parameters, scan, scan_with_filename
 from stedi.compute.duckdb.written_files import written_files

@@ -147,9 +147,9 @@ def register_storage(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
         WarehouseError: the environment variables for S3 are invalid.
     """
     if not isinstance(warehouse, WarehouseFolder):
-        from stedi.compute.duckdb.objects import Objects
+        from stedi.compute.duckdb.s3_filesystem import CachedS3FileSystem
 
-        connection.register_filesystem(Objects())
+        connection.register_filesystem(CachedS3FileSystem())
 
 
 def s3_refusal(error: Exception) -> str | None:
@@ -159,9 +159,9 @@ def s3_refusal(error: Exception) -> str | None:
     """
     if not str(error).startswith("Traceback"):
         return None
-    from stedi.compute.duckdb import objects
+    from stedi.compute.duckdb.s3_filesystem import explain_error
 
-    return objects.refusal(str(error))
+    return explain_error(str(error))
 
 
 @contextmanager

@@ -124,11 +124,10 @@ def _error_type(cause: Any) -> str:
     class_name = str(cause.getClass().getName())
     if not class_name.startswith("software.amazon.awssdk.services."):
         return class_name
-    from stedi.storage.aws_client import advice_on
-    from stedi.storage.s3 import ADVICE
+    from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
     details = cause.awsErrorDetails()
-    return advice_on(str(details.errorCode() if details else cause.statusCode()), ADVICE)
+    return explain_code(str(details.errorCode() if details else cause.statusCode()), WAREHOUSE_HINTS)
 
 
 def _set_partitions(session: SparkSession) -> None:
@@ -152,10 +151,10 @@ def _catalog_settings(warehouse: Warehouse) -> dict[str, str]:
             ".uri": f"jdbc:sqlite:{warehouse.path('catalog.db')}?busy_timeout=10000",
             ".jdbc.schema-version": "V1",
         }
-    from stedi.storage.aws_client import Access
+    from stedi.storage.aws_client import ConnectionSettings
 
     # No credentials: Java finds them where Python does, and others can read Spark's settings.
-    glue, s3 = Access("glue", WarehouseError), Access("s3", WarehouseError)
+    glue, s3 = ConnectionSettings("glue", WarehouseError), ConnectionSettings("s3", WarehouseError)
     settings |= {
         ".type": "glue",
         ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",

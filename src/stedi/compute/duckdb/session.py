@@ -54,9 +54,11 @@ class Session:
         set_limits(self.connection, memory_limit, threads)
 
     def __enter__(self) -> Self:
+        """Return the session."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection, and delete the temporary files."""
         self.connection.close()
         self._spill.cleanup()
 

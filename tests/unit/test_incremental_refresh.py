@@ -12,7 +12,7 @@ from stedi.model.data_files import DataFiles
 from stedi.model.incremental import KeyedInput
 from stedi.model.table import Table
 from stedi.pipeline import RunReport
-from stedi.tables.reference.device_evidence import CROWD
+from stedi.tables.reference.device_evidence import MAX_PEOPLE_PER_TIME
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
@@ -285,7 +285,7 @@ def test_a_customer_whose_last_reading_goes_loses_the_device_rows_as_well(tables
 
 def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
     """Four times speak for the first person and one for the second; without the fourth the lead is too small."""
-    crowd = [reading(f"p{number}@x", 4) for number in range(CROWD)]
+    crowd = [reading(f"p{number}@x", 4) for number in range(MAX_PEOPLE_PER_TIME)]
     devices = [distance("s", t) for t in (1, 2, 3, 4)] + [distance("t", 4 * HOUR)]
     phones = [reading("a@x", t) for t in (1, 2, 3, 4)] + [reading("b@x", 1)]
     claims: list[Record] = [customer(f"{p}@x", 10, shares=10, serial="s") for p in "ab"]
@@ -306,7 +306,7 @@ def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
     assert owners(tables)["s"] == (None, "ambiguous")
     assert people_of(tables, "step_trainer_trusted") == {}
     with narrowed() as computed:
-        happens(tables, {"accelerometer/more.json": [reading(f"p{CROWD - 1}@x", 5)]})
+        happens(tables, {"accelerometer/more.json": [reading(f"p{MAX_PEOPLE_PER_TIME - 1}@x", 5)]})
     assert computed["device_owner"] == 1
     assert owners(tables)["s"] == ("a@x", "inferred")
     assert people_of(tables, "step_trainer_trusted") == {"a@x": 4}

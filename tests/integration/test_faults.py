@@ -62,7 +62,7 @@ def refuse(what: str) -> NoReturn:
         raise OperationalError(what, None, sqlite3.OperationalError("attempt to write a readonly database"))
     if what in ("write", "writing"):
         # What the embedded engine says; real disks refuse it below.
-        raise WarehouseError(f"the disk refused: IO Error: {text}")
+        raise WarehouseError(f"a file can't be read or written: IO Error: {text}")
     raise OSError(errno.EROFS, text)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from stedi.compute import Change
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.incremental import ComputedRows, InputChange, TemporaryRelations, affected_rows
 from stedi.model.data_files import DataFiles
-from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.incremental import KeyedInput
 from stedi.model.table import Table
 from stedi.pipeline import RunReport
 from stedi.tables.reference.device_evidence import MAX_PEOPLE_PER_TIME
@@ -88,27 +87,26 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
 ) -> None:
     two_people(tables)
     touch_one(tables)
-    real, refused = EmbeddedEngine.compute_affected, set()
-    declared = set()
+    declared, refused = set(), set()
 
-    def compute_affected(
-        self: EmbeddedEngine, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
-    ) -> tuple[str, str]:
-        for name, fact in scope.inputs.items():
+    def with_fewer_columns(
+        relations: TemporaryRelations, table: Table, files: DataFiles, changes: Sequence[InputChange]
+    ) -> ComputedRows:
+        assert table.incremental is not None
+        inputs = table.incremental.inputs
+        for name, fact in inputs.items():
             for column in fact.columns if isinstance(fact, KeyedInput) else ():
                 others = tuple(c for c in fact.columns if c != column)
                 if not others:
                     continue
                 declared.add((table.name, name, column))
-                without = replace(scope, inputs={**scope.inputs, name: replace(fact, columns=others)})
-                with pytest.raises(duckdb.BinderException):
-                    real(self, table, without, files, changes)
-                for change in changes:
-                    self.register_files(change.table, change.now)
+                without = replace(table.incremental, inputs={**inputs, name: replace(fact, columns=others)})
+                with TemporaryRelations(relations.backend, table) as unused, pytest.raises(duckdb.BinderException):
+                    affected_rows(unused, replace(table, incremental=without), files, changes)
                 refused.add((table.name, name, column))
-        return real(self, table, scope, files, changes)
+        return affected_rows(relations, table, files, changes)
 
-    monkeypatch.setattr(EmbeddedEngine, "compute_affected", compute_affected)
+    monkeypatch.setattr("stedi.pipeline.refresh.affected_rows", with_fewer_columns)
     tables.run()
     assert refused == declared
     assert {table for table, _, _ in declared} == SCOPED

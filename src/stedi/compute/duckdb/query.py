@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.compute.duckdb.session import first_line, hold_to, interruptible, reach, refusal
-from stedi.compute.duckdb.sql import plain, rows
+from stedi.compute.duckdb.session import first_line, interruptible, register_storage, s3_refusal, set_limits
+from stedi.compute.duckdb.sql import plain, scan
 from stedi.errors import DAMAGED, QueryError, WarehouseError
 from stedi.model.data_files import DataFiles
 from stedi.model.sql import literal, literals, quoted
@@ -103,8 +103,8 @@ class QuerySession:
             WarehouseError: the engine refuses a setting.
         """
         self._connection = duckdb.connect(":memory:")
-        reach(self._connection, warehouse)
-        hold_to(self._connection, memory_limit, threads)
+        register_storage(self._connection, warehouse)
+        set_limits(self._connection, memory_limit, threads)
         # Left to itself the engine would spill to the folder that the user is in.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
         self._files: set[str] = set()
@@ -116,9 +116,9 @@ class QuerySession:
     def add_table(self, table: Table, files: DataFiles) -> None:
         """Make a table's data files readable under its name."""
         try:
-            self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {rows(table, files)}").fetchall()
+            self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {scan(table, files)}").fetchall()
         except duckdb.Error as error:
-            if refusal(error) is not None:
+            if s3_refusal(error) is not None:
                 raise
             raise WarehouseError(f"a file of table {table.name} can't be read: {first_line(error)}; {DAMAGED}") from error
         # The engine looks up both the path as we spell it and the file that it finds there.
@@ -175,7 +175,7 @@ class QuerySession:
 
 def _without_values(error: Exception) -> str:
     """The engine's message on one line; where it may quote values of the data, without them."""
-    if (refused := refusal(error)) is not None:
+    if (refused := s3_refusal(error)) is not None:
         return refused
     text = " ".join(str(error).split())
     if isinstance(error, _BEFORE_IT_RUNS) or text.startswith(_SAID_BEFORE_IT_RUNS):

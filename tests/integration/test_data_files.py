@@ -16,7 +16,7 @@ from tests.support.lake import Lake
 def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, DataFile]]:
     """Files written for a table: as we describe them, and as PyIceberg does after reading them."""
     with Catalog(lake.open_warehouse(), create=True) as catalog, EmbeddedEngine(scratch=lake.landing) as engine:
-        iceberg = catalog.ensure(table)
+        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
         return [
             (

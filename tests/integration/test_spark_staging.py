@@ -56,7 +56,7 @@ def test_files_are_described_as_by_reading_them(
     lake: Lake, engine: SparkEngine, table: Table, query: str, days: int | None
 ) -> None:
     with Catalog(lake.open_warehouse(), create=True) as catalog:
-        iceberg = catalog.ensure(table)
+        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
         for file in written:
             ours = as_data_file(file, iceberg.metadata)

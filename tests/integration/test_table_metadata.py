@@ -11,8 +11,8 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from stedi.catalog import Catalog, CommitMetadata, Snapshot
+from stedi.catalog.catalog_reader import SqliteCatalogReader
 from stedi.catalog.metadata import TableMetadata
-from stedi.catalog.pointers import SqlitePointers
 from stedi.catalog.snapshot import METADATA_KEY
 from stedi.errors import NoWarehouseError, WarehouseError
 from tests.support.compare import as_another
@@ -67,7 +67,7 @@ def test_snapshots_are_those_that_pyiceberg_reads(lake: Lake) -> None:
 
 def test_a_compressed_metadata_file_is_read(lake: Lake) -> None:
     before = history(lake)
-    place = SqlitePointers(database(lake)).metadata_location("stedi", NAME)
+    place = SqliteCatalogReader(database(lake)).metadata_location("stedi", NAME)
     assert place is not None
     packed = place.replace(".metadata.json", ".gz.metadata.json")
     content = Path(place.removeprefix("file://")).read_bytes()

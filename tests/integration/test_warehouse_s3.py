@@ -195,7 +195,7 @@ def test_without_a_key_for_the_pseudonyms_nothing_is_written(empty: LakeInS3, st
 def test_a_database_of_another_warehouse_is_refused(lake: LakeInS3) -> None:
     elsewhere = f"s3://{BUCKET}/elsewhere"
     lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere})
-    assert f"was made elsewhere, at {PLACE}" in said_by(lake)
+    assert f"was created at {PLACE}" in said_by(lake)
     lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere, "database": "another"})
     lake.run(select=["customer_landing"])
     assert lake.rows("SELECT count(*) FROM customer_landing") == [(3,)]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stedi.errors import UsageError, no_such
+from stedi.errors import UsageError, unknown_name
 from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
 
 
@@ -67,7 +67,7 @@ def load_deployment(given: Mapping[str, Any]) -> Deployment:
     """
     for name in given:
         if name not in Deployment.model_fields:
-            raise no_such("parameter", name, Deployment.model_fields)
+            raise unknown_name("parameter", name, Deployment.model_fields)
     try:
         return Deployment.model_validate(dict(given))
     except ValidationError as error:

@@ -11,7 +11,7 @@ from stedi.aws import ddl as ddl_text
 from stedi.cli import render
 from stedi.cli.output import output
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, opened_warehouse, show_grids
-from stedi.errors import UsageError, no_such
+from stedi.errors import UsageError, unknown_name
 from stedi.ingest.reasons import explain
 from stedi.model.table import Table
 from stedi.tables.landing.feeds import FEEDS
@@ -30,7 +30,7 @@ Svg = Annotated[Path | None, typer.Option("--svg", help="also write what the ter
 
 def table_called(name: str) -> Table:
     if name not in BY_NAME:
-        raise no_such("table", name, BY_NAME)
+        raise unknown_name("table", name, BY_NAME)
     return BY_NAME[name]
 
 
@@ -182,7 +182,7 @@ def quarantine(
 
     names = [f.name for f in FEEDS]
     if feed is not None and feed not in names:
-        raise no_such("feed", feed, names)
+        raise unknown_name("feed", feed, names)
     done = None
     if replay:
         with ERROR_CONSOLE.status("replaying") as status:

@@ -17,7 +17,7 @@ def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
 
     Their files stay until `unnamed_files` finds them.
     """
-    metadata = catalog.find(name)
+    metadata = catalog.table_metadata(name)
     if metadata is None:
         return 0
     iceberg = catalog.iceberg.table(name, metadata)
@@ -25,13 +25,13 @@ def expire(catalog: Catalog, name: str, keep: set[int]) -> int:
     doomed = [snapshot_id for snapshot_id in metadata.snapshots if snapshot_id not in keep | referenced]
     if doomed:
         catalog.iceberg.expire(name, metadata, doomed)
-        catalog.look_again(name)
+        catalog.forget(name)
     return len(doomed)
 
 
 def unnamed_files(catalog: Catalog, name: str) -> list[StoredFile]:
     """Files in a table's folder that no snapshot, no metadata and no commit names."""
-    metadata = catalog.find(name)
+    metadata = catalog.table_metadata(name)
     if metadata is None:
         return []
     named = set(_named(catalog, metadata, catalog.iceberg.table(name, metadata)))
@@ -55,5 +55,5 @@ def _named(catalog: Catalog, metadata: TableMetadata, iceberg: "IcebergTable") -
                 continue
             seen.add(manifest.manifest_path)
             yield plain_path(manifest.manifest_path)
-            for file in catalog.iceberg.listed_by(iceberg, manifest):
+            for file in catalog.iceberg.manifest_files(iceberg, manifest):
                 yield plain_path(file.file_path)

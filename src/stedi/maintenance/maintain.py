@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog, Commit
-from stedi.catalog.catalog import DataFileSize
-from stedi.catalog.run_log import drop_runs, latest_run, read_runs, update_latest_run
+from stedi.catalog.file_statistics import DataFileSize, count_empty_manifests, data_file_sizes
+from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_latest_run
 from stedi.compute import Engine
 from stedi.compute.start import start_engine
 from stedi.config import Settings
@@ -78,7 +78,7 @@ def run_maintenance(catalog: Catalog, engine: Engine, keep_runs: int, progress: 
     """
     started = time.monotonic()
     report = UpkeepReport({table.name: TableUpkeep() for table in ALL})
-    report.runs_forgotten = drop_runs(catalog.warehouse, keep=keep_runs)
+    report.runs_forgotten = expire_runs(catalog.warehouse, keep=keep_runs)
     keep = _snapshots_to_keep(catalog)
     for table in ALL:
         progress(f"{table.name}: old snapshots and unnamed files")
@@ -148,9 +148,9 @@ def _merge(catalog: Catalog, engine: Engine, table: Table, done: TableUpkeep) ->
     # What another writer changed, the next run has to see as it is.
     if current is None or current.metadata is None:
         return
-    chosen = to_merge(catalog.sizes(table.name))
+    chosen = to_merge(data_file_sizes(catalog, table.name))
     if not chosen:
-        if catalog.empty_manifests(table.name) >= _MANY_EMPTY_MANIFESTS:
+        if count_empty_manifests(catalog, table.name) >= _MANY_EMPTY_MANIFESTS:
             # A commit that adds nothing and removes nothing merges the manifests.
             catalog.commit(table, Commit((), (), current.metadata))
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stedi.errors import no_such
+from stedi.errors import unknown_name
 
 ColumnType = Literal["string", "long", "int", "double", "boolean", "timestamptz"]
 Level = Literal["error", "warn"]
@@ -265,7 +265,7 @@ def with_ancestors(names: Iterable[str], tables: Mapping[str, Table]) -> set[str
     while stack:
         name = stack.pop()
         if name not in tables:
-            raise no_such("table", name, tables)
+            raise unknown_name("table", name, tables)
         if name not in wanted:
             wanted.add(name)
             stack.extend(tables[name].built_from)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from stedi.catalog import Catalog, Commit, CommitMetadata
-from stedi.catalog.run_log import RunRecord, latest_run, next_number, write_run
+from stedi.catalog.run_log import RunRecord, latest_run, next_run_number, write_run
 from stedi.compute import Engine
 from stedi.model.table import ColumnType, DataFiles
 from stedi.pipeline.checks import RuleResult, recorded_results
@@ -35,7 +35,7 @@ def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: Ru
     if last and not report.failed and snapshots == {name: published.get(name) for name in snapshots}:
         report.run_id = last.run_id
         return None
-    number = next_number(catalog.warehouse)
+    number = next_run_number(catalog.warehouse)
     results = [*report.rules, *_results_of_unfinished_runs(catalog, report, published)]
     snapshots[TABLE.name] = _commit_results(
         catalog, start_engine(), report, number, results, last_published=published.get(TABLE.name)

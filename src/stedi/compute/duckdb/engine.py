@@ -10,7 +10,7 @@ from stedi.compute.duckdb.landing import LandingReader
 from stedi.compute.duckdb.session import Session, first_line
 from stedi.compute.duckdb.sql import bound, rows, rows_with_file
 from stedi.compute.duckdb.written import written_files
-from stedi.errors import DAMAGED, WarehouseError
+from stedi.errors import REPAIR_ADVICE, WarehouseError
 from stedi.ingest.landing_file import LandingFile
 from stedi.model.feed import Feed
 from stedi.model.sql import literal, quoted
@@ -43,7 +43,7 @@ class EmbeddedEngine(Session, Engine):
             # Of a data file that is cut off, or none; it may say so of values, too, and they stay unsaid.
             if "parquet" not in str(error).lower():
                 raise
-            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
+            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {REPAIR_ADVICE}") from error
 
     def bound(self, query: str) -> str:
         return bound(query)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from stedi.compute.duckdb.session import first_line, hold_to, interruptible, reach, refusal
 from stedi.compute.duckdb.sql import plain, rows
-from stedi.errors import DAMAGED, QueryError, WarehouseError
+from stedi.errors import REPAIR_ADVICE, QueryError, WarehouseError
 from stedi.model.sql import literal, literals, quoted
 from stedi.model.table import DataFiles, Table
 from stedi.storage import Warehouse
@@ -119,7 +119,9 @@ class QuerySession:
         except duckdb.Error as error:
             if refusal(error) is not None:
                 raise
-            raise WarehouseError(f"a file of table {table.name} can't be read: {first_line(error)}; {DAMAGED}") from error
+            raise WarehouseError(
+                f"a file of table {table.name} can't be read: {first_line(error)}; {REPAIR_ADVICE}"
+            ) from error
         # The engine looks up both the path as we spell it and the file that it finds there.
         self._files |= {spelled for path in (*files.paths, *files.deletes) for spelled in (path, plain(path))}
 

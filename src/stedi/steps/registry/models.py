@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.config import Settings
-from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
+from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, unknown_name
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
 from stedi.storage.disk import sole_holder, sync, whole_file
@@ -152,7 +152,7 @@ def usable_model(settings: Settings, wanted: str | None = None) -> Path:
     if not folder.is_dir():
         if not models:
             raise UsageError(f"no model is called {wanted!r}, and none is in {models_folder(settings)}; {_TRAIN}")
-        raise no_such("model", wanted, [model.name for model in models])
+        raise unknown_name("model", wanted, [model.name for model in models])
     return _usable_outside(settings, folder)
 
 

@@ -17,7 +17,8 @@ from stedi.compute.duckdb.query import QuerySession
 from stedi.model.identity import padded_keys
 from stedi.model.table import DataFiles, Table
 from stedi.query.device_picture import picture
-from stedi.query.devices import HOUR_MS, Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
+from stedi.query.device_text import HOUR_MS
+from stedi.query.devices import Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
 from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME
 

@@ -56,7 +56,8 @@ def _show_summary(svg: Path | None) -> None:
 
 def _show_device(device: str, svg: Path | None) -> None:
     from stedi.pipeline import pseudonym_key
-    from stedi.query.device_picture import picture, shown_serial
+    from stedi.query.device_picture import picture
+    from stedi.query.device_text import format_serial
     from stedi.query.devices import explain
     from stedi.query.sandbox import open_run
 
@@ -64,7 +65,7 @@ def _show_device(device: str, svg: Path | None) -> None:
     explanation = explain(session, device, padded_keys(pseudonym_key(OPTIONS.settings, create=False)))
     if explanation is None:
         raise StediError(
-            f"no device has the serial number {shown_serial(device)!r}; check it, or start `stedi run` if its files are new"
+            f"no device has the serial number {format_serial(device)!r}; check it, or start `stedi run` if its files are new"
         )
     if svg is not None:
         render.write_svg(picture(explanation), svg)
@@ -87,18 +88,18 @@ def _summary_grids(summary: "Summary") -> list[Grid]:
 
 
 def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
-    from stedi.query.device_picture import shown_serial, shown_time, shown_width, why_empty
+    from stedi.query.device_text import format_serial, format_slot_width, format_time
 
     period_numbers = ("period", "confidence", "readings", "coincidences", "of compared", "runner-up", "clock ahead (ms)")
     claimants = f"{explanation.claimants:,} claimant{'s' * (explanation.claimants != 1)}"
     yield render.grid(
-        f"device {shown_serial(explanation.serial)}: {claimants}; periods on its own clock (UTC)",
+        f"device {format_serial(explanation.serial)}: {claimants}; periods on its own clock (UTC)",
         ("period", "from", "to", "owner", "status", *period_numbers[1:]),
         (
             (
                 each.period,
-                None if each.from_ms is None else shown_time(each.from_ms),
-                None if each.to_ms is None else shown_time(each.to_ms),
+                None if each.from_ms is None else format_time(each.from_ms),
+                None if each.to_ms is None else format_time(each.to_ms),
                 each.owner,
                 each.status,
                 each.confidence,
@@ -112,7 +113,7 @@ def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
         ),
         numbers=period_numbers,
     )
-    if (sentence := why_empty(explanation)) is not None:
+    if (sentence := explanation.empty_reason) is not None:
         yield render.grid("candidates", ("",), [(sentence,)])
         return
     numbers = ("hours", "coincidences", "of compared", "clock ahead (ms)")
@@ -133,11 +134,11 @@ def _device_grids(explanation: "Explanation") -> Iterator[Grid]:
     )
     names = [each.candidate for each in explanation.candidates[:2]]
     yield render.grid(
-        f"share of the compared reading times that coincide, by {shown_width(explanation.slot_ms)}",
+        f"share of the compared reading times that coincide, by {format_slot_width(explanation.slot_ms)}",
         ("from (UTC)", "readings", *names),
         (
             (
-                shown_time(slot.from_ms, explanation.slot_ms),
+                format_time(slot.from_ms, explanation.slot_ms),
                 slot.reading_times,
                 *(_bar(share) if slot.compared_times else "not compared" for share in slot.shares[: len(names)]),
             )

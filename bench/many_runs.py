@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stedi.config import Settings
 from stedi.pipeline import run
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 
 WORK = Path(__file__).parent / "work" / "many-runs"
 PEOPLE = 50

@@ -19,7 +19,6 @@ from stedi.cli.commands import app
 from stedi.config import Settings
 from stedi.ingest.reasons import REASONS
 from stedi.model.table import Table
-from stedi.pipeline.checks import checks
 from stedi.tables.registry import ALL
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +52,7 @@ def _section(table: Table) -> str:
         "",
         "| rule | level | promise |",
         "|---|---|---|",
-        *(f"| `{r.name}` | {r.level} | {_cell(r.meaning)} |" for r in checks(table)),
+        *(f"| `{r.name}` | {r.level} | {_cell(r.meaning)} |" for r in table.checks),
         "",
     ]
     return "\n".join(lines)

@@ -15,10 +15,10 @@ CREATE TABLE IF NOT EXISTS `stedi`.`step_trainer_landing` (
   `serialnumber` string COMMENT 'serial number that the device reports, which is right',
   `distancefromobject` double COMMENT 'distance of the object in front of the sensor',
   `device` string COMMENT 'normalised serial number: trimmed and case-folded',
-  `extra_fields` string COMMENT 'keys that the schema does not know, with their values, as JSON',
-  `source_file` string COMMENT 'file that the record came from, relative to the landing folder',
+  `extra_fields` string COMMENT 'unknown keys of the record with their values, as JSON',
+  `source_file` string COMMENT 'file of the record, relative to the landing folder',
   `source_position` bigint COMMENT 'number of the record in its file, from 1',
-  `arrived_at` timestamp COMMENT 'when the file was last written'
+  `arrived_at` timestamp COMMENT 'modification time of the file'
 )
 LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/step_trainer_landing/'
 TBLPROPERTIES ('table_type' = 'ICEBERG', 'format' = 'parquet', 'write_compression' = 'zstd');

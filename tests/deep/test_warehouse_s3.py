@@ -33,7 +33,7 @@ def test_several_steps_become_one_run_when_the_last_publishes(lake: LakeInS3, in
     assert found_wrong(lake) == []
 
 
-def test_upkeep_leaves_unnamed_objects_for_a_day(lake: LakeInS3, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_leaves_orphan_objects_for_a_day(lake: LakeInS3, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.settings = lake.settings.model_copy(update={"keep_runs": 1})
     lake.land("accelerometer/9.json", [reading("a@x", 900)])
     lake.run()

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from stedi.catalog.run_log import read_runs
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 from tests.support.glue_jobs import (
     IN_ORDER,
     Bucket,

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from stedi.errors import WarehouseError
 from stedi.maintenance.maintain import maintain
 from stedi.query.sandbox import query
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import Kept, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 

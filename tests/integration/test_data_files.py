@@ -6,7 +6,8 @@ from pyiceberg.manifest import DataFile
 from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
 from stedi.compute.duckdb import EmbeddedEngine
-from stedi.model.table import DataFiles, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.table import Table
 from stedi.storage.paths import location, plain_path
 from stedi.tables.registry import BY_NAME
 from tests.support.data_files import CUSTOMER, LATEST_DAY_MS, ODD_RECORDS, READINGS, assert_alike, rows

@@ -16,7 +16,7 @@ from stedi.catalog.file_statistics import DataFileSize, count_empty_manifests
 from stedi.catalog.run_log import read_runs
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError
 from stedi.ingest import ledger
-from stedi.maintenance.maintain import SMALL_FILE_BYTES, UpkeepReport, maintain, to_merge
+from stedi.maintenance.maintain import SMALL_FILE_BYTES, MaintenanceReport, files_to_compact, maintain
 from stedi.model.table import MILLISECONDS_A_DAY
 from stedi.storage.own_files import own_uuid
 from stedi.tables.registry import ALL, BY_NAME
@@ -219,7 +219,7 @@ def test_the_records_of_files_and_rejects_of_kept_runs_stay_and_others_go(used: 
     assert found_wrong(used) == []
 
 
-def test_unnamed_files_go_at_once_when_they_are_ours_and_after_a_day_when_they_are_not(used: Lake) -> None:
+def test_orphan_files_go_at_once_when_they_are_ours_and_after_a_day_when_they_are_not(used: Lake) -> None:
     for _ in range(2):
         maintain(used.settings)
     folder = used.warehouse.resolve() / "stedi" / "accelerometer_trusted"
@@ -251,7 +251,7 @@ def test_upkeep_twice_in_a_row_finds_nothing_left_to_do(used: Lake) -> None:
     assert tree(used.warehouse) == before
 
 
-def _work(report: UpkeepReport) -> dict[str, tuple[int, ...]]:
+def _work(report: MaintenanceReport) -> dict[str, tuple[int, ...]]:
     found = {n: (t.merged, t.snapshots_expired, t.files_removed, t.bytes_removed) for n, t in report.tables.items()}
     return {name: work for name, work in found.items() if any(work)}
 
@@ -325,7 +325,7 @@ def test_which_files_are_worth_merging() -> None:
         for number, (size, has_deletes) in enumerate(group)
     ]
     found = defaultdict(list)
-    for path in to_merge(files):
+    for path in files_to_compact(files):
         day, _, number = path.rpartition(" ")
         found[day].append(int(number))
     assert found == {"several small ones": [0, 1], "a large one with deleted rows": [0]}

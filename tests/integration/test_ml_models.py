@@ -14,7 +14,7 @@ from stedi.errors import StediError, UsageError, WarehouseBusyError, WarehouseEr
 from stedi.maintenance.maintain import maintain
 from stedi.pipeline import run
 from stedi.steps.registry.models import FILES, descriptions, draft, models_folder, publish, read_models, usable_model
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, reading
 from tests.support.program import stedi
 

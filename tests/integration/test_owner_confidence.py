@@ -2,7 +2,7 @@
 
 from stedi.cli.render import first_lines
 from stedi.config import Settings
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, distance, reading
 
 

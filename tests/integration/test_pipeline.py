@@ -14,12 +14,13 @@ from pyiceberg.catalog.sql import SqlCatalog
 from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.cli.render import run_grids
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
-from stedi.model.table import Rule, Table
+from stedi.model.rules import Rule
+from stedi.model.table import Table
 from stedi.pipeline import run
 from stedi.pipeline.checks import RuleResult, Select, check
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, tree
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, put, reading, small
 

@@ -10,7 +10,8 @@ from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
 from stedi.compute.spark import SparkEngine
 from stedi.errors import WarehouseError
-from stedi.model.table import DataFiles, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.table import Table
 from stedi.storage.paths import location
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import opened

@@ -19,7 +19,7 @@ from stedi.model.resampling import resampled
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
 from stedi.tables.curated.step_training_set import FEWEST_READINGS, TABLE
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
 from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi

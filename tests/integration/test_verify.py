@@ -16,7 +16,7 @@ from stedi.ingest.ledger import LedgerEntry
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import (
     DERIVED,
     REBUILT,

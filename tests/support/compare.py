@@ -19,10 +19,12 @@ from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.catalog.snapshot import METADATA_KEY
 from stedi.compute import Change
 from stedi.compute.duckdb import EmbeddedEngine
-from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, IncrementalSpec, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import IncrementalSpec
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.pipeline import RunReport
 from stedi.tables.registry import BY_NAME, REFRESHED
-from stedi.verify.proof import Finding, verify
+from stedi.verify.verify import Finding, verify
 from tests.support.lake import Lake
 
 # What every run makes.

@@ -22,12 +22,13 @@ from stedi.compute.duckdb import EmbeddedEngine
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.maintenance.maintain import maintain
-from stedi.model.table import Table, WrittenFile
+from stedi.model.data_files import WrittenFile
+from stedi.model.table import Table
 from stedi.pipeline import run
 from stedi.query.rule_results import latest_results
 from stedi.storage import open_warehouse
 from stedi.tables.registry import ALL
-from stedi.verify.proof import verify
+from stedi.verify.verify import verify
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 

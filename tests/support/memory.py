@@ -15,10 +15,11 @@ from typing import Any
 from stedi.catalog import Commit, CommitMetadata, Snapshot
 from stedi.compute.backend import Engine, values
 from stedi.compute.duckdb import EmbeddedEngine
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.identity import identity_of
 from stedi.model.query_settings import QuerySettings
 from stedi.model.sql import columns, literal, no_rows, quoted
-from stedi.model.table import DataFiles, Table, WrittenFile, with_ancestors
+from stedi.model.table import Table, with_ancestors
 from stedi.pipeline import RunReport
 from stedi.pipeline.checks import check
 from stedi.pipeline.draft import Draft

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi.compute.duckdb.query import QuerySession
+from stedi.model.data_files import DataFiles
 from stedi.model.identity import padded_keys
-from stedi.model.table import DataFiles, Table
+from stedi.model.table import Table
 from stedi.query.device_picture import picture
 from stedi.query.device_text import HOUR_MS
 from stedi.query.devices import Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise

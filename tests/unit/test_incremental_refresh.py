@@ -9,7 +9,9 @@ import pytest
 
 from stedi.compute import Change
 from stedi.compute.duckdb import EmbeddedEngine
-from stedi.model.table import DataFiles, IncrementalSpec, KeyedInput, Table
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.table import Table
 from stedi.pipeline import RunReport
 from stedi.tables.reference.device_evidence import CROWD
 from stedi.tables.registry import REFRESHED
@@ -18,7 +20,7 @@ from tests.support.lake import T0, Record, customer, distance, reading
 from tests.support.tables import NewTables, Tables
 
 HOUR = 3_600_000
-SCOPED = {table.name for table in REFRESHED if table.scope is not None and not table.on_demand}
+SCOPED = {table.name for table in REFRESHED if table.incremental is not None and not table.on_demand}
 
 
 def both(person: str, serial: str, times: Iterable[int]) -> Mapping[str, Sequence[Record]]:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from stedi.cli.render import last_line, rules_grid
 from stedi.model.query_settings import QuerySettings
-from stedi.model.table import Level
+from stedi.model.rules import Level
 from stedi.pipeline.checks import RuleResult
 from stedi.pipeline.report import RunReport, Status, TableReport
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from stedi.compute import Change
 from stedi.compute.backend import values
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import IncrementalSpec, KeyedInput
 from stedi.model.sql import quoted
-from stedi.model.table import Column, DataFiles, IncrementalSpec, KeyedInput, Table
+from stedi.model.table import Column, Table
 from tests.support.memory import EmbeddedInMemory
 
 Row = tuple[str, int | None]
@@ -38,7 +40,7 @@ def nearest(scope: IncrementalSpec) -> Table:
         WHERE abs(m.at_ms - s.at_ms) <= 2
         GROUP BY s.person, s.at_ms""",
         day="at_ms",
-        scope=scope,
+        incremental=scope,
     )
 
 
@@ -90,8 +92,8 @@ def refreshed(
     for change in changes:
         engine.register_files(change.table, change.before)
     engine.materialize("file_of_test", f"SELECT {values(table)} FROM ({table.query}) AS q")
-    assert table.scope is not None
-    candidate, current = engine.compute_affected(table, table.scope, DataFiles(("file_of_test",)), changes)
+    assert table.incremental is not None
+    candidate, current = engine.compute_affected(table, table.incremental, DataFiles(("file_of_test",)), changes)
     computed, replaced, whole = rows(engine, candidate), rows(engine, current), rows(engine, "file_of_test")
     engine.forget_candidate(table)
     full = rows(engine, engine.compute(table, table.query))
@@ -147,11 +149,11 @@ def test_a_fact_without_a_moment_concerns_nothing(engine: EmbeddedInMemory) -> N
 
 
 def test_margins_that_could_skip_a_span_are_refused() -> None:
-    with pytest.raises(ValueError, match="at most half a span"):
+    with pytest.raises(ValueError, match="at most half of `span_ms`"):
         IncrementalSpec("person", {"steps": KeyedInput("person", "at_ms", margin_ms=6)}, span_ms=10)
 
 
 def test_moments_need_the_day_of_a_row() -> None:
     scope = IncrementalSpec("person", {STEPS.name: KeyedInput("person", "at_ms")})
     with pytest.raises(ValueError, match="give `day`"):
-        Table("t", "curated", "t", "t", ("person",), _COLUMNS, inputs=(STEPS.name,), query="SELECT 1", scope=scope)
+        Table("t", "curated", "t", "t", ("person",), _COLUMNS, inputs=(STEPS.name,), query="SELECT 1", incremental=scope)

@@ -3,6 +3,7 @@
 Both go by the same name, so the raw ones stand in a database of their own.
 """
 
+from stedi.model.column_types import COLUMN_TYPES
 from stedi.model.feed import Feed
 from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.tables.landing.feeds import FEEDS
@@ -10,15 +11,6 @@ from stedi.tables.landing.feeds import FEEDS
 DATABASE = "stedi"
 # Where the files lie, for a reader to fill in.
 LANDING, WAREHOUSE = "s3://YOUR-LANDING-BUCKET", "s3://YOUR-LAKEHOUSE-BUCKET/lakehouse"
-_ATHENA_TYPES = {
-    "string": "string",
-    "long": "bigint",
-    "int": "int",
-    "double": "double",
-    "boolean": "boolean",
-    "timestamptz": "timestamp",
-}
-_RAW_TYPES = {"text": "string", "milliseconds": "bigint", "number": "double"}
 
 
 def _text(value: str) -> str:
@@ -41,7 +33,9 @@ def raw_ddl(feed: Feed, landing: str, database: str) -> str:
 
     Athena folds column names to lower case, and its JSON reader matches keys in any case.
     """
-    columns = ",\n".join(f"  `{f.name.lower()}` {_RAW_TYPES[f.kind]} COMMENT {_text(f.meaning)}" for f in feed.fields)
+    columns = ",\n".join(
+        f"  `{f.name.lower()}` {COLUMN_TYPES[f.column_type].athena} COMMENT {_text(f.meaning)}" for f in feed.fields
+    )
     return (
         f"-- the raw files of the {feed.name} feed\n"
         f"CREATE EXTERNAL TABLE IF NOT EXISTS `{raw_database(database)}`.`{feed.table.name}` (\n{columns}\n)\n"
@@ -54,7 +48,9 @@ def raw_ddl(feed: Feed, landing: str, database: str) -> str:
 
 def iceberg_ddl(table: Table, warehouse: str, database: str) -> str:
     """The table as an Iceberg table."""
-    columns = ",\n".join(f"  `{c.name.lower()}` {_ATHENA_TYPES[c.type]} COMMENT {_text(c.meaning)}" for c in table.columns)
+    columns = ",\n".join(
+        f"  `{c.name.lower()}` {COLUMN_TYPES[c.type].athena} COMMENT {_text(c.meaning)}" for c in table.columns
+    )
     partition = f"PARTITIONED BY (truncate({MILLISECONDS_A_DAY}, `{table.day.lower()}`))\n" if table.day else ""
     return (
         f"-- {table.meaning}\n"

@@ -10,7 +10,8 @@ from stedi.catalog.layout import check_columns, check_database, check_layout, na
 from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.snapshot import Commit, CommitMetadata, Snapshot
 from stedi.errors import CommitConflictError, WarehouseError
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.errors import translate_damage, translate_storage_errors
 from stedi.storage.own_files import own_uuid

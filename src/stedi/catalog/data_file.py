@@ -10,7 +10,7 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import IcebergType, PrimitiveType
 from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
-from stedi.model.table import ColumnStatistics, Value, WrittenFile
+from stedi.model.data_files import ColumnStatistics, Value, WrittenFile
 from stedi.storage.paths import location
 
 # Characters of a text that a bound keeps: `truncate(16)`, the default of Iceberg's writers.

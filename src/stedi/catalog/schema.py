@@ -4,27 +4,9 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import IdentityTransform, TruncateTransform
-from pyiceberg.types import (
-    BooleanType,
-    DoubleType,
-    IcebergType,
-    IntegerType,
-    LongType,
-    NestedField,
-    StringType,
-    TimestamptzType,
-)
+from pyiceberg.types import NestedField
 
 from stedi.model.table import MILLISECONDS_A_DAY, Table
-
-_TYPES: dict[str, IcebergType] = {
-    "string": StringType(),
-    "long": LongType(),
-    "int": IntegerType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "timestamptz": TimestamptzType(),
-}
 
 # Copy-on-write, so that every reader finds data files without delete files.
 PROPERTIES = {
@@ -49,7 +31,7 @@ def iceberg_schema(table: Table) -> Schema:
     commit.
     """
     fields = (
-        NestedField(number, column.name, _TYPES[column.type], required=False, doc=column.meaning)
+        NestedField(number, column.name, column.type, required=False, doc=column.meaning)
         for number, column in enumerate(table.columns, start=1)
     )
     return Schema(*fields)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from stedi.model.table import WrittenFile
+from stedi.model.data_files import WrittenFile
 
 # Key of the snapshot summary. Warehouses of every version have it.
 METADATA_KEY = "stedi.reflects"

@@ -18,10 +18,10 @@ from stedi.tables.landing.feeds import FEEDS
 if TYPE_CHECKING:
     from stedi.catalog.run_log import RunRecord
     from stedi.ingest.not_taken import NotTaken
-    from stedi.maintenance.maintain import UpkeepReport
+    from stedi.maintenance.maintain import MaintenanceReport
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
-    from stedi.verify.proof import Finding
+    from stedi.verify.verify import Finding
 
 _PICTURE_WIDTH = 150
 # Data may hold what moves the cursor or changes colours.
@@ -207,7 +207,7 @@ def finding_json(finding: "Finding") -> dict[str, Any]:
     return asdict(finding) | {"holds": finding.holds}
 
 
-def upkeep_grid(report: "UpkeepReport") -> Grid:
+def upkeep_grid(report: "MaintenanceReport") -> Grid:
     """A line a table of `maintain`."""
     [first, *_] = report.tables.values()
     numbers = tuple(name.replace("_", " ") for name in asdict(first))
@@ -216,7 +216,7 @@ def upkeep_grid(report: "UpkeepReport") -> Grid:
     return grid(title, ("table", *numbers), rows, numbers=numbers)
 
 
-def upkeep_json(report: "UpkeepReport") -> dict[str, Any]:
+def upkeep_json(report: "MaintenanceReport") -> dict[str, Any]:
     """What `maintain` did, for programs."""
     return asdict(report)
 

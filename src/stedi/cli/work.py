@@ -47,7 +47,7 @@ def run(
 @app.command()
 def verify() -> None:
     """Compare every table with a full rebuild and with its promises; exit code 1 on a difference."""
-    from stedi.verify.proof import verify as compare
+    from stedi.verify.verify import verify as compare
 
     with ERROR_CONSOLE.status("verifying") as status:
         findings = compare(OPTIONS.settings, progress=status.update)

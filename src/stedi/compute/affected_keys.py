@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stedi.model.data_files import DataFiles
+from stedi.model.incremental import BroadcastInput, IncrementalSpec
 from stedi.model.sql import multiset_diff, names_of, quoted
-from stedi.model.table import BroadcastInput, DataFiles, IncrementalSpec, Table
+from stedi.model.table import Table
 
 if TYPE_CHECKING:
     from stedi.compute.backend import Engine
@@ -46,10 +48,10 @@ class AffectedKeys:
             changed = f"({input_delta(self._engine, change, reach.columns)})"
             if isinstance(reach, BroadcastInput):
                 keys.append(reach.keys.replace("{changed}", changed))
-            elif reach.moment is None:
+            elif reach.time_ms is None:
                 keys.append(f"SELECT {reach.key} AS k FROM {changed} AS changed")
             else:
-                spans = self._spans(reach.moment, reach.margin_ms)
+                spans = self._spans(reach.time_ms, reach.margin_ms)
                 span = spans[0] if len(spans) == 1 else f"unnest([{', '.join(spans)}])"
                 moments.append(f"SELECT {reach.key} AS k, {span} AS t FROM {changed} AS changed")
         self._engine.materialize(

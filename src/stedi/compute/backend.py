@@ -14,9 +14,12 @@ from typing import Any, Self
 
 from stedi.compute.affected_keys import AffectedKeys, Change, delta_relations
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
-from stedi.model.sql import SQL_TYPES, columns, literals, multiset_diff, names_of, quoted
-from stedi.model.table import ColumnType, DataFiles, IncrementalSpec, KeyedInput, Table, WrittenFile
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.sql import columns, literals, multiset_diff, names_of, quoted
+from stedi.model.table import Table
 
 
 @dataclass(frozen=True)
@@ -204,12 +207,14 @@ class Engine(ABC):
                 if cached is not None and _serves(cached, reach, change, scope.span_ms):
                     # A table that reads more columns sees more changes, so its scope can be larger.
                     source = f"(SELECT {shown} FROM {quoted(narrowed)})"
-                    wanted = within.rows_within(source, reach.key, reach.moment, margin_ms=margin_ms)
+                    wanted = within.rows_within(source, reach.key, reach.time_ms, margin_ms=margin_ms)
                     self._name_once(change.table.name, wanted)
                     self._narrowed = {change.table.name: cached}
                     continue
                 source = f"(SELECT {shown} FROM ({self.rows_of(change.table, change.now)}) AS now)"
-                self.materialize(narrowed, within.rows_within(source, reach.key, reach.moment, reach.spelling, margin_ms))
+                self.materialize(
+                    narrowed, within.rows_within(source, reach.key, reach.time_ms, reach.lookup_column, margin_ms)
+                )
                 self._name_once(change.table.name, f"SELECT {shown} FROM {quoted(narrowed)}")
                 if len(scope.inputs) == 1:
                     # Only its own changes reach such an input, whichever table reads it next.
@@ -320,7 +325,7 @@ class Engine(ABC):
 
 def values(table: Table) -> str:
     """The table's columns out of a query `q`, in the declared types."""
-    return ", ".join(f"q.{quoted(c.name)}::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+    return ", ".join(f"q.{quoted(c.name)}::{COLUMN_TYPES[c.type].duckdb} AS {quoted(c.name)}" for c in table.columns)
 
 
 def _serves(narrowed: tuple[KeyedInput, Change, int], reach: KeyedInput, change: Change, span_ms: int) -> bool:
@@ -328,7 +333,7 @@ def _serves(narrowed: tuple[KeyedInput, Change, int], reach: KeyedInput, change:
     found, of, found_span_ms = narrowed
     return (
         (of, found_span_ms) == (change, span_ms)
-        and replace(found, columns=(), spelling=None) == replace(reach, columns=(), spelling=None)
+        and replace(found, columns=(), lookup_column=None) == replace(reach, columns=(), lookup_column=None)
         and {*found.columns} >= {*reach.columns}
     )
 

@@ -1,1 +1,1 @@
-"""Keep tables small and old runs readable."""
+"""Keep the files of a warehouse few: compaction, expiry, removal of orphan files."""

@@ -1,48 +1,50 @@
-"""What a feed is: its folders, its fields, and the landing table that holds its records."""
+"""Feeds: kinds of landing files, with their folders, fields and landing table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stedi.model.column_types import ColumnType
 from stedi.model.identity import COLUMNS, Identity
-from stedi.model.table import Column, Rule, Table
+from stedi.model.rules import Rule
+from stedi.model.table import Column, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
 
-# 2000-01-01 00:00 UTC. The sensors and the website are younger: earlier times come from a clock that was never set,
-# which counts from 1970, or are in seconds.
+# 2000-01-01 00:00 UTC. The sensors and the website are younger. An earlier time comes from a clock that was never set
+# and counts from 1970, or is in seconds.
 FIRST_TIME_MS = 946_684_800_000
-# One day: clocks run ahead, and local time taken for UTC is up to 14 hours ahead.
+# One day: clocks run ahead, and local time mistaken for UTC is up to 14 hours ahead.
 CLOCK_GRACE_MS = 86_400_000
 
-_COLUMN_TYPES: dict[FieldKind, Literal["string", "long", "double"]] = {
-    "text": "string",
-    "milliseconds": "long",
-    "number": "double",
-}
+_COLUMN_TYPES: Mapping[FieldKind, ColumnType] = {"text": "string", "milliseconds": "long", "number": "double"}
 
 
 def last_time_ms(arrived_ns: int) -> int:
-    """The latest time that the records of a file may contain (ms since the epoch, UTC).
+    """Return the latest time that a file's records may contain (ms since the epoch, UTC).
 
-    It depends on the file alone, so that reading the file again gives the same rows.
+    It depends only on the file, so that reading the file again gives the same rows.
 
     Args:
-        arrived_ns: when the file was last written (ns since the epoch, UTC).
+        arrived_ns: modification time of the file (ns since the epoch, UTC).
     """
     return arrived_ns // 1_000_000 + CLOCK_GRACE_MS
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a feed's records.
+    """A field of a feed's records. Its JSON key matches in any case.
 
-    A `milliseconds` field is a time: a whole number of milliseconds since the epoch, UTC, from `FIRST_TIME_MS` to
-    the `last_time_ms` of its file.
-
-    Its key may come in any case. An unreadable value of a `lenient` field keeps the record: the
-    field is left empty and the value is kept among the extra fields. A field that `identifies` somebody
-    or something is resolved when its record lands, into a column of that name.
+    Attributes:
+        name: JSON key, and column of the landing table.
+        kind: `text`, `number`, or `milliseconds`: a time as a whole number of milliseconds since the epoch, UTC, from
+            `FIRST_TIME_MS` to `last_time_ms` of the file.
+        meaning: what a value means, with its unit.
+        required: whether a record without a value is quarantined.
+        personal: whether values identify a person or a device.
+        lenient: whether a record with an unreadable value is kept. The column is then null, and the value goes to
+            `extra_fields`.
+        identifies: the column that gets the normalised person or device of this field.
     """
 
     name: str
@@ -53,26 +55,33 @@ class Field:
     lenient: bool = False
     identifies: Identity | None = None
 
+    @property
+    def column_type(self) -> ColumnType:
+        """The type of the field's column."""
+        return _COLUMN_TYPES[self.kind]
+
 
 PROVENANCE = (
-    Column("extra_fields", "string", "keys that the schema does not know, with their values, as JSON"),
-    Column(
-        "source_file",
-        "string",
-        "file that the record came from, relative to the landing folder",
-        required=True,
-    ),
+    # Unknown keys may contain anything, so they count as personal.
+    Column("extra_fields", "string", "unknown keys of the record with their values, as JSON", personal=True),
+    Column("source_file", "string", "file of the record, relative to the landing folder", required=True),
     Column("source_position", "long", "number of the record in its file, from 1", required=True),
-    Column("arrived_at", "timestamptz", "when the file was last written", required=True),
+    Column("arrived_at", "timestamptz", "modification time of the file", required=True),
 )
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One feed of JSON files: where they land and what their records hold.
+    """A feed of JSON files.
 
-    A record must hold at least one of the fields in `one_of`, where there are any. Where the feed
-    `decides_consent`, a record that can't be used puts the consent of everybody whom it names on hold.
+    Attributes:
+        name: feed name.
+        folders: names of the landing folder's subfolders that contain its files.
+        fields: fields of a record.
+        meaning: what the landing table contains.
+        one_of: fields of which a record must have at least one, if any are given.
+        rules: rules of the landing table.
+        decides_consent: whether an unusable record puts the consent of everybody named in it on hold.
     """
 
     name: str
@@ -85,27 +94,23 @@ class Feed:
 
     @property
     def identifying(self) -> Mapping[Identity, Field]:
-        """The fields that identify a person or a device, by the column of the landing table that holds which."""
+        """The fields that identify a person or a device, by the column with the normalised value."""
         return {field.identifies: field for field in self.fields if field.identifies}
 
     @property
     def table(self) -> Table:
-        """The landing table: the feed's fields as received, plus where each record came from."""
-        columns = tuple(
-            Column(f.name, _COLUMN_TYPES[f.kind], f.meaning, personal=f.personal, required=f.required) for f in self.fields
-        )
+        """The landing table: the fields as received, the normalised person and device, and where each record came from."""
+        fields = tuple(Column(f.name, f.column_type, f.meaning, f.personal, f.required) for f in self.fields)
         identities = tuple(
             replace(COLUMNS[identity], required=field.required) for identity, field in self.identifying.items()
         )
-        # Keys that we do not know may hold anything, so they count as personal.
-        provenance = (replace(PROVENANCE[0], personal=True), *PROVENANCE[1:])
         return Table(
             name=f"{self.name}_landing",
             zone="landing",
             meaning=self.meaning,
-            grain="one record received",
+            grain="one record",
             key=("source_file", "source_position"),
-            columns=columns + identities + provenance,
+            columns=fields + identities + PROVENANCE,
             rules=self.rules,
             sort=("source_file", "source_position"),
         )

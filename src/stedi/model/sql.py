@@ -1,57 +1,62 @@
-"""SQL text that every engine understands. Names and values are hostile, so they are spelled here and nowhere else.
+"""SQL text that every engine understands: quoted names and values, column lists.
 
-The project writes SQL in the dialect of the embedded engine; other engines translate it.
+Names and values may come from files. Quote them here and nowhere else. SQL is written in DuckDB's dialect, and other
+engines translate it.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from stedi.model.table import Table
+from stedi.model.column_types import COLUMN_TYPES
 
-SQL_TYPES = {
-    "string": "VARCHAR",
-    "long": "BIGINT",
-    "int": "INTEGER",
-    "double": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMPTZ",
-}
+if TYPE_CHECKING:
+    from stedi.model.table import Table
 
 
 def quoted(name: str) -> str:
-    """A SQL identifier, safe whatever it holds."""
+    """Quote a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: str) -> str:
-    """A SQL string, safe whatever it holds."""
+    """Quote a SQL string."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def literals(values: Iterable[str]) -> str:
-    """A SQL list of strings without its brackets."""
+    """Quote strings as a SQL list, without the brackets."""
     return ", ".join(map(literal, values))
 
 
-def columns(table: Table) -> str:
-    """The table's columns, in order."""
-    return ", ".join(quoted(column.name) for column in table.columns)
+def columns(table: "Table") -> str:
+    """List the table's columns, in order."""
+    return names_of(table, ())
 
 
-def no_rows(table: Table) -> str:
-    """An empty query of the table's columns."""
-    nulls = ", ".join(f"NULL::{SQL_TYPES[c.type]} AS {quoted(c.name)}" for c in table.columns)
+def names_of(table: "Table", names: Sequence[str]) -> str:
+    """List some of the table's columns; all if `names` is empty."""
+    return ", ".join(map(quoted, names or table.column_names))
+
+
+def no_rows(table: "Table") -> str:
+    """Write a query with the table's columns and no rows."""
+    nulls = ", ".join(f"NULL::{COLUMN_TYPES[c.type].duckdb} AS {quoted(c.name)}" for c in table.columns)
     return f"SELECT {nulls} WHERE false"
 
 
-def names_of(table: Table, names: Sequence[str]) -> str:
-    """Some of the table's columns, all where none is named."""
-    return ", ".join(quoted(name) for name in names or table.column_names)
-
-
 def multiset_diff(names: str, one: str, other: str) -> str:
-    """SQL for the rows that stand in one of two queries more often than in the other, and `n`, how much more.
+    """Write a query for the difference of two queries as multisets.
 
-    One pass over both, where EXCEPT ALL in both directions takes four times as long.
+    Reads each query once. EXCEPT ALL in both directions takes four times as long.
+
+    Args:
+        names: the columns to compare, as a SQL list.
+        one: a SQL query.
+        other: another one.
+
+    Returns:
+        A query for `names` and `n`: how many more times a row is in `one` than in `other`. Negative if `other` has more;
+        rows that both have equally often are left out.
     """
     both = f"SELECT {names}, 1 AS n FROM ({one}) AS one UNION ALL SELECT {names}, -1 AS n FROM ({other}) AS other"
     return f"SELECT {names}, sum(n)::BIGINT AS n FROM ({both}) AS both_queries GROUP BY {names} HAVING sum(n) <> 0"

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stedi.model.identity import pseudonym
-from stedi.model.table import Level, Rule, Table
+from stedi.model.rules import Level, Rule
+from stedi.model.table import Table
 
 Select = Callable[[str], list[dict[str, Any]]]
 
@@ -58,21 +59,9 @@ def violations(results: Iterable[RuleResult]) -> dict[str, int]:
     return {result.rule: result.failed for result in results}
 
 
-def checks(table: Table) -> tuple[Rule, ...]:
-    """The table's rules, preceded by the rule that required columns are not null."""
-    required = [column.name for column in table.columns if column.required]
-    if not required:
-        return table.rules
-    is_null = " OR ".join(f'"{name}" IS NULL' for name in required)
-    return (
-        Rule("required_columns_filled", "error", "columns that must hold a value do", where=is_null),
-        *table.rules,
-    )
-
-
 def warnings(table: Table) -> tuple[Rule, ...]:
     """The rules of a table that published rows may violate."""
-    return tuple(rule for rule in checks(table) if rule.level == "warn")
+    return tuple(rule for rule in table.checks if rule.level == "warn")
 
 
 def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> tuple[RuleResult, ...]:
@@ -86,7 +75,7 @@ def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | N
         select: runs a SQL query and returns its rows.
         rules: the rules to check, by default all rules of the table.
     """
-    rules = checks(table) if rules is None else rules
+    rules = table.checks if rules is None else rules
     conditions = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
     sums = "".join(
         f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_violations(rule, relation)}) AS "{rule.name}"'
@@ -148,7 +137,7 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
     """The results that a commit recorded: counts without examples."""
     return [
         RuleResult(table.name, rule.name, rule.level, rule.meaning, rows, recorded[rule.name])
-        for rule in checks(table)
+        for rule in table.checks
         if rule.name in recorded
     ]
 

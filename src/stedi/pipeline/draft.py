@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.tables.registry import REFRESHED
 
 

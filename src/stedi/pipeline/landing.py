@@ -7,8 +7,9 @@ from stedi.compute import Engine
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files
+from stedi.model.data_files import DataFiles
 from stedi.model.feed import Feed
-from stedi.model.table import DataFiles, Table
+from stedi.model.table import Table
 from stedi.pipeline.checks import any_failure, check, updated_results, violations
 from stedi.pipeline.draft import Store
 from stedi.pipeline.report import Status, TableReport

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from stedi.catalog import Catalog, Commit, CommitMetadata
 from stedi.catalog.run_log import RunRecord, latest_run, next_run_number, write_run
 from stedi.compute import Engine
-from stedi.model.table import ColumnType, DataFiles
+from stedi.model.column_types import ColumnType
+from stedi.model.data_files import DataFiles
 from stedi.pipeline.checks import RuleResult, recorded_results
 from stedi.pipeline.report import RunReport
 from stedi.tables.operations.rule_result import TABLE

@@ -7,7 +7,8 @@ from enum import Enum, auto
 
 from stedi.catalog import Commit, CommitMetadata, Fingerprint, Snapshot
 from stedi.compute import Change, Engine, delta_relations
-from stedi.model.table import DataFiles, Table, WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
+from stedi.model.table import Table
 from stedi.pipeline.checks import RuleResult, any_failure, check, updated_results, violations, warnings
 from stedi.pipeline.draft import Store
 from stedi.pipeline.landing import reject_files
@@ -76,7 +77,7 @@ def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes
         rejects_of[name] = _digest(repr(list(metadata.rejects))) if metadata else None
     inputs = {name: store.snapshot(name) for name in table.inputs}
     return Fingerprint(
-        definition=_digest(repr((table.query, table.columns, table.rules, table.scope))),
+        definition=_digest(table.definition),
         parameters=_digest(repr([(name, parameters[name]) for name in sorted(table.parameters)])),
         inputs={name: snapshot.version if snapshot else None for name, snapshot in inputs.items()},
         rejects_of=rejects_of,
@@ -155,7 +156,7 @@ def _changes(
 ) -> tuple[Change, ...] | None:
     """The inputs now and when the table was last computed; None if all of the table has to be computed."""
     recorded = snapshot.metadata.fingerprint if snapshot and snapshot.metadata else None
-    if table.scope is None or recorded is None or not recorded.has_same_query(current):
+    if table.incremental is None or recorded is None or not recorded.has_same_query(current):
         return None
     changes = []
     for name in table.inputs:
@@ -213,7 +214,7 @@ def _rebuild(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> Ta
     """Write all rows to new files, check them there, and publish them if no error-level rule failed."""
     table, query = plan.table, engine.bound(plan.table.query)
     # Tables that are always computed whole are small, so counting first costs little and saves an empty file.
-    is_empty = table.scope is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
+    is_empty = table.incremental is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
     written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
     results = check(table, draft, engine.select)
@@ -229,8 +230,8 @@ def _update(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> Tab
     """Compute candidate rows, check them, and publish what differs from the current rows."""
     table = plan.table
     try:
-        if plan.strategy is Strategy.INCREMENTAL and table.scope is not None:
-            candidate, current = engine.compute_affected(table, table.scope, plan.files, plan.changes)
+        if plan.strategy is Strategy.INCREMENTAL and table.incremental is not None:
+            candidate, current = engine.compute_affected(table, table.incremental, plan.files, plan.changes)
             results = _check_affected(plan, engine, candidate, current)
             rows_before = plan.current_rows
         else:

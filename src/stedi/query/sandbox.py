@@ -5,7 +5,7 @@ from stedi.catalog.run_log import RunRecord, latest_run, read_runs, run_as_of
 from stedi.compute.duckdb.query import QueryResult, QuerySession
 from stedi.config import Settings
 from stedi.errors import WarehouseError
-from stedi.model.table import DataFiles
+from stedi.model.data_files import DataFiles
 from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL

@@ -1,1 +1,1 @@
-"""The tables: one module each, below the folder of its zone."""
+"""The tables, one module each, in a folder for each zone."""

@@ -1,10 +1,31 @@
-"""The one definition of when a customer's data may be used for research."""
+"""The one definition of when a customer's data may be used for research, as parts of SQL queries."""
 
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
+
+# The largest BIGINT, for an interval without an end: every time is before it.
+NO_END = 9223372036854775807
+
+# One row (person, changed_at, consents, shared_as_of) for each time at which a customer's records changed, from a CTE
+# `records`. Records of the same time that disagree give no consent, however else they differ: all of them must consent.
+CONSENT_CHANGES = """
+    SELECT person, changed_at,
+        count(*) = count(shareWithResearchAsOfDate) AS consents,
+        max(shareWithResearchAsOfDate) AS shared_as_of
+    FROM records
+    GROUP BY person, changed_at
+"""
+
+_INTERVALS = f"""
+    SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {NO_END}) AS to_ms FROM consent_history
+"""
 
 
-def records(*fields: str) -> str:
-    """SQL for the customer records of somebody: person, changed_at, registered_at, and some of the feed's fields."""
+def customer_records(*fields: str) -> str:
+    """Write the query for the customer records that have an e-mail address.
+
+    Returns:
+        SQL with the columns person, changed_at and registered_at (ms since the epoch, UTC), and the given fields.
+    """
     return f"""
     SELECT person,
         coalesce(lastUpdateDate, registrationDate) AS changed_at,
@@ -15,52 +36,42 @@ def records(*fields: str) -> str:
 """
 
 
-# One row for each moment at which a customer's record changed. Records of one moment that disagree mean no
-# consent, whatever else differs between them, so consent holds only where every one of them gives it.
-CHANGES = """
-    SELECT person, changed_at,
-        count(*) = count(shareWithResearchAsOfDate) AS consents,
-        max(shareWithResearchAsOfDate) AS shared_as_of
-    FROM records
-    GROUP BY person, changed_at
-"""
+def usable_spans(people: str) -> str:
+    """Write the query for the spans of time whose readings may be used.
 
+    Under the policy `reading` these are the intervals of consent. Under `customer` it is all time. Spans of one person
+    do not overlap.
 
-# The largest BIGINT stands for "no end": every time lies before it.
-ENDLESS = 9223372036854775807
+    Args:
+        people: the table of the people to return.
 
-INTERVALS = f"""
-    SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {ENDLESS}) AS to_ms FROM consent_history
-"""
-
-
-def usable(people: str) -> str:
-    """SQL for the spans of time (person, from_ms, to_ms) whose readings may be used, of the people in a table.
-
-    Under the policy `reading` these are their intervals of consent, closed at the start and
-    open at the end; under `customer` all time is. Spans of one person do not overlap.
+    Returns:
+        SQL with the columns person, from_ms (included) and to_ms (excluded).
     """
     return f"""
-    SELECT person, from_ms, to_ms FROM ({INTERVALS}) AS intervals
+    SELECT person, from_ms, to_ms FROM ({_INTERVALS}) AS intervals
     WHERE $consent_policy = 'reading' AND person IN (SELECT person FROM {people})
     UNION ALL
-    SELECT person, -{ENDLESS} AS from_ms, {ENDLESS} AS to_ms FROM {people}
+    SELECT person, -{NO_END} AS from_ms, {NO_END} AS to_ms FROM {people}
     WHERE $consent_policy = 'customer'
 """
 
 
 def taken_after_consent(time: str) -> Rule:
-    """The rule that counts the kept readings that were taken while consent was not in force.
+    """Make the rule that counts readings taken while consent was not in force.
 
-    Intervals of one person do not overlap, so a reading meets at most one.
+    Intervals of one person do not overlap, so a reading is in at most one.
+
+    Args:
+        time: the column with the time of a reading.
     """
     return Rule(
         "taken_after_consent",
         "warn",
-        "readings taken while consent was not in force are kept under the policy `customer`",
+        "readings were taken while consent was in force; the policy `customer` also keeps others",
         violations=f"""
         SELECT r.person, count(*) - count(i.person) AS n
-        FROM {{rows}} AS r LEFT JOIN ({INTERVALS}) AS i
+        FROM {{rows}} AS r LEFT JOIN ({_INTERVALS}) AS i
           ON i.person = r.person AND r.{time} >= i.from_ms AND r.{time} < i.to_ms
         GROUP BY r.person HAVING count(*) > count(i.person)""",
         by=("person",),

@@ -1,4 +1,4 @@
-"""Every table, in the order of a run, found in the modules below the zones' folders."""
+"""All tables, found in the modules of the zones' folders, in run order."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,7 +12,7 @@ ZONES = ("landing", "reference", "trusted", "curated", "operations")
 
 
 def _declared(zone: str) -> Iterator[Table]:
-    """The `TABLE` of each module in a zone's folder."""
+    """Yield the `TABLE` of each module in a zone's folder."""
     folder = import_module(f"{tables.__name__}.{zone}")
     for module in iter_modules(folder.__path__, f"{folder.__name__}."):
         table = getattr(import_module(module.name), "TABLE", None)
@@ -21,9 +21,10 @@ def _declared(zone: str) -> Iterator[Table]:
 
 
 _OPERATIONS = tuple(_declared("operations"))
-# What a run brings up to date, and what there is to read.
+# The tables that a run refreshes.
 REFRESHED: tuple[Table, ...] = in_run_order(
     (*(feed.table for feed in FEEDS), *(table for zone in ZONES if zone != "operations" for table in _declared(zone)))
 )
+# The tables that can be read.
 ALL: tuple[Table, ...] = (*REFRESHED, *_OPERATIONS)
 BY_NAME: dict[str, Table] = {table.name: table for table in ALL}

@@ -12,9 +12,10 @@ from stedi.compute.duckdb.sql import bound, rows, rows_with_file
 from stedi.compute.duckdb.written import written_files
 from stedi.errors import REPAIR_ADVICE, WarehouseError
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
 from stedi.model.sql import literal, quoted
-from stedi.model.table import MILLISECONDS_A_DAY, DataFiles, Table, WrittenFile
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.storage.own_files import OWN_SUFFIX, own_uuid
 
 # Athena and Spark read files of a few hundred megabytes best.

@@ -24,9 +24,10 @@ from stedi.ingest.landing_file import LandingFile, is_steady, safe_name
 from stedi.ingest.listing import local_copies
 from stedi.ingest.records import lands, row_of
 from stedi.ingest.scanner import read_records, spelled_keys
+from stedi.model.column_types import COLUMN_TYPES
 from stedi.model.feed import FIRST_TIME_MS, Feed, last_time_ms
 from stedi.model.identity import is_plain_address, is_plain_serial
-from stedi.model.sql import SQL_TYPES, literal, literals, quoted
+from stedi.model.sql import literal, literals, quoted
 from stedi.model.table import Column
 from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 
@@ -128,7 +129,7 @@ class LandingReader:
         return {name: (landed, quarantined) for name, landed, quarantined in counted}
 
     def _create(self, name: str, columns: Iterable[Column]) -> None:
-        body = ", ".join(f"{quoted(c.name)} {SQL_TYPES[c.type]}" for c in columns)
+        body = ", ".join(f"{quoted(c.name)} {COLUMN_TYPES[c.type].duckdb}" for c in columns)
         self._session.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} ({body})")
 
     def _stage_all(self, files: Sequence[LandingFile], folder: Path) -> tuple[list[LandingFile], set[int]]:

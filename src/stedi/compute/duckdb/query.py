@@ -11,8 +11,9 @@ import pyarrow as pa
 from stedi.compute.duckdb.session import first_line, hold_to, interruptible, reach, refusal
 from stedi.compute.duckdb.sql import plain, rows
 from stedi.errors import REPAIR_ADVICE, QueryError, WarehouseError
+from stedi.model.data_files import DataFiles
 from stedi.model.sql import literal, literals, quoted
-from stedi.model.table import DataFiles, Table
+from stedi.model.table import Table
 from stedi.storage import Warehouse
 
 _BATCH_ROWS = 50_000

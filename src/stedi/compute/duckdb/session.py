@@ -11,9 +11,9 @@ import duckdb
 
 from stedi.compute.duckdb.sql import bound
 from stedi.errors import WarehouseError
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
 from stedi.model.identity import Identity, identity_of
-from stedi.model.sql import SQL_TYPES, literal, quoted
-from stedi.model.table import ColumnType
+from stedi.model.sql import literal, quoted
 from stedi.storage import Warehouse, WarehouseFolder
 
 
@@ -97,7 +97,7 @@ class Session:
         lists, values = [], []
         for number, (name, kind, column) in enumerate(columns, start=1):
             is_moment = kind == "timestamptz"
-            listed = f"unnest(${number}::{SQL_TYPES['long' if is_moment else kind]}[])"
+            listed = f"unnest(${number}::{COLUMN_TYPES['long' if is_moment else kind].duckdb}[])"
             lists.append(f"{f'make_timestamptz({listed})' if is_moment else listed} AS {quoted(name)}")
             values.append(list(column))
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)

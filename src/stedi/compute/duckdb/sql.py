@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from stedi.model.data_files import DataFiles
 from stedi.model.sql import columns, literals, no_rows
-from stedi.model.table import DataFiles, Table
+from stedi.model.table import Table
 
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
 # Texts and names may hold what looks like one.

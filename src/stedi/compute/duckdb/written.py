@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stedi.model.column_types import ColumnType
+from stedi.model.data_files import ColumnStatistics, Value, WrittenFile
 from stedi.model.sql import quoted
-from stedi.model.table import ColumnStatistics, ColumnType, Table, Value, WrittenFile
+from stedi.model.table import Table
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 

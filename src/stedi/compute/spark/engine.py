@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
 
 from stedi.compute.backend import Engine, Ingested, values
 from stedi.compute.spark.dialect import translated
@@ -16,12 +15,14 @@ from stedi.compute.spark.landing import read_lots
 from stedi.compute.spark.plain_files import read_plain, write_plain
 from stedi.compute.spark.session import spark_errors, start
 from stedi.compute.spark.staging import Staging
-from stedi.compute.spark.types import SPARK_TYPES, spark_value
+from stedi.compute.spark.types import spark_value, struct_type
 from stedi.errors import LandingError
 from stedi.ingest.landing_file import LandingFile
+from stedi.model.column_types import ColumnType
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
 from stedi.model.sql import columns, no_rows, quoted
-from stedi.model.table import ColumnType, DataFiles, Table, WrittenFile
+from stedi.model.table import Table
 from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 from stedi.storage.paths import DATA, table_folder
@@ -94,7 +95,7 @@ class SparkEngine(Engine):
 
     def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
         listed = [(name, kind, list(each)) for name, kind, each in columns]
-        schema = StructType([StructField(name, SPARK_TYPES[kind]) for name, kind, _ in listed])
+        schema = struct_type((name, kind) for name, kind, _ in listed)
         rows = zip(*([spark_value(kind, value) for value in each] for _, kind, each in listed), strict=True)
         self._keep(relation, self._session.createDataFrame(list(rows), schema))
 

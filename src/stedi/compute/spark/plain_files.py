@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from stedi.compute.spark.types import ARROW_TYPES, spark_schema
-from stedi.model.table import MILLISECONDS_A_DAY, Table, WrittenFile
+from stedi.compute.spark.types import arrow_type, spark_schema
+from stedi.model.data_files import WrittenFile
+from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 
@@ -27,7 +28,7 @@ def read_plain(session: SparkSession, warehouse: Warehouse, table: Table, paths:
         location = F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))")
         return plain.withColumn("filename", F.regexp_replace(location, "^file:/+", "/"))
     # Spark itself knows no way to S3 unless it is given one; what Iceberg brings along is for its tables.
-    columns = [(column.name, ARROW_TYPES[column.type]) for column in table.columns]
+    columns = [(column.name, arrow_type(column.type)) for column in table.columns]
     schema = spark_schema(table.columns).add("filename", "string")
     listed = session.createDataFrame([(path,) for path in paths], "filename string").repartition(len(paths))
     return listed.mapInArrow(lambda batches: _rows(warehouse, columns, batches), schema)

@@ -13,14 +13,15 @@ from py4j.java_gateway import JavaMember
 from pyspark.sql import DataFrame, SparkSession
 
 from stedi.compute.spark.session import CATALOG
-from stedi.model.table import ColumnStatistics, ColumnType, DataFiles, Table, Value, WrittenFile
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
+from stedi.model.data_files import ColumnStatistics, DataFiles, Value, WrittenFile
+from stedi.model.table import Table
 from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 from stedi.storage.paths import DATA, location, plain_path, table_folder
 
 # In the order of `ColumnStatistics`, as Iceberg names them.
 _FIGURES = ("column-sizes", "value-counts", "null-value-counts", "nan-value-counts", "lower-bounds", "upper-bounds")
-_LAYOUTS: dict[ColumnType, str] = {"long": "<q", "int": "<i", "double": "<d", "boolean": "<?", "timestamptz": "<q"}
 
 
 class Staging:
@@ -125,8 +126,9 @@ def _bound(written: str | None, kind: ColumnType) -> Value | None:
     if written is None:
         return None
     content = bytes.fromhex(written)
-    if kind == "string":
+    layout = COLUMN_TYPES[kind].bound
+    if layout is None:
         return content.decode()
     value: Value
-    [value] = struct.unpack(_LAYOUTS[kind], content)
+    [value] = struct.unpack(layout, content)
     return value

@@ -1,56 +1,45 @@
-"""The project's column types as Spark has them."""
+"""Schemas of tables in Spark and Arrow."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from pyspark.sql.types import (
-    BooleanType,
-    DataType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
+from pyspark.sql.types import StructType
 
-from stedi.model.table import Column, ColumnType
+from stedi.model.column_types import COLUMN_TYPES, ColumnType
+from stedi.model.table import Column
 
-SPARK_TYPES: dict[ColumnType, DataType] = {
-    "string": StringType(),
-    "long": LongType(),
-    "int": IntegerType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "timestamptz": TimestampType(),
-}
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "timestamptz": pa.timestamp("us", "UTC"),
-}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def spark_schema(columns: Iterable[Column]) -> StructType:
-    """A table's columns, all of which may be empty."""
-    return StructType([StructField(column.name, SPARK_TYPES[column.type]) for column in columns])
+    """Make the Spark schema of a table's columns. All are nullable."""
+    return struct_type((column.name, column.type) for column in columns)
+
+
+def struct_type(columns: Iterable[tuple[str, ColumnType]]) -> StructType:
+    """Make a Spark schema of column names and types. All columns are nullable."""
+    schema = StructType()
+    for name, column_type in columns:
+        schema.add(name, COLUMN_TYPES[column_type].spark)
+    return schema
 
 
 def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
-    """The same in Arrow."""
-    return pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns])
+    """Make the Arrow schema of a table's columns."""
+    return pa.schema([(column.name, arrow_type(column.type)) for column in columns])
 
 
-def spark_value(kind: ColumnType, value: object) -> object:
-    """A value as Spark takes it; moments come as microseconds since the epoch."""
-    if kind == "timestamptz" and isinstance(value, int):
+def arrow_type(column_type: ColumnType) -> pa.DataType:
+    """Make the Arrow type of a column type."""
+    function, *arguments = COLUMN_TYPES[column_type].arrow
+    return getattr(pa, function)(*arguments)
+
+
+def spark_value(column_type: ColumnType, value: object) -> object:
+    """Convert a value to Spark's Python type. A time is given in microseconds since the epoch."""
+    if column_type == "timestamptz" and isinstance(value, int):
         return _EPOCH + timedelta(microseconds=value)
-    if kind == "double" and isinstance(value, int):
+    if column_type == "double" and isinstance(value, int):
         return float(value)
     return value

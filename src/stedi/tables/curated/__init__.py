@@ -1,1 +1,1 @@
-"""Curated zone: joined and ready for analysis."""
+"""Curated zone: joined tables, ready for analysis."""

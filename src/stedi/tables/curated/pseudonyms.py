@@ -1,15 +1,9 @@
-"""What holds for tables that know customers by their pseudonyms alone."""
+"""What tables that identify customers only by pseudonym have in common."""
 
-from stedi.model.table import Rule
+from stedi.model.rules import references
+from stedi.model.table import Column
 
-KNOWN_PSEUDONYM = Rule(
-    "known_pseudonym",
-    "error",
-    "every row belongs to a customer in customers_curated",
-    violations="""
-            SELECT customer_pseudonym, n FROM (
-                SELECT customer_pseudonym, count(*) AS n FROM {rows} GROUP BY customer_pseudonym) AS r
-            WHERE NOT EXISTS (
-                SELECT 1 FROM customers_curated AS c WHERE c.customer_pseudonym = r.customer_pseudonym)""",
-    by=("customer_pseudonym",),
+CUSTOMER_PSEUDONYM = Column("customer_pseudonym", "string", "keyed pseudonym of the customer", required=True)
+KNOWN_PSEUDONYM = references(
+    "known_pseudonym", "every customer is in customers_curated", CUSTOMER_PSEUDONYM.name, "customers_curated"
 )

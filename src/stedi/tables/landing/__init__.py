@@ -1,1 +1,1 @@
-"""Landing zone: every readable record as received, and what could not be read."""
+"""Landing zone: records as received, and quarantined records."""

@@ -1,4 +1,4 @@
-"""The feeds. Landing tables, quarantine, jobs, DDL, help texts and `verify` all derive from this list."""
+"""The feeds. Landing tables, quarantine, jobs, DDL, help texts and verify are derived from this list."""
 
 from stedi.model.feed import Feed
 from stedi.tables.landing import accelerometer, customer, step_trainer

@@ -1,7 +1,7 @@
 """Distance readings as received from the step trainers."""
 
 from stedi.model.feed import Feed, Field
-from stedi.model.table import Rule
+from stedi.model.rules import Rule
 
 FEED = Feed(
     name="step_trainer",
@@ -11,18 +11,18 @@ FEED = Feed(
         Field(
             "sensorReadingTime",
             "milliseconds",
-            "when the reading was taken (ms since the epoch, UTC)",
+            "time of the reading, on the device's clock (ms since the epoch, UTC)",
             required=True,
         ),
         Field(
             "serialNumber",
             "text",
-            "serial number that the device reports, which is right",
+            "serial number that the device itself reports; reliable",
             required=True,
             personal=True,
             identifies="device",
         ),
-        Field("distanceFromObject", "number", "distance of the object in front of the sensor", required=True),
+        Field("distanceFromObject", "number", "distance to the nearest object, in the device's unit", required=True),
     ),
-    rules=(Rule("distance_not_negative", "warn", "a distance can't be below zero", where="distanceFromObject < 0"),),
+    rules=(Rule("distance_not_negative", "warn", "distances are not negative", where="distanceFromObject < 0"),),
 )

@@ -1,1 +1,1 @@
-"""Operations zone: what runs found out about the tables."""
+"""Operations zone: what runs record about the tables."""

@@ -1,1 +1,1 @@
-"""Reference zone: tables about everybody, consenting or not. Data scientists have no access."""
+"""Reference zone: tables about everybody, consenting or not. Closed to data scientists."""

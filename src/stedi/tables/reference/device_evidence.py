@@ -4,7 +4,9 @@ docs/device-owners.md derives the formulas and says how often they are right.
 """
 
 from stedi.model.identity import PERSON
-from stedi.model.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule, unique
+from stedi.model.table import Column, Table
 
 HOUR_MS = 3_600_000
 # Hours since the epoch, until the year 2084: number n of a device's hour is the device's number times this, plus the hour.
@@ -416,7 +418,7 @@ LEFT JOIN sample_sizes AS s ON s.n = h.n
 LEFT JOIN usable_hours AS u ON u.n = h.n
 """,
     rules=(
-        no_repeats("one_row_a_place", "a device and hour have each place once", "serialNumber", "hour_ms", "place"),
+        unique("one_row_a_place", "a device and hour have each place once", "serialNumber", "hour_ms", "place"),
         Rule(
             "as_many_coincidences_as_compared",
             "error",
@@ -426,7 +428,7 @@ LEFT JOIN usable_hours AS u ON u.n = h.n
     ),
     day="hour_ms",
     sort=("serialNumber", "hour_ms", "place"),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         None,
         {
             "accelerometer_landing": KeyedInput("''", "timeStamp", ("person", "timeStamp")),

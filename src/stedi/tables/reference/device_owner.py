@@ -1,6 +1,8 @@
 """Which customer each device belongs to, by what evidence, how sure that is, and from when to when."""
 
-from stedi.model.table import Column, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
+from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule, unique
+from stedi.model.table import Column, Table
 from stedi.tables.reference.device_evidence import COMPARED_TIMES, HOUR_MS, SERIAL
 from stedi.tables.reference.owner_probability import weighed
 
@@ -211,12 +213,12 @@ JOIN devices AS d ON d.device = p.device
 LEFT JOIN claims_by_device AS c ON c.device = p.device
 """,
     rules=(
-        no_repeats("one_row_a_period", "a device has each period once", "serialNumber", "period"),
+        unique("one_row_a_period", "a device has each period once", "serialNumber", "period"),
         OWNER_IS_CLEAR,
     ),
     sort=("serialNumber", "period"),
     parameters=("owners_confidence",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "serialNumber",
         {
             "customer_landing": KeyedInput("device", columns=("device", "person")),

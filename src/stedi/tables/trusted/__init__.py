@@ -1,1 +1,1 @@
-"""Trusted zone: typed, checked, without duplicates, of customers who consent and nobody else."""
+"""Trusted zone: typed, deduplicated and checked rows of consenting customers only."""

@@ -3,57 +3,57 @@
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import BroadcastInput, IncrementalSpec, KeyedInput, Rule, Table, no_repeats
-from stedi.tables.consent import CHANGES, records
-from stedi.tables.landing.customer import FEED
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
+from stedi.model.rules import not_null, unique
+from stedi.model.table import Table
+from stedi.tables.consent import CONSENT_CHANGES, customer_records
+from stedi.tables.landing.customer import BIRTHDAY_PLAUSIBLE, FEED
 
 _FIELDS = tuple(field.name for field in FEED.fields)
-_OTHER_FIELDS = tuple(name for name in _FIELDS if name not in ("registrationDate", "shareWithResearchAsOfDate"))
+# Several records of the newest time may differ in other fields. The choice among them depends on their content alone, so
+# that it does not depend on the order of files.
+_PREFERENCE = ("registrationDate", "shareWithResearchAsOfDate")
+_ORDER = ", ".join(f"r.{name} DESC NULLS LAST" for name in dict.fromkeys((*_PREFERENCE, *_FIELDS)))
+
+_QUERY = f"""
+WITH records AS ({customer_records(*_FIELDS)}),
+changes AS ({CONSENT_CHANGES}),
+-- The newest change of a customer has age 1.
+changes_by_age AS (
+    SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC) AS age
+    FROM changes
+),
+-- The records of the newest change of consenting customers, in order of preference.
+newest_records AS (
+    SELECT c.person, {", ".join(f"r.{name}" for name in _FIELDS)},
+        row_number() OVER (PARTITION BY c.person ORDER BY {_ORDER}) AS preference
+    FROM changes_by_age AS c
+    JOIN records AS r ON r.person = c.person AND r.changed_at = c.changed_at
+    WHERE c.age = 1 AND c.consents AND NOT EXISTS (SELECT 1 FROM consent_hold AS h WHERE h.person = c.person)
+)
+SELECT person, {", ".join(_FIELDS)} FROM newest_records WHERE preference = 1
+"""
 
 TABLE = Table(
     name="customer_trusted",
     zone="trusted",
-    meaning="the latest record of each customer whose consent to research is in force and not on hold",
+    meaning="the newest record of each customer whose consent to research is in force and not on hold",
     grain="one customer",
     key=("person",),
     inputs=("customer_landing", "consent_hold"),
     columns=(
         replace(PERSON, required=True),
-        *(c for c in FEED.table.columns if c.name in _FIELDS),
+        *(column for column in FEED.table.columns if column.name in _FIELDS),
     ),
-    # Several records of one last moment may differ in other fields; the choice among them
-    # must not depend on which file came first, so it goes by their content.
     person="person",
-    query=f"""
-WITH records AS ({records(*_FIELDS)}),
-changes AS ({CHANGES}),
-newest AS (
-    SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC) AS age
-    FROM changes
-),
-candidates AS (
-    SELECT n.person, {", ".join(f"r.{f}" for f in _FIELDS)},
-        row_number() OVER (PARTITION BY n.person ORDER BY {
-        ", ".join(f"r.{f} DESC NULLS LAST" for f in ("registrationDate", "shareWithResearchAsOfDate", *_OTHER_FIELDS))
-    }) AS choice
-    FROM newest AS n
-    JOIN records AS r ON r.person = n.person AND r.changed_at = n.changed_at
-    WHERE n.age = 1 AND n.consents AND NOT EXISTS (SELECT 1 FROM consent_hold AS h WHERE h.person = n.person)
-)
-SELECT person, {", ".join(_FIELDS)} FROM candidates WHERE choice = 1
-""",
+    query=_QUERY,
     rules=(
-        Rule(
-            "consent_in_force",
-            "error",
-            "every customer here shares with research",
-            where="shareWithResearchAsOfDate IS NULL",
-        ),
-        no_repeats("one_row_a_customer", "a customer appears once", "person"),
-        Rule("birthday_plausible", "warn", "nobody alive was born before 1900", where="birthDay < '1900-01-01'"),
+        not_null("consent_in_force", "every customer shares with research", "shareWithResearchAsOfDate"),
+        unique("one_row_a_customer", "customers are unique", "person"),
+        BIRTHDAY_PLAUSIBLE,
     ),
     sort=("person",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "person",
         {
             "customer_landing": KeyedInput("person", columns=("person", *_FIELDS)),

@@ -1,75 +1,51 @@
-"""Step-trainer readings of devices whose owner consented to research."""
+"""Step-trainer readings of devices whose owner consents to research."""
 
 from dataclasses import replace
 
 from stedi.model.identity import PERSON
-from stedi.model.table import BroadcastInput, Column, IncrementalSpec, KeyedInput, Rule, Table
-from stedi.tables.consent import ENDLESS, taken_after_consent, usable
-from stedi.tables.reference.device_evidence import HOUR_MS
+from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
+from stedi.model.rules import Rule, references
+from stedi.model.table import Column, Table
+from stedi.tables.consent import NO_END, taken_after_consent, usable_spans
+from stedi.tables.landing.step_trainer import FEED
+from stedi.tables.reference.device_evidence import HOUR_MS, SERIAL
 
-_DEVICES_OF_CHANGED = (
+_DEVICES_OF_CHANGED_PEOPLE = (
     "SELECT o.serialNumber AS k FROM {changed} AS changed JOIN device_owner AS o ON o.person = changed.person"
 )
+_LANDING = {column.name: column for column in FEED.table.columns}
 
-TABLE = Table(
-    name="step_trainer_trusted",
-    zone="trusted",
-    meaning="distinct step-trainer readings of devices whose owner is in customers_curated",
-    grain="one distinct reading",
-    key=("serialNumber", "sensorReadingTime", "distanceFromObject"),
-    inputs=("step_trainer_landing", "device_evidence", "device_owner", "customers_curated", "consent_history"),
-    columns=(
-        Column("sensorReadingTime", "long", "when the reading was taken (ms since the epoch, UTC)", required=True),
-        Column(
-            "serialNumber",
-            "string",
-            "serial number that the device reports, trimmed and case-folded",
-            personal=True,
-            required=True,
-        ),
-        Column("distanceFromObject", "double", "distance of the object in front of the sensor", required=True),
-        replace(PERSON, meaning=f"{PERSON.meaning}, of the owner", required=True),
-        Column(
-            "phone_time_ms",
-            "long",
-            "when the reading was taken, by the clock of the owner's phone (ms since the epoch, UTC); empty when not known",
-        ),
-        Column(
-            "clock_uncertainty_ms",
-            "double",
-            "how far off phone_time_ms may be (ms); 0 where the clocks agree to the millisecond",
-        ),
-    ),
-    # Adding nothing makes 0.0 of -0.0, as for accelerometer_trusted.
-    person="person",
-    # Each hour's evidence of the owner tells the offset. Without any, or where most times of an hour do not coincide, and
-    # the few that do may be chance, clocks are taken to agree unless most of the period's evidence says that they differ:
-    # then the offset is not known. The period has an offset, too, but it changes with each new reading, which would compute
-    # all readings of the device again.
-    query=f"""
-WITH owned AS (
+# The offset of a device's clock comes from each hour's evidence for the owner. The period has an offset, too, but it
+# changes with each new reading, which would recompute all readings of the device.
+# In an hour without evidence, or with less than half of the times coinciding (so that they may coincide by chance), clocks
+# are assumed to agree. If most evidence of the period says that the clocks differ, the offset is unknown.
+# Adding 0.0 turns -0.0 into 0.0, as in accelerometer_trusted.
+_QUERY = f"""
+WITH owned_periods AS (
     SELECT o.serialNumber, o.person, o.clock_differs,
-        coalesce(o.from_ms, -{ENDLESS}) AS from_ms, coalesce(o.to_ms, {ENDLESS}) AS to_ms,
+        coalesce(o.from_ms, -{NO_END}) AS from_ms, coalesce(o.to_ms, {NO_END}) AS to_ms,
         dense_rank() OVER (ORDER BY o.serialNumber) AS device_number,
         dense_rank() OVER (ORDER BY o.person) AS person_number
     FROM device_owner AS o JOIN customers_curated AS c ON c.person = o.person
 ),
-readings AS (
-    SELECT DISTINCT s.sensorReadingTime, o.device_number, s.distanceFromObject + 0.0 AS distanceFromObject
+distinct_readings AS (
+    SELECT DISTINCT s.sensorReadingTime, d.device_number, s.distanceFromObject + 0.0 AS distanceFromObject
     FROM step_trainer_landing AS s
-    JOIN (SELECT DISTINCT serialNumber, device_number FROM owned) AS o ON o.serialNumber = s.device
+    JOIN (SELECT DISTINCT serialNumber, device_number FROM owned_periods) AS d ON d.serialNumber = s.device
 ),
-usable AS ({usable("customers_curated")}),
-spans AS (
+usable_spans AS ({usable_spans("customers_curated")}),
+-- Spans of time in which a device has an owner and the owner's readings may be used.
+device_spans AS (
     SELECT o.device_number, o.serialNumber, o.person, o.person_number, o.clock_differs,
         greatest(o.from_ms, u.from_ms) AS from_ms, least(o.to_ms, u.to_ms) AS to_ms
-    FROM owned AS o JOIN usable AS u ON u.person = o.person
+    FROM owned_periods AS o JOIN usable_spans AS u ON u.person = o.person
 ),
--- A phone that records without a pause coincides at any offset, so it does not tell that clocks differ.
-offsets AS (
+-- Hours in which at least half of the times between the first and the last coincidence coincide. A phone that records
+-- continuously coincides at any offset, so it is no sign that clocks differ.
+hourly_offsets AS (
     SELECT o.device_number, e.hour_ms, e.offset_ms, e.offset_uncertainty_ms
     FROM device_evidence AS e
-    JOIN owned AS o
+    JOIN owned_periods AS o
       ON o.serialNumber = e.serialNumber AND o.person = e.person AND e.hour_ms >= o.from_ms AND e.hour_ms < o.to_ms
     WHERE 2 * e.coincidences >= e.compared_times - e.compared_before - e.compared_after
         AND (o.clock_differs OR ((e.offset_ms <> 0 OR e.offset_uncertainty_ms > 0) AND NOT e.is_continuous))
@@ -81,26 +57,44 @@ SELECT r.sensorReadingTime, s.serialNumber, r.distanceFromObject, s.person,
     END AS phone_time_ms,
     coalesce(o.offset_uncertainty_ms, CASE WHEN NOT s.clock_differs THEN 0 END) AS clock_uncertainty_ms,
     s.person_number
-FROM readings AS r
-JOIN spans AS s
+FROM distinct_readings AS r
+JOIN device_spans AS s
   ON s.device_number = r.device_number AND r.sensorReadingTime >= s.from_ms AND r.sensorReadingTime < s.to_ms
-LEFT JOIN offsets AS o
+LEFT JOIN hourly_offsets AS o
   ON o.device_number = r.device_number AND o.hour_ms = r.sensorReadingTime - r.sensorReadingTime % {HOUR_MS}
-""",
-    rules=(
-        Rule(
-            "owner_consents",
-            "error",
-            "every reading belongs to a customer in customers_curated",
-            violations="""
-            SELECT person, n FROM (SELECT person, count(*) AS n FROM {rows} GROUP BY person) AS r
-            WHERE NOT EXISTS (SELECT 1 FROM customers_curated AS c WHERE c.person = r.person)""",
-            by=("person",),
+"""
+
+TABLE = Table(
+    name="step_trainer_trusted",
+    zone="trusted",
+    meaning="distinct step-trainer readings of devices whose owner is in customers_curated",
+    grain="one distinct reading",
+    key=("serialNumber", "sensorReadingTime", "distanceFromObject"),
+    inputs=("step_trainer_landing", "device_evidence", "device_owner", "customers_curated", "consent_history"),
+    columns=(
+        _LANDING["sensorReadingTime"],
+        SERIAL,
+        _LANDING["distanceFromObject"],
+        replace(PERSON, meaning=f"the owner: {PERSON.meaning}", required=True),
+        Column(
+            "phone_time_ms",
+            "long",
+            "time of the reading on the clock of the owner's phone (ms since the epoch, UTC); null if unknown",
         ),
+        Column(
+            "clock_uncertainty_ms",
+            "double",
+            "largest error of phone_time_ms (ms); 0 if the clocks agree to the millisecond",
+        ),
+    ),
+    person="person",
+    query=_QUERY,
+    rules=(
+        references("owner_consents", "every owner is in customers_curated", "person", "customers_curated"),
         Rule(
             "one_distance_a_moment",
             "warn",
-            "different distances of one device at one moment conflict; all are kept",
+            "a device has one distance at a time; conflicting distances are all kept",
             violations="""
             SELECT serialNumber, sensorReadingTime, count(*) AS n FROM {rows}
             GROUP BY serialNumber, sensorReadingTime HAVING count(*) > 1""",
@@ -112,14 +106,14 @@ LEFT JOIN offsets AS o
     sort=("person", "sensorReadingTime"),
     sort_by=("person_number", "sensorReadingTime"),
     parameters=("consent_policy",),
-    scope=IncrementalSpec(
+    incremental=IncrementalSpec(
         "serialNumber",
         {
             "step_trainer_landing": KeyedInput(
                 "device",
                 "sensorReadingTime",
                 ("sensorReadingTime", "device", "distanceFromObject"),
-                spelling="device",
+                lookup_column="device",
             ),
             "device_evidence": KeyedInput(
                 "serialNumber",
@@ -132,8 +126,8 @@ LEFT JOIN offsets AS o
             "device_owner": BroadcastInput(
                 "SELECT serialNumber AS k FROM {changed}", ("serialNumber", "person", "from_ms", "to_ms", "clock_differs")
             ),
-            "customers_curated": BroadcastInput(_DEVICES_OF_CHANGED, ("person",)),
-            "consent_history": BroadcastInput(_DEVICES_OF_CHANGED),
+            "customers_curated": BroadcastInput(_DEVICES_OF_CHANGED_PEOPLE, ("person",)),
+            "consent_history": BroadcastInput(_DEVICES_OF_CHANGED_PEOPLE),
         },
         span_ms=HOUR_MS,
     ),

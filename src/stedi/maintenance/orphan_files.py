@@ -1,0 +1,69 @@
+"""Expire snapshots, and find the files that are orphans then."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from stedi.catalog.catalog import Catalog
+from stedi.catalog.metadata import TableMetadata
+from stedi.storage import StoredFile
+from stedi.storage.paths import plain_path, table_folder
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+
+def expire_snapshots(catalog: Catalog, name: str, keep: set[int]) -> int:
+    """Expire the snapshots of a table, except some and those that a branch or tag refers to.
+
+    The files of expired snapshots become orphans.
+
+    Args:
+        catalog: the catalog.
+        name: the table.
+        keep: IDs of the snapshots to keep.
+
+    Returns:
+        Number of expired snapshots.
+    """
+    metadata = catalog.table_metadata(name)
+    if metadata is None:
+        return 0
+    iceberg = catalog.iceberg.table(name, metadata)
+    referenced = {reference.snapshot_id for reference in iceberg.refs().values()}
+    expired = [snapshot_id for snapshot_id in metadata.snapshots if snapshot_id not in keep | referenced]
+    if expired:
+        catalog.iceberg.expire(name, metadata, expired)
+        catalog.forget(name)
+    return len(expired)
+
+
+def orphan_files(catalog: Catalog, name: str) -> list[StoredFile]:
+    """The files in a table's folder that neither its metadata nor any of its snapshots refers to."""
+    metadata = catalog.table_metadata(name)
+    if metadata is None:
+        return []
+    referenced = set(_referenced_paths(catalog, metadata, catalog.iceberg.table(name, metadata)))
+    files = catalog.warehouse.list(table_folder(name))
+    return [file for file in files if catalog.warehouse.path(file.name) not in referenced]
+
+
+def _referenced_paths(catalog: Catalog, metadata: TableMetadata, iceberg: "IcebergTable") -> Iterator[str]:
+    """The paths of metadata files, statistics, side files, manifest lists, manifests and data files."""
+    yield plain_path(iceberg.metadata_location)
+    for entry in iceberg.metadata.metadata_log:
+        yield plain_path(entry.metadata_file)
+    for statistics in iceberg.metadata.statistics:
+        yield plain_path(statistics.statistics_path)
+    for snapshot in metadata.snapshots.values():
+        if snapshot.metadata is not None:
+            yield from map(catalog.side_path, snapshot.metadata.side_files)
+    manifests: set[str] = set()
+    for iceberg_snapshot in iceberg.snapshots():
+        yield plain_path(iceberg_snapshot.manifest_list)
+        for manifest in iceberg_snapshot.manifests(iceberg.io):
+            if manifest.manifest_path in manifests:
+                continue
+            manifests.add(manifest.manifest_path)
+            yield plain_path(manifest.manifest_path)
+            for file in catalog.iceberg.manifest_files(iceberg, manifest):
+                yield plain_path(file.file_path)

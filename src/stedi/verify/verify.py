@@ -1,0 +1,181 @@
+"""Prove that the tables are right: they equal a full rebuild, and no invariant is violated.
+
+Derived tables are rebuilt from the landing tables, and landing tables are compared with the landing files. All of it
+happens in a temporary folder.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stedi.catalog import Catalog
+from stedi.catalog.run_log import RunRecord, latest_run
+from stedi.compute import Engine
+from stedi.compute.start import start_embedded
+from stedi.config import Settings
+from stedi.errors import WarehouseError
+from stedi.ingest.landing_file import LandingFile
+from stedi.ingest.listing import list_files
+from stedi.model.feed import Feed
+from stedi.model.sql import literal
+from stedi.pipeline.draft import Draft, maintained_tables
+from stedi.pipeline.landing import ledger_of
+from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
+from stedi.pipeline.refresh import refresh
+from stedi.storage import open_warehouse
+from stedi.storage.errors import translate_storage_errors
+from stedi.tables.landing import quarantine
+from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.registry import REFRESHED
+from stedi.verify.invariants import INVARIANTS
+
+Progress = Callable[[str], None]
+
+_LANDING_TABLES = frozenset(feed.table.name for feed in FEEDS)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        table: name of the table.
+        question: what a difference is, for people.
+        rows: number of rows checked.
+        wrong: number of differences.
+    """
+
+    table: str
+    question: str
+    rows: int
+    wrong: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is no difference."""
+        return self.wrong == 0
+
+
+def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[Finding]:
+    """Verify all tables of the newest finished run.
+
+    The rebuild uses the settings that the run was made with.
+
+    Args:
+        settings: where the landing files and the warehouse are.
+        progress: receives a line of text for each step.
+
+    Returns:
+        One finding for each check, whether or not it holds.
+
+    Raises:
+        WarehouseError: there is no warehouse, no run has finished in it, or a run did not finish.
+        WarehouseBusyError: a run is at work.
+        LandingError: the landing files can't be listed.
+    """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    with (
+        Catalog(warehouse) as catalog,
+        warehouse.read_lock(),
+        translate_storage_errors(f"warehouse {warehouse} can't be verified"),
+        warehouse.reader_scratch() as folder,
+        start_embedded(settings, warehouse, folder) as engine,
+    ):
+        run = _finished_run(catalog)
+        parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
+        engine.set_parameters(parameters)
+        findings: list[Finding] = []
+        for feed in FEEDS:
+            progress(f"reading the files of {feed.name} again")
+            findings += _check_landing_table(catalog, engine, feed, list_files(settings.landing, feed))
+        tables = []
+        for table in maintained_tables(catalog):
+            # A table of the run that has disappeared is checked, and found empty.
+            if table.name in run.snapshots or catalog.snapshot(table.name):
+                tables.append(table)
+            else:
+                findings.append(Finding(table.name, "not made: no run was asked for it yet", 0, 0))
+        draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
+        for table in tables:
+            progress(f"rebuilding {table.name}")
+            if table.name not in _LANDING_TABLES:
+                refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
+            engine.register_files(table, draft.files(table.name))
+        for table in (t for t in tables if t.name not in _LANDING_TABLES):
+            progress(f"comparing {table.name}")
+            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
+            question = "rows that a full rebuild does not have, or has besides"
+            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
+        for table in tables:
+            engine.register_files(table, catalog.files(table.name))
+        return findings + list(_check_invariants(engine, {table.name for table in tables}, progress))
+
+
+def _finished_run(catalog: Catalog) -> RunRecord:
+    """The newest finished run, if all tables are as it left them."""
+    run = latest_run(catalog.warehouse)
+    if run is None:
+        raise WarehouseError(f"no run has finished in {catalog.warehouse}; start one with `stedi run`")
+    for table in REFRESHED:
+        snapshot = catalog.snapshot(table.name)
+        if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
+            raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
+    return run
+
+
+def _check_invariants(engine: Engine, tables: set[str], progress: Progress) -> Iterator[Finding]:
+    """Count the violations of all invariants of some tables."""
+    for invariant in INVARIANTS:
+        if invariant.table in tables:
+            progress(f"{invariant.table}: {invariant.violation}")
+            [counted] = engine.select(f"SELECT count(*) AS n FROM ({invariant.query}) AS violations")
+            yield Finding(invariant.table, invariant.violation, engine.rows(invariant.table), counted["n"])
+
+
+def _check_landing_table(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+    """Compare a landing table and the feed's quarantine with the ledger, and with the landing files that still exist."""
+    table, entries = feed.table, ledger_of(catalog, feed.table)
+    engine.register_files(table, catalog.files(table.name))
+    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    engine.hold(
+        "ledger",
+        [
+            ("source_file", "string", list(entries)),
+            ("landed", "long", [entry.landed for entry in entries.values()]),
+            ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
+        ],
+    )
+    [counted] = engine.select(
+        f"""
+        SELECT count(*) AS n FROM ledger AS t
+        FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
+        FULL JOIN (
+            SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
+        ) AS q USING (source_file)
+        WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
+    )
+    question = "files whose landed and quarantined rows are not those recorded"
+    yield Finding(table.name, question, len(entries), counted["n"])
+    unchanged = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
+    ingested = engine.ingest(feed, unchanged)
+    steady = list(ingested.counts)
+    try:
+        engine.hold("steady", [("source_file", "string", steady)])
+        rows = differences = 0
+        quarantined = f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}"
+        for compared, actual, expected in (
+            (table, f"SELECT * FROM {table.name}", ingested.landed),
+            (quarantine.TABLE, quarantined, ingested.quarantined),
+        ):
+            only_steady = "SEMI JOIN steady USING (source_file)"
+            with (
+                engine.view("actual", f"SELECT * FROM ({actual}) AS r {only_steady}"),
+                engine.view("expected", f"SELECT * FROM {expected} {only_steady}"),
+            ):
+                rows += engine.rows("expected")
+                differences += engine.unequal(compared, "actual", "expected")
+    finally:
+        engine.release(feed)
+    question = (
+        f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
+    )
+    yield Finding(table.name, question, rows, differences)

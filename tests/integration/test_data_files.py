@@ -10,7 +10,7 @@ from stedi.model.data_files import DataFiles
 from stedi.model.table import Table
 from stedi.storage.paths import location, plain_path
 from stedi.tables.registry import BY_NAME
-from tests.support.data_files import CUSTOMER, LATEST_DAY_MS, ODD_RECORDS, READINGS, assert_alike, rows
+from tests.support.data_files import CUSTOMER, LATEST_DAY_MS, ODD_RECORDS, READINGS, assert_same_description, rows
 from tests.support.lake import Lake
 
 
@@ -30,7 +30,7 @@ def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, Data
 
 def test_texts_moments_and_empty_columns_are_described_as_by_reading_the_file(lake: Lake) -> None:
     [(ours, theirs)] = described(lake, CUSTOMER, ODD_RECORDS)
-    assert_alike(ours, theirs)
+    assert_same_description(ours, theirs)
     assert ours.lower_bounds == theirs.lower_bounds
     assert ours.upper_bounds == theirs.upper_bounds
 
@@ -45,7 +45,7 @@ def test_each_day_is_a_file_whose_numbers_are_described_as_by_reading_it(lake: L
     files = described(lake, READINGS, query)
     assert len(files) == 3
     for ours, theirs in files:
-        assert_alike(ours, theirs)
+        assert_same_description(ours, theirs)
         assert ours.lower_bounds == theirs.lower_bounds
         assert ours.upper_bounds == theirs.upper_bounds
 

@@ -100,7 +100,7 @@ class Bucket(Lake):
 
 
 def start_in_turn(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Run scripts one after the other in one process, because starting Java takes longer than a script. Return the reports."""
+    """Run scripts one after the other in one process, because Java starts slowly. Return their reports."""
     from tests.support.spark import LIGHT
 
     command = [*commands[0]] if len(commands) == 1 else ["-c", IN_TURN, json.dumps(commands)]

@@ -30,7 +30,7 @@ def land_first(lake: Lake) -> None:
 
 
 def land_more(lake: Lake) -> None:
-    """Land the files of the second run: a withdrawal, late consent, the end of a hold, a changed file, a repeated reading."""
+    """Land the files of the second run: a withdrawal, late consent, an ended hold, a changed file, a repeated reading."""
     lake.land("customer/3.json", [customer("a@x", 20, serial="s1"), customer("b@x", 20, shares=15, serial="s1")])
     lake.land("customer/4.json", [customer("mailto:zoé@x", 20, shares=10)])
     lake.land("accelerometer/shifted too.json", [reading("g@x", t) for t in IRREGULAR if t % 2 == 0])

@@ -1,7 +1,7 @@
 """A warehouse of an earlier version is opened, queried, refreshed, maintained and verified by this version.
 
-The archives in `tests/data` are made by `tests/data/make_warehouse.py`. A version that can't continue them has to raise
-`LAYOUT_VERSION`, and replaces them by an archive of its own.
+The archive was written by `tests/support/old_warehouses.py` with the program of commit 7cca151. A version that can't
+continue it has to increment `LAYOUT_VERSION`, and needs an archive of its own.
 """
 
 import sqlite3
@@ -17,16 +17,16 @@ from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.catalog.run_log import read_runs
 from stedi.maintenance.maintain import maintain
 from stedi.storage.paths import plain_path
-from tests.data.make_warehouse import PATH_LENGTH, RUNS, warehouse_folder
 from tests.support.compare import NAMES, commit_metadata, contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
+from tests.support.old_warehouses import PATH_LENGTH, RUNS, warehouse_folder
 
 ARCHIVES = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture
 def old_lake(tmp_path: Path) -> Lake:
-    """A lake with the warehouse of version 4's archive. Its landing files were deleted."""
+    """A lake with the archived warehouse and without its landing files."""
     lake = Lake(tmp_path.resolve())
     folder = warehouse_folder(tmp_path.resolve())
     unpack(ARCHIVES / f"warehouse-layout-{LAYOUT_VERSION}.tar.xz", folder)
@@ -35,15 +35,15 @@ def old_lake(tmp_path: Path) -> Lake:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a warehouse, and replace the path that it was made at by another of the same length."""
+    """Unpack a warehouse, and replace its original path in all files by a path of the same length."""
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     properties = SqliteCatalogReader(folder / "catalog.db").namespace_properties("stedi")
     assert properties is not None
-    made_at, now_at = plain_path(properties["location"]).encode(), str(folder).encode()
-    assert len(made_at) == len(now_at) == PATH_LENGTH
+    old_path, new_path = plain_path(properties["location"]).encode(), str(folder).encode()
+    assert len(old_path) == len(new_path) == PATH_LENGTH
     for path in (path for path in folder.rglob("*") if path.is_file()):
-        path.write_bytes(path.read_bytes().replace(made_at, now_at))
+        path.write_bytes(path.read_bytes().replace(old_path, new_path))
     with closing(sqlite3.connect(folder / "catalog.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -65,12 +65,12 @@ def test_its_snapshots_and_runs_are_read(old_lake: Lake) -> None:
     assert old_lake.rows(people) == [("a@x",), ("c@x",)]
 
 
-def test_it_is_refreshed_from_where_it_stopped(old_lake: Lake) -> None:
+def test_it_is_refreshed_incrementally(old_lake: Lake) -> None:
     before = contents(old_lake)
     assert len(before["accelerometer_landing"]) == sum(
         "x" in record for files in RUNS for records in files.values() for record in records
     )
-    # A changed definition is computed again. Its rows are the same.
+    # Tables with a changed definition are computed again, and their rows are the same.
     for name, table in old_lake.run().tables.items():
         assert (table.added, table.removed) == (0, 0), name
         assert table.status == "up to date" or table.reason == "its definition changed", name

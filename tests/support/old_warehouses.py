@@ -1,8 +1,8 @@
-"""Make an archive of a small warehouse, for `tests/integration/test_old_warehouses.py`.
+"""Write an archive of a small warehouse, for `tests/integration/test_old_warehouses.py`.
 
 Run it on the version of the program that the archive is of, with that version's own dependencies:
 
-    PYTHONPATH=CHECKOUT/src python tests/data/make_warehouse.py ARCHIVE.tar.xz
+    PYTHONPATH=CHECKOUT/src python tests/support/old_warehouses.py ARCHIVE.tar.xz
 """
 
 import json
@@ -63,7 +63,7 @@ RUNS: tuple[dict[str, list[dict[str, Any]]], ...] = (
 )
 
 
-def make(archive: Path) -> None:
+def write_archive(archive: Path) -> None:
     """Run the program twice, and pack the warehouse without its lock file."""
     # Paths in compressed manifests could not be replaced.
     TableProperties.WRITE_AVRO_COMPRESSION_DEFAULT = "null"
@@ -83,4 +83,4 @@ def make(archive: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    write_archive(Path(sys.argv[1]))

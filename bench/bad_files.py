@@ -1,7 +1,7 @@
-"""Time how bad landing files are read, beside a clean one of the same size: CPU seconds per MB, at two sizes each.
+"""Time the scanner on damaged landing files and on a clean one, at two sizes each, in CPU seconds per MB.
 
-Usage: bad_files.py [--megabytes N]. Each file is read by the scanner of single records, as all bad files are. The
-clean one is also read by the engine's fast path. Time per MB that grows with the size is a defect.
+Usage: bad_files.py [--megabytes N]. The clean file is also read by the engine's fast path. Time per MB that grows with
+the size is a defect.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 from stedi.compute.duckdb import EmbeddedEngine
 from stedi.ingest.listing import list_files
-from stedi.ingest.records import row_of
-from stedi.ingest.scanner import read_records
+from stedi.ingest.records import to_row
+from stedi.ingest.scanner import scan_records
 from stedi.tables.landing.feeds import FEEDS
 
 FEED = next(feed for feed in FEEDS if feed.name == "accelerometer")
@@ -25,17 +25,17 @@ LONG = json.dumps({"email": "ann@x.org", "previous": [json.loads(CHANGE)] * 11_0
 
 
 def lines(line: str) -> Callable[[int], str]:
-    """Make a file of so many characters of one line again and again."""
+    """Return a function that repeats a line up to a number of characters."""
     return lambda size: f"{line}\n" * max(1, size // (len(line) + 1))
 
 
 def envelope(before: str, between: str = ", ", after: str = "]}") -> Callable[[int], str]:
-    """Make a file of readings in the list of one record."""
+    """Return a function that puts readings into a list of one record, up to a number of characters."""
     return lambda size: before + between.join([READING] * (size // len(READING + between))) + after
 
 
 def pretty(size: int) -> str:
-    """Make a pretty-printed array of customers with their earlier changes, without its end and with an error in each."""
+    """Return a pretty-printed array of customers with an error in each record, truncated at its end."""
     customer = json.dumps({"email": "ann@x.org", "name": "NAME", "previous": [json.loads(CHANGE)] * 5}, indent=0)
     return "[\n" + ",\n".join([customer.replace("NAME", 'O"Neill')] * (size // len(customer))) + ',\n{\n"email'
 
@@ -60,21 +60,21 @@ FILES: dict[str, Callable[[int], str]] = {
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """CPU seconds of some work."""
+    """Return the CPU seconds of a call."""
     before = time.process_time()
     work()
     return time.process_time() - before
 
 
 def scan(path: Path) -> None:
-    """Find and type all records of a file, one by one."""
+    """Scan and type all records of a file."""
     [file] = [file for file in list_files(str(path.parents[1]), FEED) if file.path == str(path)]
-    for position, found in enumerate(read_records(path), start=1):
-        row_of(FEED, file, position, found.text, found.pairs, found.reason)
+    for position, record in enumerate(scan_records(path), start=1):
+        to_row(FEED, file, position, record)
 
 
 def main() -> None:
-    """Write each file at two sizes, read it, and print a table."""
+    """Write each file at two sizes, scan it, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=float, default=5, help="size of the larger files")
     options = parser.parse_args()

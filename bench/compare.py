@@ -1,4 +1,4 @@
-"""Time `stedi run` against the hand-written script, interleaved, and print medians and their ratio.
+"""Time `stedi run` against the hand-written script in interleaved rounds. Print medians and their ratio.
 
 Usage: compare.py [--customers N] [--readings N] [--rounds N]. Works in `bench/work`.
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WORK = HERE / "work"
 STEDI = Path(sys.executable).with_name("stedi")
-# The script names owners by coincidences alone, which is right where every device has one owner, with a phone of their own.
+# The script resolves owners by coincidences alone, which is correct if every device has one owner with their own phone.
 ONE_OWNER = ("--shared-homes", "0", "--hand-overs", "0", "--without-phone", "0")
 
 
 def seconds(command: list[str | Path], remove: Path) -> float:
-    """Wall time of a command that starts with `remove` gone."""
+    """Delete a folder, run a command, and return its wall time in seconds."""
     shutil.rmtree(remove, ignore_errors=True)
     started = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -28,7 +28,7 @@ def seconds(command: list[str | Path], remove: Path) -> float:
 
 
 def main() -> None:
-    """Simulate once, then run both in turn."""
+    """Simulate once, then time both in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=240_000)
     parser.add_argument("--readings", type=int, default=6_000_000)

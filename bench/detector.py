@@ -1,13 +1,13 @@
-"""How good the step detector is on simulated people it has not seen, and how it falls as recordings get worse.
+"""Metrics of the step detector on held-out simulated people, and how they fall with worse recordings.
 
-Usage: detector.py [--customers N] [--readings N]. Works in `bench/work/detector`, which it empties first, and counts
-against the simulator's own truth: as simulated, with noise, with fewer readings a second, and by where the phone is. What
-is made worse is made so for the people set aside only.
+Usage: detector.py [--customers N] [--readings N]. Empties `bench/work/detector` and works in it. Compares with the
+simulator's own true steps: as simulated, with noise, with fewer readings a second, and by phone position. Only the
+recordings of held-out people are made worse.
 """
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,43 +19,45 @@ from stedi.config import Settings
 from stedi.model.resampling import RATE_HZ
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.steps.data.positions import Positions, position_of
-from stedi.steps.data.true_steps import read_positions, read_truth
-from stedi.steps.evaluation.assessment import within
-from stedi.steps.metrics import scores, tally
-from stedi.steps.model.training import Unseen, steps_ms
-from stedi.steps.train import evaluated
+from stedi.steps.data.ground_truth import TrueSteps, read_positions, read_true_steps
+from stedi.steps.data.phone_positions import Positions, position_of
+from stedi.steps.evaluation.assessment import true_steps_of
+from stedi.steps.evaluation.cross_validation import HeldOut
+from stedi.steps.metrics import StepCounts, compute_metrics, count_steps
+from stedi.steps.workflows import evaluate
 
 WORK = Path(__file__).parent / "work" / "detector"
 Acceleration = NDArray[np.float32]
-# Standard deviations on each axis in m/s²; a phone at rest has about 0.05.
+Change = Callable[[Acceleration], Acceleration]
+# Standard deviations on each axis in m/s². A phone at rest has about 0.05.
 NOISES = (0.25, 0.5, 1.0, 2.0)
 RATES_HZ = (25, 15, 10)
 
 
-def noisy(deviation: float) -> Callable[[Acceleration], Acceleration]:
-    """White noise on each axis."""
+def add_noise(deviation: float) -> Change:
+    """Add white noise on each axis."""
 
-    def make(acceleration: Acceleration) -> Acceleration:
+    def change(acceleration: Acceleration) -> Acceleration:
         noise = np.random.default_rng(len(acceleration)).normal(scale=deviation, size=acceleration.shape)
         return (acceleration + noise).astype(np.float32)
 
-    return make
+    return change
 
 
-def slower(rate_hz: int) -> Callable[[Acceleration], Acceleration]:
-    """What is left of a phone that reports so many times a second, resampled to 50 Hz."""
+def lower_rate(rate_hz: int) -> Change:
+    """Keep so many readings a second, and resample them to 50 Hz."""
 
-    def make(acceleration: Acceleration) -> Acceleration:
-        at = np.arange(len(acceleration))
-        seen = np.unique(np.round(np.arange(0, len(at) - 1, RATE_HZ / rate_hz)).astype(int))
-        return np.stack([np.interp(at, seen, acceleration[seen, axis]) for axis in range(3)], axis=1).astype(np.float32)
+    def change(acceleration: Acceleration) -> Acceleration:
+        samples = np.arange(len(acceleration))
+        kept = np.unique(np.round(np.arange(0, len(samples) - 1, RATE_HZ / rate_hz)).astype(int))
+        axes = [np.interp(samples, kept, acceleration[kept, axis]) for axis in range(3)]
+        return np.stack(axes, axis=1).astype(np.float32)
 
-    return make
+    return change
 
 
 def main() -> None:
-    """Train once, then count under each condition."""
+    """Cross-validate once, then detect under each condition."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=150)
     parser.add_argument("--readings", type=int, default=300_000)
@@ -63,51 +65,51 @@ def main() -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     landing = WORK / "landing"
     simulate(landing, replace(IDEAL, customers=options.customers, days=3, seed=11, readings=options.readings))
-    # People are told apart by pseudonyms: with one key the same are set aside each time.
+    # Folds depend on the pseudonyms: a fixed key gives the same folds in every run.
     settings = Settings.model_validate(
         {"landing": str(landing), "warehouse": str(WORK / "lakehouse"), "pseudonym_key": "bench"}
     )
-    found = evaluated(settings, progress=lambda what: print(f"  {what}", flush=True))
+    held_out = evaluate(settings).held_out
     truth = landing / "ground_truth"
-    # A moment's column is called as in the feeds.
+    # The reader takes the column name of the feeds.
     steps = pq.read_table(truth / "steps.parquet").rename_columns({"step_ms": "timeStamp"})
     pq.write_table(steps, WORK / "steps.parquet")
-    true = read_truth(settings, WORK / "steps.parquet")
+    true_steps = read_true_steps(settings, WORK / "steps.parquet")
     positions = read_positions(settings, truth / "activities.parquet")
     print("| condition | F1 ±0.1 s | F1 ±0.25 s | count error % | false steps/min at rest |\n|---|---|---|---|---|")
-    show("as simulated", found, true, lambda acceleration: acceleration)
+    show("as simulated", held_out, true_steps)
     for deviation in NOISES:
-        show(f"noise of {deviation:g} m/s²", found, true, noisy(deviation))
+        show(f"noise of {deviation:g} m/s²", held_out, true_steps, add_noise(deviation))
     for rate in RATES_HZ:
-        show(f"{rate} readings a second", found, true, slower(rate))
-    for position, some in sorted(by_position(found, positions)):
-        show(f"phone in {position}", some, true, lambda acceleration: acceleration)
+        show(f"{rate} readings a second", held_out, true_steps, lower_rate(rate))
+    for position, results in sorted(by_position(held_out, positions)):
+        show(f"phone in {position}", results, true_steps)
 
 
-def by_position(found: Sequence[Unseen], positions: Positions) -> Iterator[tuple[str, list[Unseen]]]:
-    """The stretches of each position of the phone."""
-    for position in {position_of(each.stretch, positions) for each in found} - {None}:
-        yield str(position), [each for each in found if position_of(each.stretch, positions) == position]
+def by_position(held_out: Sequence[HeldOut], positions: Positions) -> Iterator[tuple[str, list[HeldOut]]]:
+    """Group the stretches by phone position."""
+    for position in {position_of(result.stretch, positions) for result in held_out} - {None}:
+        yield str(position), [result for result in held_out if position_of(result.stretch, positions) == position]
 
 
 def show(
-    condition: str,
-    found: list[Unseen],
-    true: Mapping[str, NDArray[np.float64]],
-    worse: Callable[[Acceleration], Acceleration],
+    condition: str, held_out: Sequence[HeldOut], true_steps: TrueSteps, change: Change = lambda acceleration: acceleration
 ) -> None:
-    """Print a row."""
-    counted = []
-    for each in found:
-        stretch = each.stretch
-        steps = steps_ms(stretch, each.model.picker, each.model.probability(worse(stretch.acceleration)))
-        counted.append(tally(within(true, stretch), steps, stretch.start_ms, stretch.end_ms))
-    figures = scores(counted)
+    """Print the row of a condition."""
+    metrics = compute_metrics(count(result, true_steps, change) for result in held_out)
     print(
-        f"| {condition} | {figures.f1_100:.3f} | {figures.f1_250:.3f} | {figures.count_mape:.1f} "
-        f"| {figures.false_steps_per_idle_minute:.2f} |",
+        f"| {condition} | {metrics.f1_100:.3f} | {metrics.f1_250:.3f} | {metrics.count_mape:.1f} "
+        f"| {metrics.false_steps_per_idle_minute:.2f} |",
         flush=True,
     )
+
+
+def count(result: HeldOut, true_steps: TrueSteps, change: Change) -> StepCounts:
+    """Detect steps in a changed stretch, and compare them with the true ones."""
+    stretch = result.stretch
+    probability = result.detector.probability(change(stretch.acceleration))
+    detected_ms = result.detector.picker.pick_ms(probability, stretch.start_ms)
+    return count_steps(true_steps_of(stretch, true_steps), detected_ms, stretch.start_ms, stretch.end_ms)
 
 
 if __name__ == "__main__":

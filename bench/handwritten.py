@@ -1,7 +1,7 @@
-"""The yardstick: a hand-written DuckDB script from clean JSON to the trusted and curated tables.
+"""Baseline of the benchmarks: a hand-written DuckDB script from clean JSON to the trusted and curated tables.
 
-Same rows as `stedi run` gives on clean files under the policy `customer`, written as plain
-Parquet and nothing else: no landing tables, checks, commits, sorting or partitions.
+Writes the same rows as `stedi run` on clean files under the policy `customer`, as plain Parquet files: no landing
+tables, checks, commits, sorting or partitions.
 """
 
 import sys

@@ -1,8 +1,7 @@
-"""Time a run with 1% new files against the full run before it, and print the ratio.
+"""Time runs with 1% new files against the full run before them, and print the ratio.
 
-Usage: incremental.py [--customers N] [--readings N] [--batches N]. Works in `bench/work`. The
-default is 2 million customer, 30 million accelerometer and 10 million step-trainer records, of
-which each batch holds one percent.
+Usage: incremental.py [--customers N] [--readings N] [--batches N]. Works in `bench/work`. The default is 2 million
+customer, 30 million accelerometer and 10 million step-trainer records. Each batch is one percent of them.
 """
 
 import argparse
@@ -20,14 +19,14 @@ FEEDS = ("customer", "accelerometer", "step_trainer")
 
 
 def seconds(command: list[str | Path]) -> float:
-    """Wall time of a whole process."""
+    """Run a command and return its wall time in seconds."""
     started = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.monotonic() - started
 
 
 def main() -> None:
-    """Simulate once, hold a few hundredths of the files back, run, and add them one by one."""
+    """Simulate once, run without the files of the batches, then add the batches one by one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=1_150_000)
     parser.add_argument("--readings", type=int, default=30_000_000)
@@ -40,21 +39,21 @@ def main() -> None:
     landing, lakehouse = WORK / "landing-in-parts", WORK / "lakehouse-in-parts"
     shutil.rmtree(landing, ignore_errors=True)
     shutil.rmtree(lakehouse, ignore_errors=True)
-    held: list[list[Path]] = [[] for _ in range(options.batches)]
+    batch_files: list[list[Path]] = [[] for _ in range(options.batches)]
     for feed in FEEDS:
         files = sorted(file for file in (whole / feed).rglob("*") if file.is_file())
         plain = [file for file in files if file.parent == whole / feed and "uploaded" not in file.name]
         share = max(1, round(len(plain) / 100))
         middle = len(plain) // 2
         for batch in range(options.batches):
-            held[batch] += plain[middle + batch * share : middle + (batch + 1) * share]
-        for file in set(files) - {file for batch in held for file in batch}:
+            batch_files[batch] += plain[middle + batch * share : middle + (batch + 1) * share]
+        for file in set(files) - {file for batch in batch_files for file in batch}:
             link(file, whole, landing)
     run: list[str | Path] = [STEDI, "--landing", landing, "--warehouse", lakehouse, "run"]
     full = seconds(run)
     print(f"full run       {full:7.2f} s", flush=True)
     batches = []
-    for batch in held:
+    for batch in batch_files:
         for file in batch:
             link(file, whole, landing)
         batches.append(seconds(run))
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def link(file: Path, whole: Path, landing: Path) -> None:
-    """Let a file arrive."""
+    """Link a file into the landing folder."""
     target = landing / file.relative_to(whole)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.hardlink_to(file)

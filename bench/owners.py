@@ -1,8 +1,7 @@
-"""How often device_owner is right, by confidence and by what is wrong with clocks, phones and devices.
+"""Measure how often device_owner is right, by confidence and by defects of clocks, phones and devices.
 
-Simulates people, each with a phone and a device, whose readings are at uneven moments; and takes the public landing set
-where `../shared` has it, with every claim made worthless. Writes the reliability diagram of docs/device-owners.md and
-prints its tables.
+Simulates people with a phone and a device each. Also uses the public landing set without its claims, if `../shared`
+contains it. Prints the tables of docs/device-owners.md and writes its reliability diagram.
 
 Usage: owners.py [--draws N] [--svg FILE]
 """
@@ -28,7 +27,11 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class World:
-    """What is simulated. Shares are from 0 to 1; each person has `sittings` of 20 to 120 readings."""
+    """One simulated data set.
+
+    Shares are from 0 to 1: `resets`, `lost`, `in_pairs`, `without_phone`, `handed_over`, and `more_of_the_phone`, which
+    is of the phone's readings. Offset, jitter and drift are upper limits. A sitting has 20 to 120 readings.
+    """
 
     name: str
     people: int = 300
@@ -92,8 +95,7 @@ WORLDS = (
     ),
 )
 
-# SQL for the phones' readings and for the devices' times (`t`) of the public set, with what is wrong with them; {seed}
-# makes another draw.
+# SQL for the phones' readings and the devices' times (`t`) of the public set, with a defect. {seed} makes another draw.
 ALL = "SELECT * FROM phones"
 LOST = "SELECT * FROM phones WHERE hash(person, t, {seed}) % 10 >= 3"
 HALF = "SELECT * FROM phones WHERE hash(person, {seed}) % 2 = 0"
@@ -121,7 +123,7 @@ PUBLIC_CASES = {
     "times at random": (ALL, DEVICES, "1655561935465 + (hash(device, t, {seed}) % 2584171)::BIGINT"),
 }
 
-# The best candidate of each device with its probability, as the query works them out before it decides.
+# The part of the table's query that computes each device's best candidate and its probability.
 _QUERY = device_owner.TABLE.query
 CANDIDATES = _QUERY[: _QUERY.index("hours AS (\n    SELECT *, last_reading_ms")].rstrip().rstrip(",")
 NAMED = """
@@ -135,22 +137,22 @@ NAMED = """
 
 @dataclass
 class Reliability:
-    """Candidates by confidence: how many there are, and how many of them are right."""
+    """Number of candidates by confidence, and how many of them are right."""
 
     counts: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in BINS])
 
     def add(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Count the candidates of devices that have one user."""
-        found = connection.execute(
+        """Add the candidates of devices with one user."""
+        candidates = connection.execute(
             f"SELECT o.probability, o.candidate = u.person FROM ({bound(CANDIDATES)} "
             "SELECT d.serialNumber, j.* FROM judged AS j JOIN devices AS d ON d.device = j.device) AS o JOIN ("
             "SELECT device, min(person) AS person FROM truth GROUP BY device HAVING count(DISTINCT person) = 1"
             ") AS u ON u.device = o.serialNumber WHERE o.candidate IS NOT NULL"
         ).fetchall()
-        for probability, is_right in found:
-            place = max(i for i, (least, _) in enumerate(BINS) if probability >= least)
-            self.counts[place][0] += 1
-            self.counts[place][1] += is_right
+        for probability, is_right in candidates:
+            bin_number = max(i for i, (least, _) in enumerate(BINS) if probability >= least)
+            self.counts[bin_number][0] += 1
+            self.counts[bin_number][1] += is_right
 
 
 def main() -> None:
@@ -183,7 +185,7 @@ def main() -> None:
 
 
 def name_owners(connection: duckdb.DuckDBPyConnection, reliability: Reliability) -> Integers:
-    """Compute both tables; returns the counts of `NAMED`."""
+    """Compute device_evidence and device_owner; return the counts of the query `NAMED`."""
     connection.execute("SET threads = 2; SET VARIABLE owners_confidence = '0.999'")
     connection.execute("CREATE OR REPLACE TABLE customer_landing (device VARCHAR, person VARCHAR)")
     for table in (device_evidence.TABLE, device_owner.TABLE):
@@ -193,7 +195,7 @@ def name_owners(connection: duckdb.DuckDBPyConnection, reliability: Reliability)
 
 
 def show(name: str, total: Integers) -> None:
-    """Print a line of a table."""
+    """Print one line of a Markdown table."""
     right, wrong, readings, resolved, wrong_devices, devices = total
     print(
         f"| {name} | {right / max(1, readings):.2%} | {wrong:,} of {right + wrong:,} "
@@ -203,7 +205,7 @@ def show(name: str, total: Integers) -> None:
 
 
 def simulate(connection: duckdb.DuckDBPyConnection, world: World, rng: np.random.Generator) -> None:
-    """Make the landing tables of a world, and `truth`: whose each reading of a device is."""
+    """Create the landing tables of a world, and `truth`: the person of each reading of a device."""
     count, sittings = world.people, world.sittings
     day = rng.integers(0, world.days, (count, sittings)) * DAY_MS
     starts = np.sort(START_MS + day + rng.integers(0, world.hours_a_day * HOUR_MS, (count, sittings)), axis=1)
@@ -256,7 +258,7 @@ def simulate(connection: duckdb.DuckDBPyConnection, world: World, rng: np.random
 
 
 def public_draws(phones: str, devices: str, time: str, draws: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The landing tables of the public set with something wrong, draw by draw."""
+    """Create the landing tables of the public set with a defect, for each draw."""
     with duckdb.connect() as connection:
         connection.execute(
             f"CREATE TABLE owners AS SELECT email AS person, serialNumber::VARCHAR AS device FROM '{PUBLIC}/customer/*.json'"
@@ -286,7 +288,7 @@ def public_draws(phones: str, devices: str, time: str, draws: int) -> Iterator[d
 
 
 def diagram(reliability: Reliability) -> str:
-    """The share of right candidates by confidence, as SVG; a red line is the least share that a bin promises."""
+    """Draw the share of right candidates by confidence as SVG. A red line is the lower limit of a bin."""
     width, height, left, bottom, top = 560, 300, 70, 60, 20
     step = (width - left - 20) / len(BINS)
 

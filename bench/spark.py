@@ -1,8 +1,8 @@
-"""Time `stedi run` on Spark and on the embedded engine on the same data, in turn, and print the ratios.
+"""Time `stedi run` on Spark and on the embedded engine, in interleaved rounds, and print the ratios.
 
-Usage: spark.py [--readings N …] [--rounds N]. Works in `bench/work`. Each number of accelerometer
-readings is a data set with all defects; with customers and step trainers it has a third more records.
-Each run is a whole process on an empty warehouse.
+Usage: spark.py [--readings N …] [--rounds N]. Works in `bench/work`. Each number of accelerometer readings is a data
+set with all defects. Customers and step trainers add a third more records. Each run is a process of its own on an empty
+warehouse.
 """
 
 import argparse
@@ -19,7 +19,7 @@ ENGINES = ("embedded", "spark")
 
 
 def seconds(landing: Path, engine: str) -> float:
-    """Wall time of a run that makes a new warehouse."""
+    """Return the wall time in seconds of a run on an empty warehouse."""
     lakehouse = WORK / f"lakehouse-{engine}"
     shutil.rmtree(lakehouse, ignore_errors=True)
     command: list[str | Path] = [STEDI, "--landing", landing, "--warehouse", lakehouse, "run", "--engine", engine]
@@ -29,7 +29,7 @@ def seconds(landing: Path, engine: str) -> float:
 
 
 def main() -> None:
-    """Simulate each size once, run both engines in turn, and print a line for each."""
+    """Simulate each size once, time both engines in turn, and print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=int, nargs="+", default=[200_000, 3_000_000])
     parser.add_argument("--rounds", type=int, default=3)
@@ -39,11 +39,11 @@ def main() -> None:
         if not landing.exists():
             size = ["--customers", str(readings // 200), "--readings", str(readings), "--days", "5", "--seed", "3"]
             subprocess.run([STEDI, "simulate", landing, *size], check=True, stdout=subprocess.DEVNULL)
-        taken: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+        times: dict[str, list[float]] = {engine: [] for engine in ENGINES}
         for _ in range(options.rounds):
             for engine in ENGINES:
-                taken[engine].append(seconds(landing, engine))
-        embedded, spark = (statistics.median(taken[engine]) for engine in ENGINES)
+                times[engine].append(seconds(landing, engine))
+        embedded, spark = (statistics.median(times[engine]) for engine in ENGINES)
         print(
             f"{readings:>10,} readings: embedded {embedded:7.2f} s, spark {spark:7.2f} s, ratio {spark / embedded:.1f}",
             flush=True,

@@ -1,6 +1,6 @@
-"""Time short commands as whole processes, by the clock and in CPU time, beside another version of the program.
+"""Time the start of short commands, in wall time and CPU time, optionally against another version of the program.
 
-Usage: start.py [--before PATH_TO_OTHER_STEDI] [--rounds N]. Each program gets a small warehouse of its own in
+Usage: start.py [--before PATH_TO_OTHER_STEDI] [--rounds N]. Each version works on a small warehouse of its own in
 `bench/work/start`, which is emptied first. Rounds are interleaved, and the first one is not counted.
 """
 
@@ -20,7 +20,7 @@ COMMANDS = {"--version": ["--version"], "--help": ["--help"], "tables": ["tables
 
 
 def call(program: Path, folder: Path, *arguments: str) -> tuple[float, float]:
-    """Seconds of a whole process by the clock, and in CPU time."""
+    """Run a command; return its wall time and its CPU time in seconds."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run([program, *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -28,7 +28,7 @@ def call(program: Path, folder: Path, *arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Fill a warehouse with each program, time the commands, and print medians and ratios."""
+    """Fill a warehouse with each version, time the commands, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, help="program to compare with")
     parser.add_argument("--rounds", type=int, default=15)

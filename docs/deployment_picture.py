@@ -1,4 +1,4 @@
-"""Draw the deployment on AWS: what starts a run, its jobs in order, where data lies, who reads it."""
+"""Draw the deployment on AWS: triggers, jobs in order, storage, readers."""
 
 from html import escape
 
@@ -6,14 +6,14 @@ from stedi.aws.jobs import JOBS
 
 _WIDTH, _HEIGHT, _GAP = 240, 46, 22
 _COLOURS = {"start": "#eeeeee", "job": "#dbe9f6", "data": "#dff0d8", "read": "#fdebd0", "watch": "#f6dbdb"}
-# Left edges of the columns: what starts, what runs, where data lies, who reads.
+# Left edges of the columns: triggers, jobs, storage, readers.
 _COLUMNS = (20, 330, 670, 980)
 
 Box = tuple[str, str, str]
 
 
 def _boxes() -> dict[str, tuple[float, float, Box]]:
-    """(x, y, (colour, name, what it is)) of every box by a short key."""
+    """Return (x, y, (colour, name, description)) of each box by its key."""
     jobs = {
         job.name: ("job", job.name, f"Glue job {number}{', publishes the run' if job.publishes else ''}")
         for number, job in enumerate(JOBS, start=1)
@@ -22,30 +22,30 @@ def _boxes() -> dict[str, tuple[float, float, Box]]:
         {
             "files": ("start", "landing bucket", "JSON files arrive"),
             "arrivals": ("start", "arrivals", "EventBridge, queue, pipe: 5 minutes"),
-            "machine": ("start", "state machine", "one run at a time, tries again"),
+            "machine": ("start", "state machine", "one run at a time, retries"),
             "schedule": ("start", "schedule", "every night"),
         },
         jobs,
         {
             "tables": ("data", "lakehouse bucket", "Iceberg tables, runs, lock"),
-            "catalog": ("data", "Glue Data Catalog", "which metadata is current"),
-            "secret": ("data", "Secrets Manager", "the key of the pseudonyms"),
+            "catalog": ("data", "Glue Data Catalog", "current metadata of each table"),
+            "secret": ("data", "Secrets Manager", "pseudonym key"),
             "keys": ("data", "KMS", "a key for data, one for the rest"),
         },
         {
-            "formation": ("read", "Lake Formation", "opens columns that name nobody"),
+            "formation": ("read", "Lake Formation", "grants pseudonymous columns"),
             "athena": ("read", "Athena workgroup", "limit, encryption, named queries"),
             "scientists": ("read", "data scientists", "curated, pseudonymous columns"),
-            "alarms": ("watch", "alarms", "SNS: failed, late, unsent, cost"),
+            "alarms": ("watch", "alarms", "SNS: failed, missing, unsent, cost"),
         },
     )
     tallest = max(map(len, columns))
-    placed = {}
+    boxes = {}
     for x, column in zip(_COLUMNS, columns, strict=True):
         step = tallest * (_HEIGHT + _GAP) / len(column)
         for row, (key, box) in enumerate(column.items()):
-            placed[key] = (x, 20 + step * row + (step - _HEIGHT) / 2, box)
-    return placed
+            boxes[key] = (x, 20 + step * row + (step - _HEIGHT) / 2, box)
+    return boxes
 
 
 def _arrows() -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def _arrows() -> list[tuple[str, str]]:
 
 
 def picture() -> str:
-    """The deployment as an SVG picture."""
+    """Return the picture as SVG."""
     boxes = _boxes()
     width = _COLUMNS[-1] + _WIDTH + 20
     height = 40 + len(JOBS) * (_HEIGHT + _GAP)
@@ -85,7 +85,7 @@ def picture() -> str:
 
 
 def _arrow(source: tuple[float, float, Box], target: tuple[float, float, Box]) -> str:
-    """Up or down inside a column, to the right between two."""
+    """Draw an arrow: vertical inside a column, to the right between columns."""
     (x0, y0, _), (x1, y1, _) = source, target
     if x0 == x1:
         down = y0 < y1

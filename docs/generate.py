@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from stedi.aws.ddl import databases_ddl, ddl
 from stedi.aws.jobs import JOBS, script
-from stedi.aws.questions import QUESTIONS, Question
+from stedi.aws.named_queries import NAMED_QUERIES, NamedQuery
 from stedi.cli.commands import app
 from stedi.config import Settings
 from stedi.ingest.reasons import REASONS
@@ -153,7 +153,7 @@ def _says(module: Path) -> str:
     return (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n")[0]
 
 
-def question(asked: Question) -> str:
+def question(asked: NamedQuery) -> str:
     """A named query of Athena, as a file of its own."""
     return f"-- {asked.meaning}\n{asked.athena};\n"
 
@@ -180,7 +180,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "deploy/ddl/databases.sql": databases_ddl,
     **{f"deploy/ddl/{table.name}.sql": partial(ddl, table) for table in ALL},
     **{f"deploy/jobs/{job.name}.py": partial(script, job) for job in JOBS},
-    **{f"deploy/queries/{asked.name}.sql": partial(question, asked) for asked in QUESTIONS},
+    **{f"deploy/queries/{asked.name}.sql": partial(question, asked) for asked in NAMED_QUERIES},
 }
 
 

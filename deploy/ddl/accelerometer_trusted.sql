@@ -1,10 +1,10 @@
 -- distinct accelerometer readings of the customers in customer_trusted
 CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_trusted` (
-  `user` string COMMENT 'e-mail address as the customer\'s latest record spells it',
-  `timestamp` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
-  `x` double COMMENT 'acceleration along the phone\'s x axis',
-  `y` double COMMENT 'acceleration along the phone\'s y axis',
-  `z` double COMMENT 'acceleration along the phone\'s z axis',
+  `user` string COMMENT 'e-mail address as in the customer\'s newest record',
+  `timestamp` bigint COMMENT 'time of the reading, on the phone\'s clock (ms since the epoch, UTC)',
+  `x` double COMMENT 'acceleration along the phone\'s x axis, in the phone\'s unit',
+  `y` double COMMENT 'acceleration along the phone\'s y axis, in the phone\'s unit',
+  `z` double COMMENT 'acceleration along the phone\'s z axis, in the phone\'s unit',
   `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address'
 )
 PARTITIONED BY (truncate(86400000, `timestamp`))

@@ -1,8 +1,8 @@
 -- the raw files of the step_trainer feed
 CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`step_trainer_landing` (
-  `sensorreadingtime` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
-  `serialnumber` string COMMENT 'serial number that the device reports, which is right',
-  `distancefromobject` double COMMENT 'distance of the object in front of the sensor'
+  `sensorreadingtime` bigint COMMENT 'time of the reading, on the device\'s clock (ms since the epoch, UTC)',
+  `serialnumber` string COMMENT 'serial number that the device itself reports; reliable',
+  `distancefromobject` double COMMENT 'distance to the nearest object, in the device\'s unit'
 )
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')
@@ -11,9 +11,9 @@ TBLPROPERTIES ('classification' = 'json');
 
 -- distance readings as received from the step trainers, of all devices
 CREATE TABLE IF NOT EXISTS `stedi`.`step_trainer_landing` (
-  `sensorreadingtime` bigint COMMENT 'when the reading was taken (ms since the epoch, UTC)',
-  `serialnumber` string COMMENT 'serial number that the device reports, which is right',
-  `distancefromobject` double COMMENT 'distance of the object in front of the sensor',
+  `sensorreadingtime` bigint COMMENT 'time of the reading, on the device\'s clock (ms since the epoch, UTC)',
+  `serialnumber` string COMMENT 'serial number that the device itself reports; reliable',
+  `distancefromobject` double COMMENT 'distance to the nearest object, in the device\'s unit',
   `device` string COMMENT 'normalised serial number: trimmed and case-folded',
   `extra_fields` string COMMENT 'unknown keys of the record with their values, as JSON',
   `source_file` string COMMENT 'file of the record, relative to the landing folder',

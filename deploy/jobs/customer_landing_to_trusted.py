@@ -1,4 +1,4 @@
-"""Glue job: customers whose research consent is in force, and how it came and went."""
+"""Glue job: customers whose research consent is in force, and the history of consent."""
 
 from stedi.cli.glue_job import main
 

@@ -1,4 +1,4 @@
-"""Glue job: whose each device is, and the customers who have readings."""
+"""Glue job: owners of devices, and customers with readings."""
 
 from stedi.cli.glue_job import main
 

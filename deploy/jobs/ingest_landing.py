@@ -1,4 +1,4 @@
-"""Glue job: take new and changed landing files into the landing tables."""
+"""Glue job: ingest new and changed landing files."""
 
 from stedi.cli.glue_job import main
 

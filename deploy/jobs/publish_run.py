@@ -1,4 +1,4 @@
-"""Glue job: bring everything up to date, publish the run, and do the upkeep that is due."""
+"""Glue job: refresh all tables, publish the run, and do the maintenance that is due."""
 
 from stedi.cli.glue_job import main
 

@@ -1,4 +1,4 @@
--- how many devices have a clear owner, by what evidence
+-- how many devices have a clear owner, by evidence
 SELECT
   "status",
   COUNT(*) AS "devices",

@@ -1,4 +1,4 @@
--- how strongly the phone moves at each distance that the step trainer saw, in steps of 10
+-- mean acceleration of the phone by distance from the step trainer, in steps of 10
 SELECT
   FLOOR(CAST("distancefromobject" AS DOUBLE) / 10) * 10 AS "distance_from",
   COUNT(*) AS "pairs",

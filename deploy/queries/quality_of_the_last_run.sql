@@ -1,4 +1,4 @@
--- what each rule found in the newest run that checked it, broken ones first
+-- violations of each rule in the newest run that checked it, broken rules first
 SELECT
   "table_name",
   "rule",

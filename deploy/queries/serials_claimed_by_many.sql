@@ -1,4 +1,4 @@
--- serial numbers that stand in the records of most customers, and whether an owner came out
+-- serial numbers with the most claimants, and whether an owner was found
 SELECT
   "serialnumber",
   "claimants",

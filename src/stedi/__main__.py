@@ -20,7 +20,7 @@ _REQUESTS = (signal.SIGINT, signal.SIGTERM)
 # class that is being made for a wrong one. A pool's thread that has begun and is not yet on its list would be
 # waited for at the end, for ever; a temporary folder that nobody knows of yet would stay.
 _LEFT_TO_END = frozenset(
-    {"importlib._bootstrap", "fsspec.spec", "stedi.compute.duckdb.objects", "concurrent.futures.thread", "tempfile"}
+    {"importlib._bootstrap", "fsspec.spec", "stedi.compute.duckdb.s3_filesystem", "concurrent.futures.thread", "tempfile"}
 )
 _AGAIN_S = 0.01
 # Libraries make a million objects that stay; Python would look through them three hundred times for some to free.

@@ -1,4 +1,4 @@
-"""Settings: file < environment < command line; unknown keys are refused."""
+"""Settings of the program: file < environment < options. Unknown keys are errors."""
 
 import os
 import tomllib
@@ -15,7 +15,7 @@ from stedi.storage import open_warehouse, refuse_other_stores
 
 PYDANTICS_OWN_WORDS = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
-# The options of commands and jobs that are settings of a section.
+# Options of commands and jobs whose setting is in a section.
 _OPTIONS_OF_SECTIONS = {
     "policy": ("consent", "policy"),
     "alarm_drop": ("consent", "alarm_drop"),
@@ -25,26 +25,26 @@ _OPTIONS_OF_SECTIONS = {
 
 
 class Consent(BaseModel):
-    """How far a customer's consent reaches, and how large a fall of it is an alarm."""
+    """Consent policy, and the alarm on lost consent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     policy: Policy = Field(
         default="customer",
-        description="customer: all readings of a customer whose consent is in force; "
+        description="readings to keep of a customer whose consent is in force; customer: all, "
         "reading: only those taken while it was in force",
     )
     alarm_drop: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="a run in which the customers with consent in force fall by more than this share is an alarm, "
+        description="a run that loses a larger share of the customers with consent in force is an alarm, "
         "from 100 customers on; 1: never",
     )
 
 
 class Owners(BaseModel):
-    """How sure the owner of a device has to be."""
+    """Resolution of devices to owners."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,12 +52,12 @@ class Owners(BaseModel):
         default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
-        description="reading times decide whose device it is from this probability on; below it a device is ambiguous",
+        description="least probability at which reading times decide the owner of a device; below it a device is ambiguous",
     )
 
 
 class Match(BaseModel):
-    """How readings of both sensors are paired."""
+    """Pairing of the readings of both sensors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,12 +65,12 @@ class Match(BaseModel):
         default=QuerySettings.match_tolerance_ms,
         ge=0,
         le=MOST_TOLERANCE_MS,
-        description="how far apart the readings of a pair in machine_learning_curated may be, where clocks disagree (ms)",
+        description="largest time between the readings of a pair in machine_learning_curated, for clocks that disagree (ms)",
     )
 
 
 class Settings(BaseModel):
-    """All settings of the program. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
+    """All settings, as values. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -88,21 +88,21 @@ class Settings(BaseModel):
     owners: Owners = Owners()
     match: Match = Match()
     models: Path | None = Field(
-        default=None, description="folder of the trained models; models in the warehouse's folder, or here, when absent"
+        default=None, description="folder of the trained models; by default models in a local warehouse, else ./models"
     )
     pseudonym_key: SecretStr | None = Field(
-        default=None, min_length=1, description="secret that keys the pseudonyms; made on the first run when absent"
+        default=None, min_length=1, description="secret key of the pseudonyms; by default the first run generates one"
     )
-    engine: EngineName = Field(default="embedded", description="what computes: embedded or spark")
-    keep_runs: int = Field(default=30, ge=1, description="how many finished runs can still be read with --as-of")
-    maintain_every: int = Field(default=20, ge=0, description="after how many runs one does the upkeep too; 0: never")
-    memory_limit: str | None = Field(default=None, description="the embedded engine's memory, such as 8GB")
-    # The engine starts as many as it is told, and a slip of thousands stops the whole machine.
-    threads: int | None = Field(default=None, ge=1, le=1024, description="the embedded engine's threads, at most 1024")
+    engine: EngineName = Field(default="embedded", description="engine that runs the queries: embedded or spark")
+    keep_runs: int = Field(default=30, ge=1, description="number of finished runs that --as-of can read")
+    maintain_every: int = Field(default=20, ge=0, description="every how many runs one also does maintenance; 0: never")
+    memory_limit: str | None = Field(default=None, description="memory limit of the embedded engine, such as 8GB")
+    # The engine starts any number of threads, and thousands by mistake would stop the machine.
+    threads: int | None = Field(default=None, ge=1, le=1024, description="threads of the embedded engine, at most 1024")
 
     @property
     def of_queries(self) -> QuerySettings:
-        """The settings that decide which rows tables have."""
+        """The settings that decide which rows the tables contain."""
         return QuerySettings(self.consent.policy, self.owners.confidence, self.match.tolerance_ms)
 
     @field_validator("landing", "warehouse", "models", mode="before")
@@ -134,10 +134,14 @@ class _EnvironmentSettings(Settings, BaseSettings):
 
 
 def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
-    """Read settings from a TOML file, the environment and the options that were given.
+    """Read the settings.
+
+    Args:
+        file: TOML file; by default `stedi.toml` in the working folder, if it exists.
+        options: values from a command line by setting; None is no value.
 
     Raises:
-        UsageError: the file is missing or malformed, or a key, a variable or a value is not valid.
+        UsageError: the file is missing or malformed, or a key, an environment variable or a value is not valid.
     """
     _check_environment()
     given = {key: value for key, value in options.items() if value is not None}
@@ -169,7 +173,7 @@ def _check_environment() -> None:
         if name.upper() not in variables:
             raise unknown_name("environment setting", name, variables)
         if not value.strip():
-            # Such as a secret that a scheduler does not know: the pseudonyms' key would be one that everybody knows.
+            # For example a secret that a scheduler does not know. An empty pseudonym key would be no secret.
             raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")
         if not _is_utf8(value):
             raise UsageError(f"environment setting {name} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")

@@ -15,7 +15,8 @@ import pytest
 from moto.athena.models import athena_backends
 from moto.stepfunctions.models import stepfunctions_backends
 
-from stedi.aws import queries, runs, stacks
+from stedi.aws import athena, stacks
+from stedi.aws import executions as runs
 from stedi.aws.cost import estimate
 from stedi.aws.jobs import JOBS
 from stedi.aws.release import release_files, release_name
@@ -141,7 +142,7 @@ def test_a_change_that_nobody_wants_leaves_nothing_behind(aws: dict[str, str]) -
     change = stacks.plan("unwanted", queue, {}, progress=lambda _: None)
     assert change is not None
     assert change.resources == (("Add", "AWS::SQS::Queue", "Queue"),)
-    stacks.forget(change)
+    stacks.discard(change)
     assert stacks.find("unwanted") is None
 
 
@@ -163,7 +164,7 @@ def test_the_first_failure_of_the_newest_change_is_told() -> None:
         failure("Old", "CREATE_FAILED", "long ago"),
     ]
     assert stacks.first_failure(newest_first) == "Key: no right to change it"
-    assert stacks.first_failure(newest_first[-2:-1]) == "no resource says why"
+    assert stacks.first_failure(newest_first[-2:-1]) == "CloudFormation gives no reason"
 
 
 def test_deploying_needs_somebody_to_confirm(stedi: Stedi, aws: dict[str, str]) -> None:
@@ -196,7 +197,7 @@ def test_what_was_typed_wrong_is_said_and_nothing_is_done(
 def test_a_missing_stack_is_said_with_its_region(stedi: Stedi, aws: dict[str, str], command: list[str]) -> None:
     said = stedi("aws", *command, "--stack", "other")
     assert said.code == 1
-    assert "no stack other is in us-east-1; `stedi aws deploy` makes one" in said.err
+    assert "no stack other is in us-east-1; create it with `stedi aws deploy`" in said.err
 
 
 def test_without_credentials_one_line_says_so(stedi: Stedi, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,14 +323,14 @@ def test_questions_are_asked_in_the_workgroup(stedi: Stedi, aws: dict[str, str])
 
 
 def test_a_query_over_the_limit_says_what_to_do() -> None:
-    said = queries._why("Query cancelled! : Bytes scanned limit was exceeded", "CANCELLED", "stedi", "SELECT 1")
+    said = athena.failure_reason("Query cancelled! : Bytes scanned limit was exceeded", "CANCELLED", "stedi", "SELECT 1")
     assert "more than workgroup stedi allows" in said
     assert "scan_limit_gb" in said
 
 
 def test_a_failed_query_repeats_no_value_that_it_met() -> None:
     reason = "INVALID_CAST_ARGUMENT: Cannot cast 'ann@example.com' to\nINT; column 'email'"
-    said = queries._why(reason, "FAILED", "stedi", "SELECT CAST(email AS int) FROM t WHERE c = 'email'")
+    said = athena.failure_reason(reason, "FAILED", "stedi", "SELECT CAST(email AS int) FROM t WHERE c = 'email'")
     assert "ann@example.com" not in said
     assert "'email'" in said
     assert "\n" not in said
@@ -387,7 +388,7 @@ def test_destroying_keeps_data_unless_it_is_told_to_delete_it(
     running = stedi("aws", "run", "--stack", "short", "--json").json["run"]
     refused = stedi("aws", "destroy", "--stack", "short", "--confirm", "short")
     assert refused.code == 1
-    assert "a run of stack short is at work" in refused.err
+    assert "a run of stack short is working" in refused.err
     boto3.client("stepfunctions").stop_execution(
         executionArn=f"{names['StateMachine'].replace(':stateMachine:', ':execution:')}:{running}"
     )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stedi.aws.deployment import Deployment, load_deployment
 from stedi.aws.jobs import JOBS
-from stedi.aws.questions import QUESTIONS
+from stedi.aws.named_queries import NAMED_QUERIES
+from stedi.aws.parameters import DeploymentParameters, load_parameters
 from stedi.errors import UsageError
 from stedi.tables.registry import ALL, BY_NAME, REFRESHED
 from tests.support.cdk import Templates, new_app, synthesise_checked
@@ -40,7 +40,7 @@ NO_RESOURCE = {
 
 @pytest.fixture(scope="module")
 def assembly(templates: Templates) -> Path:
-    return templates.assembly(Deployment(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))
+    return templates.assembly(DeploymentParameters(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))
 
 
 def template(assembly: Path, stack: str) -> dict[str, Any]:
@@ -355,7 +355,7 @@ def test_athena_stops_at_the_limit_and_encrypts(lakehouse: dict[str, Any]) -> No
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert configuration["ResultConfiguration"]["EncryptionConfiguration"]["EncryptionOption"] == "SSE_KMS"
     queries = {q["Name"]: q["QueryString"] for q in of_type(lakehouse, "AWS::Athena::NamedQuery").values()}
-    assert queries == {question.name: f"{question.athena}\n" for question in QUESTIONS}
+    assert queries == {question.name: f"{question.athena}\n" for question in NAMED_QUERIES}
 
 
 def test_alarms_reach_somebody(lakehouse: dict[str, Any]) -> None:
@@ -403,7 +403,7 @@ def test_files_that_arrive_together_start_one_run(lakehouse: dict[str, Any]) -> 
 
 def test_the_page_lists_every_parameter_with_its_default() -> None:
     page = (ROOT / "docs/aws.md").read_text("utf-8")
-    for name, field in Deployment.model_fields.items():
+    for name, field in DeploymentParameters.model_fields.items():
         if name == "stack":
             continue
         default = "" if field.default is None else f"`{field.default}`"
@@ -423,4 +423,4 @@ def test_the_page_lists_every_parameter_with_its_default() -> None:
 )
 def test_wrong_parameters_are_refused_by_name(given: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says.replace("?", r"\?")):
-        load_deployment(given)
+        load_parameters(given)

@@ -66,7 +66,7 @@ Change = Callable[[list[str]], list[str]]
     ("change", "said"),
     [
         (lambda a: without(a, "--pseudonym_secret"), "stedi: there is no pseudonym key"),
-        (lambda a: without(a, "--pseudonym_secret", "--pseudonym_secret", "none"), "there is none of that name"),
+        (lambda a: without(a, "--pseudonym_secret", "--pseudonym_secret", "none"), "no secret has this name"),
         (lambda a: without(a, "--policy", "--policy", "all"), "stedi: setting 'consent.policy': "),
         (lambda a: [*a, "--owners_confidence", "1"], "stedi: setting 'owners.confidence': "),
         (lambda a: [*a, "--match_tolerance_ms", "1001"], "stedi: setting 'match.tolerance_ms': "),
@@ -90,7 +90,7 @@ def test_a_fall_of_consent_goes_to_the_topic_and_the_job_succeeds(bucket: Bucket
     bucket.land("customer/1.json", [customer(f"p{number}@x", at, shares=at) for number in range(100)])
     assert run_here("publish_run", arguments)["alarms"] == []
     bucket.land("customer/2.json", [customer(f"p{number}@x", at + 1) for number in range(1, 100)])
-    assert "there is none of that name" in failure("publish_run", [*arguments, "--alarm_topic", f"{topic}-gone"])
+    assert "the topic does not exist" in failure("publish_run", [*arguments, "--alarm_topic", f"{topic}-gone"])
     assert len(read_runs(bucket.open_warehouse())) == 1
     [alarm] = run_here("publish_run", arguments)["alarms"]
     assert run_here("publish_run", arguments)["alarms"] == []

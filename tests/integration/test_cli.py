@@ -213,7 +213,7 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from stedi import __main__, cli
-from stedi.compute.duckdb import objects
+from stedi.compute.duckdb import s3_filesystem
 
 def ask():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -257,9 +257,9 @@ def make():
 def read():
     os.mkdir("bucket")
     duckdb.execute("COPY (SELECT 1 AS one) TO 'bucket/key' (FORMAT parquet)")
-    objects.Objects._connected = lambda self: Bucket(os.getcwd(), LocalFileSystem())
+    s3_filesystem.CachedS3FileSystem._connect = lambda self: Bucket(os.getcwd(), LocalFileSystem())
     with duckdb.connect() as connection:
-        connection.register_filesystem(objects.Objects())
+        connection.register_filesystem(s3_filesystem.CachedS3FileSystem())
         assert connection.execute("FROM read_parquet('s3://bucket/key')").fetchall() == [(1,)]
 
 cli.main = work

@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 
 from stedi.aws.ddl import databases_ddl, ddl
-from stedi.aws.questions import QUESTIONS, Question
+from stedi.aws.named_queries import NAMED_QUERIES, NamedQuery
 from stedi.cli.commands import app
 from stedi.model.table import Table
 from stedi.tables.registry import ALL, BY_NAME
@@ -41,7 +41,7 @@ def test_ddl_has_every_column_with_its_meaning_and_the_partition(table: Table) -
     ("folder", "names"),
     [
         ("ddl", {"databases", *(table.name for table in ALL)}),
-        ("queries", {question.name for question in QUESTIONS}),
+        ("queries", {question.name for question in NAMED_QUERIES}),
     ],
 )
 def test_nothing_generated_is_left_of_what_went(folder: str, names: set[str]) -> None:
@@ -68,11 +68,11 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def ask(lake: Lake, name: str) -> list[tuple[object, ...]]:
-    return lake.rows(next(question.sql for question in QUESTIONS if question.name == name))
+    return lake.rows(next(question.sql for question in NAMED_QUERIES if question.name == name))
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
-def test_every_question_is_answered_here_and_is_a_query_for_athena(answered: Lake, question: Question) -> None:
+@pytest.mark.parametrize("question", NAMED_QUERIES, ids=lambda question: question.name)
+def test_every_question_is_answered_here_and_is_a_query_for_athena(answered: Lake, question: NamedQuery) -> None:
     answer = answered.rows(question.sql)
     assert bool(answer) == (question.name not in ("quality_over_time", "serials_claimed_by_many"))
     [parsed] = sqlglot.parse(question.athena, read="athena")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from stedi.storage.disk import whole_file
+from stedi.storage.disk import atomic_write
 from tests.support.killing import referenced_files
 from tests.support.lake import Lake, customer, small
 
@@ -62,7 +62,7 @@ def test_a_file_is_written_through_before_it_gets_its_name(
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with whole_file(tmp_path / "record", 0o600) as file:
+    with atomic_write(tmp_path / "record", 0o600) as file:
         file.write(b"all of it")
     assert at_rename == [True]
     assert tmp_path.stat().st_ino in synced

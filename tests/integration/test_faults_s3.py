@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from stedi.errors import LandingError
-from stedi.ingest import s3
-from stedi.storage import aws_client
+from stedi.storage import aws_client, s3_objects
 from tests.support.killing import ChosenSteps, assert_recovers, land_first, land_more, visible_rows
 from tests.support.lake import Lake, customer, distance, reading
 from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble
@@ -52,7 +51,7 @@ def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_g
     steps: ChosenSteps,
 ) -> None:
     monkeypatch.setitem(aws_client._CONFIG, "read_timeout", 0.2)
-    monkeypatch.setattr(s3, "_DOWNLOADS", 2)
+    monkeypatch.setattr(s3_objects, "_ATTEMPTS", 2)
     land_more(remote)
     answer, requests_left = "", 1000
 

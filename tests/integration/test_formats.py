@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stedi.compute.duckdb import EmbeddedEngine
-from stedi.ingest.archives import other_format
-from stedi.ingest.scanner import read_records
+from stedi.ingest.compression import detect_other_format
+from stedi.ingest.scanner import scan_records
 from tests.support.lake import T0, Lake, customer, reading
 from tests.support.landing import LandingFolder
 
@@ -327,7 +327,7 @@ LISTED: dict[str, list[tuple[str, bool | None]]] = {
 @pytest.mark.parametrize("name", LISTED)
 def test_an_object_within_an_unreadable_record_is_none(tmp_path: Path, name: str, chunk_bytes: int) -> None:
     (tmp_path / "a.json").write_text("".join(text for text, _ in LISTED[name]))
-    found = [(each.text, each.reason is None) for each in read_records(tmp_path / "a.json", chunk_bytes=chunk_bytes)]
+    found = [(each.text, each.reason is None) for each in scan_records(tmp_path / "a.json", chunk_bytes=chunk_bytes)]
     assert found == [(text, is_record) for text, is_record in LISTED[name] if is_record is not None]
 
 
@@ -335,7 +335,7 @@ def test_many_unreadable_records_are_told_apart_wherever_they_lie(tmp_path: Path
     # Far more than what is kept of the text behind them.
     lines = [f"  {{'user': 'a', 'timeStamp': {number}}}" for number in range(3000)]
     (tmp_path / "a.json").write_text("\n".join(lines))
-    assert [each.text for each in read_records(tmp_path / "a.json")] == [line.strip() for line in lines]
+    assert [each.text for each in scan_records(tmp_path / "a.json")] == [line.strip() for line in lines]
 
 
 def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
@@ -383,7 +383,7 @@ def test_the_engine_takes_no_line_for_a_record_that_the_scanner_does_not(landing
     landing.run(select=["accelerometer_landing", "quarantine"])
     for name in ONE_A_LINE:
         file = landing.landing / f"accelerometer/{name}.json"
-        expected = [each.reason or ("landed" if each.text == INNER else "user_missing") for each in read_records(file)]
+        expected = [each.reason or ("landed" if each.text == INNER else "user_missing") for each in scan_records(file)]
         found = landing.rows(
             f"SELECT source_position, 'landed' FROM accelerometer_landing WHERE source_file = 'accelerometer/{name}.json' "
             "UNION ALL SELECT source_position, reason FROM quarantine "
@@ -436,5 +436,5 @@ def test_records_are_landing_rows_plus_quarantined_rows_for_any_file(
         )
     ]
     assert positions == list(range(1, len(positions) + 1))
-    if content.strip(b" \t\r\n,[]") and not other_format(content):
+    if content.strip(b" \t\r\n,[]") and not detect_other_format(content):
         assert positions

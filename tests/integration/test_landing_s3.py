@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stedi.errors import LandingError, UsageError
-from stedi.ingest.landing_file import LandingFile, is_steady
+from stedi.ingest.landing_file import LandingFile, is_unchanged
 from stedi.ingest.listing import list_files, local_copies
 from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import Lake, customer, distance, reading
@@ -103,7 +103,7 @@ def test_a_version_changes_with_the_content_and_only_then(store: Store) -> None:
 def test_a_feed_without_objects_is_no_error_but_an_empty_prefix_is(store: Store) -> None:
     store.put("in/customer/a.json")
     assert names(f"s3://{BUCKET}/in", STEP_TRAINER) == []
-    with pytest.raises(LandingError, match=rf"^landing prefix s3://{BUCKET}/im holds nothing; .*--landing$"):
+    with pytest.raises(LandingError, match=rf"^landing prefix s3://{BUCKET}/im is empty; .*--landing$"):
         names(f"s3://{BUCKET}/im")
 
 
@@ -132,7 +132,7 @@ def test_hostile_keys_keep_their_names_and_are_copied_under_ours(store: Store, t
             assert path.parent.parent == tmp_path
             assert len(path.name) < 20
             assert copy.name.lower().endswith("".join(path.suffixes))
-            assert is_steady(copy)
+            assert is_unchanged(copy)
         assert [replace(copy, path="", is_copy=False) for copy in copies] == [replace(file, path="") for file in files]
     assert list(tmp_path.iterdir()) == []
 
@@ -182,7 +182,7 @@ def test_a_full_disk_is_told_as_such(store: Store, tmp_path: Path, monkeypatch: 
 def test_an_object_that_was_listed_but_not_copied_is_not_steady(store: Store) -> None:
     store.put("customer/a.json")
     [file] = list_files(f"s3://{BUCKET}", CUSTOMER)
-    assert not is_steady(file)
+    assert not is_unchanged(file)
 
 
 # Errors
@@ -327,11 +327,11 @@ def test_local_files_are_read_in_place(tmp_path: Path) -> None:
     files = list_files(str(tmp_path), CUSTOMER)
     with local_copies(files, tmp_path) as copies:
         assert copies == files
-    assert is_steady(files[0])
+    assert is_unchanged(files[0])
     path.write_bytes(b"{} ")
-    assert not is_steady(files[0])
+    assert not is_unchanged(files[0])
     path.unlink()
-    assert not is_steady(files[0])
+    assert not is_unchanged(files[0])
 
 
 def test_a_file_that_goes_while_the_folder_is_listed_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +376,7 @@ def test_names_become_safe_text_stay_apart_and_open(tmp_path: Path) -> None:
         "customer/ü.json": "ü.json".encode(),
     }
     assert all(file.name.encode().isascii() or "ü" in file.name for file in files)
-    assert all(is_steady(file) for file in files)
+    assert all(is_unchanged(file) for file in files)
 
 
 @pytest.mark.parametrize("looks", [(os, "scandir", "customer"), (Path, "stat", "a.json")])

@@ -270,7 +270,7 @@ def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
 
 
 def test_upkeep_waits_for_no_run(used: Lake) -> None:
-    with used.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with used.open_warehouse().write_lock(), pytest.raises(WarehouseBusyError, match="another run is working"):
         maintain(used.settings)
 
 

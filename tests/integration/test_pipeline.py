@@ -167,7 +167,7 @@ def test_selecting_a_table_runs_what_it_is_built_from(lake: Lake) -> None:
 
 def test_a_second_run_at_the_same_time_leaves_with_a_message(lake: Lake) -> None:
     small(lake)
-    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().write_lock(), pytest.raises(WarehouseBusyError, match="another run is working"):
         lake.run()
 
 

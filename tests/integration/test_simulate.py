@@ -280,7 +280,7 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
     def fill_up(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stedi.simulate.landing_files.JsonWriter.write", fill_up)
+    monkeypatch.setattr("stedi.simulate.landing_files.JsonLinesWriter.write", fill_up)
     with pytest.raises(LandingError, match=r"No space left on device.*delete folder"):
         simulate(tmp_path / "out", replace(IDEAL, customers=1, days=1, seed=1, readings=0))
 

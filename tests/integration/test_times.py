@@ -10,6 +10,7 @@ import pytest
 from stedi.compute.duckdb import EmbeddedEngine
 from stedi.ingest import records
 from stedi.ingest.landing_file import LandingFile
+from stedi.ingest.records import ScannedRecord
 from stedi.model.feed import Feed
 from tests.support.lake import T0, Lake, customer, distance, reading
 from tests.support.landing import LandingFolder
@@ -126,13 +127,13 @@ def test_files_that_arrived_years_apart_are_each_read_by_their_own_arrival(
         times = [*range(arrived - 1000, arrived, 10), T0 + 2 * year + 86_400_001, arrived]
         landing.land(name, [reading("a@x", time - T0) for time in times], arrived_ms=arrived)
     read_alone: list[tuple[str, int]] = []
-    real = records.row_of
+    to_row = records.to_row
 
-    def row_of(feed: Feed, file: LandingFile, position: int, *found: Any) -> tuple[bool, tuple[object, ...]]:
+    def recorded(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) -> tuple[bool, tuple[object, ...]]:
         read_alone.append((file.name, position))
-        return real(feed, file, position, *found)
+        return to_row(feed, file, position, record)
 
-    monkeypatch.setattr("stedi.compute.duckdb.landing.row_of", row_of)
+    monkeypatch.setattr("stedi.compute.duckdb.landing_reader.to_row", recorded)
     landing.run()
     # What is too late for its file is the only record that the fast path leaves to the other.
     late = [(name, 101, "timeStamp_after_arrival") for name in sorted(arrivals)[:2]]

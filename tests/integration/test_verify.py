@@ -329,7 +329,7 @@ def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
         lake.run()
     with pytest.raises(WarehouseError, match=r"no run has finished in .*; start one with `stedi run`"):
         verify(lake.settings)
-    with lake.open_warehouse().sole_writer(), pytest.raises(WarehouseBusyError, match="another run is working"):
+    with lake.open_warehouse().write_lock(), pytest.raises(WarehouseBusyError, match="another run is working"):
         verify(lake.settings)
 
 

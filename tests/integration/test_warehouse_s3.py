@@ -49,7 +49,7 @@ def test_runs_maintenance_and_verification_in_s3_are_those_of_a_folder(
     before = keys(store)
     with monkeypatch.context() as patch:
         # An auditor may not put an object, a lease neither.
-        patch.setattr(Lease, "_put", None)
+        patch.setattr(Lease, "_put_if", None)
         assert found_wrong(lake) == []
     assert keys(store) == before
     # No empty objects stand for folders, and the lock is given back.

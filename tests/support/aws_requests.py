@@ -14,9 +14,9 @@ import boto3
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-from stedi.aws.deploying import deploy
-from stedi.aws.deployment import Deployment
+from stedi.aws.deploy import deploy
 from stedi.aws.jobs import JOBS
+from stedi.aws.parameters import DeploymentParameters
 from tests.support.cdk import Templates
 from tests.support.emulated_aws import ACCOUNT, REGION, SETTINGS, emulated_aws
 from tests.support.glue_jobs import run_here
@@ -108,7 +108,7 @@ def deployment_with_jobs(templates: Templates, noted: list[Request]) -> Iterator
         for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": url}).items():
             patch.setenv(name, value)
         templates.use(patch)
-        made = deploy(Deployment(), administrator=None, confirm=lambda _: True, progress=lambda _: None).outputs
+        made = deploy(DeploymentParameters(), administrator=None, confirm=lambda _: True, progress=lambda _: None).outputs
         yield Jobs(made["LandingBucket"], noted)
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 from stedi.aws.templates import node
 
 
@@ -32,9 +32,9 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._assemblies: dict[Deployment, Path] = {}
+        self._assemblies: dict[DeploymentParameters, Path] = {}
 
-    def assembly(self, deployment: Deployment) -> Path:
+    def assembly(self, deployment: DeploymentParameters) -> Path:
         """Return the folder of a deployment's assembly."""
         if deployment not in self._assemblies:
             app = new_app(self._folder / str(len(self._assemblies)))
@@ -44,7 +44,7 @@ class Templates:
             self._assemblies[deployment] = synthesise_checked(app)
         return self._assemblies[deployment]
 
-    def synthesise(self, deployment: Deployment, out: Path) -> list[Path]:
+    def synthesise(self, deployment: DeploymentParameters, out: Path) -> list[Path]:
         """Write both templates to a folder, as `stedi.aws.templates.synthesise` does."""
         out.mkdir(parents=True, exist_ok=True)
         names = [f"{name}.template.json" for name in (f"{deployment.stack}-foundation", deployment.stack)]
@@ -52,4 +52,4 @@ class Templates:
 
     def use(self, patch: Any) -> None:
         """Make `deploy` use these templates."""
-        patch.setattr("stedi.aws.deploying.synthesise", self.synthesise)
+        patch.setattr("stedi.aws.deploy.synthesise", self.synthesise)

@@ -18,6 +18,6 @@ def hold_write_lock(place: str, seconds: float, environment: dict[str, str], tol
     """
     os.environ.update(environment)
     s3_lock.LEASE_SECONDS = seconds
-    with open_warehouse(place, "stedi").sole_writer():
+    with open_warehouse(place, "stedi").write_lock():
         told.set()
         time.sleep(600)

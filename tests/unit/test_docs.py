@@ -72,6 +72,13 @@ def test_links_lead_somewhere(page: str) -> None:
     assert all(((ROOT / page).parent / link.partition("#")[0]).exists() for link in links)
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+def test_modules_named_in_a_page_exist(page: str) -> None:
+    paths = re.findall(r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py)`", (ROOT / page).read_text("utf-8"))
+    for path in paths:
+        assert any((ROOT / base / path).exists() for base in ("", "src/stedi")), path
+
+
 def test_commands_in_the_readme_exist() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     named = set(re.findall(r"`?stedi (?:--[a-z-]+ (?:\S+ )?)?([a-z]+)\b", (ROOT / "README.md").read_text("utf-8")))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.ingest import brackets, file_text, records, scanner
-from stedi.ingest.scanner import read_records
+from stedi.ingest import file_text, record_end, records, scanner
+from stedi.ingest.scanner import scan_records
 
 Kept = tuple[str, str | None]
 Reader = Callable[..., list[Kept]]
@@ -25,7 +25,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 def read(tmp_path: Path) -> Reader:
     def read(text: str, chunk_bytes: int = 1 << 16, longest: int = 1 << 24) -> list[Kept]:
         (tmp_path / "a.json").write_bytes(text.encode())
-        records = read_records(tmp_path / "a.json", chunk_bytes=chunk_bytes, longest=longest)
+        records = scan_records(tmp_path / "a.json", chunk_bytes=chunk_bytes, max_chars=longest)
         return [(found.text, found.reason) for found in records]
 
     return read
@@ -169,13 +169,13 @@ def test_a_file_that_breaks_off_in_a_record_that_is_too_long_ends_in_one_row(rea
 
 def test_of_a_record_that_is_too_long_only_the_ends_are_held(monkeypatch: pytest.MonkeyPatch, read: Reader) -> None:
     held: list[int] = []
-    scan = brackets.BracketScan.scan
+    scan = record_end.BracketScan.scan
 
-    def counted(self: brackets.BracketScan, text: str, is_all: bool) -> bool:
+    def counted(self: record_end.BracketScan, text: str, is_all: bool) -> bool:
         held.append(len(text))
         return scan(self, text, is_all)
 
-    monkeypatch.setattr(brackets.BracketScan, "scan", counted)
+    monkeypatch.setattr(record_end.BracketScan, "scan", counted)
     read(f'{{"a": x, "old": [{", ".join([OLD] * 2000)}]}}', 64, 500)
     assert len(held) > 100
     assert max(held) < 2000
@@ -378,7 +378,7 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
     read_ = file_text.FileText.read
     monkeypatch.setattr(scanner, "decode", decode)
     monkeypatch.setattr(file_text.FileText, "read", read_more)
-    for kind in (brackets.BracketScan, brackets.EndOfCutOff, brackets.EndOfGarbage):
+    for kind in (record_end.BracketScan, record_end.EndOfCutOff, record_end.EndOfGarbage):
         monkeypatch.setattr(kind, "scan", counts(kind.scan))
     return total
 

@@ -1,35 +1,36 @@
-"""What a run will cost, estimated before it starts from what has arrived, and what reading the tables costs.
+"""Estimate the cost of the next run, of scanning the tables and of storage, from the sizes of files.
 
-Prices are AWS's list prices without tax in us-east-1 as of mid-2025; another region's, or a discount, can be given.
+Default prices are AWS's list prices without tax in us-east-1 as of mid-2025.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stedi.aws.clients import client, translate_errors
+from stedi.aws.executions import last_success
 from stedi.aws.jobs import JOBS
-from stedi.aws.runs import last_success
-from stedi.aws.session import client, plain_errors
 from stedi.ingest.landing_file import is_landing_name
+from stedi.storage.s3_objects import list_objects
 from stedi.tables.landing.feeds import FEEDS
 
 GLUE_USD_A_DPU_HOUR = 0.44
 ATHENA_USD_A_TB = 5.0
 STORAGE_USD_A_GB_MONTH = 0.023
-# Start of Spark, a look at the tables, commits; Glue bills seconds, at least a minute. A guess from local Spark, which
-# took 127 s of CPU time for a whole run on 20.6 MB: every job starts anew and does a part of it.
+# Start of Spark, planning, commits. Glue bills seconds, at least 60 a job. A guess from local Spark: a whole run on
+# 20.6 MB took 127 s of CPU time, and each job starts Spark again and does a part of that work.
 _SECONDS_A_JOB = 90
-# Not measured on Glue: what local Spark does with large files is said in docs/performance.md.
+# Measured with local Spark on large files (docs/performance.md), not on Glue.
 BYTES_A_SECOND_AND_CORE = 1_000_000
 _CORES_A_DPU = 4
-# A DPU is 4 vCPUs with 16 GB; the number in the worker's name is how many of them it has.
+# A DPU is 4 vCPUs with 16 GB. The number in a worker type's name is its DPUs.
 _DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One run, and one look at everything, in bytes, seconds and US dollars."""
+    """Estimated cost of one run, and of scanning all tables once: bytes, seconds, US dollars."""
 
     landing_bytes: int
     new_bytes: int
@@ -51,9 +52,18 @@ def estimate(
     dpu_price: float = GLUE_USD_A_DPU_HOUR,
     scan_price: float = ATHENA_USD_A_TB,
 ) -> Estimate:
-    """Work the figures out: bytes in files and tables, Glue's workers, prices in US dollars.
+    """Compute an estimate.
 
-    One worker leads the others and computes nothing. Every job pays for its start.
+    One worker is the driver and computes nothing. Every job pays for its start.
+
+    Args:
+        landing_bytes: size of all landing files.
+        new_bytes: size of the landing files that the run will read.
+        table_bytes: size of all tables.
+        worker_type: Glue's worker type.
+        workers: workers of a job, with the driver.
+        dpu_price: US dollars a DPU-hour of Glue.
+        scan_price: US dollars a terabyte scanned by Athena.
     """
     dpus = _DPUS[worker_type]
     cores = (workers - 1) * dpus * _CORES_A_DPU
@@ -72,18 +82,24 @@ def estimate(
 
 
 def estimate_run(names: Mapping[str, str], *, stack: str, dpu_price: float, scan_price: float) -> Estimate:
-    """The estimate for a deployment, from what lies in its buckets; `names` are its stack's outputs.
+    """Estimate the next run of a deployment from the objects in its buckets.
 
-    What arrived since the last good run began is new; before the first, everything is.
+    Landing files that arrived after the last successful run began are new. Before the first run all are.
+
+    Args:
+        names: outputs of the deployment's stack.
+        stack: name of the stack.
+        dpu_price: US dollars a DPU-hour of Glue.
+        scan_price: US dollars a terabyte scanned by Athena.
 
     Raises:
-        DeploymentError: the buckets, runs or jobs can't be looked at.
+        DeploymentError: AWS refuses a request or can't be reached.
     """
     since = last_success(names["StateMachine"])
     landing = list(_landing_files(names["LandingBucket"]))
     prefix = names["Warehouse"].removeprefix(f"s3://{names['LakehouseBucket']}/")
     tables = sum(entry["Size"] for entry in _objects(names["LakehouseBucket"], f"{prefix}/stedi/"))
-    with plain_errors("the jobs' size can't be looked up"):
+    with translate_errors("the jobs' size can't be looked up"):
         job = client("glue").get_job(JobName=f"{stack}-{JOBS[0].name}")["Job"]
     return estimate(
         landing_bytes=sum(size for size, _ in landing),
@@ -103,7 +119,6 @@ def _landing_files(bucket: str) -> Iterator[tuple[int, datetime]]:
                 yield entry["Size"], entry["LastModified"]
 
 
-def _objects(bucket: str, prefix: str) -> Iterable[Mapping[str, Any]]:
-    with plain_errors(f"bucket {bucket} can't be listed"):
-        for page in client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            yield from page.get("Contents", ())
+def _objects(bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    with translate_errors(f"bucket {bucket} can't be listed"):
+        yield from list_objects(client("s3"), bucket, prefix)

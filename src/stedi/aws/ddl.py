@@ -1,6 +1,6 @@
-"""Athena DDL of the tables: external JSON tables over the raw files, Iceberg tables for what runs make of them.
+"""Athena DDL: external JSON tables over the landing files, and the Iceberg tables.
 
-Both go by the same name, so the raw ones stand in a database of their own.
+Both have the same names, so the external tables are in a database of their own.
 """
 
 from stedi.model.column_types import COLUMN_TYPES
@@ -9,27 +9,27 @@ from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.tables.landing.feeds import FEEDS
 
 DATABASE = "stedi"
-# Where the files lie, for a reader to fill in.
+# Placeholders for the reader to fill in.
 LANDING, WAREHOUSE = "s3://YOUR-LANDING-BUCKET", "s3://YOUR-LAKEHOUSE-BUCKET/lakehouse"
 
 
 def _text(value: str) -> str:
-    """A text as Athena's DDL has it, which comes from Hive: queries double a quote, DDL does not."""
+    """Quote a text for Athena's DDL. It comes from Hive and escapes quotes, which queries double."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def raw_database(database: str) -> str:
-    """The database of the raw files' tables, beside that of the Iceberg tables."""
+    """Return the database of the external tables over landing files."""
     return f"{database}_raw"
 
 
 def databases_ddl(database: str = DATABASE) -> str:
-    """The databases that the tables stand in."""
+    """Return the DDL of both databases."""
     return "".join(f"CREATE DATABASE IF NOT EXISTS `{name}`;\n" for name in (raw_database(database), database))
 
 
 def raw_ddl(feed: Feed, landing: str, database: str) -> str:
-    """An external JSON table over a feed's raw files as they land.
+    """Return the DDL of an external JSON table over a feed's landing files.
 
     Athena folds column names to lower case, and its JSON reader matches keys in any case.
     """
@@ -47,7 +47,7 @@ def raw_ddl(feed: Feed, landing: str, database: str) -> str:
 
 
 def iceberg_ddl(table: Table, warehouse: str, database: str) -> str:
-    """The table as an Iceberg table."""
+    """Return the DDL of a table as an Iceberg table."""
     columns = ",\n".join(
         f"  `{c.name.lower()}` {COLUMN_TYPES[c.type].athena} COMMENT {_text(c.meaning)}" for c in table.columns
     )
@@ -62,9 +62,13 @@ def iceberg_ddl(table: Table, warehouse: str, database: str) -> str:
 
 
 def ddl(table: Table, landing: str = LANDING, warehouse: str = WAREHOUSE, database: str = DATABASE) -> str:
-    """Athena DDL of a table; a landing table's comes with the external table over its raw files.
+    """Return the DDL of a table, and for a landing table that of the external table over its files.
 
-    `landing` and `warehouse` are S3 prefixes as the settings have them.
+    Args:
+        table: the table.
+        landing: S3 prefix of the landing files, as in the settings.
+        warehouse: S3 prefix of the warehouse, as in the settings.
+        database: database of the Iceberg tables.
     """
     feed = next((f for f in FEEDS if f.table.name == table.name), None)
     raw = raw_ddl(feed, landing.rstrip("/"), database) + "\n" if feed else ""

@@ -1,7 +1,7 @@
-"""The Glue jobs: which tables each brings up to date, in the order in which the state machine runs them.
+"""The Glue jobs, in the order in which the state machine runs them, and the tables that each one refreshes.
 
-`make docs` writes each job's script to `deploy/jobs/`.
-A job that runs by itself also brings up to date what its tables are built from.
+`make docs` writes each job's script to `deploy/jobs/`. A job that is started by itself also refreshes the inputs of its
+tables.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from stedi.tables.registry import ALL, BY_NAME, REFRESHED
 
 @dataclass(frozen=True)
 class Job:
-    """One Glue job. `tables` are those that it is for, all of them where it names none; it then publishes the run."""
+    """One Glue job and the tables that it refreshes. A job without tables refreshes all of them and publishes the run."""
 
     name: str
     meaning: str
@@ -23,15 +23,16 @@ class Job:
 
     @property
     def publishes(self) -> bool:
+        """Whether the job publishes the run."""
         return not self.tables
 
     @property
     def reach(self) -> tuple[Table, ...]:
-        """Every table that the job may read or write: its own, and all that they are built from."""
+        """The tables that the job may read or write: its own and all their inputs."""
         if self.publishes:
             return ALL
-        wanted = with_ancestors(self.tables, BY_NAME)
-        return tuple(table for table in REFRESHED if table.name in wanted)
+        names = with_ancestors(self.tables, BY_NAME)
+        return tuple(table for table in REFRESHED if table.name in names)
 
     @property
     def feeds(self) -> tuple[Feed, ...]:
@@ -40,12 +41,12 @@ class Job:
         return tuple(feed for feed in FEEDS if feed.table.name in names)
 
 
-# The names are fixed: users know them. Each job but the last is named with the table that it ends with.
+# (name, meaning, last table). The names are fixed: users know them.
 _JOBS = (
-    ("ingest_landing", "take new and changed landing files into the landing tables", "quarantine"),
+    ("ingest_landing", "ingest new and changed landing files", "quarantine"),
     (
         "customer_landing_to_trusted",
-        "customers whose research consent is in force, and how it came and went",
+        "customers whose research consent is in force, and the history of consent",
         "customer_trusted",
     ),
     (
@@ -55,7 +56,7 @@ _JOBS = (
     ),
     (
         "customer_trusted_to_curated",
-        "whose each device is, and the customers who have readings",
+        "owners of devices, and customers with readings",
         "customers_curated",
     ),
     ("step_trainer_trusted", "step-trainer readings of curated customers' devices", "step_trainer_trusted"),
@@ -67,28 +68,28 @@ _JOBS = (
 )
 
 
-def _planned() -> Iterator[Job]:
+def _plan_jobs() -> Iterator[Job]:
     """Assign tables to jobs.
 
-    A job refreshes its last table, the inputs of that table that no earlier job refreshes, and the
-    other tables of the same zone that need no further input; one that ends with a trusted table also those of the
-    reference zone. The publishing job refreshes the rest.
+    A job refreshes its last table, the inputs of that table that no earlier job refreshes, and the other tables of
+    the same zone that need no further input. A job with a trusted table also refreshes such tables of the reference
+    zone. The publishing job refreshes the rest.
     """
     assigned: set[str] = set()
     for name, meaning, last in _JOBS:
         reach = with_ancestors([last], BY_NAME)
         zone = BY_NAME[last].zone
         zones = {zone, "reference"} if zone == "trusted" else {zone}
-        needing_no_more = {
+        without_further_input = {
             t.name for t in REFRESHED if t.zone in zones and t.built_from and set(t.built_from) <= reach and not t.on_demand
         }
-        tables = tuple(t.name for t in REFRESHED if t.name in (reach | needing_no_more) - assigned)
+        tables = tuple(t.name for t in REFRESHED if t.name in (reach | without_further_input) - assigned)
         assigned.update(tables)
         yield Job(name, meaning, tables)
-    yield Job("publish_run", "bring everything up to date, publish the run, and do the upkeep that is due")
+    yield Job("publish_run", "refresh all tables, publish the run, and do the maintenance that is due")
 
 
-JOBS: tuple[Job, ...] = tuple(_planned())
+JOBS: tuple[Job, ...] = tuple(_plan_jobs())
 
 
 def script(job: Job) -> str:

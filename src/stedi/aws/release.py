@@ -23,7 +23,7 @@ def release_files() -> dict[str, bytes]:
 
 
 def release_name(files: dict[str, bytes]) -> str:
-    """Return the checksum of a release: 16 hexadecimal digits."""
+    """Return the name of a release: 16 hexadecimal digits of its checksum."""
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name} {len(content)}\n".encode())

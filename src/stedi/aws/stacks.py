@@ -1,4 +1,4 @@
-"""Stacks of CloudFormation: what a change would do, do it, find what they hold, remove them."""
+"""CloudFormation stacks: look up, plan a change, execute it, delete."""
 
 import time
 import uuid
@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stedi.aws.session import client, plain_errors, region
+from stedi.aws.clients import client, region, translate_errors
 from stedi.errors import DeploymentError
 
 Progress = Callable[[str], None]
 
-# CloudFormation's own console looks as often.
+# CloudFormation's own console polls as often.
 _POLL_SECONDS = 5
-# What the API takes inside a request; a larger template has to lie in S3.
+# Largest template in a request. A larger one has to be in S3.
 _INLINE_BYTES = 51_200
 _LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change that CloudFormation has worked out and not made: (action, type, name) of each resource."""
+    """A change set that is not executed yet: (action, type, logical name) of each resource."""
 
     stack: str
     name: str
@@ -28,13 +28,13 @@ class Change:
 
 
 def find(stack: str) -> Mapping[str, Any] | None:
-    """CloudFormation's description of a stack, or None where there is none of that name.
+    """Return CloudFormation's description of a stack; None if there is no such stack.
 
     Raises:
-        DeploymentError: CloudFormation can't be asked.
+        DeploymentError: AWS refuses a request or can't be reached.
     """
     formation = client("cloudformation")
-    with plain_errors(f"stack {stack} can't be looked up"):
+    with translate_errors(f"stack {stack} can't be looked up"):
         try:
             return dict(formation.describe_stacks(StackName=stack)["Stacks"][0])
         except formation.exceptions.ClientError as error:
@@ -44,42 +44,48 @@ def find(stack: str) -> Mapping[str, Any] | None:
 
 
 def outputs(stack: str) -> dict[str, str]:
-    """What a deployed stack says of itself: names of buckets, of the state machine, and so on.
+    """Return the outputs of a deployed stack: names of buckets, ARN of the state machine, and so on.
 
     Raises:
-        DeploymentError: there is no such stack in this region, or its making did not finish.
+        DeploymentError: there is no such stack in this region, or its creation did not finish.
     """
-    found = find(stack)
-    if found is None:
+    description = find(stack)
+    if description is None:
         raise DeploymentError(
-            f"no stack {stack} is in {region()}; `stedi aws deploy` makes one, AWS_DEFAULT_REGION and --stack name another"
+            f"no stack {stack} is in {region()}; create it with `stedi aws deploy`, "
+            "or name another with AWS_DEFAULT_REGION and --stack"
         )
-    if "Outputs" not in found:
-        raise DeploymentError(f"stack {stack} is {found['StackStatus']}; `stedi aws deploy` finishes it")
-    return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+    if "Outputs" not in description:
+        raise DeploymentError(f"stack {stack} is {description['StackStatus']}; finish it with `stedi aws deploy`")
+    return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
 
 
 def plan(
-    stack: str, template: str, parameters: Mapping[str, str], *, stored_at: str | None = None, progress: Progress
+    stack: str, template: str, parameters: Mapping[str, str], *, template_url: str | None = None, progress: Progress
 ) -> Change | None:
-    """What making the stack like the template would change; None where it is like it.
+    """Create a change set that brings a stack to a template; None if nothing changes.
 
-    `stored_at` is the URL of the template in S3, needed where it is large.
+    Args:
+        stack: name of the stack, which need not exist.
+        template: text of the template.
+        parameters: parameters of the template.
+        template_url: URL of the same template in S3. Needed if it is larger than a request allows.
+        progress: is called with each step.
 
     Raises:
-        DeploymentError: somebody else is changing the stack, or CloudFormation refuses the template.
+        DeploymentError: the stack is being changed by somebody else, or CloudFormation refuses the template.
     """
-    found = find(stack)
-    status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
+    description = find(stack)
+    status = description["StackStatus"] if description else "REVIEW_IN_PROGRESS"
     if status == "ROLLBACK_COMPLETE":
-        raise DeploymentError(f"making stack {stack} failed before; `stedi aws destroy` removes what is left of it")
+        raise DeploymentError(f"the creation of stack {stack} failed before; remove what is left with `stedi aws destroy`")
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         raise DeploymentError(f"stack {stack} is being changed ({status}); wait for it to end, then run again")
-    assert stored_at or len(template.encode()) <= _INLINE_BYTES, f"the template of {stack} is too large for a request"
+    assert template_url or len(template.encode()) <= _INLINE_BYTES, f"the template of {stack} is too large for a request"
     name = f"stedi-{uuid.uuid4().hex[:12]}"
-    body = {"TemplateURL": stored_at} if stored_at else {"TemplateBody": template}
-    progress(f"{stack}: working out what changes …")
-    with plain_errors(f"stack {stack} can't be changed"):
+    body = {"TemplateURL": template_url} if template_url else {"TemplateBody": template}
+    progress(f"{stack}: planning the change …")
+    with translate_errors(f"stack {stack} can't be changed"):
         formation = client("cloudformation")
         formation.create_change_set(
             StackName=stack,
@@ -87,17 +93,17 @@ def plan(
             ChangeSetType="CREATE" if status == "REVIEW_IN_PROGRESS" else "UPDATE",
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_NAMED_IAM"],
-            # CloudFormation hands it on to what the stack holds.
+            # CloudFormation copies the tag to the stack's resources.
             Tags=[{"Key": "stedi:stack", "Value": stack}],
             **body,
         )
         while True:
-            found = formation.describe_change_set(StackName=stack, ChangeSetName=name)
-            if found["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+            change_set = formation.describe_change_set(StackName=stack, ChangeSetName=name)
+            if change_set["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
                 break
             time.sleep(_POLL_SECONDS)
-        if found["Status"] == "FAILED":
-            reason = str(found.get("StatusReason", ""))
+        if change_set["Status"] == "FAILED":
+            reason = str(change_set.get("StatusReason", ""))
             formation.delete_change_set(StackName=stack, ChangeSetName=name)
             if "didn't contain changes" in reason or "No updates" in reason:
                 return None
@@ -108,70 +114,78 @@ def plan(
     return Change(stack, name, resources)
 
 
-def forget(change: Change) -> None:
-    """Throw a planned change away, and the empty stack that it was planned for."""
-    with plain_errors(f"the planned change of stack {change.stack} can't be thrown away"):
+def discard(change: Change) -> None:
+    """Delete a change set, and the empty stack that it would have created.
+
+    Raises:
+        DeploymentError: AWS refuses a request or can't be reached.
+    """
+    with translate_errors(f"the planned change of stack {change.stack} can't be deleted"):
         formation = client("cloudformation")
         formation.delete_change_set(StackName=change.stack, ChangeSetName=change.name)
-        found = find(change.stack)
-        if found and found["StackStatus"] == "REVIEW_IN_PROGRESS":
+        description = find(change.stack)
+        if description and description["StackStatus"] == "REVIEW_IN_PROGRESS":
             formation.delete_stack(StackName=change.stack)
 
 
-def make(change: Change, progress: Progress) -> None:
-    """Carry a planned change out, and wait for it.
+def execute(change: Change, progress: Progress) -> None:
+    """Execute a change set, and wait for it.
 
     Raises:
-        DeploymentError: it failed; CloudFormation has taken back what it did.
+        DeploymentError: the change failed, and CloudFormation rolled it back.
     """
-    with plain_errors(f"stack {change.stack} can't be changed"):
+    with translate_errors(f"stack {change.stack} can't be changed"):
         client("cloudformation").execute_change_set(StackName=change.stack, ChangeSetName=change.name)
     status = _wait(change.stack, progress)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise DeploymentError(
-            f"stack {change.stack} was not changed ({status}): {_why_it_failed(change.stack)}; "
-            "put it right, then run `stedi aws deploy` again"
+            f"stack {change.stack} was not changed ({status}): {_failure_reason(change.stack)}; "
+            "correct it, then run `stedi aws deploy` again"
         )
 
 
 def remove(stack: str, progress: Progress) -> None:
-    """Delete a stack and wait for it; one that is not there is gone already.
+    """Delete a stack, and wait for it. A missing stack is no error.
 
     Raises:
-        DeploymentError: something of it can't be deleted.
+        DeploymentError: a resource of it can't be deleted.
     """
-    found = find(stack)
-    if found is None:
+    description = find(stack)
+    if description is None:
         return
-    with plain_errors(f"stack {stack} can't be deleted"):
+    with translate_errors(f"stack {stack} can't be deleted"):
         client("cloudformation").delete_stack(StackName=stack)
-    status = _wait(found["StackId"], progress)
+    status = _wait(description["StackId"], progress)
     if status != "DELETE_COMPLETE":
-        raise DeploymentError(f"stack {stack} is not wholly deleted: {_why_it_failed(stack)}; run `stedi aws destroy` again")
+        raise DeploymentError(f"stack {stack} is partly deleted: {_failure_reason(stack)}; run `stedi aws destroy` again")
 
 
 def _wait(stack: str, progress: Progress) -> str:
-    """Wait until nothing happens to a stack any more; returns its state."""
+    """Wait until a stack is no longer changing; return its status."""
     while True:
-        found = find(stack)
-        status = str(found["StackStatus"]) if found else "DELETE_COMPLETE"
+        description = find(stack)
+        status = str(description["StackStatus"]) if description else "DELETE_COMPLETE"
         if not status.endswith("_IN_PROGRESS"):
             return status
-        with plain_errors(f"stack {stack} can't be watched"):
+        with translate_errors(f"the events of stack {stack} can't be read"):
             events = client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
         if events:
             progress(f"{events[0]['StackName']}: {events[0]['LogicalResourceId']} {events[0]['ResourceStatus']}")
         time.sleep(_POLL_SECONDS)
 
 
-def _why_it_failed(stack: str) -> str:
-    with plain_errors(f"stack {stack} can't be asked what failed"):
+def _failure_reason(stack: str) -> str:
+    with translate_errors(f"the events of stack {stack} can't be read"):
         pages = client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         return first_failure(event for page in pages for event in page["StackEvents"])
 
 
 def first_failure(events: Iterable[Mapping[str, Any]]) -> str:
-    """Which resource failed first in the newest change, and CloudFormation's reason; the newest event comes first."""
+    """Return the resource that failed first in the newest change, with CloudFormation's reason.
+
+    Args:
+        events: the stack's events, newest first, as CloudFormation lists them.
+    """
     failed = None
     for event in events:
         if event["ResourceStatus"].endswith("_FAILED"):
@@ -180,7 +194,7 @@ def first_failure(events: Iterable[Mapping[str, Any]]) -> str:
         if is_start and event["LogicalResourceId"] == event["StackName"]:
             break
     if failed is None:
-        return "no resource says why"
+        return "CloudFormation gives no reason"
     return f"{failed['LogicalResourceId']}: {_one_line(failed.get('ResourceStatusReason', 'no reason given'))}"
 
 

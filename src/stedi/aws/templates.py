@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 from stedi.errors import DeploymentError
 from stedi.installation import not_installed
 
@@ -28,7 +28,7 @@ def node() -> Path:
     return root / ("node.exe" if os.name == "nt" else "bin/node")
 
 
-def synthesise(deployment: Deployment, out: Path) -> list[Path]:
+def synthesise(deployment: DeploymentParameters, out: Path) -> list[Path]:
     """Write the templates of both stacks to a folder; return their paths, the foundation's first.
 
     Raises:
@@ -49,10 +49,10 @@ def synthesise(deployment: Deployment, out: Path) -> list[Path]:
     command = [sys.executable, "-m", _APP]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     except OSError as error:
         raise DeploymentError(f"templates can't be written to {out}: {error.strerror or error}") from error
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if process.returncode:
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise DeploymentError(f"CDK made no templates ({last[:200]}); for the full message run: {shlex.join(command)}")
     return [out / f"{name}.template.json" for name in (f"{deployment.stack}-foundation", deployment.stack)]

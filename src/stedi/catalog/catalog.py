@@ -77,7 +77,7 @@ class Catalog:
             return self.iceberg.catalog
         check_database(self.warehouse, create=create)
         if create:
-            self.warehouse.folder("")
+            self.warehouse.make_folder("")
         return SqliteCatalogReader(self.warehouse.root / "catalog.db")
 
     def _create_namespace(self, properties: dict[str, str] | None) -> dict[str, str]:
@@ -133,7 +133,7 @@ class Catalog:
             CommitConflictError: another writer committed to the table at the same time.
             WarehouseBusyError: another run took over the write lock.
         """
-        self.warehouse.confirm_hold()
+        self.warehouse.confirm_write_lock()
         try:
             metadata = self._metadata[table.name] = self.iceberg.commit(table, self._ensure_metadata(table), commit)
         except CommitConflictError:
@@ -189,12 +189,12 @@ class Catalog:
     def data_folder(self, table: Table) -> str:
         """Return the path of the folder for the table's data files. Creates the table if it does not exist."""
         self._ensure_metadata(table)
-        return self.warehouse.folder(f"{table_folder(table.name)}/{DATA}")
+        return self.warehouse.make_folder(f"{table_folder(table.name)}/{DATA}")
 
     def side_folder(self, table: Table) -> str:
         """Return the path of the folder for the table's side files. Creates the table if it does not exist."""
         self._ensure_metadata(table)
-        return self.warehouse.folder(f"{table_folder(table.name)}/{METADATA}")
+        return self.warehouse.make_folder(f"{table_folder(table.name)}/{METADATA}")
 
     def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
         """Write a side file.
@@ -214,7 +214,7 @@ class Catalog:
 
     def keep_side_file(self, path: str) -> str:
         """Sync a side file that an engine wrote to the disk. Return the name to record."""
-        self.warehouse.keep(path)
+        self.warehouse.sync(path)
         return self.warehouse.name_of(path)
 
     def read_side_file(self, name: str) -> bytes:
@@ -228,4 +228,4 @@ class Catalog:
     def discard(self, written: Iterable[WrittenFile]) -> None:
         """Delete data files that will not be committed."""
         for file in written:
-            self.warehouse.remove(self.warehouse.name_of(file.path))
+            self.warehouse.delete(self.warehouse.name_of(file.path))

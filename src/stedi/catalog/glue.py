@@ -10,7 +10,7 @@ from pyiceberg.io import FileIO, InputFile, OutputFile
 from stedi.catalog.base_catalog import BaseCatalog
 from stedi.errors import WarehouseError
 from stedi.storage import Warehouse
-from stedi.storage.aws_client import connect
+from stedi.storage.aws_client import create_client
 from stedi.storage.paths import location
 
 
@@ -23,7 +23,7 @@ class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._files = WarehouseFileIO(warehouse)
-        super().__init__("stedi", client=connect("glue", WarehouseError), warehouse=location(warehouse.path("")))
+        super().__init__("stedi", client=create_client("glue", WarehouseError), warehouse=location(warehouse.path("")))
 
     def _load_file_io(self, properties: Any = None, location: str | None = None) -> FileIO:
         return self._files
@@ -69,7 +69,7 @@ class WarehouseFileIO(FileIO):
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete a file."""
         path = location if isinstance(location, str) else location.location
-        self._warehouse.remove(self._warehouse.name_of(path))
+        self._warehouse.delete(self._warehouse.name_of(path))
 
 
 class WarehouseFile(InputFile, OutputFile):

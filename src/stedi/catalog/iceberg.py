@@ -130,7 +130,7 @@ class IcebergTables:
         added = [as_data_file(written, iceberg.metadata) for written in commit.added]
         properties = {METADATA_KEY: commit.metadata_after(metadata.current).encode()}
         for written in commit.added:
-            self._warehouse.keep(written.path)
+            self._warehouse.sync(written.path)
         try:
             with CommitTransaction(iceberg) as transaction:
                 update = transaction.update_snapshot(snapshot_properties=properties)

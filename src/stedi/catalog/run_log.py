@@ -50,7 +50,7 @@ def write_run(warehouse: Warehouse, run: RunRecord) -> int:
     Raises:
         WarehouseBusyError: another run published under this number at the same time.
     """
-    warehouse.confirm_hold()
+    warehouse.confirm_write_lock()
     number = next_run_number(warehouse)
     try:
         warehouse.create(f"{_FOLDER}/{number:08d}.json", _encode(run))
@@ -75,7 +75,7 @@ def expire_runs(warehouse: Warehouse, *, keep: int) -> int:
     expired = names[:-keep]
     leftovers = [file.name for file in warehouse.list(_FOLDER) if file.name not in names]
     for name in (*expired, *leftovers):
-        warehouse.remove(name)
+        warehouse.delete(name)
     return len(expired)
 
 

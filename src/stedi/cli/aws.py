@@ -16,7 +16,7 @@ from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, refuse_bytes
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
-    from stedi.aws.runs import JobState
+    from stedi.aws.executions import JobState
     from stedi.aws.stacks import Change
 
 aws = typer.Typer(help="Deploy on AWS, run there, and ask Athena.", no_args_is_help=True)
@@ -51,11 +51,11 @@ def synth(
     stack: Stack = "stedi",
 ) -> None:
     """Write the CloudFormation templates, without asking AWS anything."""
-    from stedi.aws.deployment import load_deployment
+    from stedi.aws.parameters import load_parameters
     from stedi.aws.templates import synthesise
 
     refuse_bytes(out)
-    deployment = load_deployment({"stack": stack, **_parameters(parameters)})
+    deployment = load_parameters({"stack": stack, **_parameters(parameters)})
     with ERROR_CONSOLE.status("making templates"):
         templates = synthesise(deployment, out)
     rows = [(template.name, template.stat().st_size) for template in templates]
@@ -75,14 +75,14 @@ def deploy(
     stack: Stack = "stedi",
 ) -> None:
     """Make the deployment or change it; every change is shown first. Parameters that are not given stay as they are."""
-    from stedi.aws.deploying import deploy as put
-    from stedi.aws.deploying import parameters_of
-    from stedi.aws.deployment import load_deployment
+    from stedi.aws.deploy import deploy as put
+    from stedi.aws.deploy import deployed_parameters
+    from stedi.aws.parameters import load_parameters
 
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody is here to confirm the changes; look at them with `stedi aws synth`, then add --yes")
     given = {"stack": stack, **_parameters(parameters)}
-    load_deployment(given)
+    load_parameters(given)
     with ERROR_CONSOLE.status("starting") as status:
 
         def confirm(change: "Change") -> bool:
@@ -92,7 +92,7 @@ def deploy(
             status.start()
             return agreed
 
-        deployment = load_deployment(parameters_of(stack) | given)
+        deployment = load_parameters(deployed_parameters(stack) | given)
         done = put(deployment, administrator=administrator, confirm=confirm, progress=status.update)
     grids = [
         render.grid("changed", ("stack", "resources"), done.changed, numbers=("resources",)),
@@ -118,17 +118,17 @@ def run(
     stack: Stack = "stedi",
 ) -> None:
     """Start a run; while another is at work it waits for its turn."""
-    from stedi.aws import runs, stacks
+    from stedi.aws import executions, stacks
 
-    arn = runs.start(stacks.outputs(stack)["StateMachine"])
+    arn = executions.start(stacks.outputs(stack)["StateMachine"])
     name = arn.rpartition(":")[2]
     if not wait:
         show_grids([render.grid("run started", ("run",), [(name,)])], {"run": name, "status": "RUNNING"})
         ERROR_CONSOLE.print("`stedi aws status` shows how it goes")
         return
     with ERROR_CONSOLE.status(f"run {name}") as status:
-        done = runs.wait(arn, status.update)
-        jobs = runs.jobs_of(arn)
+        done = executions.wait(arn, status.update)
+        jobs = executions.jobs_of(arn)
     show_grids([_jobs_grid(name, jobs)], {"run": name, "status": done.status, "jobs": [_job_json(job) for job in jobs]})
     if not any(job.state == "done" for job in jobs):
         ERROR_CONSOLE.print("it left its work to another run that waits; see `stedi aws status`")
@@ -140,15 +140,15 @@ def status(
     stack: Stack = "stedi",
 ) -> None:
     """List the last runs, and every job of the newest."""
-    from stedi.aws import runs, stacks
+    from stedi.aws import executions, stacks
 
-    found = runs.last_runs(stacks.outputs(stack)["StateMachine"], last)
+    found = executions.last_runs(stacks.outputs(stack)["StateMachine"], last)
     if not found:
         show_grids([], {"runs": [], "jobs": []})
         ERROR_CONSOLE.print(f"stack {stack} has not run yet; `stedi aws run` starts it")
         return
     rows = [(run.name, run.status, _moment(run.started), _moment(run.ended)) for run in found]
-    jobs = runs.jobs_of(found[0].arn)
+    jobs = executions.jobs_of(found[0].arn)
     grids = [render.grid("runs", ("run", "status", "started", "ended"), rows), _jobs_grid(found[0].name, jobs)]
     show_grids(
         grids,
@@ -178,14 +178,14 @@ def query(
     stack: Stack = "stedi",
 ) -> None:
     """Ask Athena in the deployment's workgroup, which stops a query that scans more than its limit."""
-    from stedi.aws import queries, stacks
-    from stedi.aws.questions import QUESTIONS
+    from stedi.aws import athena, stacks
+    from stedi.aws.named_queries import NAMED_QUERIES
 
     sql = as_utf8("the query", sql)
     names = stacks.outputs(stack)
-    asked = next((question.athena for question in QUESTIONS if question.name == sql.strip()), sql)
+    asked = next((question.athena for question in NAMED_QUERIES if question.name == sql.strip()), sql)
     with ERROR_CONSOLE.status("asking Athena") as state:
-        answer = queries.ask(asked, workgroup=names["WorkGroup"], database=names["Database"], progress=state.update)
+        answer = athena.run_query(asked, workgroup=names["WorkGroup"], database=names["Database"], progress=state.update)
         rows = list(islice(answer.rows, _MOST_ROWS_SHOWN + 1))
     shown = rows[:_MOST_ROWS_SHOWN]
     numbers = [
@@ -239,7 +239,7 @@ def destroy(
     stack: Stack = "stedi",
 ) -> None:
     """Remove the deployment; landing files and tables stay unless --delete-data is given."""
-    from stedi.aws.deploying import destroy as remove
+    from stedi.aws.deploy import destroy as remove
 
     if name is None:
         if not sys.stdin.isatty():

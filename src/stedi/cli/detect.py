@@ -30,42 +30,47 @@ def detect(
     Readings must hold gravity: Android's TYPE_ACCELEROMETER, on iOS gravity and userAcceleration added up.
     """
     try:
-        from stedi.steps.data import step_times
-        from stedi.steps.detect.detect import detection
-        from stedi.steps.model.detector import Detector
+        from stedi.steps.detect import step_file
+        from stedi.steps.detect.detection import open_detection
+        from stedi.steps.model.onnx_detector import OnnxDetector
     except ImportError as error:
         raise not_installed("the step detector", "ml", error) from None
-    from stedi.compute.duckdb.readings import reasons
-    from stedi.steps.registry.models import usable_model
+    from stedi.compute.duckdb.reading_files import format_reasons
+    from stedi.steps.registry.published_models import find_usable_model
 
     if out is not None:
-        step_times.refuse_other_endings(out)
+        step_file.check_suffix(out)
     settings = OPTIONS.settings
-    detector = Detector.load(usable_model(settings, model))
-    with detection(files, detector, settings) as done:
+    detector = OnnxDetector.load(find_usable_model(settings, model))
+    with open_detection(files, detector, settings) as done:
         if done.left_out:
             left_out = sum(done.left_out.values())
-            print(f"stedi: left out {left_out:,} of {done.rows:,} rows: {reasons(done.left_out)}", file=sys.stderr)
+            print(f"stedi: left out {left_out:,} of {done.rows:,} rows: {format_reasons(done.left_out)}", file=sys.stderr)
         if out is not None:
             with ERROR_CONSOLE.status("detecting"):
-                step_times.write_file(done.found, out)
+                step_file.write_file(done.steps, out)
             if OPTIONS.as_json:
                 with output():
-                    counted = {name: getattr(done, name) for name in ("users", "broken", "weightless", "rows")}
-                    render.print_json({"out": str(out), **counted, "left_out": dict(done.left_out)})
+                    counts = {
+                        "users": done.users,
+                        "broken": done.users_without_second,
+                        "weightless": done.users_without_gravity,
+                        "rows": done.rows,
+                    }
+                    render.print_json({"out": str(out), **counts, "left_out": dict(done.left_out)})
         else:
             with output():
-                step_times.write_json(done.found, sys.stdout)
-        if done.broken:
+                step_file.write_json(done.steps, sys.stdout)
+        if done.users_without_second:
             print(
-                f"stedi: {done.broken:,} of {done.users:,} users have no unbroken second of readings to find steps in: "
-                "it takes at least 15 readings a second, with times in ms",
+                f"stedi: {done.users_without_second:,} of {done.users:,} users have no unbroken second of readings to find "
+                "steps in: it takes at least 15 readings a second, with times in ms",
                 file=sys.stderr,
             )
-        if done.weightless:
+        if done.users_without_gravity:
             print(
-                f"stedi: the readings of {done.weightless:,} of {done.users:,} users lack gravity, so hardly any step "
-                "is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together on iOS",
+                f"stedi: the readings of {done.users_without_gravity:,} of {done.users:,} users lack gravity, so hardly any "
+                "step is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together on iOS",
                 file=sys.stderr,
             )
 
@@ -73,9 +78,9 @@ def detect(
 @app.command()
 def models() -> None:
     """List the trained models: from which run and how many people, how good, and which are stale because consent changed."""
-    from stedi.steps.registry.models import descriptions, models_folder
+    from stedi.steps.registry.published_models import describe_models, models_folder
 
-    found = descriptions(OPTIONS.settings)
+    found = describe_models(OPTIONS.settings)
     if not found and not OPTIONS.as_json:
         ERROR_CONSOLE.print(f"there is no model in {models_folder(OPTIONS.settings)} yet; train one with `stedi train`")
         return

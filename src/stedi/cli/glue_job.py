@@ -1,4 +1,4 @@
-"""What the scripts of `deploy/jobs` have in common: a run of some tables, with the arguments of a Glue job."""
+"""Main function of the scripts in `deploy/jobs`: run the pipeline for some tables with a Glue job's arguments."""
 
 import argparse
 import sys
@@ -12,23 +12,26 @@ from stedi.config import Settings, load_settings
 from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.model.alarms import Alarm
 
-# Each is the setting of the same name.
+# Job arguments that are settings of the same name.
 _SETTINGS = ("landing", "warehouse", "database", "policy", "alarm_drop", "owners_confidence", "match_tolerance_ms", "engine")
 _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 
 
 def main(*tables: str, publish: bool = False) -> None:
-    """Bring some tables up to date, and what they are built from (all tables where none is named), and report as JSON.
+    """Refresh some tables and their inputs, and print the run's report as JSON.
 
-    Only the job that publishes lets readers see what the jobs before it committed. It sends alarms to the topic
-    `--alarm_topic`, before it publishes: an alarm that can't be sent fails the job, and the next try sends it.
-    A job with alarms succeeds.
+    Alarms go to the SNS topic in the argument `--alarm_topic` before the run is published. If one can't be sent, the
+    job fails, and the retry sends it again. A job with alarms succeeds.
+
+    Args:
+        tables: names of the tables; without any, all tables.
+        publish: whether readers see the run. Only the last job publishes, also what the jobs before it committed.
 
     Raises:
-        SystemExit: it failed; the message says how, in one line. Glue shows it as the run's error.
+        SystemExit: the job failed. The message is one line, which Glue shows as the error of the job run.
     """
     try:
-        arguments = _parsed(sys.argv[1:])
+        arguments = _parse(sys.argv[1:])
 
         def send(alarm: Alarm) -> None:
             if arguments.alarm_topic:
@@ -40,65 +43,61 @@ def main(*tables: str, publish: bool = False) -> None:
     except StediError as error:
         raise SystemExit(f"stedi: {error}") from None
     except Exception as error:
-        # Its text may quote data, so only its kind is named.
+        # The error's text may quote data, so only its type is printed.
         raise SystemExit(f"stedi: unexpected {type(error).__name__}; run again, and report it if it stays so") from None
 
 
-def _parsed(arguments: Sequence[str]) -> Namespace:
-    """A job's arguments; Glue adds arguments of its own, which are not ours to judge."""
+def _parse(arguments: Sequence[str]) -> Namespace:
+    """Parse a job's arguments; ignore those that Glue adds."""
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
     for name in _ARGUMENTS:
         parser.add_argument(f"--{name}")
     try:
-        given, _ = parser.parse_known_args(arguments)
+        known, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UsageError(f"job argument {error.argument_name}: {error.message}") from None
-    return given
+    return known
 
 
 def _settings(arguments: Namespace) -> Settings:
-    """The settings that a job's arguments ask for."""
     options = {name: getattr(arguments, name) for name in _SETTINGS}
     options["engine"] = options["engine"] or "spark"
     if arguments.pseudonym_secret:
-        options["pseudonym_key"] = _secret(arguments.pseudonym_secret)
+        options["pseudonym_key"] = _read_secret(arguments.pseudonym_secret)
     return load_settings(None, options)
 
 
 def _send(topic: str, alarm: Alarm) -> None:
-    """Send an alarm to a topic of SNS; it counts people and names nobody.
+    """Publish an alarm to an SNS topic. Its text contains counts of people, and no names."""
+    from stedi.storage.aws_client import create_client
+    from stedi.storage.aws_errors import translate_aws_errors
 
-    Raises:
-        DeploymentError: SNS refuses.
-    """
-    from stedi.storage.aws_client import AWS_ERRORS, advice, connect
-
-    refusals = {
+    hints = {
         "AuthorizationError": "access is denied; grant sns:Publish on it, and use of its KMS key",
-        "NotFound": "there is none of that name; check --alarm_topic",
+        "NotFound": "the topic does not exist; check --alarm_topic",
     }
-    with closing(connect("sns", DeploymentError)) as client:
-        try:
-            client.publish(TopicArn=topic, Subject=f"STEDI: alarm {alarm.name}", Message=alarm.message)
-        except AWS_ERRORS as error:
-            raise DeploymentError(f"alarm {alarm.name} can't be sent to its topic: {advice(error, refusals)}") from error
+    with (
+        closing(create_client("sns", DeploymentError)) as client,
+        translate_aws_errors(f"alarm {alarm.name} can't be sent to its topic", DeploymentError, hints),
+    ):
+        client.publish(TopicArn=topic, Subject=f"STEDI: alarm {alarm.name}", Message=alarm.message)
 
 
-def _secret(name: str) -> str:
-    """The text of a secret by its name or ARN."""
-    from stedi.storage.aws_client import AWS_ERRORS, advice, connect
+def _read_secret(name: str) -> str:
+    """Read the text of a secret from Secrets Manager, by its name or ARN."""
+    from stedi.storage.aws_client import create_client
+    from stedi.storage.aws_errors import translate_aws_errors
 
-    denied = "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key"
-    refusals = {
-        "AccessDeniedException": denied,
-        "ResourceNotFoundException": "there is none of that name in this region; check --pseudonym_secret",
+    hints = {
+        "AccessDeniedException": "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key",
+        "ResourceNotFoundException": "no secret has this name in this region; check --pseudonym_secret",
     }
-    with closing(connect("secretsmanager", UsageError)) as client:
-        try:
-            found = client.get_secret_value(SecretId=name)
-        except AWS_ERRORS as error:
-            raise UsageError(f"the secret of the pseudonyms can't be read: {advice(error, refusals)}") from error
-    text: str | None = found.get("SecretString")
+    with (
+        closing(create_client("secretsmanager", UsageError)) as client,
+        translate_aws_errors("the pseudonym key's secret can't be read", UsageError, hints),
+    ):
+        secret = client.get_secret_value(SecretId=name)
+    text: str | None = secret.get("SecretString")
     if not text:
-        raise UsageError("the secret of the pseudonyms holds no text; put one there")
+        raise UsageError("the pseudonym key's secret contains no text; put a key into it")
     return text

@@ -17,7 +17,7 @@ from stedi.tables.landing.feeds import FEEDS
 
 if TYPE_CHECKING:
     from stedi.catalog.run_log import RunRecord
-    from stedi.ingest.not_taken import NotTaken
+    from stedi.ingest.skipped_files import SkippedFiles
     from stedi.maintenance.maintain import MaintenanceReport
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
@@ -132,7 +132,7 @@ def run_grids(report: "RunReport") -> list[Grid]:
     return grids
 
 
-def _not_taken_grids(not_taken: "NotTaken") -> list[Grid]:
+def _not_taken_grids(not_taken: "SkippedFiles") -> list[Grid]:
     """A line a reason why files were not taken, and a line a folder to look at."""
     grids = []
     if not_taken.files:
@@ -154,7 +154,7 @@ def _not_taken_grids(not_taken: "NotTaken") -> list[Grid]:
     return grids
 
 
-def _not_taken_json(not_taken: "NotTaken") -> dict[str, Any]:
+def _not_taken_json(not_taken: "SkippedFiles") -> dict[str, Any]:
     return {
         "files": not_taken.files,
         "has_more": not_taken.has_more,

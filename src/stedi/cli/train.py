@@ -11,6 +11,7 @@ from stedi.cli import render
 from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, show_grids
 from stedi.errors import UsageError
 from stedi.installation import not_installed
+from stedi.model.progress import Progress
 
 if TYPE_CHECKING:
     from stedi.steps.evaluation.assessment import Assessment
@@ -27,19 +28,21 @@ PositionsFile = Annotated[
 def train(seed: Seed = 1, positions: PositionsFile = None) -> None:
     """Train a step detector on the readings of people who agree, prove it on people set aside, and publish it."""
     try:
-        from stedi.steps.data.true_steps import read_positions
-        from stedi.steps.train import train as learn
+        from stedi.steps.data.ground_truth import read_positions
+        from stedi.steps.workflows import train as train_detector
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
-    told = read_positions(settings, positions) if positions else None
+    phone_positions = read_positions(settings, positions) if positions else None
     with ERROR_CONSOLE.status("training") as status:
-        done = learn(settings, seed=seed, positions=told, progress=status.update)
-    shown = _json(done.assessment) | {"model": done.folder.name, "folder": str(done.folder)}
-    show_grids(_grids(done.assessment, f"model {done.folder.name}: people set aside"), shown)
-    for method in done.assessment.better_methods:
-        ERROR_CONSOLE.print(f"A {method} has the higher F1 at ±0.1 s: more people, or more of their walking, would help.")
-    ERROR_CONSOLE.print(f"Its card: {done.folder / 'card.md'}. Next: stedi detect FILE", soft_wrap=True)
+        result = train_detector(
+            settings, seed=seed, positions=phone_positions, progress=lambda report: status.update(_text(report))
+        )
+    shown = _json(result.assessment) | {"model": result.folder.name, "folder": str(result.folder)}
+    show_grids(_grids(result.assessment, f"model {result.folder.name}: held-out people"), shown)
+    for method in result.assessment.better_baselines:
+        ERROR_CONSOLE.print(f"The {method} has the higher F1 at ±0.1 s. More people, or more of their walking, would help.")
+    ERROR_CONSOLE.print(f"Model card: {result.folder / 'card.md'}. Next: stedi detect FILE", soft_wrap=True)
 
 
 @app.command()
@@ -51,51 +54,62 @@ def evaluate(
 ) -> None:
     """Cross-validate the step detector by person. Publishes nothing."""
     try:
-        from stedi.steps.data.true_steps import read_positions, read_truth
-        from stedi.steps.evaluation.assessment import assess
+        from stedi.steps.data.ground_truth import read_positions, read_true_steps
         from stedi.steps.evaluation.plots import draw
-        from stedi.steps.train import evaluated
+        from stedi.steps.workflows import evaluate as evaluate_detector
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
     settings = OPTIONS.settings
-    true = read_truth(settings, truth) if truth else None
-    told = read_positions(settings, positions) if positions else None
+    true_steps = read_true_steps(settings, truth) if truth else None
+    phone_positions = read_positions(settings, positions) if positions else None
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"folder {out} can't be written ({error.strerror}); name another with --out") from None
     with ERROR_CONSOLE.status("evaluating") as status:
-        found = evaluated(settings, seed=seed, truth=true, positions=told, progress=status.update)
-        done = assess(found, seed, true, told)
+        result = evaluate_detector(
+            settings,
+            seed=seed,
+            true_steps=true_steps,
+            positions=phone_positions,
+            progress=lambda report: status.update(_text(report)),
+        )
         if out is not None:
-            draw(found, done, out, true)
-    show_grids(_grids(done, "people set aside"), _json(done))
+            draw(result.held_out, result.assessment, out, true_steps)
+    show_grids(_grids(result.assessment, "held-out people"), _json(result.assessment))
 
 
-def _grids(done: "Assessment", title: str) -> list[Grid]:
-    from stedi.steps.evaluation.card import POSITION_HEADINGS, position_rows, score_rows
+def _text(report: Progress) -> str:
+    total = "" if report.total is None else f" of {report.total:,}"
+    return report.step if report.done is None else f"{report.step}: {report.done:,}{total} {report.unit}"
 
-    headings = ("", *done.scores)
-    size = f"{done.people} people, {done.minutes:,.0f} minutes, {done.steps:,} steps"
-    grids = [render.grid(f"{title} ({size})", headings, score_rows(done), numbers=headings[1:])]
-    if done.by_position:
+
+def _grids(assessment: "Assessment", title: str) -> list[Grid]:
+    from stedi.steps.evaluation.model_card import POSITION_HEADINGS, metric_rows, position_rows
+
+    headings = ("", *assessment.metrics)
+    size = f"{assessment.people} people, {assessment.minutes:,.0f} minutes, {assessment.steps:,} steps"
+    grids = [render.grid(f"{title} ({size})", headings, metric_rows(assessment), numbers=headings[1:])]
+    if assessment.by_position:
         grids.append(
-            render.grid("the detector, by position", POSITION_HEADINGS, position_rows(done), numbers=POSITION_HEADINGS[1:])
+            render.grid(
+                "the detector, by position", POSITION_HEADINGS, position_rows(assessment), numbers=POSITION_HEADINGS[1:]
+            )
         )
     return grids
 
 
-def _json(done: "Assessment") -> dict[str, Any]:
-    from stedi.steps.evaluation.card import known, positions_json
+def _json(assessment: "Assessment") -> dict[str, Any]:
+    from stedi.steps.evaluation.model_card import json_values, positions_json
 
     return {
-        "people": done.people,
-        "minutes": round(done.minutes, 1),
-        "steps": done.steps,
-        "scores": {method: known(asdict(figures)) for method, figures in done.scores.items()},
-        "intervals": {method: known(ends) for method, ends in done.intervals.items()},
-        "by_person": [known(asdict(figures)) for figures in done.by_person],
-        "by_position": positions_json(done),
-        "above_chance": list(done.above_chance),
+        "people": assessment.people,
+        "minutes": round(assessment.minutes, 1),
+        "steps": assessment.steps,
+        "scores": {method: json_values(asdict(figures)) for method, figures in assessment.metrics.items()},
+        "intervals": {method: json_values(ends) for method, ends in assessment.intervals.items()},
+        "by_person": [json_values(asdict(figures)) for figures in assessment.by_person],
+        "by_position": positions_json(assessment),
+        "above_chance": list(assessment.above_chance),
     }

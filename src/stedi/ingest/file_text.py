@@ -1,21 +1,29 @@
-"""Text of a landing file, unpacked and decoded in chunks, up to each gap of a damaged archive."""
+"""Text of a landing file, decompressed and decoded in chunks, up to each gap of a damaged file."""
 
 import codecs
 import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from stedi.ingest.archives import SNIFFED_BYTES, Damage, Doubt, packing_of, unpack
+from stedi.ingest.compression import SNIFFED_BYTES, detect_compression, recover
+from stedi.ingest.damage import Damage, Piece, SuspectMember
 
 _SEARCHED_BEHIND_GAP = 1 << 20
 _LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
 
 
 def open_text(raw: BinaryIO, name: str, chunk_bytes: int) -> "FileText":
+    """Open the text of a file, compressed or not.
+
+    Args:
+        raw: the file.
+        name: its name, which may say how it is compressed.
+        chunk_bytes: how much is read at a time.
+    """
     head = raw.read(SNIFFED_BYTES)
     raw.seek(0)
-    packing = packing_of(head, name)
-    return FileText(unpack(raw, packing) if packing else _chunks(raw, chunk_bytes), chunk_bytes)
+    compression = detect_compression(head, name)
+    return FileText(recover(raw, compression) if compression else _chunks(raw, chunk_bytes), chunk_bytes)
 
 
 def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
@@ -24,31 +32,35 @@ def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
 
 
 class FileText:
-    """Text of a file in chunks, up to a gap of its content or the end of a doubtful member.
+    """Text of a file in chunks, up to a gap in its content or the start of a suspect member.
 
-    Bytes that are no UTF-8 come as lone surrogates.
+    Bytes that are not UTF-8 become lone surrogates.
+
+    Attributes:
+        skipped: text before the first record behind a gap.
+        gap: damage at which the text ends; None at the end of the file.
+        is_suspect: whether text of a member that fails its checks was read.
     """
 
-    def __init__(self, pieces: Iterable[bytes | Doubt | Damage], chunk_bytes: int) -> None:
+    def __init__(self, pieces: Iterable[Piece], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
         self._damages: list[Damage] = []
         self._start_part()
 
     def _start_part(self) -> None:
         self.skipped = ""
-        # Pieces that were given back, the next one last.
+        # Chunks that were given back, the next one last.
         self._ahead: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._piece, self._at = b"", 0
         self._has_ended = False
         self.gap: Damage | None = None
-        # Whether text of a member that fails its checks was read, or comes next.
-        self.is_doubtful = self._is_doubt_ahead = False
+        self.is_suspect = self._is_suspect_next = False
 
     def next_part(self) -> None:
-        """Go on behind the gap: with the next record, or with the next line that begins one.
+        """Continue behind the gap, with the next record or the next line that begins one.
 
-        An object within the record that is cut off by the gap could be taken for a record.
+        The text directly behind the gap may be an inner object of a cut-off record, which must not become a record.
         """
         self._start_part()
         ahead = ""
@@ -64,30 +76,30 @@ class FileText:
 
     @property
     def ended(self) -> bool:
-        """Whether the file, or its part before a gap, is read."""
+        """Whether the whole file, or its part before a gap, was read."""
         return self._has_ended and not self._ahead
 
     def take_damages(self) -> list[Damage]:
-        """The damages without a gap of content up to here, each once."""
+        """Return, once each, the damages without a gap up to here."""
         damages, self._damages = self._damages, []
         return damages
 
     def read(self, size: int = 0) -> str:
-        """The next text: of so many characters, or one chunk if that is more, or less at the end."""
+        """Read about `size` characters, at least one chunk; less at the end."""
         pieces: list[str] = []
         size = max(size, self._chunk_bytes)
-        while size > 0 and not self.ended and not (pieces and self._is_doubt_ahead):
+        while size > 0 and not self.ended and not (pieces and self._is_suspect_next):
             pieces.append(self._ahead.pop() if self._ahead else self._decoded())
             size -= len(pieces[-1])
         return "".join(pieces)
 
     def give_back(self, text: str) -> None:
-        """Have text read again, in chunks."""
+        """Put text back, to be read again."""
         chunks = [text[at : at + self._chunk_bytes] for at in range(0, len(text), self._chunk_bytes)]
         self._ahead.extend(reversed(chunks))
 
     def give_back_behind(self, text: str, at: int) -> str:
-        """Give back what is more than two chunks behind a position; return the rest of the text."""
+        """Put back what is more than two chunks behind a position; returns the rest of the text."""
         end = at + 2 * self._chunk_bytes
         if len(text) <= end:
             return text
@@ -95,16 +107,16 @@ class FileText:
         return text[:end]
 
     def _decoded(self) -> str:
-        self.is_doubtful, self._is_doubt_ahead = self.is_doubtful or self._is_doubt_ahead, False
+        self.is_suspect, self._is_suspect_next = self.is_suspect or self._is_suspect_next, False
         while self._at >= len(self._piece) and not self._has_ended:
             piece = next(self._pieces, None)
             if isinstance(piece, bytes):
                 self._piece, self._at = piece, 0
-            elif isinstance(piece, Doubt):
-                # The text before it is read apart, or its last records would be in doubt.
-                self._is_doubt_ahead = True
+            elif isinstance(piece, SuspectMember):
+                # Ends the chunk here, so that the records before it are not suspect.
+                self._is_suspect_next = True
                 return ""
-            elif piece is not None and not piece.has_gap and not self.is_doubtful:
+            elif piece is not None and not piece.has_gap and not self.is_suspect:
                 self._damages.append(piece)
             else:
                 self._has_ended, self.gap = True, piece

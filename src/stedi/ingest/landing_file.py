@@ -1,4 +1,4 @@
-"""One landing file: its name, its version, and whether its name says that it is one."""
+"""One landing file: its name, its version, and the names that landing files have."""
 
 import errno
 import re
@@ -7,29 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
-
-
-_PACKED_ENDINGS = (".gz", ".bz2", ".zst")
-
-
-# Firehose names objects so, behind a stream's name that may have dots: no ending.
+_COMPRESSED_ENDINGS = (".gz", ".bz2", ".zst")
+# Names of objects from Firehose: a stream's name, which may contain dots, a time and an id. They have no ending.
 _FIREHOSE = re.compile(r".*-\d{4}(-\d\d){5}-[0-9a-f-]{4,}", re.DOTALL)
 
-
 _UPLOADING, _CHECKSUM = "._copying_", ".crc"
-
-
-# What breaks a line, steers a terminal, or is no UTF-8 (such bytes come as lone surrogates), and the escape itself.
+# Line breaks, control characters of terminals, bytes that are not UTF-8 (lone surrogates), and the escape itself.
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """One file as it stands.
+    """One version of a landing file.
 
-    `name` is relative to the landing folder, as safe text; `path` is where the file can be read, a
-    local path or `s3://bucket/key`; `version` changes with the content. `is_copy` says that `path`
-    is a copy of exactly this version.
+    Attributes:
+        name: path relative to the landing folder, as safe text.
+        path: local path or `s3://bucket/key`.
+        version: a text that changes with the content.
+        modified_ns: time of the last write (ns since the epoch, UTC).
+        is_copy: whether `path` is a copy of exactly this version.
     """
 
     name: str
@@ -39,9 +35,9 @@ class LandingFile:
     is_copy: bool = False
 
 
-def why_not_taken(name: str) -> str | None:
-    """Why a file of this name below the landing folder is not taken; None where it is."""
-    # What copies files often does so in a hidden folder first. Keys in S3 may hold dots as any other part.
+def skip_reason(name: str) -> str | None:
+    """Return why a file of this name, relative to the landing folder, is skipped; None if it is ingested."""
+    # Copying tools often write to a hidden folder first. Keys in S3 may contain . and .. as parts.
     if any(part.startswith((".", "_")) and part not in (".", "..") for part in name.split("/")):
         return "hidden"
     lower = name.lower()
@@ -53,39 +49,39 @@ def why_not_taken(name: str) -> str | None:
 
 
 def is_landing_name(name: str) -> bool:
-    """Whether a file of this name below the landing folder is taken: one of the endings or none, and not hidden."""
-    return why_not_taken(name) is None
+    """Whether a file of this name, relative to the landing folder, is ingested."""
+    return skip_reason(name) is None
 
 
 def has_json_ending(name: str) -> bool:
     """Whether a name says that the file contains JSON."""
-    return ending_of(name) not in (None, "", *_PACKED_ENDINGS)
+    return ending_of(name) not in (None, "", *_COMPRESSED_ENDINGS)
 
 
 def ending_of(name: str) -> str | None:
-    """The ending of a landing file's name in lower case, such as `.json.gz`; None for other endings."""
+    """Return the ending of a landing file's name in lower case, such as `.json.gz`; None for other endings."""
     base = name.rpartition("/")[2].lower()
-    packed = next((ending for ending in _PACKED_ENDINGS if base.endswith(ending)), "")
-    base = base.removesuffix(packed)
+    compressed = next((ending for ending in _COMPRESSED_ENDINGS if base.endswith(ending)), "")
+    base = base.removesuffix(compressed)
     ending = next((ending for ending in _JSON_ENDINGS if base.endswith(ending)), "")
     if not ending and "." in base and not _FIREHOSE.fullmatch(base):
         return None
-    return ending + packed
+    return ending + compressed
 
 
 def safe_name(name: str) -> str:
-    """A file's name as text that fits on one line and is valid UTF-8; different names stay different."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+    """Escape a file's name to one line of valid UTF-8. Different names stay different."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
-def look(path: Path, name: str) -> LandingFile:
-    """The file as it stands now; writing to it changes its version.
+def stat_file(path: Path, name: str) -> LandingFile:
+    """Return the current version of a local file.
 
-    Size and modification time alone miss a rewrite that restores the time, so the inode's
-    change time and number count too.
+    Size and modification time alone miss a rewrite that restores the time. So the version includes the inode's
+    change time and number.
 
     Raises:
-        OSError: no file is there, or it can't be looked at.
+        OSError: there is no regular file, or no right to see it.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -94,11 +90,11 @@ def look(path: Path, name: str) -> LandingFile:
     return LandingFile(safe_name(name), str(path), version, status.st_mtime_ns)
 
 
-def is_steady(file: LandingFile) -> bool:
-    """Whether what was read from `file.path` is the version that was listed."""
+def is_unchanged(file: LandingFile) -> bool:
+    """Whether the file still has the version that was listed. Copies always have."""
     if file.is_copy:
         return True
     try:
-        return look(Path(file.path), file.name).version == file.version
+        return stat_file(Path(file.path), file.name).version == file.version
     except OSError:
         return False

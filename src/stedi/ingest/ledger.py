@@ -1,4 +1,4 @@
-"""The record of which landing files a landing table holds, kept as a file that its commits name."""
+"""Ledger of a landing table: which version of which landing file was ingested. Each commit of the table refers to one."""
 
 import json
 import zlib
@@ -10,9 +10,9 @@ from stedi.ingest.landing_file import LandingFile
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What was taken from one version of one file; records = landed + quarantined.
+    """One ingested version of a file: records = landed + quarantined.
 
-    A file of another format, which `other_format` names, has no records.
+    `other_format` is the format of a file that is skipped because it contains no JSON, such as Parquet.
     """
 
     name: str
@@ -25,13 +25,14 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class FilePlan:
-    """What ingest has to do for one feed."""
+    """Files of one feed that have to be ingested."""
 
     new: tuple[LandingFile, ...]
     changed: tuple[LandingFile, ...]
 
     @property
     def to_read(self) -> tuple[LandingFile, ...]:
+        """New and changed files."""
         return self.new + self.changed
 
 
@@ -40,9 +41,12 @@ def plan_files(
     ledger: Mapping[str, LedgerEntry],
     again: Callable[[LedgerEntry], bool] = lambda _: False,
 ) -> FilePlan:
-    """Compare what is there with what was taken. A file that disappeared leaves its rows in place.
+    """Compare the listed files with the ledger. The rows of a file that disappeared stay.
 
-    Files for which `again` holds are taken once more, changed or not.
+    Args:
+        files: the listed files.
+        ledger: the entries of the ingested files, by name.
+        again: whether a file is ingested again although it did not change.
     """
     new, changed = [], []
     for file in files:
@@ -55,12 +59,12 @@ def plan_files(
 
 
 def encode(entries: Iterable[LedgerEntry]) -> bytes:
-    """Entries as compressed JSON lines, sorted by file name."""
-    lines = (json.dumps(asdict(entry)) for entry in sorted(entries, key=lambda e: e.name))
+    """Encode entries as compressed JSON lines, sorted by file name."""
+    lines = (json.dumps(asdict(entry)) for entry in sorted(entries, key=lambda entry: entry.name))
     return zlib.compress("\n".join(lines).encode())
 
 
 def decode(content: bytes) -> dict[str, LedgerEntry]:
-    """Entries by file name."""
+    """Decode entries; returns them by file name."""
     lines = zlib.decompress(content).decode().splitlines()
     return {entry.name: entry for entry in (LedgerEntry(**json.loads(line)) for line in lines)}

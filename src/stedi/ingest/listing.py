@@ -1,4 +1,4 @@
-"""Which landing files there are, and which of them are new, changed or gone."""
+"""List the landing files of a folder or an S3 prefix, and copy those in S3 to be read."""
 
 import errno
 import os
@@ -10,17 +10,21 @@ from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from stedi.errors import LandingError
-from stedi.ingest.landing_file import LandingFile, look, safe_name, why_not_taken
-from stedi.ingest.not_taken import MOST_COUNTED, NotTaken
+from stedi.ingest.landing_file import LandingFile, safe_name, skip_reason, stat_file
+from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles
 from stedi.model.feed import Feed
 
 _IN_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
-# The file went away after it was seen, or is a link to nowhere or to itself.
+# The file vanished after it was listed, or is a link to nowhere or to itself.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def list_files(landing: str, feed: Feed) -> list[LandingFile]:
-    """All files of a feed, nested folders included, sorted by name; `landing` is a folder or an `s3://` prefix.
+    """List all files of a feed, nested folders included, sorted by name.
+
+    Args:
+        landing: a folder or an `s3://` prefix.
+        feed: the feed.
 
     Raises:
         LandingError: the landing folder is missing or can't be read.
@@ -30,11 +34,15 @@ def list_files(landing: str, feed: Feed) -> list[LandingFile]:
 
 
 def list_landing(
-    landing: str, feeds: Sequence[Feed], not_taken: NotTaken | None = None, *, without: Path | None = None
+    landing: str, feeds: Sequence[Feed], skipped: SkippedFiles | None = None, *, without: Path | None = None
 ) -> dict[str, list[LandingFile]]:
-    """The files of some feeds by feed, sorted by name. All other files go to `not_taken`, where it is given.
+    """List the files of several feeds by feed, sorted by name.
 
-    `without` is a folder whose files count as no landing files: the warehouse.
+    Args:
+        landing: a folder or an `s3://` prefix.
+        feeds: the feeds.
+        skipped: collects all other files, if given.
+        without: a folder whose files are not counted: the warehouse.
 
     Raises:
         LandingError: the landing folder is missing or can't be read.
@@ -43,75 +51,77 @@ def list_landing(
     if _IN_S3.match(landing):
         from stedi.ingest import s3
 
-        listed = s3.list_objects(landing, feeds, not_taken)
+        listed = s3.list_objects(landing, feeds, skipped)
     else:
-        listed = _list_folder(Path(landing), feeds, not_taken, without)
-    if not_taken is not None:
-        not_taken.is_empty = not any(listed.values())
+        listed = _list_folder(Path(landing), feeds, skipped, without)
+    if skipped is not None:
+        skipped.is_empty = not any(listed.values())
     return {name: sorted(files, key=lambda file: file.name) for name, files in listed.items()}
 
 
 def _list_folder(
-    root: Path, feeds: Sequence[Feed], not_taken: NotTaken | None, without: Path | None
+    root: Path, feeds: Sequence[Feed], skipped: SkippedFiles | None, without: Path | None
 ) -> dict[str, list[LandingFile]]:
-    def refuse(error: OSError) -> NoReturn:
-        place = safe_name(str(error.filename))
-        raise LandingError(f"landing place {place} can't be read: {error.strerror}; give this user the right to") from error
-
-    def refuse_unless_gone(error: OSError) -> None:
-        if error.errno not in _GONE:
-            refuse(error)
-
-    def pass_over(name: str, why: str) -> None:
-        if not_taken is not None:
-            not_taken.add(safe_name(name), why)
-
-    try:
-        is_there = root.is_dir()
-        if not is_there:
-            what = "is no folder" if root.exists() else "does not exist"
-            raise LandingError(f"landing folder {root} {what}; give its place with --landing")
-        # Spelled as they are: where case does not count, `Customers` would open as `customers`.
-        tops = sorted(path.name for path in root.iterdir())
-    except OSError as error:
-        refuse(error)
     feed_of = {folder: feed for feed in feeds for folder in feed.folders}
     listed: dict[str, list[LandingFile]] = {feed.name: [] for feed in feeds}
-    for top in tops:
-        is_folder = (root / top).is_dir()
-        if is_folder and (root / top).is_symlink():
-            if top in feed_of or (not_taken is not None and top not in not_taken.known_folders):
-                pass_over(f"{top}/", "hidden" if why_not_taken(top) == "hidden" else "link to a folder")
-        elif is_folder and top in feed_of:
-            if not_taken is not None:
-                not_taken.missing.pop(feed_of[top].name, None)
-            files = listed[feed_of[top].name]
-            for directory, folders, names in os.walk(root / top, onerror=refuse_unless_gone):
-                within = Path(directory).relative_to(root)
-                for folder in folders:
-                    if (Path(directory) / folder).is_symlink():
-                        pass_over(f"{(within / folder).as_posix()}/", "link to a folder")
-                for name in ((within / each).as_posix() for each in names):
-                    if why := why_not_taken(name):
-                        pass_over(name, why)
-                        continue
-                    try:
-                        files.append(look(root / name, name))
-                    except OSError as error:
-                        refuse_unless_gone(error)
-                        if not_taken is not None and os.path.lexists(root / name):
-                            pass_over(name, "link to no file" if (root / name).is_symlink() else "no regular file")
-        elif not_taken is not None and not is_folder:
-            why = why_not_taken(top)
-            pass_over(top, "hidden" if why == "hidden" else "outside the feeds' folders")
-        elif not_taken is not None and top not in not_taken.known_folders:
-            files_there, has_more = _count_files(root / top, without)
-            not_taken.add_folder(safe_name(top), files_there, has_more=has_more, is_hidden=top.startswith((".", "_")))
+    for name in _list_top(root):
+        path = root / name
+        is_folder, is_hidden = path.is_dir(), skip_reason(name) == "hidden"
+        if is_folder and not path.is_symlink() and name in feed_of:
+            feed = feed_of[name]
+            listed[feed.name] += _list_below(root, name, skipped)
+            if skipped is not None:
+                skipped.missing.pop(feed.name, None)
+        elif skipped is None:
+            continue
+        elif not is_folder:
+            skipped.add(safe_name(name), "hidden" if is_hidden else "outside the feeds' folders")
+        elif path.is_symlink():
+            if name in feed_of or name not in skipped.known_folders:
+                skipped.add(safe_name(f"{name}/"), "hidden" if is_hidden else "link to a folder")
+        elif name not in skipped.known_folders:
+            count, has_more = _count_files(path, without)
+            skipped.add_folder(safe_name(name), count, has_more=has_more, is_hidden=name.startswith((".", "_")))
     return listed
 
 
+def _list_top(root: Path) -> list[str]:
+    """Return the names in the landing folder, as spelled: a file system may open `customers` as `Customers`, too."""
+    try:
+        if not root.is_dir():
+            problem = "is no folder" if root.exists() else "does not exist"
+            raise LandingError(f"landing folder {root} {problem}; give its place with --landing")
+        return sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        _refuse(error)
+
+
+def _list_below(root: Path, top: str, skipped: SkippedFiles | None) -> Iterator[LandingFile]:
+    """List the landing files of one feed's folder, nested folders included."""
+
+    def skip(name: str, reason: str) -> None:
+        if skipped is not None:
+            skipped.add(safe_name(name), reason)
+
+    for directory, folders, names in os.walk(root / top, onerror=_refuse_unless_gone):
+        within = Path(directory).relative_to(root)
+        for folder in folders:
+            if (Path(directory) / folder).is_symlink():
+                skip(f"{(within / folder).as_posix()}/", "link to a folder")
+        for name in ((within / file).as_posix() for file in names):
+            if reason := skip_reason(name):
+                skip(name, reason)
+                continue
+            try:
+                yield stat_file(root / name, name)
+            except OSError as error:
+                _refuse_unless_gone(error)
+                if os.path.lexists(root / name):
+                    skip(name, "link to no file" if (root / name).is_symlink() else "no regular file")
+
+
 def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
-    """How many files are below a folder that is no feed's, up to a limit, and whether there are more."""
+    """Count the files below a folder, up to a limit; returns the count and whether there are more."""
     count = 0
     if without is not None and top.resolve() == without:
         return 0, False
@@ -119,17 +129,30 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
         if without is not None:
             folders[:] = [folder for folder in folders if (Path(directory) / folder).resolve() != without]
         count += len(names)
-        if count > MOST_COUNTED:
-            return MOST_COUNTED, True
+        if count > MAX_COUNTED:
+            return MAX_COUNTED, True
     return count, False
+
+
+def _refuse(error: OSError) -> NoReturn:
+    place = safe_name(str(error.filename))
+    raise LandingError(f"landing place {place} can't be read: {error.strerror}; give this user the right to") from error
+
+
+def _refuse_unless_gone(error: OSError) -> None:
+    if error.errno not in _GONE:
+        _refuse(error)
 
 
 @contextmanager
 def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[LandingFile]]:
-    """The files as local ones, for as long as the context lasts.
+    """Provide files as local ones while the context lasts.
 
-    Local files come as they are. Files in S3 are copied to a temporary folder below `scratch`, an
-    existing folder; one that changed or vanished since it was listed is left out, for the next run.
+    Files in S3 are copied to a temporary folder. One that changed or vanished after it was listed is left out.
+
+    Args:
+        files: local files or files in S3.
+        scratch: existing folder for the temporary one.
 
     Raises:
         LandingError: S3 can't be read.

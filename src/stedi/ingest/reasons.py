@@ -1,4 +1,4 @@
-"""Why records are quarantined: every reason that the landing reader gives, what it means and what to do."""
+"""Reasons for quarantine: all that the landing reader gives, with meaning and action."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 class Reason:
     """One reason for quarantine.
 
-    `name` is the reason as the table contains it; `<field>` in it is the name of a field.
+    Attributes:
+        name: the reason in the table; `<field>` stands for the name of a field.
+        meaning: what is wrong with the record.
+        action: what its sender should do.
     """
 
     name: str
@@ -16,27 +19,29 @@ class Reason:
     action: str
 
     def covers(self, reason: str) -> bool:
-        """Whether a reason is this one, of whatever field."""
+        """Whether a reason from the table is this one, for any field."""
         return re.fullmatch(self.name.replace("<field>", r"\w+"), reason) is not None
 
 
-_CUT = "the rest of the file is kept; send the file again"
-_ARCHIVE = "what unpacks has landed; pack and send the file again"
+_CUT = "the other records of the file were ingested; send the file again"
+_DAMAGED = "the intact part was ingested; compress the file again and send it"
 _TIME = "times are milliseconds since the epoch, UTC"
 
-# Of several that cover a reason the first counts.
+# The first one that covers a reason counts.
 REASONS: tuple[Reason, ...] = (
     Reason("not_json", "the text of the record is not valid JSON", "correct the record and send the file again"),
-    Reason("not_an_object", "text that is no JSON object", "remove or correct it and send the file again"),
+    Reason("not_an_object", "the text is not a JSON object", "remove or correct it and send the file again"),
     Reason("not_utf8", "the text is not valid UTF-8", "write the file as UTF-8 and send it again"),
     Reason("nested_too_deep", "values are nested more than 100 levels deep", "send the record with flatter values"),
     Reason(
-        "record_too_long", "the record has more than 16 MiB of text, of which both ends are kept", "send shorter records"
+        "record_too_long",
+        "the record has more than 16 MiB of text; only its two ends are kept",
+        "send shorter records",
     ),
-    Reason("unfinished_record", "the file ends within the record, such as after an upload that broke off", _CUT),
-    Reason("broken_gzip", "a damaged place of a gzip archive; the raw text says where and how much is missing", _ARCHIVE),
-    Reason("broken_bzip2", "a damaged place of a bzip2 archive; the raw text says where and how much is missing", _ARCHIVE),
-    Reason("broken_zstd", "a damaged place of a zstd archive; the raw text says where and how much is missing", _ARCHIVE),
+    Reason("unfinished_record", "the file ends within the record, such as after an interrupted upload", _CUT),
+    Reason("broken_gzip", "a damaged place of a gzip file; the raw text says where and how much is missing", _DAMAGED),
+    Reason("broken_bzip2", "a damaged place of a bzip2 file; the raw text says where and how much is missing", _DAMAGED),
+    Reason("broken_zstd", "a damaged place of a zstd file; the raw text says where and how much is missing", _DAMAGED),
     Reason(
         "<field>_missing", "a field that every record must have is absent, null or empty", "send the record with the field"
     ),
@@ -51,9 +56,9 @@ REASONS: tuple[Reason, ...] = (
         "send one address a record",
     ),
     Reason("<field>_not_text", "the field is a list and must be text", "send the value as text"),
-    Reason("<field>_not_a_number", "the value is no number", "send a number"),
+    Reason("<field>_not_a_number", "the value is not a number", "send a number"),
     Reason("<field>_not_finite", "the number is too large", "send a number below 1.8e308"),
-    Reason("<field>_not_milliseconds", "the time is no whole number", f"{_TIME}, without a fraction; round and send again"),
+    Reason("<field>_not_milliseconds", "the time is not a whole number", f"{_TIME}, without a fraction; round it"),
     Reason(
         "<field>_perhaps_in_seconds", "the time may be in seconds", f"{_TIME}; multiply by 1,000 and send the file again"
     ),
@@ -77,9 +82,5 @@ REASONS: tuple[Reason, ...] = (
 
 
 def explain(reason: str) -> str:
-    """What a reason for quarantine means and what to do; empty where it is not declared.
-
-    Tables may contain reasons of other versions of the program.
-    """
-    found = next((each for each in REASONS if each.covers(reason)), None)
-    return f"{found.meaning}: {found.action}" if found else ""
+    """Explain a reason for quarantine: meaning and action. Empty for the unknown reasons of other versions."""
+    return next((f"{known.meaning}: {known.action}" for known in REASONS if known.covers(reason)), "")

@@ -1,8 +1,9 @@
-"""Type the fields of single records, which `scanner` finds in landing files."""
+"""Type single records: from JSON text to a row of the landing table or of quarantine."""
 
 import json
 import math
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,122 +15,146 @@ Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# Stands for the value of a lenient field that can't be read.
+# Value of a lenient field that can't be read.
 _UNUSABLE = object()
-# Deeper values are no data of these feeds, and reading them would need a stack as deep.
-DEEPEST = 100
+# No record of these feeds is nested deeper. Python's JSON decoder needs a stack as deep as its values.
+MAX_DEPTH = 100
 
 
 class InvalidRecordError(Exception):
-    """The record breaks a rule that every record must keep; the message is the reason's name."""
+    """The record breaks a rule of its feed. The message is the reason for quarantine."""
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _float(text: str) -> float | str:
-    """A number, or its text where it is too large to be one here."""
+def _parse_float(text: str) -> float | str:
+    """Parse a number; one that is too large for a float stays text."""
     number = float(text)
     return number if math.isfinite(number) else text
 
 
 class _Object(list[tuple[str, Any]]):
-    """The pairs of one JSON object, in order, repeated keys included."""
+    """The pairs of a JSON object, in order, with repeated keys."""
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_float, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=_parse_float, parse_constant=_refuse_constant)
 
 
 def decode(text: str, at: int) -> tuple[Pairs, int]:
-    """Read the JSON object that begins at a position: its pairs, and where it ends.
+    """Decode the JSON object that begins at a position; returns its pairs and its end.
 
     Raises:
-        ValueError: what begins there is not JSON.
-        RecursionError: its values are nested too deeply for Python's reader.
+        ValueError: the text is not JSON.
+        RecursionError: values are nested too deeply for Python's decoder.
     """
     return _DECODER.raw_decode(text, at)
 
 
-def row_of(
-    feed: Feed, file: LandingFile, position: int, text: str, pairs: Pairs | None, reason: str | None
-) -> tuple[bool, tuple[object, ...]]:
-    """Type one record of a file: whether it lands or is quarantined, and its row of either table.
+@dataclass(frozen=True)
+class ScannedRecord:
+    """Text of one record, with its pairs if it was decoded, or the reason why it can't be.
 
-    Without pairs the text is read first; what has a reason is quarantined for it. Moments are
-    microseconds since the epoch.
+    With neither, the text is yet to be decoded.
     """
-    arrived_at, last_ms = file.modified_ns // 1000, last_time_ms(file.modified_ns)
+
+    text: str
+    pairs: Pairs | None = None
+    reason: str | None = None
+
+
+def to_row(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) -> tuple[bool, tuple[object, ...]]:
+    """Type a record.
+
+    Args:
+        feed: the record's feed.
+        file: the record's file.
+        position: number of the record in its file, from 1.
+        record: the record.
+
+    Returns:
+        Whether the record lands, and its row of the landing table or of quarantine. Moments are microseconds since
+        the epoch, UTC.
+    """
+    arrived_at, last_ms, reason = file.modified_ns // 1000, last_time_ms(file.modified_ns), record.reason
     if reason is None:
         try:
-            values, extra = interpret(text, feed, last_ms) if pairs is None else typed(pairs, feed, last_ms)
+            pairs = _decode_all(record.text) if record.pairs is None else record.pairs
+            values, extra = type_fields(pairs, feed, last_ms)
         except InvalidRecordError as error:
             reason = str(error)
         else:
             return True, (*values.values(), extra, file.name, position, arrived_at)
-    raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    people = "\n".join(sorted(people_named(feed, text, pairs))) if feed.decides_consent else ""
+    raw = record.text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    people = "\n".join(sorted(find_people(feed, record))) if feed.decides_consent else ""
     return False, (feed.name, file.name, position, raw, reason, arrived_at, people or None)
 
 
-def lands(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
-    """Whether a readable record of a file is valid."""
+def is_valid_record(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
+    """Whether a decoded record of a file keeps the rules of its feed."""
     try:
-        typed(pairs, feed, last_time_ms(file.modified_ns))
+        type_fields(pairs, feed, last_time_ms(file.modified_ns))
     except InvalidRecordError:
         return False
     return True
 
 
-def interpret(text: str, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
-    """Type the fields of one record given as JSON text; see `typed`."""
+def _decode_all(text: str) -> Pairs:
     try:
-        pairs = _DECODER.decode(text)
+        pairs: Pairs = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRecordError(_why_unreadable(error)) from None
-    return typed(pairs, feed, last_ms)
+    return pairs
 
 
 def _why_unreadable(error: ValueError | RecursionError) -> str:
     return "nested_too_deep" if isinstance(error, RecursionError) else "not_json"
 
 
-def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
-    """Type the fields of one record and gather what the schema does not know, as JSON text.
+def type_fields(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
+    """Type the fields of one record.
 
-    Keys match in any case; numbers may be written as strings; null and empty mean absent. No time may be later than
-    `last_ms` (ms since the epoch, UTC).
+    Keys match in any case. Numbers may be written as strings. Null and empty values mean absent.
+
+    Args:
+        pairs: the record's keys and values.
+        feed: the record's feed.
+        last_ms: the latest valid time (ms since the epoch, UTC).
+
+    Returns:
+        The values by field, with identities, and the keys that the schema does not know, as JSON text.
 
     Raises:
-        InvalidRecordError: named after the first rule that the record breaks.
+        InvalidRecordError: its message is the first rule that the record breaks.
     """
     if _is_too_deep(pairs):
         raise InvalidRecordError("nested_too_deep")
     fields = {field.name.lower(): field for field in feed.fields}
     values: Values = {field.name: None for field in feed.fields}
-    given: dict[str, Any] = {}
+    first_values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for key, value in pairs:
         field = fields.get(key.strip().lower())
         if field is None:
-            extra[key] = _plain(value)
+            extra[key] = _to_plain_json(value)
             continue
         try:
-            read: Any = _value(field, value, last_ms)
-            values[field.name] = read
+            converted: Any = _convert(field, value, last_ms)
+            values[field.name] = converted
         except InvalidRecordError:
             if not field.lenient:
                 raise
-            extra[key] = _plain(value)
-            read = _UNUSABLE
-        if given.setdefault(field.name, read) != read:
-            # Also null and a value: which of them holds can't be told.
+            extra[key] = _to_plain_json(value)
+            converted = _UNUSABLE
+        if first_values.setdefault(field.name, converted) != converted:
+            # Null and a value are a contradiction, too.
             raise InvalidRecordError(f"{field.name}_given_twice")
     extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
     if any(SURROGATE.search(value) for value in (*values.values(), extra_text) if isinstance(value, str)):
         raise InvalidRecordError("not_utf8")
     for identity, field in feed.identifying.items():
-        values[identity] = _identity(field, values[field.name])
+        values[identity] = _identify(field, values[field.name])
         if values[identity] is None and field.required:
             raise InvalidRecordError(f"{field.name}_missing")
     for field in feed.fields:
@@ -140,7 +165,7 @@ def typed(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | None]:
     return values, extra_text
 
 
-def _value(field: Field, value: Any, last_ms: int) -> str | int | float | None:
+def _convert(field: Field, value: Any, last_ms: int) -> str | int | float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if field.kind == "text":
@@ -159,13 +184,13 @@ def _value(field: Field, value: Any, last_ms: int) -> str | int | float | None:
         raise InvalidRecordError(f"{field.name}_not_finite")
     if field.kind == "number":
         return number
-    if wrong := _why_no_time(number, last_ms):
-        raise InvalidRecordError(f"{field.name}_{wrong}")
+    if error := _why_no_time(number, last_ms):
+        raise InvalidRecordError(f"{field.name}_{error}")
     return int(number)
 
 
 def _why_no_time(number: float, last_ms: int) -> str | None:
-    """What is wrong with a time; None for a whole number of milliseconds that lies in the span of times."""
+    """Return what is wrong with a time (ms); None for a whole number from `FIRST_TIME_MS` to `last_ms`."""
 
     def is_in_span(ms: float) -> bool:
         return FIRST_TIME_MS <= ms <= last_ms
@@ -180,30 +205,29 @@ def _why_no_time(number: float, last_ms: int) -> str | None:
     return "before_2000" if number < FIRST_TIME_MS else "after_arrival"
 
 
-# Records spell the same few over and over; resolving each anew doubles the time of a record.
-_person = lru_cache(1 << 16)(person_of)
-_device = lru_cache(1 << 16)(device_of)
+# Records repeat few spellings. Without the caches, a record takes 1.6 times as long (`bench/bad_files.py`).
+_person_of = lru_cache(1 << 16)(person_of)
+_device_of = lru_cache(1 << 16)(device_of)
 
 
-def _identity(field: Field, value: str | int | float | None) -> str | None:
-    """Who or what a field's value identifies; None where it identifies nobody."""
+def _identify(field: Field, value: str | int | float | None) -> str | None:
+    """Normalise the address or serial number of a field; None if it identifies nobody."""
     if value is None:
         return None
     assert isinstance(value, str)
     try:
-        return (_person(value) if field.identifies == "person" else _device(value)) or None
+        return (_person_of(value) if field.identifies == "person" else _device_of(value)) or None
     except NotOneAddressError:
         raise InvalidRecordError(f"{field.name}_not_one_address") from None
 
 
-def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
-    """Everybody whom a record names that can't be used, as far as that can be read.
+def find_people(feed: Feed, record: ScannedRecord) -> set[str]:
+    """Find the people whom a quarantined record is about, to put their consent on hold.
 
-    These are the people of the record itself, once for each time its address is given. Of a record that can't be
-    parsed, or lacks the field, they are all whose addresses stand anywhere in it: too many rather than too few, for
-    what it says of them is not known.
+    These are the people in the record's own address field. If the record can't be decoded or lacks the field, they are
+    all people whose address is anywhere in its text: its meaning is unknown, so too many are safer than too few.
     """
-    field = feed.identifying["person"]
+    field, text, pairs = feed.identifying["person"], record.text, record.pairs
     if pairs is None:
         try:
             pairs = _DECODER.decode(text)
@@ -212,24 +236,24 @@ def people_named(feed: Feed, text: str, pairs: Pairs | None) -> set[str]:
     if not isinstance(pairs, _Object):
         pairs = []
     values = [value for key, value in pairs if key.strip().lower() == field.name.lower()]
-    people = {person for value in values for person in _people_of(value)}
+    people = {person for value in values for person in _people_in_value(value)}
     if not values:
         key = rf"(?i:(?<!\w){re.escape(field.name)})[\"']?\s{{0,100}}:\s{{0,100}}"
         quoted = re.findall(rf"{key}(\"(?:[^\"\\\n]|\\.)*\")", text)
-        people = {person for value in quoted for person in _people_of(_unescaped(value))} or people_in(text)
+        people = {person for value in quoted for person in _people_in_value(_unescape(value))} or people_in(text)
     return people
 
 
-def _people_of(value: Any) -> set[str]:
+def _people_in_value(value: Any) -> set[str]:
     if not isinstance(value, str):
-        return people_in(json.dumps(_plain(value), ensure_ascii=False))
+        return people_in(json.dumps(_to_plain_json(value), ensure_ascii=False))
     try:
         return {person_of(value)} - {""}
     except NotOneAddressError:
         return people_in(value)
 
 
-def _unescaped(quoted: str) -> str:
+def _unescape(quoted: str) -> str:
     try:
         text = json.loads(quoted, strict=False)
     except ValueError:
@@ -238,23 +262,23 @@ def _unescaped(quoted: str) -> str:
 
 
 def _is_too_deep(pairs: Pairs) -> bool:
-    """Whether values are nested deeper than records ever are, found without a stack as deep."""
+    """Whether values are nested deeper than `MAX_DEPTH`, without recursion."""
     values: list[Any] = [value for _, value in pairs]
-    for _ in range(DEEPEST):
-        values = [inner for value in values if isinstance(value, list) for inner in _parts(value)]
+    for _ in range(MAX_DEPTH):
+        values = [inner for value in values if isinstance(value, list) for inner in _inner_values(value)]
         if not values:
             return False
     return True
 
 
-def _parts(value: list[Any]) -> list[Any]:
+def _inner_values(value: list[Any]) -> list[Any]:
     return [inner for _, inner in value] if isinstance(value, _Object) else value
 
 
-def _plain(value: Any) -> Any:
-    """Pairs back to plain JSON values; of a repeated key the last value counts, as in most readers."""
+def _to_plain_json(value: Any) -> Any:
+    """Convert pairs to plain JSON values. The last value of a repeated key counts, as in most JSON readers."""
     if isinstance(value, _Object):
-        return {key: _plain(inner) for key, inner in value}
+        return {key: _to_plain_json(inner) for key, inner in value}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_to_plain_json(inner) for inner in value]
     return value

@@ -82,7 +82,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
     with Catalog(warehouse):
         pass
     with (
-        warehouse.sole_writer(),
+        warehouse.write_lock(),
         translate_storage_errors(f"warehouse {warehouse} can't be written"),
         Catalog(warehouse) as catalog,
         warehouse.scratch() as scratch,
@@ -161,15 +161,15 @@ def _remove_orphan_files(catalog: Catalog, table: Table, outcome: TableMaintenan
     for file in orphan_files(catalog, table.name):
         # An orphan of ours was left by a run that died. That is certain only if a write lock ends with its process:
         # in S3 a run that was suspended may still be about to commit the file.
-        is_of_dead_run = warehouse.hold_ends_with_process and is_own(file.name)
+        is_of_dead_run = warehouse.lock_ends_with_process and is_own(file.name)
         if not is_of_dead_run and now - file.modified < _GRACE_SECONDS:
             continue
-        warehouse.confirm_hold()
-        warehouse.remove(file.name)
+        warehouse.confirm_write_lock()
+        warehouse.delete(file.name)
         outcome.files_removed += 1
         outcome.bytes_removed += file.bytes
     for folder in (DATA, METADATA):
-        warehouse.remove_empty_folders(f"{table_folder(table.name)}/{folder}")
+        warehouse.delete_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
 def _compact(catalog: Catalog, engine: Engine, table: Table, outcome: TableMaintenance) -> None:

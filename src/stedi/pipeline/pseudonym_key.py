@@ -46,7 +46,7 @@ def pseudonym_key(settings: Settings, *, create: bool = True) -> bytes:
     if settings.pseudonym_key is not None:
         return _digest(settings.pseudonym_key.get_secret_value().encode(), "the configured pseudonym key")
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    if not warehouse.keeps_secrets:
+    if not warehouse.can_store_secrets:
         raise WarehouseError(
             f"there is no pseudonym key, and beside the data in {warehouse} it would not be secret; "
             "set STEDI_PSEUDONYM_KEY, to the same secret for every run"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stedi.errors import AlarmError, RuleError
-from stedi.ingest.not_taken import NotTaken
+from stedi.ingest.skipped_files import SkippedFiles
 from stedi.model.alarms import Alarm
 from stedi.model.query_settings import QuerySettings
 from stedi.pipeline.checks import RuleResult
@@ -80,7 +80,7 @@ class RunReport:
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int]] = field(default_factory=dict)
-    not_taken: NotTaken = field(default_factory=NotTaken)
+    not_taken: SkippedFiles = field(default_factory=SkippedFiles)
     outside_consent: dict[str, int] = field(default_factory=dict)
     unresolved_readings: int | None = None
     left_behind: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
 from stedi.ingest.listing import list_landing
-from stedi.ingest.not_taken import NotTaken
+from stedi.ingest.skipped_files import SkippedFiles
 from stedi.maintenance.maintain import run_maintenance
 from stedi.model.alarms import Alarm, fall_of_consent
 from stedi.model.feed import Feed
@@ -75,7 +75,7 @@ def run(
     warehouse = open_warehouse(settings.warehouse, settings.database)
     _refuse_warehouse_among_landing_files(settings.landing, warehouse)
     feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
-    not_taken = NotTaken.of(FEEDS, feeds)
+    not_taken = SkippedFiles.of(FEEDS, feeds)
     without = warehouse.root if isinstance(warehouse, WarehouseFolder) else None
     listed = list_landing(settings.landing, feeds, not_taken, without=without)
     with _opened(warehouse, dry_run) as (catalog, store, scratch):
@@ -116,7 +116,7 @@ def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | Non
     """The catalog (None for a dry run on a new warehouse), where tables are read and committed, and a scratch folder."""
     if not dry_run:
         with (
-            warehouse.sole_writer(),
+            warehouse.write_lock(),
             translate_storage_errors(f"warehouse {warehouse} can't be written"),
             Catalog(warehouse, create=True) as catalog,
             warehouse.scratch() as scratch,

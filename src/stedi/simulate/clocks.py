@@ -1,4 +1,4 @@
-"""Simulated device clocks: the times that devices write, and the true periods of each device."""
+"""Simulate the clocks of devices: the times that devices write, and the ground truth about them."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,17 @@ from stedi.simulate.sessions import NEVER, Sessions
 
 @dataclass(frozen=True)
 class Clocks:
-    """One clock for each device that records.
+    """One clock for each device that records. Arrays have one value per device.
 
-    `device` holds the devices' numbers in ascending order; the other arrays have one value for each
-    of them. `first_ms` is just before the device's first reading, `reset_ms` is when its clock is
-    reset or `NEVER` (phone's clock, ms since the epoch, UTC).
+    Attributes:
+        device: numbers of the devices, in ascending order.
+        first_ms: time just before the device's first reading (phone clock, ms since the epoch, UTC).
+        reset_ms: when the clock is reset, or `NEVER` (phone clock, ms since the epoch, UTC).
+        offset_ms: constant error until the reset.
+        offset_after_reset_ms: constant error from the reset on.
+        drift_ppm: drift since `first_ms` or the reset (parts per million).
+        whole_seconds: whether the device truncates times to whole seconds.
+        jitter_ms: maximum random error of each reading.
     """
 
     device: Integers
@@ -31,12 +37,12 @@ class Clocks:
     jitter_ms: int
 
     def stamp(self, rng: np.random.Generator, device: Integers, phone_ms: Integers) -> Integers:
-        """Times that devices write for their readings (ms since the epoch, UTC), sessions × readings.
+        """Compute the times that devices write for their readings (ms since the epoch, UTC), sessions × readings.
 
         Args:
-            rng: where the jitter comes from.
-            device: one device's number a session.
-            phone_ms: the readings' times on the phone's clock, sessions × readings.
+            rng: source of the jitter.
+            device: number of the device of each session.
+            phone_ms: times of the readings on the phone clock (ms since the epoch, UTC), sessions × readings.
         """
         clock = np.searchsorted(self.device, device)[:, None]
         jitter = rng.integers(-self.jitter_ms, self.jitter_ms, phone_ms.shape, endpoint=True)
@@ -46,7 +52,12 @@ class Clocks:
         return stamped
 
     def error_ms(self, clock: Integers, phone_ms: Integers) -> Floats:
-        """How many ms clocks are ahead of the phone's, without jitter; `clock` is an index into this object's arrays."""
+        """Compute how many ms clocks are ahead of the phone clock, without jitter.
+
+        Args:
+            clock: indices into the arrays of this object.
+            phone_ms: times on the phone clock (ms since the epoch, UTC).
+        """
         reset_ms = self.reset_ms[clock]
         is_reset = phone_ms >= reset_ms
         offset = np.where(is_reset, self.offset_after_reset_ms[clock], self.offset_ms[clock])
@@ -55,7 +66,7 @@ class Clocks:
 
 
 def make_clocks(rng: np.random.Generator, sessions: Sessions, options: SimulationOptions) -> Clocks:
-    """Draw the clocks of all devices that record. Another limit of the offset leaves the other draws unchanged."""
+    """Draw the clocks of all devices that record. The draws do not depend on the options, only their scale does."""
     device, first = np.unique(sessions.device, return_index=True)
     _, from_end = np.unique(sessions.device[::-1], return_index=True)
     first_ms = sessions.start_ms[first] - SAMPLE_MS // 2
@@ -77,22 +88,22 @@ def make_clocks(rng: np.random.Generator, sessions: Sessions, options: Simulatio
 
 
 def device_periods(people: People, sessions: Sessions, clocks: Clocks) -> pa.Table:
-    """The truth about each device that records: one row for each period with one user and one setting of its clock.
+    """List the ground truth about each device that records: one row per period with one user and one state of its clock.
 
-    `from_ms` is included, `to_ms` is excluded and null in a device's last period; both are on the phone's clock.
+    `from_ms` is included. `to_ms` is excluded, and null in a device's last period. Both are times of the phone clock.
     A device's time is phone time + offset_ms + drift_ppm × (phone time − from_ms) / 1,000,000, rounded to whole ms,
-    plus jitter of at most jitter_ms, then cut to whole seconds where `whole_seconds` is true. `phone_reports` is
+    plus jitter of at most jitter_ms, then truncated to whole seconds if `whole_seconds` is true. `phone_reports` is
     false if the user's phone app never reports. `lives_with` is the person with the same home and hours.
     """
     handed = sessions.handed
     resets = np.flatnonzero(clocks.reset_ms < NEVER)
-    begins = np.column_stack(
+    starts = np.column_stack(
         [
             np.concatenate([np.arange(len(clocks.device)), resets, np.searchsorted(clocks.device, handed.device)]),
             np.concatenate([clocks.first_ms, clocks.reset_ms[resets], handed.at_ms]),
         ]
     )
-    clock, from_ms = np.unique(begins, axis=0).T
+    clock, from_ms = np.unique(starts, axis=0).T
     is_last = np.diff(clock, append=-1) != 0
 
     user = handed.user(people.owners, clocks.device[clock], from_ms)

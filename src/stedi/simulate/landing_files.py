@@ -1,4 +1,4 @@
-"""Write simulated people and motion as landing files, with the defects of the real feeds."""
+"""Write simulated people and motion as landing files, with the defects of the real feeds, and the ground truth."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,39 +11,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stedi.compute.duckdb.json_lines import JsonWriter
+from stedi.compute.duckdb.json_lines import JsonLinesWriter
 from stedi.errors import LandingError, UsageError
 from stedi.simulate.clocks import Clocks, device_periods, make_clocks
-from stedi.simulate.defects import spoil
+from stedi.simulate.defects import write_defects
 from stedi.simulate.draws import Flags, Integers
 from stedi.simulate.gait import POSITIONS, make_habits
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, Motion, make_motion
 from stedi.simulate.options import DAY_MS, SimulationOptions
 from stedi.simulate.people import People, make_people
-from stedi.simulate.sessions import Sessions, plan_sessions, uploads
+from stedi.simulate.sessions import Sessions, deal_uploads, plan_sessions
 from stedi.tables.landing import accelerometer, customer, step_trainer
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000
-# 2026-04-05, 00:00 UTC: times must not lie after the writing of the files, so more days than 90 begin earlier.
+# 2026-04-05, 00:00 UTC. Times must be before the files are written, so more days than 90 begin earlier.
 _END_MS = FIRST_DAY_MS + 90 * DAY_MS
 # The feeds that can be simulated.
 FEEDS = tuple(feed.name for feed in (customer.FEED, accelerometer.FEED, step_trainer.FEED))
 TRUTH = "ground_truth"
-READINGS_A_CUSTOMER_A_DAY = 30
-# Small feeds still get enough walking for a model to learn from.
-FEWEST_READINGS = 100_000
-# Hundreds of customer files in a large feed, a dozen in a small one; each begins with the newest
-# fifth of the one before.
-_RECORDS_A_CUSTOMER_FILE, _FEWEST_CUSTOMER_FILES = 10_000, 12
+_READINGS_PER_CUSTOMER_AND_DAY = 30
+# Small feeds, too, get enough walking for a model to learn from.
+_MIN_READINGS = 100_000
+# A large feed has hundreds of customer files, a small one a dozen. Each begins with the newest fifth of the one before.
+_RECORDS_PER_CUSTOMER_FILE, _MIN_CUSTOMER_FILES = 10_000, 12
 _REPEATED = 5
-# Retries deliver some rows twice.
+# Share of rows that retries deliver twice.
 _SENT_TWICE = 0.002
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """How many records were written in sound files, by feed, duplicates included."""
+    """Number of records in intact files by feed, with duplicates."""
 
     customers: int
     accelerometer: int
@@ -62,90 +61,90 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str],
         UsageError: the folder is not empty or not writable, or the days are too short for so many readings.
         LandingError: writing failed, and the folder is incomplete.
     """
-    days = options.days
-    readings = options.readings
+    days, readings = options.days, options.readings
     if readings is None:
-        readings = max(READINGS_A_CUSTOMER_A_DAY * options.customers * days, FEWEST_READINGS)
+        readings = max(_READINGS_PER_CUSTOMER_AND_DAY * options.customers * days, _MIN_READINGS)
     rng = np.random.default_rng(options.seed)
-    # Separate streams, so that options leave the other draws unchanged.
-    for_clocks, for_jitter, for_losses, for_records = rng.spawn(4)
+    # Separate streams, so that errors of clocks, losses and hand-overs leave the other draws unchanged.
+    clock_rng, jitter_rng, loss_rng, record_rng = rng.spawn(4)
     start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
     progress("customers")
     people = make_people(rng, options.customers, start_ms, days)
     sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, options)
-    people = people.hand_over(for_records, sessions.handed.device, sessions.handed.new_owner, sessions.handed.at_ms)
-    clocks = make_clocks(for_clocks, sessions, options)
+    handed = sessions.handed
+    people = people.hand_over(record_rng, handed.device, handed.new_owner, handed.at_ms)
+    clocks = make_clocks(clock_rng, sessions, options)
     _make_folders(out)
-    with _whole_or_said(out), JsonWriter() as writer:
-        customer_records = _write_customers(writer, rng, people, out)
+    with _translate_errors(out), JsonLinesWriter() as writer:
+        customers = _write_customers(writer, rng, people, out)
         _write_device_truth(people, sessions, clocks, out / TRUTH)
         counts = {"accelerometer": 0, "step_trainer": 0}
         habits = make_habits(rng, sessions.walkers)
-        written = 0
+        simulated = 0
         with _MotionTruth(out / TRUTH) as truth:
-            for label, chosen in uploads(rng, sessions, start_ms + days * DAY_MS):
-                progress(f"readings {written:,} of {readings:,}")
+            for label, chosen in deal_uploads(rng, sessions, start_ms + days * DAY_MS):
+                progress(f"readings {simulated:,} of {readings:,}")
                 motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
                 who, device = sessions.who[chosen], sessions.device[chosen]
                 users = people.users.take(pa.array(who))
                 truth.write(users, motion)
-                times = clocks.stamp(for_jitter, device, motion.times_ms[:, ::EVERY_NTH_SAMPLE])
+                times = clocks.stamp(jitter_rng, device, motion.times_ms[:, ::EVERY_NTH_SAMPLE])
                 serials = people.serials.take(pa.array(device))
                 for feed, rows, reports in (
-                    ("accelerometer", _accelerometer(users, motion), sessions.reports[who]),
-                    ("step_trainer", _step_trainer(serials, times, motion), np.ones(len(chosen), dtype=np.bool_)),
+                    ("accelerometer", _accelerometer_rows(users, motion), sessions.reports[who]),
+                    ("step_trainer", _step_trainer_rows(serials, times, motion), np.ones(len(chosen), dtype=np.bool_)),
                 ):
                     arrives = np.repeat(reports, rows.num_rows // len(chosen))
-                    arrives &= for_losses.random(rows.num_rows) >= options.lost
-                    rows = _delivered(rng, rows, arrives)
-                    writer.write(rows, out / feed / f"{feed}-{label}.json")
-                    counts[feed] += rows.num_rows
-                written += motion.times_ms.size
+                    arrives &= loss_rng.random(rows.num_rows) >= options.lost
+                    delivered = _deliver(rng, rows, arrives)
+                    writer.write(delivered, out / feed / f"{feed}-{label}.json")
+                    counts[feed] += delivered.num_rows
+                simulated += motion.times_ms.size
         if not options.clean:
             progress("defects")
             for feed in FEEDS:
-                spoil(out / feed, feed)
-    return Simulated(customer_records, **counts)
+                write_defects(out / feed, feed)
+    return Simulated(customers, **counts)
 
 
 def _make_folders(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; name a folder, new or empty")
+        raise UsageError(f"{out} is a file; give a folder, new or empty")
     try:
         if out.exists() and any(out.iterdir()):
-            raise UsageError(f"folder {out} is not empty; name a new one, or delete it if it is left from a simulation")
+            raise UsageError(f"folder {out} is not empty; give a new one, or delete it if it is left from a simulation")
         for name in (*FEEDS, TRUTH):
             (out / name).mkdir(parents=True)
     except OSError as error:
-        raise UsageError(f"folder {out} can't be written ({error.strerror}); name another") from error
+        raise UsageError(f"folder {out} can't be written ({error.strerror}); give another one") from error
 
 
 @contextmanager
-def _whole_or_said(out: Path) -> Iterator[None]:
+def _translate_errors(out: Path) -> Iterator[None]:
     try:
         yield
-    # The engine behind the writer reports a full disk in an exception of its own.
+    # DuckDB, behind the writer, reports a full disk as an error of its own.
     except (OSError, duckdb.Error, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
-        raise LandingError(f"the simulation broke off ({reason}); delete folder {out}, which is not whole") from error
+        raise LandingError(f"the simulation failed ({reason}); delete folder {out}, which is incomplete") from error
 
 
-def _write_customers(writer: JsonWriter, rng: np.random.Generator, people: People, out: Path) -> int:
-    """Write customer files that repeat each other, and the truth about consent; the count of records."""
+def _write_customers(writer: JsonLinesWriter, rng: np.random.Generator, people: People, out: Path) -> int:
+    """Write overlapping customer files, and the ground truth about consent; returns the number of records."""
     pq.write_table(people.consent, out / TRUTH / "consent.parquet")
     count = 0
-    size = min(_RECORDS_A_CUSTOMER_FILE, -(-people.records.num_rows // _FEWEST_CUSTOMER_FILES))
+    size = min(_RECORDS_PER_CUSTOMER_FILE, -(-people.records.num_rows // _MIN_CUSTOMER_FILES))
     for number, start in enumerate(range(0, people.records.num_rows, size)):
         first = max(0, start - -(-size // _REPEATED))
         rows = people.records.slice(first, start + size - first)
-        rows = _delivered(rng, rows, np.ones(rows.num_rows, dtype=np.bool_))
+        rows = _deliver(rng, rows, np.ones(rows.num_rows, dtype=np.bool_))
         writer.write(rows, out / "customer" / f"customer-{number:05d}.json")
         count += rows.num_rows
     return count
 
 
 def _write_device_truth(people: People, sessions: Sessions, clocks: Clocks, folder: Path) -> None:
-    """Write the first owner of every device, and the periods of those that record."""
+    """Write the first owner of each device, and the periods of those that record."""
     # New owners own no device before they take one over.
     device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.handed.new_owner)))
     owners = people.users.take(pa.array(people.owners)).take(device)
@@ -153,7 +152,7 @@ def _write_device_truth(people: People, sessions: Sessions, clocks: Clocks, fold
     pq.write_table(device_periods(people, sessions, clocks), folder / "device_periods.parquet")
 
 
-def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
+def _accelerometer_rows(users: pa.Array, motion: Motion) -> pa.Table:
     return pa.table(
         {
             "user": users.take(pa.array(np.repeat(np.arange(len(users)), SESSION_SAMPLES))),
@@ -163,7 +162,7 @@ def _accelerometer(users: pa.Array, motion: Motion) -> pa.Table:
     )
 
 
-def _step_trainer(serials: pa.Array, times: Integers, motion: Motion) -> pa.Table:
+def _step_trainer_rows(serials: pa.Array, times: Integers, motion: Motion) -> pa.Table:
     return pa.table(
         {
             "sensorReadingTime": times.ravel(),
@@ -173,17 +172,17 @@ def _step_trainer(serials: pa.Array, times: Integers, motion: Motion) -> pa.Tabl
     )
 
 
-def _delivered(rng: np.random.Generator, rows: pa.Table, arrives: Flags) -> pa.Table:
-    """The rows that arrive, and behind them those that arrive twice."""
-    again = np.flatnonzero((rng.random(rows.num_rows) < _SENT_TWICE) & arrives)
-    once = rows if arrives.all() else rows.filter(pa.array(arrives))
-    return pa.concat_tables([once, rows.take(pa.array(again))])
+def _deliver(rng: np.random.Generator, rows: pa.Table, arrives: Flags) -> pa.Table:
+    """Drop the rows that do not arrive, and append the rows that arrive twice."""
+    repeated = np.flatnonzero((rng.random(rows.num_rows) < _SENT_TWICE) & arrives)
+    arrived = rows if arrives.all() else rows.filter(pa.array(arrives))
+    return pa.concat_tables([arrived, rows.take(pa.array(repeated))])
 
 
 class _MotionTruth:
-    """Writes what truly happened: `steps.parquet`, and `activities.parquet` with where the phone was.
+    """Writes the ground truth of motion: `steps.parquet`, and `activities.parquet` with the positions of phones.
 
-    Times are ms since the epoch, UTC, on the phone's clock; `from_ms` is included, `to_ms` is not.
+    Times are ms since the epoch, UTC, on the phone clock; `from_ms` is included, `to_ms` is not.
     """
 
     _STEPS = pa.schema([("user", pa.string()), ("step_ms", pa.int64())])
@@ -209,7 +208,7 @@ class _MotionTruth:
         self._activities.close()
 
     def write(self, users: pa.Array, motion: Motion) -> None:
-        """Add the truth about one file's sessions."""
+        """Append the steps and activities of some sessions, whose users are given."""
         steps = [users.take(pa.array(motion.step_session)), pa.array(motion.step_ms)]
         self._steps.write_table(pa.table(steps, schema=self._STEPS))
         parts = motion.activity.shape[1]

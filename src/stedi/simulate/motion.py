@@ -1,6 +1,6 @@
-"""Simulated movement: what a phone's accelerometer and a step trainer record of one session.
+"""Simulate sessions: the readings of a phone's accelerometer and of a step trainer.
 
-A session has three parts, in each of which a person walks, stands, sits or rides.
+A session has three parts. In each part the person walks, stands, sits or rides. Constants without a source are guesses.
 """
 
 from dataclasses import dataclass
@@ -15,32 +15,37 @@ from stedi.simulate.gait import RATE_HZ, Habits
 SESSION_SAMPLES = 1_500
 SAMPLE_MS = 1000 // RATE_HZ
 SESSION_MS = SESSION_SAMPLES * SAMPLE_MS  # half a minute
-# The step trainer reports at about 17 Hz and, where clocks agree, at the phone's very timestamps.
+# The step trainer reports at about 17 Hz: at each third sample of the phone, and with the same times if the clocks agree.
 EVERY_NTH_SAMPLE = 3
 ACTIVITIES = ("walk", "stand", "sit", "ride")
 _WALK, _, _, _RIDE = range(len(ACTIVITIES))
 _ACTIVITY_SHARES = (0.55, 0.15, 0.15, 0.15)
-_PART_ENDS_SECONDS = ((6, 12), (18, 24))
+_PART_ENDS_SECONDS = ((6, 12), (18, 24))  # bounds of the ends of the first and the second part
 _GRAVITY = 9.81  # m/s²
-_SENSOR_NOISE = 0.08  # m/s², with the tremor of who carries it
-_JITTER_MS = 3
-_SAME_MOMENT = 0.002  # readings that the app stamps with the time of the one before
-_FIDGETS_A_SECOND = 1 / 8
-# A bus answers a bump by swaying on its springs one to two times a second, as fast as people step.
-_BUMPS_A_SECOND = 1 / 4
-_SPRING_HZ, _SPRING_SECONDS = 1.6, 0.5
+_SENSOR_NOISE = 0.08  # standard deviation (m/s²), with the tremor of the person
+_JITTER_MS = 3  # maximum error of a sample's time
+_SAME_TIME = 0.002  # share of readings that the app gives the time of the reading before
+_FIDGETS_PER_SECOND = 1 / 8
+# After a bump a bus sways on its springs once or twice per second, as fast as people step.
+_BUMPS_PER_SECOND = 1 / 4
+_SPRING_HZ, _SPRING_SECONDS = 1.6, 0.5  # frequency and decay time of the swaying
 _ENGINE_HZ = (9.0, 14.0)
-_RIDE_SHAKE = 0.35  # m/s², what the road adds on each axis
+_RIDE_SHAKE = 0.35  # noise of the road: standard deviation on each axis (m/s²)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What was recorded of sessions, and what truly happened in them.
+    """Readings and ground truth of sessions. Times are ms since the epoch, UTC, on the phone clock.
 
-    `times_ms` (ms, UTC) is sessions × samples, `acceleration` (m/s²) is phone axes × sessions ×
-    samples, `distance` is sessions × every third sample. `bounds_ms` is sessions × 4: where the
-    three parts begin and end. `activity` is sessions × parts and `position` one a session, both
-    numbers of names. Steps are pairs of a session's number and a time (ms).
+    Attributes:
+        times_ms: times of the samples, sessions × samples.
+        acceleration: acceleration with gravity (m/s²), phone axes × sessions × samples.
+        distance: distance sensor, sessions × every third sample.
+        bounds_ms: starts and ends of the three parts, sessions × 4.
+        activity: index into `ACTIVITIES`, sessions × parts.
+        position: index into `gait.POSITIONS`, one per session.
+        step_session: index of each step's session.
+        step_ms: time of each step.
     """
 
     times_ms: Integers
@@ -54,7 +59,13 @@ class Motion:
 
 
 def make_motion(rng: np.random.Generator, habits: Habits, start_ms: Integers) -> Motion:
-    """Record one session of each of the given people, from the given times (ms since the epoch, UTC)."""
+    """Draw one session per row of `habits`.
+
+    Args:
+        rng: random numbers.
+        habits: habits of each session's person.
+        start_ms: start of each session (ms since the epoch, UTC).
+    """
     sessions = len(start_ms)
     ends = np.column_stack([rng.integers(a * RATE_HZ, b * RATE_HZ, sessions) for a, b in _PART_ENDS_SECONDS])
     parts = rng.choice(len(ACTIVITIES), p=_ACTIVITY_SHARES, size=(sessions, len(_PART_ENDS_SECONDS) + 1))
@@ -93,29 +104,29 @@ def make_motion(rng: np.random.Generator, habits: Habits, start_ms: Integers) ->
 
 
 def _times(rng: np.random.Generator, start_ms: Integers) -> Integers:
-    """Timestamps in order, sessions × samples: a steady clock that trembles and sometimes repeats itself."""
+    """Draw times of samples, sessions × samples: 50 Hz with jitter and some repeated times."""
     shape = (len(start_ms), SESSION_SAMPLES)
     times = start_ms[:, None] + SAMPLE_MS * np.arange(SESSION_SAMPLES)
     times += rng.integers(-_JITTER_MS, _JITTER_MS, size=shape, endpoint=True)
-    session, sample = np.nonzero(rng.random(shape) < _SAME_MOMENT)
+    session, sample = np.nonzero(rng.random(shape) < _SAME_TIME)
     times[session, sample] = times[session, np.maximum(sample - 1, 0)]
     return times
 
 
 def _fidgets(rng: np.random.Generator, sessions: int) -> Floats:
-    """Small movements of someone at rest (m/s²), directions × sessions × samples."""
+    """Draw the small movements of a person at rest (m/s²), directions × sessions × samples."""
     seconds = np.arange(int(0.8 * RATE_HZ)) / RATE_HZ
     wiggle = np.sin(np.pi * seconds / 0.8) ** 2 * np.sin(2 * np.pi * 2.5 * seconds)
-    pulses = _pulses(rng, sessions, _FIDGETS_A_SECOND, wiggle)
+    pulses = _pulses(rng, sessions, _FIDGETS_PER_SECOND, wiggle)
     return rng.normal(size=(3, sessions, 1)) * pulses
 
 
 def _ride(rng: np.random.Generator, sessions: int) -> Floats:
-    """A bus or car (m/s²), directions × sessions × samples: bumps, the engine, braking and bends."""
+    """Draw the acceleration of a bus or car (m/s²), directions × sessions × samples: bumps, engine, braking, bends."""
     seconds = np.arange(SESSION_SAMPLES) / RATE_HZ
     after = seconds[: int(4 * _SPRING_SECONDS * RATE_HZ)]
     sway = np.exp(-after / _SPRING_SECONDS) * np.sin(2 * np.pi * _SPRING_HZ * after)
-    bumps = 1.5 * _pulses(rng, sessions, _BUMPS_A_SECOND, sway)
+    bumps = 1.5 * _pulses(rng, sessions, _BUMPS_PER_SECOND, sway)
 
     def swing(low_hz: float, high_hz: float) -> Floats:
         turns = seconds * rng.uniform(low_hz, high_hz, (sessions, 1)) + rng.random((sessions, 1))
@@ -125,9 +136,9 @@ def _ride(rng: np.random.Generator, sessions: int) -> Floats:
 
 
 def _pulses(rng: np.random.Generator, sessions: int, per_second: float, shape: Floats) -> Floats:
-    """The shape at chance moments and in chance sizes about 1, sessions × samples."""
+    """Add pulses of one shape at random times and with random sizes around 1, sessions × samples."""
     count = rng.poisson(per_second * sessions * SESSION_SAMPLES / RATE_HZ)
-    width = SESSION_SAMPLES + len(shape)  # a pulse may outlast its session
+    width = SESSION_SAMPLES + len(shape)  # a pulse may end after its session
     begin = rng.integers(0, sessions, count) * width + rng.integers(0, SESSION_SAMPLES, count)
     at = begin[:, None] + np.arange(len(shape))
     size = rng.exponential(size=(count, 1)) * rng.choice((-1, 1), size=(count, 1))
@@ -136,12 +147,12 @@ def _pulses(rng: np.random.Generator, sessions: int, per_second: float, shape: F
 
 
 def _in_phone(rng: np.random.Generator, body: Floats, turn: Floats) -> Floats:
-    """Turn up, forward and sideways into a phone's own axes; it lies anyhow, and slowly turns.
+    """Rotate up, forward and sideways into the axes of a phone with a random orientation that slowly changes.
 
     Args:
-        rng: where all chance comes from.
-        body: directions × sessions × samples.
-        turn: radians by which the phone turns to and fro in each session.
+        rng: random numbers.
+        body: acceleration (m/s²), directions × sessions × samples.
+        turn: amplitude of the rotation (radians), one per session.
     """
     sessions, samples = body.shape[1:]
     up = _unit(rng.normal(size=(sessions, 3)))

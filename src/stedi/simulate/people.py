@@ -1,4 +1,4 @@
-"""Simulated customers: who they are, what they own, what the feed says of them."""
+"""Simulate customers: names, addresses, devices, and the records of the customer feed."""
 
 from dataclasses import dataclass, replace
 
@@ -10,16 +10,16 @@ from stedi.simulate.consent import make_consent
 from stedi.simulate.draws import Integers
 from stedi.simulate.options import DAY_MS
 
-# The fulfilment site used the same 30 serials over and over; on one real feed 741,477 of
-# 758,715 customer records carry one of them.
+# The fulfilment site used the same 30 serials again and again. In one real feed 741,477 of 758,715 customer records have one
+# of them.
 REUSED_SERIALS = 30
 _REUSED_SHARE = 741_477 / 758_715
-# 1, 2 or 3 devices a customer; on the same feed some customers have dozens.
-_DEVICES_SHARES = (0.96, 0.03, 0.01)
+# Shares of customers with 1, 2 and 3 devices, without a source; in the same feed some have dozens.
+_DEVICE_COUNT_SHARES = (0.96, 0.03, 0.01)
 _LACKS_EMAIL = 0.005
-# The website keeps an address as it was typed: as is, in capitals, as a name, or with blanks.
+# The website stores an address as typed: in lower case, in capitals, capitalised, or with blanks.
 _SPELLING_SHARES = (0.9, 0.03, 0.04, 0.03)
-_SHARES_OTHERWISE = 0.5
+_SHARES_WITH_OTHERS = 0.5  # share of records with consent to the public, and of those to friends
 _EARLIEST_BIRTH, _LATEST_BIRTH = np.datetime64("1930-01-01"), np.datetime64("2008-01-01")
 _FIRST = ["Ada", "Ben", "Chika", "Dara", "Eun", "Femi", "Gita", "Hugo", "Ines", "Jun", "Kofi", "Lena", "Mara", "Nils"]
 _LAST = ["Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", "Ito", "Jones", "Khan", "Lopez"]
@@ -27,12 +27,20 @@ _LAST = ["Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", 
 
 @dataclass(frozen=True)
 class People:
-    """Customers by number, and devices by number.
+    """Customers and their devices, both by number.
 
-    `users` are e-mail addresses as the phone app sends them, trimmed and in lower case;
-    `owners` holds the customer of each device. A customer's first device has the customer's own
-    number, the others (`more` of them) follow each other from `more_from`. `record_of` holds the
-    customer of each record, `reused` the serials that the fulfilment site used over and over.
+    A customer's first device has the customer's own number. The other ones have consecutive numbers.
+
+    Attributes:
+        users: e-mail address of each customer as the phone app sends it, trimmed and in lower case.
+        serials: serial number of each device.
+        owners: first owner of each device.
+        more: number of each customer's other devices.
+        more_from: number of the first one of these.
+        records: records of the customer feed, by time.
+        record_of: customer of each record.
+        reused: the serial numbers that the fulfilment site used again and again.
+        consent: ground truth: the intervals with consent in force.
     """
 
     users: pa.Array
@@ -46,20 +54,20 @@ class People:
     consent: pa.Table
 
     def device_of(self, rng: np.random.Generator, who: Integers) -> Integers:
-        """One of each given customer's devices, by chance."""
+        """Draw one of the devices of each customer."""
         return _device_of(rng, who, self.more, self.more_from)
 
     def hand_over(self, rng: np.random.Generator, device: Integers, new_owner: Integers, at_ms: Integers) -> "People":
         """Change the records of customers who own no device until they take over another customer's.
 
-        Where a record had the serial of the customer's own device, it gets the serial of the device taken over,
-        or a reused one if the record is older than the hand-over.
+        A record with the serial of the customer's own device gets the serial of the device taken over, or a reused one
+        if the record is older than the hand-over.
 
         Args:
-            rng: where the reused serials are drawn from.
+            rng: random numbers.
             device: number of each device that changes hands.
             new_owner: the customer who takes it over; each customer once.
-            at_ms: when (ms since the epoch, UTC).
+            at_ms: time of the hand-over (ms since the epoch, UTC).
         """
         serials = self.records["serialNumber"].combine_chunks()
         hand_over_of = np.full(len(self.users), -1)
@@ -76,17 +84,17 @@ class People:
 
 
 def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: int) -> People:
-    """Customers with a change feed in which consent comes and goes, ordered by time.
+    """Draw customers, with a feed in which they consent and withdraw.
 
-    The true consent is that of all records. A lakehouse can't know whose record it is that lacks
-    its e-mail address, so it finds other intervals for such a customer: longer ones where that
-    record withdrew consent, shorter ones or none where it gave it.
+    The ground truth of consent is that of all records. A lakehouse can't assign a record without an e-mail address, so it
+    computes other intervals for that customer: longer ones if the record withdrew consent, shorter ones or none if it
+    gave it.
 
     Args:
-        rng: where all chance comes from.
-        customers: how many people.
-        start_ms: first moment of the recorded days (ms since the epoch, UTC).
-        days: how many days are recorded.
+        rng: random numbers.
+        customers: number of people.
+        start_ms: start of the recorded days (ms since the epoch, UTC).
+        days: number of recorded days.
     """
     number = np.arange(customers)
     first = pa.array(_FIRST).take(pa.array(number % len(_FIRST)))
@@ -95,10 +103,10 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     address = pc.binary_join_element_wise(address, "@example.com", "")
     users = pc.utf8_lower(address)
 
-    more = rng.choice(len(_DEVICES_SHARES), p=_DEVICES_SHARES, size=customers)
+    more = rng.choice(len(_DEVICE_COUNT_SHARES), p=_DEVICE_COUNT_SHARES, size=customers)
     more_from = customers + np.cumsum(more) - more
     owners = np.concatenate([number, np.repeat(number, more)])
-    serials = _serials(rng, len(owners))
+    serials = _draw_serials(rng, len(owners))
 
     registered = start_ms - rng.integers(1, 365 * DAY_MS, customers)
     consent = make_consent(rng, registered, start_ms, days)
@@ -106,22 +114,22 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     takes = pa.array(who)
     count = len(who)
     own = serials.take(pa.array(_device_of(rng, who, more, more_from)))
-    reused_serials = _serials(rng, REUSED_SERIALS)
+    reused_serials = _draw_serials(rng, REUSED_SERIALS)
     reused = reused_serials.take(pa.array(rng.integers(0, REUSED_SERIALS, customers)))
     birthday = rng.integers(_EARLIEST_BIRTH.astype(int), _LATEST_BIRTH.astype(int), customers)
     lacks_email = pa.array(rng.random(count) < _LACKS_EMAIL)
     records = pa.table(
         {
             "customerName": pc.binary_join_element_wise(first, last, " ").take(takes),
-            "email": pc.if_else(lacks_email, None, _spelled(rng, address, users).take(takes)),
+            "email": pc.if_else(lacks_email, None, _draw_spellings(rng, address, users).take(takes)),
             "phone": pa.array(8_010_000_000 + rng.integers(0, 10**7, customers)).cast(pa.string()).take(takes),
             "birthDay": pa.array(birthday.astype(np.int32), pa.date32()).cast(pa.string()).take(takes),
             "serialNumber": pc.if_else(pa.array(rng.random(count) < _REUSED_SHARE), reused.take(takes), own),
             "registrationDate": pa.array(registered).take(takes),
             "lastUpdateDate": pa.array(consent.at_ms),
             "shareWithResearchAsOfDate": pa.array(consent.shared_as_of_ms, mask=~consent.gives),
-            "shareWithPublicAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_OTHERWISE),
-            "shareWithFriendsAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_OTHERWISE),
+            "shareWithPublicAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_WITH_OTHERS),
+            "shareWithFriendsAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_WITH_OTHERS),
         }
     )
     true_consent = pa.table(
@@ -137,19 +145,20 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
 
 
 def _device_of(rng: np.random.Generator, who: Integers, more: Integers, more_from: Integers) -> Integers:
+    """Draw one of the devices of each customer."""
     choice = rng.integers(0, 1 + more[who])
     return np.where(choice == 0, who, more_from[who] + choice - 1)
 
 
-def _spelled(rng: np.random.Generator, address: pa.Array, plain: pa.Array) -> pa.Array:
-    """Addresses as customers typed them."""
-    how = pa.array(rng.choice(len(_SPELLING_SHARES), p=_SPELLING_SHARES, size=len(plain)))
+def _draw_spellings(rng: np.random.Generator, address: pa.Array, plain: pa.Array) -> pa.Array:
+    """Draw the spellings of addresses, as customers typed them."""
+    spelling = pa.array(rng.choice(len(_SPELLING_SHARES), p=_SPELLING_SHARES, size=len(plain)))
     blanks = pc.binary_join_element_wise(" ", plain, "  ", "")
-    return pc.choose(how, plain, pc.utf8_upper(address), address, blanks)
+    return pc.choose(spelling, plain, pc.utf8_upper(address), address, blanks)
 
 
-def _serials(rng: np.random.Generator, count: int) -> pa.Array:
-    """Serial numbers of two groups of eight hexadecimal digits."""
+def _draw_serials(rng: np.random.Generator, count: int) -> pa.Array:
+    """Draw serial numbers: two groups of eight hexadecimal digits."""
     groups = np.frombuffer(rng.bytes(8 * count).hex().encode(), "S8").reshape(count, 2)
     texts = [pa.array(np.ascontiguousarray(groups[:, i])).cast(pa.string()) for i in range(2)]
     return pc.binary_join_element_wise(*texts, "-")

@@ -1,7 +1,7 @@
-"""The step detector: trained on what the lakehouse holds, tried on people it has not seen, run on any phone's readings."""
+"""Step detector: trained on the training set, evaluated on held-out people, run on the readings of any phone."""
 
 import os
 
-# onnxruntime reads it when it is imported. Nothing here reports to anybody, and where the home directory is
-# read-only its telemetry prints a warning.
+# onnxruntime reads this on import. It disables the telemetry, which also prints a warning if the home directory is
+# read-only.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -9,85 +9,105 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Step times of the teacher are precise to about 0.1 s; half a step is about 0.25 s.
+# The true times of the training set are precise to about 100 ms. Half a step takes about 250 ms.
 TOLERANCES_MS = (100, 250)
-_BOOTSTRAPS = 1_000
-# Where nobody walks, a false step counts as one of ten.
-_FEW_STEPS = 10
+# Nobody walks more than 2 s away from every true step: no walker pauses that long within a stride.
+_REST_DISTANCE_MS = 2_000
+# Lower bound of the denominator of a relative count error: at rest one false step counts as an error of 10%.
+_MIN_STEPS = 10
+_RESAMPLES = 1_000
 
 
-def matched(true_ms: Floats, found_ms: Floats, tolerance_ms: float) -> list[tuple[float, float]]:
-    """Pairs of a true and a found step no further apart than the tolerance, each used once, earliest first.
+def match_steps(true_ms: Floats, detected_ms: Floats, tolerance_ms: float) -> list[tuple[float, float]]:
+    """Pair true and detected steps, each used at most once.
 
-    For sorted times on a line this gives the most pairs that there are.
+    Taking the earliest possible pair first gives the largest number of pairs, because times are points on a line.
+
+    Args:
+        true_ms: true step times, sorted.
+        detected_ms: detected step times, sorted.
+        tolerance_ms: largest distance within a pair.
+
+    Returns:
+        Pairs (true, detected) in the order of time.
     """
     pairs = []
     i = j = 0
-    while i < len(true_ms) and j < len(found_ms):
-        away = found_ms[j] - true_ms[i]
-        if abs(away) <= tolerance_ms:
-            pairs.append((float(true_ms[i]), float(found_ms[j])))
+    while i < len(true_ms) and j < len(detected_ms):
+        error_ms = detected_ms[j] - true_ms[i]
+        if abs(error_ms) <= tolerance_ms:
+            pairs.append((float(true_ms[i]), float(detected_ms[j])))
             i, j = i + 1, j + 1
-        elif away < 0:
+        elif error_ms < 0:
             j += 1
         else:
             i += 1
     return pairs
 
 
-def away_ms(steps_ms: Floats, at_ms: NDArray[Any]) -> Floats:
-    """How far moments are from the nearest of some steps, in order; infinite where there is no step."""
+def distance_to_step_ms(steps_ms: Floats, times_ms: NDArray[Any]) -> Floats:
+    """Distance of each time to the nearest step; infinite if there is no step. `steps_ms` is sorted."""
     steps = np.concatenate(([-np.inf], steps_ms, [np.inf]))
-    after = np.searchsorted(steps, at_ms)
-    found: Floats = np.minimum(steps[after] - at_ms, at_ms - steps[after - 1])
-    return found
+    following = np.searchsorted(steps, times_ms)
+    distances: Floats = np.minimum(steps[following] - times_ms, times_ms - steps[following - 1])
+    return distances
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
-    """What was counted on one stretch: steps, matches at ±0.1 and ±0.25 s, time without walking (s), steps found in it."""
+class StepCounts:
+    """Counts on one stretch, from which all metrics are computed.
+
+    Attributes:
+        true: number of true steps.
+        detected: number of detected steps.
+        matched_100: number of pairs at most 100 ms apart.
+        matched_250: number of pairs at most 250 ms apart.
+        timing_errors_ms: detected minus true time of each pair at most 250 ms apart.
+        rest_seconds: time more than 2 s away from every true step.
+        detected_at_rest: number of steps detected in that time.
+    """
 
     true: int
-    found: int
+    detected: int
     matched_100: int
     matched_250: int
-    off_ms: Floats
-    idle_seconds: float
-    found_idle: int
+    timing_errors_ms: Floats
+    rest_seconds: float
+    detected_at_rest: int
 
 
-# Nobody walks where no true step is this near: a pause of two seconds is longer than any walker's step.
-_IDLE_AWAY_MS = 2_000
-
-
-def tally(true_ms: Floats, found_ms: Floats, from_ms: float, to_ms: float) -> Tally:
-    """Count on one stretch of time whose true steps are known."""
-    true_ms, found_ms = np.sort(true_ms), np.sort(found_ms)
-    found_ms = found_ms[(found_ms >= from_ms) & (found_ms <= to_ms)]
-    close, wide = (matched(true_ms, found_ms, tolerance) for tolerance in TOLERANCES_MS)
-    edges = np.concatenate(([from_ms - _IDLE_AWAY_MS], true_ms, [to_ms + _IDLE_AWAY_MS]))
-    begins, ends = edges[:-1] + _IDLE_AWAY_MS, edges[1:] - _IDLE_AWAY_MS
-    idle = ends > begins
-    begins, ends = begins[idle], ends[idle]
-    after = np.searchsorted(begins, found_ms, side="right") - 1
-    in_idle = int(np.sum((after >= 0) & (found_ms <= ends[after]))) if len(begins) else 0
-    return Tally(
-        len(true_ms),
-        len(found_ms),
-        len(close),
-        len(wide),
-        np.array([found - true for true, found in wide], np.float64),
-        float(np.sum(ends - begins)) / 1000,
-        in_idle,
+def count_steps(true_ms: Floats, detected_ms: Floats, start_ms: float, end_ms: float) -> StepCounts:
+    """Compare detected with true steps from `start_ms` to `end_ms`, both included."""
+    true_ms, detected_ms = np.sort(true_ms), np.sort(detected_ms)
+    detected_ms = detected_ms[(detected_ms >= start_ms) & (detected_ms <= end_ms)]
+    matched_100, matched_250 = (match_steps(true_ms, detected_ms, tolerance) for tolerance in TOLERANCES_MS)
+    borders = np.concatenate(([start_ms - _REST_DISTANCE_MS], true_ms, [end_ms + _REST_DISTANCE_MS]))
+    rest_starts, rest_ends = borders[:-1] + _REST_DISTANCE_MS, borders[1:] - _REST_DISTANCE_MS
+    is_rest = rest_ends > rest_starts
+    rest_starts, rest_ends = rest_starts[is_rest], rest_ends[is_rest]
+    rest = np.searchsorted(rest_starts, detected_ms, side="right") - 1
+    return StepCounts(
+        true=len(true_ms),
+        detected=len(detected_ms),
+        matched_100=len(matched_100),
+        matched_250=len(matched_250),
+        timing_errors_ms=np.array([detected - true for true, detected in matched_250], np.float64),
+        rest_seconds=float(np.sum(rest_ends - rest_starts)) / 1000,
+        detected_at_rest=int(np.sum((rest >= 0) & (detected_ms <= rest_ends[rest]))) if len(rest_ends) else 0,
     )
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Figures over stretches; shares from 0 to 1, errors of counts in percent, times in milliseconds.
+class Metrics:
+    """Metrics over stretches. A metric without data is NaN.
 
-    Precision, recall and F1 are over all steps together; the mean absolute percentage error of
-    counts is over stretches with true steps. A figure that nothing tells of is not a number.
+    Attributes:
+        precision_100, recall_100, f1_100: shares (0 to 1) over all steps together, for pairs at most 100 ms apart.
+        precision_250, recall_250, f1_250: the same for pairs at most 250 ms apart.
+        count_mape: mean absolute percentage error of the step count, over the stretches with true steps.
+        count_bias: detected minus true steps, in percent of the true steps.
+        false_steps_per_idle_minute: steps detected per minute more than 2 s away from every true step.
+        median_timing_error_ms: median absolute timing error of the pairs at most 250 ms apart.
     """
 
     precision_100: float
@@ -102,56 +122,65 @@ class Scores:
     median_timing_error_ms: float
 
 
-def scores(tallies: Sequence[Tally]) -> Scores:
-    """Figures of some stretches."""
-    true, found = sum(t.true for t in tallies), sum(t.found for t in tallies)
-    close, wide = sum(t.matched_100 for t in tallies), sum(t.matched_250 for t in tallies)
-    walked = [abs(t.found - t.true) / t.true for t in tallies if t.true]
-    idle_minutes = sum(t.idle_seconds for t in tallies) / 60
-    off = np.abs(np.concatenate([np.empty(0), *(t.off_ms for t in tallies)]))
-    return Scores(
-        _share(close, found),
-        _share(close, true),
-        _share(2 * close, found + true),
-        _share(wide, found),
-        _share(wide, true),
-        _share(2 * wide, found + true),
-        100 * float(np.mean(walked)) if walked else float("nan"),
-        100 * _share(found - true, true),
-        _share(sum(t.found_idle for t in tallies), idle_minutes),
-        float(np.median(off)) if len(off) else float("nan"),
+def compute_metrics(counts: Iterable[StepCounts]) -> Metrics:
+    """Compute the metrics of some stretches."""
+    counts = list(counts)
+    true, detected = sum(stretch.true for stretch in counts), sum(stretch.detected for stretch in counts)
+    matched_100, matched_250 = sum(stretch.matched_100 for stretch in counts), sum(stretch.matched_250 for stretch in counts)
+    count_errors = [abs(stretch.detected - stretch.true) / stretch.true for stretch in counts if stretch.true]
+    timing_errors_ms = np.abs(np.concatenate([np.empty(0), *(stretch.timing_errors_ms for stretch in counts)]))
+    return Metrics(
+        precision_100=_ratio(matched_100, detected),
+        recall_100=_ratio(matched_100, true),
+        f1_100=_ratio(2 * matched_100, detected + true),
+        precision_250=_ratio(matched_250, detected),
+        recall_250=_ratio(matched_250, true),
+        f1_250=_ratio(2 * matched_250, detected + true),
+        count_mape=100 * float(np.mean(count_errors)) if count_errors else float("nan"),
+        count_bias=100 * _ratio(detected - true, true),
+        false_steps_per_idle_minute=_ratio(
+            sum(stretch.detected_at_rest for stretch in counts), sum(stretch.rest_seconds for stretch in counts) / 60
+        ),
+        median_timing_error_ms=float(np.median(timing_errors_ms)) if len(timing_errors_ms) else float("nan"),
     )
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else float("nan")
 
 
-def mean_worth(tallies: Sequence[Tally]) -> float:
-    """How good steps are, in time and in number alike, over stretches that count alike; 1 at best."""
-    return float(np.mean([_worth(each) for each in tallies]))
+def selection_score(counts: Iterable[StepCounts]) -> float:
+    """Score for choosing among settings: mean over stretches of F1 at ±0.1 s minus the relative count error; at most 1."""
+    return float(np.mean([_stretch_score(stretch) for stretch in counts]))
 
 
-def _worth(counted: Tally) -> float:
-    all_steps = counted.true + counted.found
-    f1 = 2 * counted.matched_100 / all_steps if all_steps else 1.0
-    return f1 - abs(counted.found - counted.true) / max(counted.true, _FEW_STEPS)
+def _stretch_score(counts: StepCounts) -> float:
+    steps = counts.true + counts.detected
+    f1 = 2 * counts.matched_100 / steps if steps else 1.0
+    return f1 - abs(counts.detected - counts.true) / max(counts.true, _MIN_STEPS)
 
 
-def people_again(people: int, seed: int, times: int = _BOOTSTRAPS) -> Iterator[NDArray[np.int64]]:
-    """Numbers of as many people, drawn again and again from so many (the bootstrap, Efron 1979); of one none is drawn."""
+def bootstrap(size: int, seed: int, resamples: int = _RESAMPLES) -> Iterator[NDArray[np.int64]]:
+    """Draw resamples with replacement (Efron 1979), as arrays of `size` indices; none if there is only one element.
+
+    scipy.stats.bootstrap draws the same resamples, but its interval is NaN as soon as a metric is NaN in one of them, such
+    as the count error among people without steps.
+    """
     rng = np.random.default_rng(seed)
-    return (rng.integers(people, size=people) for _ in range(times if people > 1 else 0))
+    return (rng.integers(size, size=size) for _ in range(resamples if size > 1 else 0))
 
 
-def middle(values: Iterable[float]) -> tuple[float, float]:
-    """The middle 95% of some values; of those that are numbers."""
+def percentile_interval(values: Iterable[float]) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not np.isnan(value)]
     return (float(np.quantile(known, 0.025)), float(np.quantile(known, 0.975))) if known else (float("nan"),) * 2
 
 
-def intervals(by_person: Sequence[Sequence[Tally]], seed: int) -> dict[str, tuple[float, float]]:
-    """For each figure the middle 95% of what it would be among as many people drawn again from these."""
-    again = people_again(len(by_person), seed)
-    drawn = [scores([counted for person in people for counted in by_person[person]]) for people in again]
-    return {field.name: middle(getattr(each, field.name) for each in drawn) for field in fields(Scores)}
+def metric_intervals(by_person: Sequence[Sequence[StepCounts]], seed: int) -> dict[str, tuple[float, float]]:
+    """The 95% bootstrap interval of each metric, by its name. People are resampled, each with all their stretches."""
+    resamples = [
+        compute_metrics(counts for person in people for counts in by_person[person])
+        for people in bootstrap(len(by_person), seed)
+    ]
+    names = [field.name for field in fields(Metrics)]
+    return {name: percentile_interval(getattr(metrics, name) for metrics in resamples) for name in names}

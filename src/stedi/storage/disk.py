@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, put on the disk."""
+def fsync(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -18,13 +18,17 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A file to be written that is put in place of `path` in one step, once all of it is on the disk.
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` in one step when the context ends, written through to the disk.
 
-    Where writing fails there is nothing of it; `mode` says for whom a new one is.
+    If writing fails, `path` stays as it was.
+
+    Args:
+        path: the file to create or replace. Its folder exists.
+        mode: permissions of a new file, before the umask.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the file can't be written.
     """
     draft = path.with_name(f".{path.name}")
     try:
@@ -36,32 +40,32 @@ def whole_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    # The new name is as lasting as the file only once the folder is on disk as well.
-    sync(path.parent)
+    # The new name survives a power failure only once the folder is on the disk, too.
+    fsync(path.parent)
 
 
 @contextmanager
-def sole_holder(lock: Path) -> Iterator[None]:
-    """Hold a lock file, which the system lets go when the process ends, however it ends.
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file exclusively, without waiting. The system releases it when the process ends, however it ends.
 
     Raises:
-        BlockingIOError: another process holds it.
-        OSError: it can't be written.
+        BlockingIOError: another process holds the lock.
+        OSError: the lock file can't be written.
     """
-    with lock.open("w") as file:
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
 @contextmanager
-def shared_holder(lock: Path) -> Iterator[None]:
-    """Hold a shared lock on an existing lock file. Read access to the file is enough.
+def shared_lock(path: Path) -> Iterator[None]:
+    """Hold a shared lock on an existing lock file, without waiting. Read access to the file is enough.
 
     Raises:
         BlockingIOError: another process holds the exclusive lock.
         FileNotFoundError: the lock file does not exist.
-        OSError: it can't be read.
+        OSError: the lock file can't be read.
     """
-    with lock.open("rb") as file:
+    with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield

@@ -24,42 +24,51 @@ _DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
 
 @contextmanager
 def translate_damage(what: str) -> Iterator[None]:
-    """Turn what readers raise on a file that is cut off, or something else, into one clear line.
+    """Replace the errors that readers raise on a truncated or damaged file by one line.
+
+    Args:
+        what: the file, such as `metadata of quarantine`.
 
     Raises:
-        WarehouseError: what is read is damaged.
+        WarehouseError: the file is damaged.
     """
     try:
         yield
     except Exception as error:
-        if not isinstance(error, _DAMAGE) and not _is_a(error, "pyiceberg.exceptions", "ValidationError"):
+        if not isinstance(error, _DAMAGE) and not _is_from(error, "pyiceberg.exceptions", "ValidationError"):
             raise
         raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {REPAIR_ADVICE}") from error
 
 
 @contextmanager
 def translate_storage_errors(what: str) -> Iterator[None]:
-    """Turn the storage's own errors (no space, read only, damaged, denied) into one clear line."""
+    """Replace errors of the disk (full, read-only, denied), SQLite and S3 by one line.
+
+    Args:
+        what: what failed, such as `warehouse lakehouse can't be read`.
+
+    Raises:
+        WarehouseError: the storage failed.
+    """
     try:
         yield
     except OSError as error:
         next_step = _NEXT_STEPS.get(error.errno or 0, "")
         raise WarehouseError(f"{what}: {error.strerror or error}{next_step}") from error
     except Exception as error:
-        if _is_a(error, "sqlalchemy", "SQLAlchemyError") or _is_a(error, "sqlite3", "Error"):
+        if _is_from(error, "sqlalchemy", "SQLAlchemyError") or _is_from(error, "sqlite3", "Error"):
             reason = str(getattr(error, "orig", None) or error)
             next_step = next((step for text, step in _SQLITE_NEXT_STEPS.items() if text in reason), "")
             raise WarehouseError(f"{what}: {reason}{next_step}") from error
-        if not _is_a(error, "botocore"):
+        if not _is_from(error, "botocore"):
             raise
-        from stedi.storage.aws_client import advice
-        from stedi.storage.s3 import ADVICE
+        from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain
 
-        raise WarehouseError(f"{what}: {advice(error, ADVICE)}") from error
+        raise WarehouseError(f"{what}: {explain(error, WAREHOUSE_HINTS)}") from error
 
 
-def _is_a(error: Exception, package: str, name: str | None = None) -> bool:
-    """Whether an error's class, or one that it derives from, is a package's. The package may not be imported."""
+def _is_from(error: Exception, package: str, name: str | None = None) -> bool:
+    """Whether an error's class or one of its bases is from a package, which need not be imported or installed."""
     return any(
-        f"{kind.__module__}.".startswith(f"{package}.") and name in (None, kind.__name__) for kind in type(error).__mro__
+        f"{base.__module__}.".startswith(f"{package}.") and name in (None, base.__name__) for base in type(error).__mro__
     )

@@ -1,7 +1,4 @@
-"""A warehouse in a local folder, with the operating system's lock.
-
-The system drops the lock when the process ends, however it ends, so nothing can be left locked.
-"""
+"""A warehouse in a local folder. Its locks are the operating system's, which end with their process."""
 
 import os
 import re
@@ -13,52 +10,46 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stedi.errors import WarehouseBusyError, WarehouseError
-from stedi.storage.disk import shared_holder, sole_holder, sync, whole_file
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync, shared_lock
 from stedi.storage.warehouse import StoredFile, Warehouse
 
-# Iceberg's readers take a location for a URL, in which these end a path or are something else.
+# Iceberg's readers take a location for a URL, in which these characters end the path or have a meaning.
 _NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
 
 
 class WarehouseFolder(Warehouse):
-    """A folder on a local disk."""
+    """A warehouse in a local folder."""
 
     database = "stedi"
-    hold_ends_with_process = True
-    keeps_secrets = True
+    lock_ends_with_process = True
+    can_store_secrets = True
 
     def __init__(self, given: Path) -> None:
-        """Take the folder, which need not be there yet.
+        """Check the folder's path; the folder need not exist.
 
         Raises:
-            ValueError: Iceberg tables can't name what lies there.
+            ValueError: the locations of Iceberg tables can't contain this path.
         """
         self.given = given
         try:
             str(given).encode()
         except UnicodeEncodeError:
-            raise ValueError("its path is no UTF-8, which Iceberg tables can't name; choose another") from None
-        if found := _NOT_IN_A_LOCATION.search(str(self.root)):
-            raise ValueError(f"its full path holds {found[0]!r}, which readers of Iceberg tables can't find; choose another")
+            raise ValueError("its path is not UTF-8, which Iceberg locations have to be; choose another") from None
+        if bad := _NOT_IN_A_LOCATION.search(str(self.root)):
+            raise ValueError(f"its full path contains {bad[0]!r}, which Iceberg's readers can't open; choose another")
 
     def __str__(self) -> str:
         return str(self.given)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WarehouseFolder) and self.root == other.root
-
-    def __hash__(self) -> int:
-        return hash(self.root)
-
     @cached_property
     def root(self) -> Path:
-        """The folder by its full path, as the tables name it."""
+        """The folder's absolute path without links, as in the locations of its tables."""
         return self.given.resolve()
 
     def path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else str(self.root)
 
-    def folder(self, name: str) -> str:
+    def make_folder(self, name: str) -> str:
         (self.root / name).mkdir(parents=True, exist_ok=True)
         return self.path(name)
 
@@ -67,47 +58,47 @@ class WarehouseFolder(Warehouse):
 
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         if (self.root / name).exists():
-            raise FileExistsError(f"{name} is there already")
-        self._put(name, content, 0o600 if private else 0o666)
+            raise FileExistsError(f"{name} already exists")
+        self._write(name, content, 0o600 if private else 0o666)
 
     def replace(self, name: str, content: bytes) -> None:
-        self._put(name, content, 0o666)
+        self._write(name, content, 0o666)
 
-    def _put(self, name: str, content: bytes, mode: int) -> None:
+    def _write(self, name: str, content: bytes, mode: int) -> None:
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
-        with whole_file(path, mode) as file:
+        with atomic_write(path, mode) as file:
             file.write(content)
 
-    def keep(self, path: str) -> None:
-        sync(Path(path))
+    def sync(self, path: str) -> None:
+        fsync(Path(path))
 
-    def remove(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
     def list(self, folder: str) -> list[StoredFile]:
-        found = []
+        files = []
         for parent, _, names in os.walk(self.root / folder, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(parent, name)
-                # Upkeep may remove one meanwhile.
+                # Maintenance may delete one meanwhile.
                 with suppress(FileNotFoundError):
                     status = path.stat()
                     if path.is_file():
-                        found.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
-        return sorted(found, key=lambda file: Path(file.name))
+                        files.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
+        return sorted(files, key=lambda file: Path(file.name))
 
-    def remove_empty_folders(self, folder: str) -> None:
+    def delete_empty_folders(self, folder: str) -> None:
         for path in sorted((self.root / folder).rglob("*"), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
     @contextmanager
-    def sole_writer(self) -> Iterator[None]:
-        with ExitStack() as held:
+    def write_lock(self) -> Iterator[None]:
+        with ExitStack() as stack:
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
-                held.enter_context(sole_holder(self.root / ".lock"))
+                stack.enter_context(exclusive_lock(self._lock))
             except BlockingIOError:
                 raise self._busy() from None
             except OSError as error:
@@ -116,23 +107,26 @@ class WarehouseFolder(Warehouse):
                 ) from error
             yield
 
+    @property
+    def _lock(self) -> Path:
+        return self.root / ".lock"
+
     def _busy(self) -> WarehouseBusyError:
         try:
-            with shared_holder(self.root / ".lock"):
+            with shared_lock(self._lock):
                 return WarehouseBusyError(f"`stedi verify` is reading {self}; wait for it to end, then run again")
         except OSError:
             return WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again")
 
     @contextmanager
     def read_lock(self) -> Iterator[None]:
-        lock = self.root / ".lock"
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                if not lock.exists():
-                    # A copy without its lock file. Where it can't be made, no run can begin either.
+                if not self._lock.exists():
+                    # A copied warehouse may lack its lock file. Where it can't be created, no run can begin either.
                     with suppress(OSError):
-                        lock.touch()
-                held.enter_context(shared_holder(lock))
+                        self._lock.touch()
+                stack.enter_context(shared_lock(self._lock))
             except BlockingIOError:
                 raise WarehouseBusyError(f"another run is working on {self}; wait for it to end, then try again") from None
             except FileNotFoundError:
@@ -143,12 +137,12 @@ class WarehouseFolder(Warehouse):
                 ) from error
             yield
 
-    def confirm_hold(self) -> None:
-        """Nobody can have taken it: the lock is the process's."""
+    def confirm_write_lock(self) -> None:
+        """Do nothing: the lock lasts as long as the process."""
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        # What lies there is a dead process's.
+        # The process that left files in it has ended.
         folder = self.root / ".scratch"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -156,13 +150,13 @@ class WarehouseFolder(Warehouse):
 
     @contextmanager
     def reader_scratch(self) -> Iterator[Path]:
-        with ExitStack() as made:
+        with ExitStack() as stack:
             try:
-                # There is room for a copy of the tables beside the tables. The next run removes what a killed reader left.
+                # The warehouse's disk has room for a copy of the tables. The next run deletes what a killed reader left.
                 (self.root / ".scratch").mkdir(exist_ok=True)
-                folder = made.enter_context(TemporaryDirectory(dir=self.root / ".scratch"))
+                folder = stack.enter_context(TemporaryDirectory(dir=self.root / ".scratch"))
             except OSError:
-                folder = made.enter_context(TemporaryDirectory(prefix="stedi-"))
+                folder = stack.enter_context(TemporaryDirectory(prefix="stedi-"))
             yield Path(folder)
 
 

@@ -1,22 +1,22 @@
-"""Paths as Iceberg writes them."""
+"""Iceberg locations and the folders of a table."""
 
 import re
 
-# Data files lie in one folder of a table, metadata and side files in another.
+# Folders of a table: data files in one, Iceberg metadata and side files in the other.
 DATA, METADATA = "data", "metadata"
 _LOCAL = re.compile("^file:/+")
 
 
 def location(path: str) -> str:
-    """A path as Iceberg writes it. Not percent-encoded: its readers take the text as it stands."""
+    """Convert a path to an Iceberg location. Not percent-encoded: Iceberg's readers take the text as it is."""
     return f"file://{path}" if path.startswith("/") else path
 
 
 def plain_path(location: str) -> str:
-    """A path as engines open it from a location as Iceberg writes it; in Java it puts one slash where others put three."""
+    """Convert an Iceberg location to a path that engines open. Java writes one slash after `file:`, others write three."""
     return _LOCAL.sub("/", location)
 
 
 def table_folder(name: str) -> str:
-    """Where a table's files lie in a warehouse."""
+    """Return the folder of a table, relative to the warehouse."""
     return f"stedi/{name}"

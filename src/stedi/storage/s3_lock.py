@@ -1,8 +1,9 @@
 """Single-writer lock in S3: an object with an expiry, renewed while the writer lives.
 
-S3 puts an object only where there is none, or only where it is still the one that was seen (If-None-Match,
-If-Match), so of several who want it one gets it. Its holder renews it. A holder that died does not, and after
-the lease somebody else takes it over. Its age is told by S3's own times, so clocks need not agree.
+S3 writes an object on the condition that there is none (If-None-Match), or that it still has the ETag that was
+read (If-Match). So only one of several writers gets the lease. Its holder renews it. When a holder dies the lease
+expires, and another writer takes it over. The age of the lease is computed from S3's own times, so clocks need not
+agree.
 """
 
 import json
@@ -11,25 +12,47 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from stedi.errors import WarehouseBusyError
-from stedi.storage.aws_client import AWS_ERRORS, is_answer
+from stedi.storage.aws_errors import AWS_ERRORS, has_code
 
-# A run that was killed holds up the next for so long. There are three renewals a lease: one may fail,
-# with all its attempts, and the next is still in time.
+# Seconds for which a killed run blocks the next one.
 LEASE_SECONDS = 60.0
+# Renewals during one lease: one may fail, with all its attempts, and the next is still in time.
 _RENEWALS = 3
-# What S3 answers where the object is another than was said, or is being put by somebody else.
-NOT_AS_SEEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+# S3's error codes if the object is not the one in the condition, or another writer is putting it.
+CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+
+
+@dataclass(frozen=True)
+class _StoredLease:
+    """The lease in S3, ours or another's: its duration and age in seconds, and its ETag."""
+
+    seconds: float
+    age: float
+    etag: str
+
+    @property
+    def is_expired(self) -> bool:
+        return self.age > self.seconds
 
 
 class Lease:
-    """A lease on one object of a bucket; `place` is what messages say is held."""
+    """A lease on a warehouse, held in one object of a bucket."""
 
-    def __init__(self, client: Any, bucket: str, key: str, place: str) -> None:
-        self._client, self._object, self._place = client, {"Bucket": bucket, "Key": key}, place
+    def __init__(self, client: Any, bucket: str, key: str, warehouse: str) -> None:
+        """Prepare the lease; sends no request.
+
+        Args:
+            client: boto3's client of S3.
+            bucket: the bucket of the object.
+            key: the key of the object.
+            warehouse: the address of the warehouse, for messages.
+        """
+        self._client, self._object, self._warehouse = client, {"Bucket": bucket, "Key": key}, warehouse
         self._holder, self._seconds = str(uuid.uuid4()), LEASE_SECONDS
         self._etag = ""
         self._renewed_at = 0.0
@@ -37,14 +60,14 @@ class Lease:
         self._ended = threading.Event()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lease, renewed, for as long as the context lasts.
+    def hold(self) -> Iterator[None]:
+        """Take the lease, renew it in a thread while the context lasts, and give it back.
 
         Raises:
-            WarehouseBusyError: somebody else holds it.
-            ClientError, BotoCoreError: S3 can't be reached, or refuses.
+            WarehouseBusyError: another writer holds it.
+            ClientError, BotoCoreError: S3 refuses or can't be reached.
         """
-        self._take()
+        self._acquire()
         renewals = threading.Thread(target=self._keep_renewing, name="stedi-lease", daemon=True)
         renewals.start()
         try:
@@ -52,91 +75,92 @@ class Lease:
         finally:
             self._ended.set()
             renewals.join()
-            # One that can't be given back runs out.
+            # A lease that can't be given back expires.
             with suppress(*AWS_ERRORS):
                 self._client.delete_object(**self._object, IfMatch=self._etag)
 
-    def refuse_if_held(self) -> None:
-        """Look whether a run is at work, without taking the lease.
+    def raise_if_held(self) -> None:
+        """Check that no run holds the lease, without taking it.
 
         Raises:
-            WarehouseBusyError: somebody holds it.
-            ClientError, BotoCoreError: S3 can't be reached, or refuses.
+            WarehouseBusyError: a run holds it.
+            ClientError, BotoCoreError: S3 refuses or can't be reached.
         """
-        found = self._find()
-        if found is not None and found[2] <= found[0]:
-            raise self._busy(found[0])
+        stored = self._read()
+        if stored is not None and not stored.is_expired:
+            raise self._busy(stored.seconds)
 
     def confirm(self) -> None:
-        """Make sure that the lease is ours still.
+        """Check that this process still holds the lease; renew it after half of its time.
 
         Raises:
-            WarehouseBusyError: it ran out while this process stood still, and somebody else took it.
-            ClientError, BotoCoreError: S3 can't be reached, or refuses.
+            WarehouseBusyError: the lease expired while this process was suspended, and another writer took it.
+            ClientError, BotoCoreError: S3 refuses or can't be reached.
         """
-        # The clock of the day counts the time in which a machine sleeps, others may not.
+        # The wall clock includes the time in which a machine sleeps, a monotonic one may not.
         if not 0 <= time.time() - self._renewed_at < self._seconds / 2:
             self._renew()
 
-    def _take(self) -> None:
-        if self._put(IfNoneMatch="*"):
+    def _acquire(self) -> None:
+        if self._put_if(IfNoneMatch="*"):
             return
-        found = self._find()
-        if found is None:
+        stored = self._read()
+        if stored is None:
+            # Its holder has just given it back, and another writer may be faster.
             raise self._busy(self._seconds)
-        seconds, etag, age = found
-        if age <= seconds or not self._put(IfMatch=etag):
-            raise self._busy(seconds)
+        if not stored.is_expired or not self._put_if(IfMatch=stored.etag):
+            raise self._busy(stored.seconds)
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._seconds / _RENEWALS):
-            # What fails here is tried again, and matters only when it is confirmed.
+            # A failed renewal is tried again, and counts only at the next `confirm`.
             with suppress(*AWS_ERRORS, WarehouseBusyError):
                 self._renew()
 
     def _renew(self) -> None:
         with self._renewing:
-            if not self._put(IfMatch=self._etag):
+            if not self._put_if(IfMatch=self._etag):
                 raise WarehouseBusyError(
-                    f"another run took over {self._place} while this one stood still; wait for it to end, then run again"
+                    f"another run took over {self._warehouse} while this one was suspended; "
+                    "wait for it to end, then run again"
                 )
 
-    def _put(self, **condition: str) -> bool:
-        """Put our object under a condition; returns whether that held."""
-        asked_at = time.time()
-        # Each is another, so that no two have the same tag.
+    def _put_if(self, **condition: str) -> bool:
+        """Write our lease under a condition; return whether the condition held."""
+        sent_at = time.time()
+        # `turn` makes each content unique, and so its ETag.
         content = json.dumps({"holder": self._holder, "seconds": self._seconds, "turn": str(uuid.uuid4())}).encode()
         try:
             self._etag = self._client.put_object(**self._object, Body=content, **condition)["ETag"]
         except AWS_ERRORS as error:
-            if not is_answer(error, *NOT_AS_SEEN):
+            if not has_code(error, *CONDITION_FAILED):
                 raise
-            # An attempt whose answer got lost may have done it.
-            if (found := self._look()) is None or found["Body"].read() != content:
+            # An earlier attempt of boto3's, whose answer got lost, may have written it.
+            if (answer := self._get_object()) is None or answer["Body"].read() != content:
                 return False
-            self._etag = found["ETag"]
-        self._renewed_at = asked_at
+            self._etag = answer["ETag"]
+        self._renewed_at = sent_at
         return True
 
-    def _find(self) -> tuple[float, str, float] | None:
-        """The lease that is there: its length, its tag, its age; None where it has just been given back."""
-        found = self._look()
-        if found is None:
+    def _read(self) -> _StoredLease | None:
+        """Read the stored lease; None if nobody holds it."""
+        answer = self._get_object()
+        if answer is None:
             return None
-        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-        age = (now - found["LastModified"]).total_seconds()
-        return float(json.loads(found["Body"].read())["seconds"]), found["ETag"], age
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        age = (now - answer["LastModified"]).total_seconds()
+        return _StoredLease(float(json.loads(answer["Body"].read())["seconds"]), age, answer["ETag"])
 
-    def _look(self) -> Any | None:
+    def _get_object(self) -> Any | None:
         try:
             return self._client.get_object(**self._object)
         except AWS_ERRORS as error:
-            if is_answer(error, "NoSuchKey"):
+            if has_code(error, "NoSuchKey"):
                 return None
             raise
 
     def _busy(self, seconds: float) -> WarehouseBusyError:
         return WarehouseBusyError(
-            f"another run is working on {self._place}; wait for it to end, then run again "
+            f"another run is working on {self._warehouse}; wait for it to end, then run again "
             f"(one that was killed lets go after {seconds:.0f} seconds)"
         )

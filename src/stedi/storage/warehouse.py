@@ -1,4 +1,4 @@
-"""What every warehouse offers, wherever it lies: files by name, one writer at a time, and room for what is not kept."""
+"""The interface of a warehouse's storage: files by name, a write lock, a read lock, temporary folders."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a warehouse: its name, its size, and when it was written, in seconds since the epoch."""
+    """A file of a warehouse: its name, its size in bytes, and its time of modification in seconds since the epoch."""
 
     name: str
     bytes: int
@@ -17,101 +17,118 @@ class StoredFile:
 
 
 class Warehouse(ABC):
-    """A place for tables and for what goes with them.
+    """Storage of a warehouse: a local folder or an S3 prefix.
 
-    A file's *name* is its path inside the warehouse, its *path* what engines open: a plain path, or
-    `s3://bucket/key`. `database` is the tables' namespace in the catalog.
+    A file's *name* is its path relative to the warehouse, with slashes. Its *path* is what engines open: an absolute
+    path or `s3://bucket/key`.
+
+    Every method that touches the storage may raise the errors of the storage itself: a folder raises OSError, which
+    `storage.errors.translate_storage_errors` translates; S3 raises WarehouseError.
+
+    Attributes:
+        database: namespace of the tables in the catalog.
+        lock_ends_with_process: whether a writer that died has surely lost its write lock, so that its orphan files can
+            be deleted at once.
+        can_store_secrets: whether a file can be readable for one user only.
     """
 
     database: str
-    # Whether a writer that died, or was put to sleep for long, has surely lost its hold: then what it
-    # left half-done is nobody's.
-    hold_ends_with_process: bool
-    # Whether a file can be for one user's eyes only.
-    keeps_secrets: bool
+    lock_ends_with_process: bool
+    can_store_secrets: bool
 
     @abstractmethod
     def __str__(self) -> str:
-        """The place as its user wrote it."""
+        """Return the address as the user wrote it."""
 
     @abstractmethod
     def path(self, name: str) -> str:
-        """What engines open to get at a file or folder."""
+        """Return the path of a file or folder, which need not exist; of the warehouse itself for an empty name."""
 
     def name_of(self, path: str) -> str:
-        """The name of a file by its path."""
+        """Return the name of a file from its path."""
         return path.removeprefix(f"{self.path('')}/")
 
     @abstractmethod
-    def folder(self, name: str) -> str:
-        """The path of a folder, which is there from now on."""
+    def make_folder(self, name: str) -> str:
+        """Create a folder unless it exists, with those above it. Return its path."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """A file's content.
+        """Read a whole file.
 
         Raises:
-            FileNotFoundError: there is none of that name.
+            FileNotFoundError: there is no such file.
         """
 
     @abstractmethod
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
-        """Put a new file in place, whole or not at all; a private one is for this user's eyes only.
+        """Write a new file atomically and durably.
+
+        Args:
+            name: the file's name. Its folder may be missing, the one above that may not.
+            content: all of the file.
+            private: only this user may read it. Needs `can_store_secrets`.
 
         Raises:
-            FileExistsError: there is one of that name.
+            FileExistsError: the file exists.
         """
 
     @abstractmethod
     def replace(self, name: str, content: bytes) -> None:
-        """Put a file in place of another, in one step."""
+        """Write a file atomically and durably, in place of the one with this name, if any."""
 
     @abstractmethod
-    def keep(self, path: str) -> None:
-        """Have a file that an engine wrote outlast a failure of power, before a commit names it."""
+    def sync(self, path: str) -> None:
+        """Write a file through to the disk, before a commit lists it. Takes the path of a file that an engine wrote."""
 
     @abstractmethod
-    def remove(self, name: str) -> None:
-        """Remove a file, where there is one."""
+    def delete(self, name: str) -> None:
+        """Delete a file. A missing one is no error."""
 
     @abstractmethod
     def list(self, folder: str) -> Sequence[StoredFile]:
-        """All files below a folder, by name."""
+        """List all files below a folder, at any depth, sorted by name. A missing folder has none."""
 
     @abstractmethod
-    def remove_empty_folders(self, folder: str) -> None:
-        """Remove folders below a folder that hold nothing, where there are folders at all."""
+    def delete_empty_folders(self, folder: str) -> None:
+        """Delete the empty folders below a folder."""
 
     @abstractmethod
-    def sole_writer(self) -> AbstractContextManager[None]:
-        """Hold the warehouse for writing.
+    def write_lock(self) -> AbstractContextManager[None]:
+        """Hold the write lock, without waiting for it. Creates the warehouse's folder.
 
         Raises:
-            WarehouseBusyError: another run holds it.
-            WarehouseError: it can't be written.
+            WarehouseBusyError: another run holds the write lock, or `stedi verify` a read lock.
+            WarehouseError: the warehouse can't be written.
         """
 
     @abstractmethod
     def read_lock(self) -> AbstractContextManager[None]:
-        """Refuse to read while a run is at work. In a folder, also keep runs out while reading. Writes nothing.
+        """Hold a read lock, without waiting for it: no run works while it is held.
+
+        In S3 it only checks that no run is working, and a run may begin while it is held.
+        Needs no right to write.
 
         Raises:
-            WarehouseBusyError: a run is at work.
+            WarehouseBusyError: a run holds the write lock.
             WarehouseError: the warehouse can't be read.
         """
 
     @abstractmethod
-    def reader_scratch(self) -> AbstractContextManager[Path]:
-        """An empty local folder for a reader's temporary files: in the warehouse if that is writable, else the system's."""
-
-    @abstractmethod
-    def confirm_hold(self) -> None:
-        """Make sure, before a step that others must not take at the same time, that we still hold it.
+    def confirm_write_lock(self) -> None:
+        """Check that this process still holds the write lock, before a step that no other run may do at the same time.
 
         Raises:
-            WarehouseBusyError: another run took it over, because this one stood still for too long.
+            WarehouseBusyError: another run took it over, because this process was suspended for too long.
         """
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
-        """An empty local folder for what is not kept; the caller holds the warehouse."""
+        """Create an empty local folder for temporary files. The caller holds the write lock."""
+
+    @abstractmethod
+    def reader_scratch(self) -> AbstractContextManager[Path]:
+        """Create an empty local folder for a reader's temporary files.
+
+        It is in the warehouse if that is a writable folder, else in the system's folder for temporary files.
+        """

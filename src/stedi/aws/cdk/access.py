@@ -1,4 +1,4 @@
-"""Who may read which columns: Lake Formation, and the role of the data scientists."""
+"""Lake Formation grants by column, and the data scientists' role."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,21 +10,21 @@ from constructs import Construct
 
 from stedi.aws.cdk.permissions import after_permissions, allow
 from stedi.aws.cdk.storage import TABLES, Storage
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 from stedi.tables.registry import ALL
 
 OPEN_ZONE = "curated"
 
 
 class Access(Construct):
-    """Tables are closed to everybody whom a grant does not name, whatever IAM allows."""
+    """Lake Formation settings, location and grants. Without a grant nobody can read a table, whatever IAM allows."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: DeploymentParameters,
         storage: Storage,
         administrator: CfnParameter,
     ) -> None:
@@ -33,7 +33,7 @@ class Access(Construct):
         self.settings = lakeformation.CfnDataLakeSettings(
             self,
             "Settings",
-            # Beside the administrators that the account already has, not instead of them.
+            # Keeps the administrators that the account already has.
             mutation_type="APPEND",
             admins=[
                 lakeformation.CfnDataLakeSettings.DataLakePrincipalProperty(
@@ -43,13 +43,13 @@ class Access(Construct):
         )
         self.location = self._location()
         self.scientists = self._scientists()
-        every = ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"]
-        self._grant("Administrator", administrator.value_as_string, every)
+        all_permissions = ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"]
+        self._grant("Administrator", administrator.value_as_string, all_permissions)
         self._grant_database("ScientistsDatabase", self.scientists.role_arn, ["DESCRIBE"])
 
     @property
     def openings(self) -> Sequence[Mapping[str, Any]]:
-        """For each open table, the columns that data scientists may read and those that they must not."""
+        """For each curated table, the columns that data scientists may read (`open`) and may not read (`closed`)."""
         return [
             {
                 "principal": self.scientists.role_arn,
@@ -63,8 +63,8 @@ class Access(Construct):
             if table.zone == OPEN_ZONE
         ]
 
-    def let_write(self, name: str, role: iam.Role) -> None:
-        """Let a job make and change tables; which of them, its own permissions say."""
+    def grant_write(self, name: str, role: iam.Role) -> None:
+        """Grant a job the right to create and change tables. Its IAM permissions limit it to its own tables."""
         self._grant_database(f"{name}Database", role.role_arn, ["CREATE_TABLE", "DESCRIBE"])
         self._grant(f"{name}Tables", role.role_arn, ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"])
         self._permit(
@@ -78,8 +78,8 @@ class Access(Construct):
             ),
         )
 
-    def let_open_columns(self, role: iam.Role) -> None:
-        """Let a role grant columns to the data scientists, as soon as the tables are there."""
+    def grant_column_opening(self, role: iam.Role) -> None:
+        """Allow a role to grant columns to the data scientists, once the tables exist."""
         self._grant("Opener", role.role_arn, ["SELECT", "DESCRIBE"], grantable=["SELECT"])
         allow(
             role,
@@ -96,7 +96,7 @@ class Access(Construct):
         )
 
     def _location(self) -> lakeformation.CfnResource:
-        """The place of the tables, which Lake Formation opens for queries in nobody's name but its own."""
+        """Register the tables' location. Lake Formation reads and writes it for queries, with a role of its own."""
         role = iam.Role(
             self,
             "LocationRole",
@@ -128,7 +128,7 @@ class Access(Construct):
         return location
 
     def _scientists(self) -> iam.Role:
-        """A role that can ask Athena, with no way to the files: what it may read, Lake Formation says."""
+        """Create a role that can query Athena and has no access to data files. Lake Formation decides what it may read."""
         stack, storage = Stack.of(self), self.storage
         role = iam.Role(
             self,
@@ -184,7 +184,7 @@ class Access(Construct):
         return role
 
     def _grant(self, name: str, principal: str, permissions: list[str], grantable: Sequence[str] = ()) -> None:
-        """Permissions on all tables of the database, those to come included."""
+        """Grant permissions on all tables of the database, present and future."""
         tables = lakeformation.CfnPrincipalPermissions.TableResourceProperty(
             catalog_id=Aws.ACCOUNT_ID, database_name=self.deployment.database, table_wildcard={}
         )
@@ -210,7 +210,7 @@ class Access(Construct):
         resource: lakeformation.CfnPrincipalPermissions.ResourceProperty,
         grantable: Sequence[str] = (),
     ) -> None:
-        made = lakeformation.CfnPrincipalPermissions(
+        grant = lakeformation.CfnPrincipalPermissions(
             self,
             name,
             catalog=Aws.ACCOUNT_ID,
@@ -221,6 +221,6 @@ class Access(Construct):
             permissions_with_grant_option=list(grantable),
             resource=resource,
         )
-        made.add_resource_dependency(self.settings)
-        made.add_resource_dependency(self.location)
-        made.add_resource_dependency(self.storage.database)
+        grant.add_resource_dependency(self.settings)
+        grant.add_resource_dependency(self.location)
+        grant.add_resource_dependency(self.storage.database)

@@ -1,4 +1,4 @@
-"""SNS topic and CloudWatch alarms for failed runs, missing runs, arrivals that start no run, and cost.
+"""SNS topic, and CloudWatch alarms for failed runs, missing runs, unprocessed arrivals, and cost.
 
 The publishing job sends the alarms of a run to the same topic.
 """
@@ -15,21 +15,21 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stedi.aws.cdk.foundation import Foundation
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 
 _NOTICES = ((80, "ACTUAL"), (100, "FORECASTED"), (100, "ACTUAL"))
 
 
 class Alarms(Construct):
-    """The topic that everything reports to, and the alarms on it."""
+    """The topic, the alarms, and a budget for the account."""
 
-    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, foundation: Foundation) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: DeploymentParameters, foundation: Foundation) -> None:
         super().__init__(scope, name)
         self.stack_name = deployment.stack
         self.topic = sns.Topic(self, "Topic", master_key=foundation.key, enforce_ssl=True)
         if deployment.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
-        # Once a topic has a policy, even alarms of its own account need to stand in it.
+        # Once a topic has a policy, the policy has to allow even alarms of the same account.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
@@ -43,8 +43,8 @@ class Alarms(Construct):
         budgets.CfnBudget(
             self,
             "Budget",
-            # The whole account's cost: a tag counts only once somebody has activated it for billing, and a
-            # budget on one that is not would never sound.
+            # The cost of the whole account: a tag counts only after somebody has activated it for billing, and a
+            # budget on an inactive tag would never send an alarm.
             budget=budgets.CfnBudget.BudgetDataProperty(
                 budget_name=f"{deployment.stack}-monthly",
                 budget_type="COST",
@@ -55,18 +55,18 @@ class Alarms(Construct):
                 budgets.CfnBudget.NotificationWithSubscribersProperty(
                     notification=budgets.CfnBudget.NotificationProperty(
                         comparison_operator="GREATER_THAN",
-                        notification_type=kind,
+                        notification_type=notification_type,
                         threshold=threshold,
                         threshold_type="PERCENTAGE",
                     ),
                     subscribers=[subscriber],
                 )
-                for threshold, kind in _NOTICES
+                for threshold, notification_type in _NOTICES
             ],
         )
 
     def watch(self, machine: sfn.StateMachine, unsent: sqs.Queue) -> None:
-        """Sound when a run fails, when none succeeded for long, and when an arrival could not start one."""
+        """Add alarms for a failed run, for two days without a successful run, and for arrivals that started no run."""
         for state, metric in (
             ("failed", machine.metric_failed()),
             ("timed-out", machine.metric_timed_out()),
@@ -77,26 +77,26 @@ class Alarms(Construct):
             "no-run",
             machine.metric_succeeded(period=Duration.days(1), statistic="Sum"),
             "no run succeeded in two days",
-            sounds_below=1,
+            alarm_below=1,
             periods=2,
         )
         self._alarm(
             "arrival-unsent",
             unsent.metric_approximate_number_of_messages_visible(period=Duration.minutes(5), statistic="Maximum"),
-            "files arrived and no run could be started for them; the schedule's next run takes them",
+            "files arrived and no run could be started for them; the next scheduled run ingests them",
         )
 
     def _alarm(
-        self, name: str, metric: cloudwatch.IMetric, meaning: str, *, sounds_below: int | None = None, periods: int = 1
+        self, name: str, metric: cloudwatch.IMetric, meaning: str, *, alarm_below: int | None = None, periods: int = 1
     ) -> None:
-        below = sounds_below is not None
+        below = alarm_below is not None
         alarm = cloudwatch.Alarm(
             self,
             name,
             alarm_name=f"{self.stack_name}-{name}",
             alarm_description=meaning,
             metric=metric,
-            threshold=sounds_below or 1,
+            threshold=alarm_below or 1,
             evaluation_periods=periods,
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
             if below

@@ -1,26 +1,26 @@
-"""Where questions are asked: an Athena workgroup with a limit, and the usual questions ready in it."""
+"""Athena workgroup with a scan limit, and the named queries."""
 
 from aws_cdk import aws_athena as athena
 from constructs import Construct
 
 from stedi.aws.cdk.storage import Storage
-from stedi.aws.deployment import Deployment
-from stedi.aws.questions import QUESTIONS
+from stedi.aws.named_queries import NAMED_QUERIES
+from stedi.aws.parameters import DeploymentParameters
 
 _BYTES_A_GB = 1_000_000_000
 
 
 class Athena(Construct):
-    """One workgroup; nobody can set aside its limit, its encryption or its place for results."""
+    """One workgroup. Its users can't override its limit, its encryption or its result location."""
 
-    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, storage: Storage) -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: DeploymentParameters, storage: Storage) -> None:
         super().__init__(scope, name)
         self.workgroup = athena.CfnWorkGroup(
             self,
             "WorkGroup",
             name=deployment.stack,
             description=f"STEDI's tables; a query scans at most {deployment.scan_limit_gb} GB",
-            # Its queries and their history go with it.
+            # Deletes its queries and their history, too.
             recursive_delete_option=True,
             work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
                 enforce_work_group_configuration=True,
@@ -36,15 +36,15 @@ class Athena(Construct):
                 ),
             ),
         )
-        for question in QUESTIONS:
+        for named in NAMED_QUERIES:
             query = athena.CfnNamedQuery(
                 self,
-                question.name,
-                name=question.name,
-                description=question.meaning,
+                named.name,
+                name=named.name,
+                description=named.meaning,
                 database=deployment.database,
                 work_group=deployment.stack,
-                query_string=f"{question.athena}\n",
+                query_string=f"{named.athena}\n",
             )
             query.add_resource_dependency(self.workgroup)
             query.add_resource_dependency(storage.database)

@@ -1,4 +1,4 @@
-"""What must be there before the lakehouse: where its code is put, and where access is logged."""
+"""Stack that the lakehouse needs: buckets for code and access logs."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from constructs import Construct
 from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.cdk.storage import bucket
 
-# Long enough to answer who read what when somebody asks after a quarter's review.
+# Longer than a quarter, so that a quarterly review can still look up who read what.
 _ACCESS_LOG_DAYS = 120
 _OLD_CODE_DAYS = 30
 
 
 class Foundation(Stack):
-    """Buckets for code and for access logs, and the key of what holds no data of people."""
+    """Buckets for code and access logs, and a KMS key for everything that contains no personal data."""
 
     def __init__(self, scope: Construct, name: str, **options: Any) -> None:
         super().__init__(scope, name, description="STEDI: code and access logs", **options)
@@ -30,11 +30,11 @@ class Foundation(Stack):
             self.key.grant_encrypt_decrypt(iam.ServicePrincipal(service, conditions=condition))
         # S3 writes access logs only to buckets with its own encryption.
         self.access_logs = bucket(self, "AccessLogs", key=None, access_logs=None, undo_days=1, keep_days=_ACCESS_LOG_DAYS)
-        acknowledge(self.access_logs, "S1", "It is where access is logged; logging access to it would log without end.")
+        acknowledge(self.access_logs, "S1", "It contains the access logs; logging access to it would never end.")
         self.artefacts = bucket(self, "Artefacts", key=self.key, access_logs=self.access_logs, undo_days=_OLD_CODE_DAYS)
         exported = f"{name}-artefacts"
         CfnOutput(self, "ArtefactsBucket", value=self.artefacts.bucket_name, export_name=exported)
-        # How the other stack calls the bucket.
+        # The lakehouse's stack imports the bucket's name.
         self.artefacts_name = Fn.import_value(exported)
         CfnOutput(self, "AccessLogsBucket", value=self.access_logs.bucket_name)
 

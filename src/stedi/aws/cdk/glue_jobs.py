@@ -1,4 +1,4 @@
-"""The Glue jobs, and for each a role that reaches what it needs and nothing else."""
+"""Glue jobs, each with a role that is limited to the job's tables and feeds."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from constructs import Construct
 from stedi.aws.cdk.foundation import Foundation
 from stedi.aws.cdk.permissions import after_permissions, allow
 from stedi.aws.cdk.storage import WAREHOUSE, Storage
-from stedi.aws.deployment import Deployment
 from stedi.aws.jobs import JOBS, Job
+from stedi.aws.parameters import DeploymentParameters
 
 # Spark 4.1 and Iceberg 1.11, which the tests run on.
 GLUE_VERSION = "6.0"
@@ -20,24 +20,31 @@ _READ, _WRITE = ("s3:GetObject",), ("s3:PutObject", "s3:DeleteObject", "s3:Abort
 
 
 class GlueJobs(Construct):
-    """A job a script of `deploy/jobs`, from a release in the artefacts bucket."""
+    """One Glue job for each of `stedi.aws.jobs.JOBS`."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: DeploymentParameters,
         foundation: Foundation,
         storage: Storage,
         topic: sns.Topic,
         release: str,
         modules: Sequence[str],
     ) -> None:
-        """Make the jobs and their roles.
+        """Create the jobs and their roles.
 
-        `topic` gets the alarms of the publishing job. `release` is the prefix of the scripts and the wheel, `modules`
-        what Python needs besides.
+        Args:
+            scope: the stack.
+            name: name of this construct.
+            deployment: the parameters.
+            foundation: the stack with the artefacts bucket.
+            storage: buckets, database and secret.
+            topic: topic for the alarms of the publishing job.
+            release: prefix of scripts and wheel in the artefacts bucket.
+            modules: Python modules of the jobs; the first is the wheel's file name.
         """
         super().__init__(scope, name)
         self.deployment, self.foundation, self.storage, self.topic = deployment, foundation, storage, topic
@@ -63,18 +70,18 @@ class GlueJobs(Construct):
         self.jobs = {job.name: self._job(job, at, modules) for job in JOBS}
 
     def _job(self, job: Job, release: str, modules: Sequence[str]) -> glue.CfnJob:
-        chosen = self.deployment
-        made = glue.CfnJob(
+        deployment = self.deployment
+        glue_job = glue.CfnJob(
             self,
             job.name,
-            name=f"{chosen.stack}-{job.name}",
+            name=f"{deployment.stack}-{job.name}",
             description=f"brings up to date: {', '.join(job.tables) or 'everything, and publishes the run'}",
             role=self.roles[job.name].role_arn,
             glue_version=GLUE_VERSION,
-            worker_type=chosen.worker_type,
-            number_of_workers=chosen.workers,
-            timeout=chosen.timeout_minutes,
-            # The state machine tries again; a job that did so by itself would do it unseen.
+            worker_type=deployment.worker_type,
+            number_of_workers=deployment.workers,
+            timeout=deployment.timeout_minutes,
+            # The state machine retries. Retries of Glue's own would not show up there.
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
             security_configuration=self.security.name,
@@ -84,11 +91,11 @@ class GlueJobs(Construct):
             default_arguments={
                 "--landing": f"s3://{self.storage.landing.bucket_name}",
                 "--warehouse": self.storage.warehouse,
-                "--database": chosen.database,
-                "--policy": chosen.policy,
-                "--alarm_drop": str(chosen.alarm_drop),
-                "--owners_confidence": str(chosen.owners_confidence),
-                "--match_tolerance_ms": str(chosen.match_tolerance_ms),
+                "--database": deployment.database,
+                "--policy": deployment.policy,
+                "--alarm_drop": str(deployment.alarm_drop),
+                "--owners_confidence": str(deployment.owners_confidence),
+                "--match_tolerance_ms": str(deployment.match_tolerance_ms),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
                 "--datalake-formats": "iceberg",
@@ -98,8 +105,8 @@ class GlueJobs(Construct):
                 **({"--alarm_topic": self.topic.topic_arn} if job.publishes else {}),
             },
         )
-        after_permissions(made, self.roles[job.name])
-        return made
+        after_permissions(glue_job, self.roles[job.name])
+        return glue_job
 
     def _role(self, job: Job, release: str) -> iam.Role:
         storage, database = self.storage, self.deployment.database
@@ -112,21 +119,20 @@ class GlueJobs(Construct):
             description=f"{self.deployment.stack}: the job {job.name}",
         )
         tables = [table.name for table in job.reach]
-        # The names of objects hold no data of people, and without the right to list, S3 says of an object
-        # that is not there that access is denied.
+        # Object names contain no personal data. Without the right to list, S3 answers AccessDenied for a missing object.
         allow(role, "s3:ListBucket", "s3:GetBucketLocation", on=[storage.landing.bucket_arn, storage.lakehouse.bucket_arn])
         allow(
             role,
             *_READ,
             on=[storage.landing.arn_for_objects(f"{folder}/*") for feed in job.feeds for folder in feed.folders],
-            wide="Landing files come under any name; only this job's feeds are open.",
+            wide="Landing files have arbitrary names; only this job's feeds are readable.",
         )
         allow(
             role,
             *_READ,
             *_WRITE,
             on=[storage.table_objects(table) for table in tables],
-            wide="A table's files are named by chance; only this job's tables and what they are built from are open.",
+            wide="Table files have random names; only this job's tables and their inputs are accessible.",
         )
         allow(role, *_READ, *_WRITE, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/.lock")])
         allow(
@@ -134,7 +140,7 @@ class GlueJobs(Construct):
             *_READ,
             *(_WRITE if job.publishes else ()),
             on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/runs/*")],
-            wide="A finished run is named by its time; only the publishing job writes one.",
+            wide="Run records are numbered; only the publishing job writes them.",
         )
         allow(
             role,
@@ -145,7 +151,7 @@ class GlueJobs(Construct):
             on=storage.glue_arns(database, *tables),
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])
-        # The key of the pseudonyms is part of what a table's rows follow from, so every job needs it.
+        # A table's fingerprint includes the pseudonym key, so every job needs it.
         allow(role, "secretsmanager:GetSecretValue", on=[storage.pseudonym_key.secret_arn])
         if job.publishes:
             allow(role, "sns:Publish", on=[self.topic.topic_arn])
@@ -160,7 +166,7 @@ class GlueJobs(Construct):
         return role
 
     def _runtime(self, role: iam.Role, release: str) -> None:
-        """What Glue itself does in the job's name: fetch the code, write logs and metrics."""
+        """Allow what Glue itself does with the job's role: fetch code, write logs and metrics."""
         artefacts = f"arn:{Aws.PARTITION}:s3:::{self.foundation.artefacts_name}"
         allow(role, *_READ, on=[f"{artefacts}/{release}/*"], wide="The files of one release.")
         allow(role, "kms:Decrypt", on=[self.foundation.key.key_arn])

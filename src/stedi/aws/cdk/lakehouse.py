@@ -1,4 +1,4 @@
-"""The lakehouse on AWS: storage, jobs, what runs them, who may read, who hears of trouble."""
+"""Stack of the lakehouse: storage, Glue jobs, orchestration, access, Athena, alarms."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from stedi.aws.cdk.glue_jobs import GlueJobs
 from stedi.aws.cdk.orchestration import Orchestration
 from stedi.aws.cdk.python_modules import python_modules
 from stedi.aws.cdk.storage import Storage
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 
 
 class Lakehouse(Stack):
-    """Everything of a deployment that holds, moves or shows data."""
+    """Everything of a deployment that stores, moves or shows data."""
 
     def __init__(
-        self, scope: Construct, name: str, *, deployment: Deployment, foundation: Foundation, **options: Any
+        self, scope: Construct, name: str, *, deployment: DeploymentParameters, foundation: Foundation, **options: Any
     ) -> None:
         super().__init__(scope, name, description="STEDI: a consent-first sensor lakehouse", **options)
         administrator = CfnParameter(
@@ -49,7 +49,7 @@ class Lakehouse(Stack):
             modules=python_modules(),
         )
         for job, role in jobs.roles.items():
-            access.let_write(job, role)
+            access.grant_write(job, role)
         runs = Orchestration(
             self,
             "Runs",
@@ -74,7 +74,7 @@ class Lakehouse(Stack):
             "PseudonymKey": storage.pseudonym_key.secret_arn,
             "DataKey": storage.key.key_id,
             "AlarmTopic": alarms.topic.topic_arn,
-            # What the next deployment takes where it is not told otherwise.
+            # Defaults of the next deployment.
             "Parameters": deployment.model_dump_json(exclude_none=True),
         }.items():
             CfnOutput(self, output, value=value)

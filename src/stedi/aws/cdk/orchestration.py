@@ -1,4 +1,4 @@
-"""What starts a run and carries it out: the state machine, its schedule, and files that arrive."""
+"""State machine that runs the jobs, its schedule, and its start when files arrive."""
 
 import json
 
@@ -19,23 +19,22 @@ from stedi.aws.cdk.glue_jobs import GlueJobs
 from stedi.aws.cdk.permissions import after_permissions, allow
 from stedi.aws.cdk.state_machine import definition
 from stedi.aws.cdk.storage import Storage
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 
-# All the files of one upload start one run, not one each: what arrives within five minutes, the longest that
-# a pipe gathers, is one batch.
-_GATHER_SECONDS = 300
+# The files of one upload start one run together: arrivals within five minutes, the longest window of a pipe, are one batch.
+_BATCH_SECONDS = 300
 _BATCH = 10_000
 
 
 class Orchestration(Construct):
-    """One execution at a time, started by the schedule or by what arrives."""
+    """Runs, one at a time, started by the schedule or by arriving files."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: DeploymentParameters,
         foundation: Foundation,
         storage: Storage,
         jobs: GlueJobs,
@@ -49,7 +48,7 @@ class Orchestration(Construct):
             service="states", resource="stateMachine", resource_name=machine_name, arn_format=ArnFormat.COLON_RESOURCE_NAME
         )
         role = self._role(jobs, topic, arn, foundation)
-        access.let_open_columns(role)
+        access.grant_column_opening(role)
         asl = definition(
             {job: f"{deployment.stack}-{job}" for job in jobs.jobs},
             machine=arn,
@@ -128,7 +127,7 @@ class Orchestration(Construct):
         events.Rule(
             self,
             "Schedule",
-            description="a run whether or not files arrived, so that upkeep and changed consent are never late",
+            description="a run even if no files arrived, so that maintenance and changed consent are never late",
             schedule=events.Schedule.expression(self.deployment.schedule),
             targets=[
                 targets.SfnStateMachine(
@@ -138,7 +137,7 @@ class Orchestration(Construct):
         )
 
     def _on_arrival(self, storage: Storage) -> sqs.Queue:
-        """Gather what arrives in a queue, and start one execution for many; returns where what failed to goes."""
+        """Batch arriving files in a queue and start one run a batch. Return the dead-letter queue."""
         unsent = sqs.Queue(
             self,
             "ArrivalsUnsent",
@@ -151,14 +150,14 @@ class Orchestration(Construct):
             "Arrivals",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            # Longer than a batch is gathered, or messages come back before it is full.
-            visibility_timeout=Duration.seconds(2 * _GATHER_SECONDS),
+            # Longer than a batch's window, or messages become visible again before the batch starts.
+            visibility_timeout=Duration.seconds(2 * _BATCH_SECONDS),
             dead_letter_queue=sqs.DeadLetterQueue(queue=unsent, max_receive_count=5),
         )
         events.Rule(
             self,
             "Arrival",
-            description="a landing file was put in place",
+            description="a landing file arrived",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],
@@ -185,12 +184,12 @@ class Orchestration(Construct):
             source=arrivals.queue_arn,
             source_parameters=pipes.CfnPipe.PipeSourceParametersProperty(
                 sqs_queue_parameters=pipes.CfnPipe.PipeSourceSqsQueueParametersProperty(
-                    batch_size=_BATCH, maximum_batching_window_in_seconds=_GATHER_SECONDS
+                    batch_size=_BATCH, maximum_batching_window_in_seconds=_BATCH_SECONDS
                 )
             ),
             target=self.machine.state_machine_arn,
             target_parameters=pipes.CfnPipe.PipeTargetParametersProperty(
-                # The least that a message can become: an execution's input may have 256 KiB.
+                # The smallest input a message can become: an execution's input is limited to 256 KiB.
                 input_template="{}",
                 step_function_state_machine_parameters=pipes.CfnPipe.PipeTargetStateMachineParametersProperty(
                     invocation_type="FIRE_AND_FORGET"

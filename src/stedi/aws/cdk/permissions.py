@@ -1,4 +1,4 @@
-"""Permissions of roles, each with the reason for what can't be narrower."""
+"""Add permissions to roles, with a reason for each wildcard."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,29 +17,40 @@ def allow(
     where: Mapping[str, Any] | None = None,
     wide: str | None = None,
 ) -> None:
-    """Let a role do something with some resources; `wide` says why one of them is a pattern."""
+    """Allow a role some actions on some resources.
+
+    Args:
+        role: the role.
+        actions: IAM actions.
+        on: ARNs of the resources.
+        where: IAM conditions.
+        wide: the reason for a wildcard in an ARN, which the scanner's report shows. Only for a wildcard.
+
+    Raises:
+        ValueError: a wildcard lacks a reason, or a reason a wildcard.
+    """
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(on), conditions=where))
     patterns = [resource for resource in on if "*" in resource]
     if bool(patterns) != bool(wide):
-        raise ValueError(f"{actions[0]}: give a reason for a pattern, and only for one")
+        raise ValueError(f"{actions[0]}: give a reason for a wildcard, and only for a wildcard")
     for pattern in patterns:
         acknowledge(role, f"IAM5[Resource::{_as_scanned(role, pattern)}]", str(wide))
 
 
-def after_permissions(made: IConstruct, role: iam.Role) -> None:
-    """Let something be made only once a role can do what it may."""
-    made.node.add_dependency(role.node.find_child("DefaultPolicy"))
+def after_permissions(resource: IConstruct, role: iam.Role) -> None:
+    """Create a resource only after the permissions of its role."""
+    resource.node.add_dependency(role.node.find_child("DefaultPolicy"))
 
 
 def _as_scanned(role: iam.Role, pattern: str) -> str:
-    """A resource as the scanner writes it: references by their names in angle brackets."""
+    """Write an ARN as the scanner does: references as names in angle brackets."""
     resolved = Stack.of(role).resolve(pattern)
     parts = [resolved] if isinstance(resolved, str) else resolved["Fn::Join"][1]
     return "".join(part if isinstance(part, str) else _reference(part) for part in parts)
 
 
 def _reference(part: Mapping[str, Any]) -> str:
-    [(kind, target)] = part.items()
-    if kind == "Fn::ImportValue":
+    [(function, target)] = part.items()
+    if function == "Fn::ImportValue":
         return str(target)
-    return f"<{target if kind == 'Ref' else '.'.join(target)}>"
+    return f"<{target if function == 'Ref' else '.'.join(target)}>"

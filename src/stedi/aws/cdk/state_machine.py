@@ -1,17 +1,17 @@
-"""The order in which the jobs run, as a definition of Step Functions in Amazon's States Language."""
+"""Definition of the Step Functions state machine that runs the jobs, in Amazon States Language."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Files come in crowds; what came until a run's first job lists them belongs to it. Step Functions' list of
-# executions lags behind by seconds.
+# Files arrive in groups, and a run ingests all that arrived before its first job lists them. Step Functions' list of
+# executions also lags by seconds.
 _SETTLE_SECONDS = 30
 _WAIT_SECONDS = 120
-# A day: no run of ours takes longer, and one that waits for another so long waits in vain.
+# A day: no run takes longer, and waiting longer for another run is pointless.
 _TIMEOUT_SECONDS = 86_400
 
-# How many running executions began before this one; the list has the newest first. One that is not in the
-# list yet looks again.
+# Number of running executions that began before this one. The list has the newest first. An execution that is not yet
+# in the list reads it again later.
 _OLDER = """{% (
   $ids := $states.result.Executions.ExecutionArn;
   $place := $filter([0..$count($ids) - 1], function($n) { $ids[$n] = $states.context.Execution.Id });
@@ -26,48 +26,18 @@ def definition(
     topic: str,
     openings: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The state machine that runs Glue jobs one after the other, one execution at a time.
+    """Return the state machine that runs Glue jobs one after the other, one execution at a time.
 
-    `jobs` maps states to names of Glue jobs, in order; `openings` are the grants of columns that follow, each
-    with what it takes back first. A failed job is tried again, for the next try goes on where it stopped.
+    A failed job is retried, and the retry continues where it stopped.
+
+    Args:
+        jobs: names of Glue jobs by state, in order.
+        machine: ARN of the state machine itself.
+        topic: ARN of the SNS topic for failed runs.
+        openings: column grants after the last job, see `Access.openings`.
     """
-    names = list(jobs)
-    states: dict[str, Any] = {
-        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
-        "look": {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
-            "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
-            "Assign": {"older": _OLDER},
-            "Retry": [_retry("States.ALL", 5, seconds=10)],
-            "Catch": [_caught()],
-            "Next": "turn",
-        },
-        "turn": {
-            "Type": "Choice",
-            "Choices": [
-                {"Condition": "{% $older = 0 %}", "Next": names[0]},
-                # The older one that waits will take what this one came for.
-                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
-            ],
-            "Default": "wait",
-        },
-        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
-        "leave to another": {"Type": "Succeed"},
-    }
-    for state, following in zip(names, [*names[1:], "open columns"], strict=True):
-        states[state] = {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::glue:startJobRun.sync",
-            "Arguments": {"JobName": jobs[state]},
-            "Retry": [
-                # The job's last run is on its way out.
-                _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
-                _retry("States.ALL", 2, seconds=60),
-            ],
-            "Catch": [_caught()],
-            "Next": following,
-        }
+    states = _waiting_states(machine, first_job=next(iter(jobs)))
+    states |= _job_states(jobs, last="open columns")
     states["open columns"] = {
         "Type": "Parallel",
         "Branches": [_opening(opening) for opening in openings],
@@ -77,7 +47,7 @@ def definition(
     states["tell"] = {
         "Type": "Task",
         "Resource": "arn:aws:states:::sns:publish",
-        # Not the cause itself: what a service says of a failure may quote data.
+        # Without the cause: a service's error message may quote data.
         "Arguments": {
             "TopicArn": topic,
             "Subject": "STEDI: a run failed",
@@ -97,6 +67,53 @@ def definition(
     }
 
 
+def _waiting_states(machine: str, *, first_job: str) -> dict[str, Any]:
+    """Return the states that let one execution work and one wait, and end all others."""
+    return {
+        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
+        "look": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
+            "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
+            "Assign": {"older": _OLDER},
+            "Retry": [_retry("States.ALL", 5, seconds=10)],
+            "Catch": [_caught()],
+            "Next": "turn",
+        },
+        "turn": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $older = 0 %}", "Next": first_job},
+                # An older execution that is still waiting will ingest the same files.
+                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
+            ],
+            "Default": "wait",
+        },
+        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
+        "leave to another": {"Type": "Succeed"},
+    }
+
+
+def _job_states(jobs: Mapping[str, str], *, last: str) -> dict[str, Any]:
+    """Return one state for each Glue job, each followed by the next, and the last job by the state `last`."""
+    names = list(jobs)
+    return {
+        state: {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::glue:startJobRun.sync",
+            "Arguments": {"JobName": jobs[state]},
+            "Retry": [
+                # The job's previous run is still stopping.
+                _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
+                _retry("States.ALL", 2, seconds=60),
+            ],
+            "Catch": [_caught()],
+            "Next": following,
+        }
+        for state, following in zip(names, [*names[1:], last], strict=True)
+    }
+
+
 def _retry(error: str, times: int, *, seconds: int) -> dict[str, Any]:
     return {
         "ErrorEquals": [error],
@@ -112,11 +129,11 @@ def _caught() -> dict[str, Any]:
 
 
 def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
-    """Take back columns that must not be read, where somebody was granted them, then grant the rest."""
+    """Revoke the closed columns, if they were granted, then grant the open ones."""
     table = opening["table"]
     grant, revoke = f"open {table}", f"close {table}"
     absent = f"no {table} yet"
-    # Made when somebody first asks for it, so a run may find none to open.
+    # A table on demand is created at its first use, so it may be missing.
     missing = [{"ErrorEquals": ["LakeFormation.EntityNotFoundException"], "Next": absent}] if opening["on_demand"] else []
     states: dict[str, Any] = {grant: _permission("grantPermissions", opening, opening["open"]) | {"End": True}}
     if missing:
@@ -124,7 +141,7 @@ def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
         states[absent] = {"Type": "Succeed"}
     if opening["closed"]:
         states[revoke] = _permission("revokePermissions", opening, opening["closed"]) | {
-            # What was never granted can't be taken back.
+            # Lake Formation refuses to revoke what was never granted.
             "Catch": [{"ErrorEquals": ["LakeFormation.InvalidInputException"], "Next": grant}, *missing],
             "Next": grant,
         }

@@ -1,4 +1,4 @@
-"""Buckets as every stack here makes them, and what the lakehouse keeps its data in."""
+"""Buckets, KMS key, secret and Glue database of the lakehouse."""
 
 from typing import TYPE_CHECKING
 
@@ -10,20 +10,20 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stedi.aws.cdk.acknowledgements import acknowledge
-from stedi.aws.deployment import Deployment
+from stedi.aws.parameters import DeploymentParameters
 from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.storage.paths import table_folder
 
 if TYPE_CHECKING:
     from stedi.aws.cdk.foundation import Foundation
 
-# A folder of the bucket, so that nothing else in it can be taken for a table.
+# A folder of its own in the bucket, so that no other object can be taken for a table.
 WAREHOUSE = "lakehouse"
-# Where all tables lie in it, beside runs and lock.
+# Folder of all tables. Run records and the lock are beside it.
 TABLES = f"{WAREHOUSE}/{table_folder('')}".rstrip("/")
-# Results are copies of rows, for as long as somebody looks at them.
+# Query results are copies of rows, so they are deleted soon.
 _RESULT_DAYS = 7
-# An upload that broke off is paid for until it is removed.
+# An incomplete upload costs money until it is deleted.
 _UPLOAD_DAYS = 2
 
 
@@ -37,10 +37,16 @@ def bucket(
     keep_days: int | None = None,
     removal: RemovalPolicy = RemovalPolicy.DESTROY,
 ) -> s3.Bucket:
-    """A bucket that is encrypted, versioned, reached by TLS only and closed to the public.
+    """Create a bucket that is encrypted, versioned, private, and reachable by TLS only.
 
-    Replaced and deleted objects are gone after `undo_days`, current ones after `keep_days` where given.
-    Without a key of our own, S3's own encrypts.
+    Args:
+        scope: the construct that owns the bucket.
+        name: name of the construct, and prefix of its access logs.
+        key: KMS key; without one, S3's own key encrypts.
+        access_logs: bucket for access logs.
+        undo_days: days until replaced and deleted objects are gone for good.
+        keep_days: days until current objects are deleted; by default never.
+        removal: what happens to the bucket when its stack is deleted.
     """
     return s3.Bucket(
         scope,
@@ -62,7 +68,7 @@ def bucket(
                 abort_incomplete_multipart_upload_after=Duration.days(_UPLOAD_DAYS),
                 expiration=Duration.days(keep_days) if keep_days else None,
             ),
-            # Apart from the first rule, because S3 takes one or the other in one rule.
+            # A rule of its own, because S3 does not allow both in one rule.
             *([] if keep_days else [s3.LifecycleRule(id="forget-markers", expired_object_delete_marker=True)]),
         ],
         removal_policy=removal,
@@ -70,13 +76,13 @@ def bucket(
 
 
 class Storage(Construct):
-    """Landing files, tables, query results, the key that encrypts them and the secret that keys the pseudonyms.
+    """Buckets for landing files, tables and query results, their KMS key, and the secret with the pseudonym key.
 
-    What holds people's data outlives the stack, so that no slip of a hand destroys it; `stedi aws destroy
-    --delete-data` removes it too.
+    Personal data outlives the stack, so that deleting the stack by mistake loses none. `stedi aws destroy
+    --delete-data` deletes it.
     """
 
-    def __init__(self, scope: Construct, name: str, *, deployment: Deployment, foundation: "Foundation") -> None:
+    def __init__(self, scope: Construct, name: str, *, deployment: DeploymentParameters, foundation: "Foundation") -> None:
         super().__init__(scope, name)
         kept = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         self.key = kms.Key(
@@ -93,7 +99,7 @@ class Storage(Construct):
         )
         landing = self.landing.node.default_child
         assert isinstance(landing, s3.CfnBucket)
-        # Set here, because CDK's own way adds a Lambda function that may change every bucket.
+        # Set directly, because CDK's own method adds a Lambda function that may change every bucket.
         landing.notification_configuration = notifications
         self.lakehouse = bucket(
             self, "Lakehouse", key=self.key, access_logs=logs, undo_days=deployment.undo_days, removal=kept
@@ -103,7 +109,7 @@ class Storage(Construct):
         self.pseudonym_key = secretsmanager.Secret(
             self,
             "PseudonymKey",
-            description=f"{deployment.stack}: keys the pseudonyms; whoever has it can tell who is who",
+            description=f"{deployment.stack}: pseudonym key; with it pseudonyms can be linked to people",
             encryption_key=self.key,
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=kept,
@@ -111,9 +117,9 @@ class Storage(Construct):
         acknowledge(
             self.pseudonym_key,
             "SMG4",
-            "Another key makes other pseudonyms: rotating it would break every model's and analyst's link to a row.",
+            "Another key makes other pseudonyms: rotation would break the link of models and analyses to rows.",
         )
-        # Empty default permissions close new tables to whom Lake Formation does not name.
+        # With empty default permissions, only Lake Formation's grants open a new table.
         self.database = glue.CfnDatabase(
             self,
             "Database",
@@ -121,7 +127,7 @@ class Storage(Construct):
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=deployment.database,
                 description="STEDI: a consent-first sensor lakehouse",
-                # As a run would make it, so that no job needs the right to change it.
+                # The same as a run would set, so that no job needs the right to change the database.
                 location_uri=self.warehouse,
                 parameters={"layout_version": str(LAYOUT_VERSION)},
                 create_table_default_permissions=[],
@@ -129,11 +135,11 @@ class Storage(Construct):
         )
 
     def table_objects(self, table: str) -> str:
-        """ARN pattern of everything that a table keeps."""
+        """Return the ARN pattern of all objects of a table."""
         return str(self.lakehouse.arn_for_objects(f"{WAREHOUSE}/{table_folder(table)}/*"))
 
     def glue_arns(self, database: str, *tables: str) -> list[str]:
-        """ARNs of tables in the Data Catalog, with the database and catalog that AWS asks for beside them."""
+        """Return the ARNs of tables in the Data Catalog, and of their database and catalog, which AWS also requires."""
         resources = ["catalog", f"database/{database}", *(f"table/{database}/{table}" for table in tables)]
         stack = Stack.of(self)
         return [stack.format_arn(service="glue", resource=resource) for resource in resources]

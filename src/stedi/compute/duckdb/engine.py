@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 
 from stedi.compute.backend import Engine, Ingested, values
-from stedi.compute.duckdb.landing import LandingReader
+from stedi.compute.duckdb.landing_reader import LandingReader
 from stedi.compute.duckdb.session import Session, first_line
 from stedi.compute.duckdb.sql import bound, rows, rows_with_file
 from stedi.compute.duckdb.written import written_files

@@ -1,4 +1,4 @@
-"""Write tables as JSON lines, as the feeds do."""
+"""Write Arrow tables as JSON lines."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,8 +10,8 @@ import pyarrow as pa
 from stedi.model.sql import literal, quoted
 
 
-class JsonWriter:
-    """Writes tables as JSON lines, in order; absent values are left out, as the feeds do."""
+class JsonLinesWriter:
+    """Writes Arrow tables as JSON lines, in order. Null values are omitted, as in the real feeds."""
 
     def __init__(self) -> None:
         self._connection = duckdb.connect(":memory:")
@@ -23,13 +23,13 @@ class JsonWriter:
         self._connection.close()
 
     def write(self, rows: pa.Table, path: Path) -> None:
-        """Write one file of one object a line."""
+        """Write a file with one object per line."""
         self._connection.register("rows_to_write", rows)
         query = "SELECT * FROM rows_to_write"
         options = "FORMAT json"
         if any(column.null_count for column in rows.columns):
             fields = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in rows.column_names)
-            # An object is written as such only without its null members.
+            # FORMAT json writes null members. A merge patch drops them, and CSV without quotes writes its text unchanged.
             query = f"SELECT json_merge_patch('{{}}', to_json(struct_pack({fields}))) AS record FROM rows_to_write"
             options = "FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\x01'"
         self._connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})").fetchall()

@@ -141,18 +141,18 @@ def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
         WarehouseError: the environment for S3 can't be understood.
     """
     if not isinstance(warehouse, WarehouseFolder):
-        from stedi.compute.duckdb.objects import Objects
+        from stedi.compute.duckdb.s3_filesystem import CachedS3FileSystem
 
-        connection.register_filesystem(Objects())
+        connection.register_filesystem(CachedS3FileSystem())
 
 
 def refusal(error: Exception) -> str | None:
     """What S3 refused and what to do, where it did; the engine passes a traceback on."""
     if not str(error).startswith("Traceback"):
         return None
-    from stedi.compute.duckdb import objects
+    from stedi.compute.duckdb.s3_filesystem import explain_error
 
-    return objects.refusal(str(error))
+    return explain_error(str(error))
 
 
 @contextmanager

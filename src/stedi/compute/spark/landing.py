@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from stedi.compute.duckdb.landing import LandingReader
+from stedi.compute.duckdb.landing_reader import LandingReader
 from stedi.compute.duckdb.session import Session
 from stedi.compute.spark.types import arrow_schema, spark_schema
 from stedi.errors import StediError

@@ -124,11 +124,10 @@ def _told(cause: Any) -> str:
     kind = str(cause.getClass().getName())
     if not kind.startswith("software.amazon.awssdk.services."):
         return kind
-    from stedi.storage.aws_client import advice_on
-    from stedi.storage.s3 import ADVICE
+    from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
     details = cause.awsErrorDetails()
-    return advice_on(str(details.errorCode() if details else cause.statusCode()), ADVICE)
+    return explain_code(str(details.errorCode() if details else cause.statusCode()), WAREHOUSE_HINTS)
 
 
 def _fit(session: SparkSession) -> None:
@@ -152,10 +151,10 @@ def _catalog_settings(warehouse: Warehouse) -> dict[str, str]:
             ".uri": f"jdbc:sqlite:{warehouse.path('catalog.db')}?busy_timeout=10000",
             ".jdbc.schema-version": "V1",
         }
-    from stedi.storage.aws_client import Access
+    from stedi.storage.aws_client import ConnectionSettings
 
     # Credentials are not told: Java finds them where Python does, and settings can be read by others.
-    glue, s3 = Access("glue", WarehouseError), Access("s3", WarehouseError)
+    glue, s3 = ConnectionSettings("glue", WarehouseError), ConnectionSettings("s3", WarehouseError)
     settings |= {
         ".type": "glue",
         ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",

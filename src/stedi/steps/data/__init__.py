@@ -1,1 +1,1 @@
-"""Training data: stretches of motion, true step times, positions."""
+"""Training data: stretches of motion, true step times, phone positions, folds of people."""

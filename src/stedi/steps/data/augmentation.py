@@ -1,4 +1,4 @@
-"""Motion as it was not recorded: at another pace and with more tremor, so that it is known, too."""
+"""Data augmentation: motion at other paces and with more noise than recorded."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,34 +7,40 @@ from scipy.ndimage import uniform_filter1d
 from stedi.model.resampling import RATE_HZ
 from stedi.steps.data.stretches import Stretch
 
-# By what the duration is multiplied: walkers of 1.8 steps a second then take 1.1 to 3.6. A detector that had learnt from
-# its walkers' own pace alone lost half of the steps of people a third faster.
-_SLOWER = (0.5, 1.6)
-# Strength goes with the pace to a power: 2 where the same movements are only faster (acceleration is length per
-# time squared), less where steps get shorter as well.
-_POWERS = (0, 2)
-# White noise on each axis, as a standard deviation in gravities. A detector that had learnt from clean motion alone
-# took 0.1 for walking, 48 steps a minute of people at rest.
-_TREMORS = (0.02, 0.2)
-# Gravity is what is left of two seconds' mean, an odd number of samples, so that it keeps its time.
+# Range of the factor of duration. Walkers of 1.8 steps a second then take 1.1 to 3.6. A detector trained on the recorded
+# paces alone missed half of the steps of people a third faster.
+_DURATION_FACTORS = (0.5, 1.6)
+# Range of the power of the pace by which the acceleration grows: 2 for the same movements in less time (acceleration is
+# length per time squared), less if steps get shorter as well.
+_STRENGTH_POWERS = (0, 2)
+# Range of the standard deviation of white noise on each axis, in g. A detector trained on the recorded motion alone took
+# noise of 0.1 g for walking: 48 steps a minute at rest.
+_NOISES_G = (0.02, 0.2)
+# Gravity is the mean over 2 s. An odd number of samples keeps it centred.
 _GRAVITY_SAMPLES = 2 * RATE_HZ + 1
 
 
-def augmented(stretch: Stretch, rng: np.random.Generator) -> Stretch:
-    """The stretch at a pace, of a strength and with a tremor drawn by chance; its steps move along."""
-    slower = np.exp(rng.uniform(*np.log(_SLOWER)))
-    paced = at_pace(stretch, 1 / slower, slower ** -rng.uniform(*_POWERS))
-    tremor = np.exp(rng.uniform(*np.log(_TREMORS))) * np.linalg.norm(paced.acceleration, axis=1).mean()
-    noise = rng.normal(scale=tremor, size=paced.acceleration.shape)
+def augment(stretch: Stretch, rng: np.random.Generator) -> Stretch:
+    """Return the stretch at a random pace and strength, with random noise. Its steps move along with the motion."""
+    duration_factor = np.exp(rng.uniform(*np.log(_DURATION_FACTORS)))
+    paced = change_pace(stretch, 1 / duration_factor, duration_factor ** -rng.uniform(*_STRENGTH_POWERS))
+    deviation = np.exp(rng.uniform(*np.log(_NOISES_G))) * np.linalg.norm(paced.acceleration, axis=1).mean()
+    noise = rng.normal(scale=deviation, size=paced.acceleration.shape)
     return Stretch(paced.person, paced.start_ms, (paced.acceleration + noise).astype(np.float32), paced.steps_ms)
 
 
-def at_pace(stretch: Stretch, pace: float, strength: float) -> Stretch:
-    """The stretch so many times as fast, from the same start, with so many times its acceleration but for gravity."""
+def change_pace(stretch: Stretch, pace: float, strength: float) -> Stretch:
+    """Return the stretch at another pace, from the same start.
+
+    Args:
+        stretch: motion and steps as recorded.
+        pace: factor of the speed.
+        strength: factor of the acceleration without gravity.
+    """
     gravity: NDArray[np.float32] = uniform_filter1d(stretch.acceleration, _GRAVITY_SAMPLES, axis=0, mode="nearest")
     stronger = gravity + strength * (stretch.acceleration - gravity)
-    before = np.arange(len(stronger))
-    at = np.arange(0, len(stronger) - 1 + 1e-9, pace)
-    acceleration = np.stack([np.interp(at, before, axis) for axis in stronger.T], axis=1).astype(np.float32)
+    recorded = np.arange(len(stronger))
+    positions = np.arange(0, len(stronger) - 1 + 1e-9, pace)
+    acceleration = np.stack([np.interp(positions, recorded, axis) for axis in stronger.T], axis=1).astype(np.float32)
     steps_ms = stretch.start_ms + (stretch.steps_ms - stretch.start_ms) / pace
     return Stretch(stretch.person, stretch.start_ms, acceleration, steps_ms)

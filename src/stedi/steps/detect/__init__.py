@@ -1,1 +1,1 @@
-"""Find steps in files of readings."""
+"""Step detection in files of readings."""

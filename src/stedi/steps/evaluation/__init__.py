@@ -1,1 +1,1 @@
-"""How good a detector is on people it has not seen."""
+"""Evaluation of the detector on held-out people."""

@@ -1,4 +1,4 @@
-"""How good the detector is on people whom it has not seen, beside two peak counters on the same stretches."""
+"""Assessment of the detector on held-out people, beside two peak counters on the same stretches."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,174 +8,219 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stedi.errors import UsageError
+from stedi.model.progress import Progress, Report
 from stedi.model.resampling import SAMPLE_MS
-from stedi.steps.data.positions import Positions, position_of
+from stedi.steps.data.ground_truth import TrueSteps
+from stedi.steps.data.phone_positions import Positions, position_of
 from stedi.steps.data.stretches import Stretch
-from stedi.steps.data.true_steps import Truth
-from stedi.steps.evaluation.baselines import CHOICES, FIXED, PeakCounter, in_band
-from stedi.steps.metrics import Scores, Tally, intervals, mean_worth, middle, people_again, scores, tally
-from stedi.steps.model.training import Unseen
+from stedi.steps.evaluation.cross_validation import HeldOut
+from stedi.steps.evaluation.peak_counter import CANDIDATES, FIXED, PeakCounter, step_band
+from stedi.steps.metrics import (
+    Metrics,
+    StepCounts,
+    bootstrap,
+    compute_metrics,
+    count_steps,
+    metric_intervals,
+    percentile_interval,
+    selection_score,
+)
 
 Floats = NDArray[np.float64]
 
-DETECTOR, TUNED, PLAIN = "detector", "tuned peak counter", "fixed peak counter"
-_ELSEWHERE = "falls on what was recorded; name users as the landing files do, and give times in ms since the epoch, UTC"
-# Far enough that a rhythm shifted so knows nothing of where the steps are.
+DETECTOR, TUNED_COUNTER, FIXED_COUNTER = "detector", "tuned peak counter", "fixed peak counter"
+_NO_OVERLAP = "falls on recorded motion; give users as in the landing files, and times in ms since the epoch (UTC)"
+# Range of the shift in the test against chance: far enough to break the relation of a rhythm to the true steps.
 _SHIFT_MS = (5_000, 60_000)
 
 
 @dataclass(frozen=True)
-class AtPosition:
-    """The detector's figures while phones were in one position, with their intervals, and what they rest on."""
+class PositionMetrics:
+    """The detector's metrics on the stretches with the phone in one position.
+
+    Attributes:
+        people, minutes, steps: size of these data; `steps` is the number of true steps.
+        metrics: the metrics.
+        intervals: 95% bootstrap interval of each metric.
+    """
 
     people: int
     minutes: float
     steps: int
-    scores: Scores
+    metrics: Metrics
     intervals: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Figures of the detector and of both peak counters, all on the same stretches.
+    """Metrics of the detector and of both peak counters on the same stretches.
 
     Attributes:
-        people: how many people were each set aside in turn.
-        minutes: how much was recorded of them.
-        steps: how many true steps that holds.
-        scores: by method.
-        intervals: by method, the middle 95% of each figure over people drawn again.
-        by_person: the detector's figures of each person, numbered, not named.
-        above_chance: by how much the detector's F1 at ±0.1 s exceeds that of its own steps at wrong
-            times: the middle 95% over people drawn again.
-        by_position: the detector's figures by where the phone was, by name; empty where nobody told,
-            and what nobody told of is in none.
+        people: number of held-out people.
+        minutes: recorded time.
+        steps: number of true steps.
+        metrics: metrics by method.
+        intervals: by method, the 95% bootstrap interval of each metric.
+        by_person: the detector's metrics of each person, without names.
+        above_chance: 95% bootstrap interval of the detector's F1 at ±0.1 s minus that of its own steps at shifted times.
+        by_position: the detector's metrics by phone position; without the stretches whose position is not known.
     """
 
     people: int
     minutes: float
     steps: int
-    scores: Mapping[str, Scores]
+    metrics: Mapping[str, Metrics]
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
-    by_person: Sequence[Scores]
+    by_person: Sequence[Metrics]
     above_chance: tuple[float, float]
-    by_position: Mapping[str, AtPosition]
+    by_position: Mapping[str, PositionMetrics]
 
     @property
-    def better_methods(self) -> list[str]:
-        """The peak counters that have the higher F1 at ±0.1 s than the detector."""
-        ours = self.scores[DETECTOR].f1_100
-        return [method for method, figures in self.scores.items() if figures.f1_100 > ours]
+    def better_baselines(self) -> list[str]:
+        """The peak counters with a higher F1 at ±0.1 s than the detector."""
+        f1 = self.metrics[DETECTOR].f1_100
+        return [method for method, metrics in self.metrics.items() if metrics.f1_100 > f1]
 
 
-def within(truth: Truth | None, stretch: Stretch) -> Floats:
-    """The true steps of a stretch: those of the training set, or those that truth from elsewhere has in its time."""
-    if truth is None:
+def true_steps_of(stretch: Stretch, true_steps: TrueSteps | None) -> Floats:
+    """True step times of a stretch: those of the training set, or those given by `true_steps`, if any."""
+    if true_steps is None:
         return stretch.steps_ms
-    steps = truth.get(stretch.person, np.empty(0))
-    return steps[(steps >= stretch.start_ms) & (steps <= stretch.end_ms)]
+    steps_ms = true_steps.get(stretch.person, np.empty(0))
+    return steps_ms[(steps_ms >= stretch.start_ms) & (steps_ms <= stretch.end_ms)]
 
 
-def refuse_what_is_elsewhere(stretches: Sequence[Stretch], truth: Truth | None, positions: Positions | None) -> None:
-    """See to it that what was told of people concerns what was recorded.
+def check_overlap(stretches: Sequence[Stretch], true_steps: TrueSteps | None, positions: Positions | None) -> None:
+    """Check that given true steps and positions are about people and times of the stretches.
 
     Raises:
-        UsageError: truth or positions are told, and none of any of the stretches.
+        UsageError: they are not.
     """
-    if truth is not None and not any(len(within(truth, stretch)) for stretch in stretches):
-        raise UsageError(f"none of the true steps {_ELSEWHERE}")
+    if true_steps is not None and not any(len(true_steps_of(stretch, true_steps)) for stretch in stretches):
+        raise UsageError(f"none of the true steps {_NO_OVERLAP}")
     if positions is not None and not any(position_of(stretch, positions) for stretch in stretches):
-        raise UsageError(f"none of the positions {_ELSEWHERE}")
+        raise UsageError(f"none of the positions {_NO_OVERLAP}")
 
 
-def assess(found: Sequence[Unseen], seed: int, truth: Truth | None = None, positions: Positions | None = None) -> Assessment:
-    """Count, on every stretch, what a detector that learnt from other people makes of it.
+def assess(
+    held_out: Sequence[HeldOut],
+    seed: int,
+    true_steps: TrueSteps | None = None,
+    positions: Positions | None = None,
+    progress: Report = lambda _: None,
+) -> Assessment:
+    """Compute the metrics of the detector and of the peak counters on held-out people.
 
-    The tuned peak counter is tuned on the same other people. `truth` has the step times (ms since
-    the epoch, sorted) of each person, in place of those that the training set derived.
+    The tuned peak counter is tuned on all other people for each person.
+
+    Args:
+        held_out: results of the cross-validation.
+        seed: random seed of the bootstrap and of the test against chance.
+        true_steps: step times to compare with instead of those of the training set.
+        positions: phone positions, for metrics by position.
+        progress: receives what is being computed.
     """
-    by_method = {
-        DETECTOR: [_tally(each, each.steps_ms, truth) for each in found],
-        TUNED: _tuned(found, truth),
-        PLAIN: [_tally(each, _counted(each, FIXED), truth) for each in found],
+    motions = [step_band(result.stretch.acceleration) for result in held_out]
+    counts = {
+        DETECTOR: [_count(result, result.detected_ms, true_steps) for result in held_out],
+        TUNED_COUNTER: _count_peaks_tuned(held_out, motions, true_steps, progress),
+        FIXED_COUNTER: _count_peaks(held_out, motions, FIXED, true_steps),
     }
-    of_person = {method: _by_person(found, tallies) for method, tallies in by_method.items()}
+    by_person = {method: _group_by_person(held_out, stretches) for method, stretches in counts.items()}
+    intervals: dict[str, Mapping[str, tuple[float, float]]] = {}
+    for method, people in by_person.items():
+        progress(Progress("bootstrap", len(intervals), len(by_person), "methods"))
+        intervals[method] = metric_intervals(people, seed)
     return Assessment(
-        len(of_person[DETECTOR]),
-        _minutes(found),
-        sum(each.true for each in by_method[DETECTOR]),
-        {method: scores(tallies) for method, tallies in by_method.items()},
-        {method: intervals(tallies, seed) for method, tallies in of_person.items()},
-        [scores(tallies) for tallies in of_person[DETECTOR]],
-        _above_chance(found, of_person[DETECTOR], truth, seed),
-        _by_position(found, truth, positions or {}, seed),
+        people=len(by_person[DETECTOR]),
+        minutes=_minutes(held_out),
+        steps=sum(stretch.true for stretch in counts[DETECTOR]),
+        metrics={method: compute_metrics(stretches) for method, stretches in counts.items()},
+        intervals=intervals,
+        by_person=[compute_metrics(stretches) for stretches in by_person[DETECTOR]],
+        above_chance=_above_chance(held_out, by_person[DETECTOR], true_steps, seed),
+        by_position=_by_position(held_out, true_steps, positions or {}, seed),
     )
 
 
-def _minutes(found: Sequence[Unseen]) -> float:
-    return sum(each.stretch.end_ms - each.stretch.start_ms for each in found) / 60_000
+def _minutes(held_out: Sequence[HeldOut]) -> float:
+    return sum(result.stretch.end_ms - result.stretch.start_ms for result in held_out) / 60_000
 
 
-def _by_position(found: Sequence[Unseen], truth: Truth | None, positions: Positions, seed: int) -> dict[str, AtPosition]:
-    of_position: dict[str, list[Unseen]] = defaultdict(list)
-    for each in found:
-        if (position := position_of(each.stretch, positions)) is not None:
-            of_position[position].append(each)
-    return {position: _at_position(some, truth, seed) for position, some in sorted(of_position.items())}
+def _by_position(
+    held_out: Sequence[HeldOut], true_steps: TrueSteps | None, positions: Positions, seed: int
+) -> dict[str, PositionMetrics]:
+    results: dict[str, list[HeldOut]] = defaultdict(list)
+    for result in held_out:
+        if (position := position_of(result.stretch, positions)) is not None:
+            results[position].append(result)
+    return {position: _position_metrics(results[position], true_steps, seed) for position in sorted(results)}
 
 
-def _at_position(found: Sequence[Unseen], truth: Truth | None, seed: int) -> AtPosition:
-    tallies = [_tally(each, each.steps_ms, truth) for each in found]
-    people = _by_person(found, tallies)
-    steps = sum(each.true for each in tallies)
-    return AtPosition(len(people), _minutes(found), steps, scores(tallies), intervals(people, seed))
+def _position_metrics(held_out: Sequence[HeldOut], true_steps: TrueSteps | None, seed: int) -> PositionMetrics:
+    counts = [_count(result, result.detected_ms, true_steps) for result in held_out]
+    by_person = _group_by_person(held_out, counts)
+    return PositionMetrics(
+        people=len(by_person),
+        minutes=_minutes(held_out),
+        steps=sum(stretch.true for stretch in counts),
+        metrics=compute_metrics(counts),
+        intervals=metric_intervals(by_person, seed),
+    )
 
 
-def _by_person(found: Sequence[Unseen], tallies: Sequence[Tally]) -> list[list[Tally]]:
-    people: dict[str, list[Tally]] = defaultdict(list)
-    for each, counted in zip(found, tallies, strict=True):
-        people[each.stretch.person].append(counted)
+def _group_by_person(held_out: Sequence[HeldOut], counts: Sequence[StepCounts]) -> list[list[StepCounts]]:
+    people: dict[str, list[StepCounts]] = defaultdict(list)
+    for result, stretch_counts in zip(held_out, counts, strict=True):
+        people[result.stretch.person].append(stretch_counts)
     return list(people.values())
 
 
-def _tally(unseen: Unseen, steps_ms: Floats, truth: Truth | None) -> Tally:
-    return tally(within(truth, unseen.stretch), steps_ms, unseen.stretch.start_ms, unseen.stretch.end_ms)
+def _count(result: HeldOut, detected_ms: Floats, true_steps: TrueSteps | None) -> StepCounts:
+    stretch = result.stretch
+    return count_steps(true_steps_of(stretch, true_steps), detected_ms, stretch.start_ms, stretch.end_ms)
 
 
-def _counted(unseen: Unseen, counter: PeakCounter) -> Floats:
-    return unseen.stretch.start_ms + SAMPLE_MS * counter.steps(in_band(unseen.stretch.acceleration))
-
-
-def _tuned(found: Sequence[Unseen], truth: Truth | None) -> list[Tally]:
-    """Each person's counts by the peak counter that suits the others best."""
-    moved = [in_band(each.stretch.acceleration) for each in found]
-    counts = [
-        [
-            _tally(each, each.stretch.start_ms + SAMPLE_MS * choice.steps(motion), truth)
-            for each, motion in zip(found, moved, strict=True)
-        ]
-        for choice in CHOICES
+def _count_peaks(
+    held_out: Sequence[HeldOut], motions: Sequence[Floats], counter: PeakCounter, true_steps: TrueSteps | None
+) -> list[StepCounts]:
+    return [
+        _count(result, result.stretch.start_ms + SAMPLE_MS * counter.count(motion), true_steps)
+        for result, motion in zip(held_out, motions, strict=True)
     ]
-    best: dict[str, list[Tally]] = {}
-    for person in {each.stretch.person for each in found}:
-        others = [number for number, each in enumerate(found) if each.stretch.person != person]
-        worth = [mean_worth([tallies[number] for number in others]) for tallies in counts]
-        best[person] = counts[int(np.argmax(worth))]
-    return [best[each.stretch.person][number] for number, each in enumerate(found)]
+
+
+def _count_peaks_tuned(
+    held_out: Sequence[HeldOut], motions: Sequence[Floats], true_steps: TrueSteps | None, progress: Report
+) -> list[StepCounts]:
+    """Count each person's steps with the peak counter that scores best on all others."""
+    by_candidate: list[list[StepCounts]] = []
+    for candidate in CANDIDATES:
+        progress(Progress("tuning the peak counter", len(by_candidate), len(CANDIDATES), "candidates"))
+        by_candidate.append(_count_peaks(held_out, motions, candidate, true_steps))
+    best: dict[str, list[StepCounts]] = {}
+    for person in {result.stretch.person for result in held_out}:
+        others = [number for number, result in enumerate(held_out) if result.stretch.person != person]
+        scores = [selection_score(counts[number] for number in others) for counts in by_candidate]
+        best[person] = by_candidate[int(np.argmax(scores))]
+    return [best[result.stretch.person][number] for number, result in enumerate(held_out)]
 
 
 def _above_chance(
-    found: Sequence[Unseen], right: Sequence[Sequence[Tally]], truth: Truth | None, seed: int
+    held_out: Sequence[HeldOut], by_person: Sequence[Sequence[StepCounts]], true_steps: TrueSteps | None, seed: int
 ) -> tuple[float, float]:
+    """The 95% bootstrap interval of F1 at ±0.1 s minus F1 of the same steps, cyclically shifted within each stretch."""
     rng = np.random.default_rng(seed)
-    shifted = []
-    for each in found:
-        start, length = each.stretch.start_ms, each.stretch.end_ms - each.stretch.start_ms
-        wrong_ms = start + (each.steps_ms - start + rng.uniform(*_SHIFT_MS)) % max(length, 1)
-        shifted.append(_tally(each, wrong_ms, truth))
-    wrong = _by_person(found, shifted)
+    counts = []
+    for result in held_out:
+        start_ms, duration_ms = result.stretch.start_ms, result.stretch.end_ms - result.stretch.start_ms
+        shifted_ms = start_ms + (result.detected_ms - start_ms + rng.uniform(*_SHIFT_MS)) % max(duration_ms, 1)
+        counts.append(_count(result, shifted_ms, true_steps))
+    by_person_shifted = _group_by_person(held_out, counts)
 
-    def f1(people: Sequence[Sequence[Tally]], drawn: NDArray[np.int64]) -> float:
-        return float(np.nan_to_num(scores([counted for person in drawn for counted in people[person]]).f1_100))
+    def f1(counts: Sequence[Sequence[StepCounts]], people: NDArray[np.int64]) -> float:
+        return float(np.nan_to_num(compute_metrics(stretch for person in people for stretch in counts[person]).f1_100))
 
-    return middle(f1(right, drawn) - f1(wrong, drawn) for drawn in people_again(len(right), seed))
+    return percentile_interval(
+        f1(by_person, people) - f1(by_person_shifted, people) for people in bootstrap(len(by_person), seed)
+    )

@@ -1,1 +1,1 @@
-"""The step detector: training, picking of steps, export."""
+"""The detector: fitting, peak picking, export to ONNX and inference."""

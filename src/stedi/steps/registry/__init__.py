@@ -1,1 +1,1 @@
-"""Published models and tracked training runs."""
+"""Published models, and the record of training runs in MLflow."""

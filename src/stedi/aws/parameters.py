@@ -1,0 +1,80 @@
+"""Parameters of a deployment: names, sizes, limits. They are the context parameters of the CDK app."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stedi.errors import UsageError, unknown_name
+from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
+
+
+class DeploymentParameters(BaseModel):
+    """Parameters of one deployment, with defaults for a small one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stack: str = Field(
+        default="stedi",
+        pattern=r"^[a-z][a-z0-9-]{0,29}$",
+        description="name of the stack, and prefix of its jobs' names",
+    )
+    database: str = Field(
+        default="stedi",
+        pattern=r"^[a-z][a-z0-9_]{0,99}$",
+        description="Glue database of the tables",
+    )
+    policy: Policy = Field(
+        default="customer",
+        description="which readings of a consenting customer to keep: all (customer) or those taken under consent (reading)",
+    )
+    alarm_drop: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="a run that loses a larger share of consenting customers is an alarm; 1: never",
+    )
+    owners_confidence: float = Field(
+        default=QuerySettings.owners_confidence,
+        ge=0.5,
+        lt=1,
+        description="least probability at which reading times decide the owner of a device",
+    )
+    match_tolerance_ms: int = Field(
+        default=QuerySettings.match_tolerance_ms,
+        ge=0,
+        le=MOST_TOLERANCE_MS,
+        description="largest time between the two readings of a pair, for clocks that disagree (ms)",
+    )
+    schedule: str = Field(
+        default="cron(0 3 * * ? *)",
+        pattern=r"^(cron|rate)\(.+\)$",
+        description="EventBridge schedule of runs that need no new files (UTC)",
+    )
+    alarm_email: str | None = Field(
+        default=None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="address for the alarms; its owner has to confirm the subscription",
+    )
+    budget_usd: int = Field(default=50, ge=1, description="monthly cost of the account that sends an alarm (USD)")
+    scan_limit_gb: int = Field(default=10, ge=1, le=7_000, description="scan limit of one Athena query (GB)")
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = Field(default="G.1X", description="size of a Glue worker")
+    workers: int = Field(default=2, ge=2, le=299, description="workers of a job, including the driver")
+    timeout_minutes: int = Field(default=120, ge=5, le=2_880, description="timeout of a job (minutes)")
+    undo_days: int = Field(default=3, ge=1, le=30, description="how long S3 keeps deleted and overwritten objects (days)")
+
+
+def load_parameters(given: Mapping[str, Any]) -> DeploymentParameters:
+    """Validate parameters.
+
+    Raises:
+        UsageError: a parameter is unknown, or its value is not valid.
+    """
+    for name in given:
+        if name not in DeploymentParameters.model_fields:
+            raise unknown_name("parameter", name, DeploymentParameters.model_fields)
+    try:
+        return DeploymentParameters.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise UsageError(f"parameter {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,162 @@
+"""Fitting of a detector: gradient-boosted trees, their calibration, and the threshold of the peak picker."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from lightgbm import LGBMRegressor
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from stedi.model.progress import Progress, Report
+from stedi.steps.data.folds import person_folds
+from stedi.steps.features.graph import compute_features
+from stedi.steps.metrics import StepCounts, count_steps, selection_score
+from stedi.steps.model.examples import Example
+from stedi.steps.model.peaks import PeakPicker
+
+Floats = NDArray[np.float64]
+
+# The trees' target is a Gaussian of the distance to the nearest step. True times are precise to about 100 ms, which is
+# about two standard deviations.
+_TARGET_SIGMA_MS = 50
+# A frame is labelled as a step for calibration if a step is at most one and a half frames away.
+STEP_LABEL_MS = 60
+# With full weight, augmented motion makes counts worse.
+_AUGMENTED_WEIGHT = 0.5
+_FOLDS = 3
+# Candidates for the threshold, as shares of the label rate near steps. None is above a half: on a person unlike those of
+# the training, a detector is less certain than on any of them.
+_THRESHOLD_SHARES = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
+# Frames this near to a step are frames of somebody who walks.
+_WALKING_DISTANCE_MS = 1_000
+_TREES: dict[str, Any] = {
+    # Takes targets between 0 and 1.
+    "objective": "cross_entropy",
+    "n_estimators": 300,
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_child_samples": 200,
+    "colsample_bytree": 0.3,
+    "subsample": 0.5,
+    "subsample_freq": 1,
+    "reg_lambda": 5.0,
+    # The same trees bit for bit on one machine (LightGBM's documentation asks for both).
+    "deterministic": True,
+    "force_row_wise": True,
+    # With two threads that wait for each other at every split, training takes three times as long on a busy machine.
+    "n_jobs": 1,
+    "verbose": -1,
+}
+
+
+@dataclass(frozen=True)
+class FittedDetector:
+    """A fitted detector: probability = 1 / (1 + exp(-(slope · score of the trees + offset))).
+
+    Attributes:
+        trees: trees whose raw score grows with the nearness of a step.
+        slope, offset: Platt's calibration.
+        picker: turns probabilities into steps.
+    """
+
+    trees: LGBMRegressor
+    slope: float
+    offset: float
+    picker: PeakPicker
+
+    def probability(self, acceleration: NDArray[np.float32]) -> Floats:
+        """Compute the probability of a step in each frame of a stretch (samples × 3 axes at 50 Hz, in any unit)."""
+        return self.probability_of(compute_features(acceleration))
+
+    def probability_of(self, features: NDArray[np.float32]) -> Floats:
+        """Compute the probability of a step in each frame from its features (frames × features)."""
+        return _probability(self.slope, self.offset, _raw_scores(self.trees, features))
+
+
+def _probability(slope: float, offset: float, scores: Floats) -> Floats:
+    probability: Floats = 1 / (1 + np.exp(-(slope * scores + offset)))
+    return probability
+
+
+def _raw_scores(trees: LGBMRegressor, features: NDArray[np.float32]) -> Floats:
+    return np.asarray(trees.booster_.predict(features, raw_score=True, num_threads=1), np.float64)
+
+
+class TreeCounter:
+    """Counts grown trees across threads, and reports each."""
+
+    def __init__(self, progress: Report, step: str, people: Iterable[int]) -> None:
+        """Expect one call of `fit` for each number of people."""
+        self._progress, self._step = progress, step
+        self._done, self._lock = 0, Lock()
+        self._total = _TREES["n_estimators"] * sum(min(_FOLDS, number) + 1 for number in people)
+
+    def add(self) -> None:
+        """Count one tree."""
+        with self._lock:
+            self._done += 1
+            self._progress(Progress(self._step, self._done, self._total, "trees"))
+
+
+def fit(examples: Sequence[Example], seed: int, on_tree: Callable[[], None] = lambda: None) -> FittedDetector:
+    """Fit a detector to examples of at least two people.
+
+    Calibration and threshold are chosen on held-out people, by cross-validation within the examples. The detector's trees
+    are then grown on all examples.
+
+    Args:
+        examples: stretches with features.
+        seed: random seed of the folds and the trees.
+        on_tree: called after each tree.
+    """
+    held_out: list[tuple[Example, Floats]] = []
+    for fold in person_folds((example.stretch.person for example in examples), _FOLDS, seed):
+        trees = _grow_trees([example for example in examples if example.stretch.person not in fold], seed, on_tree)
+        tested = [example for example in examples if example.stretch.person in fold]
+        held_out += [(example, _raw_scores(trees, example.features)) for example in tested]
+    slope, offset = _calibrate(held_out)
+    picker = _best_picker([(example, _probability(slope, offset, scores)) for example, scores in held_out])
+    return FittedDetector(_grow_trees(examples, seed, on_tree), slope, offset, picker)
+
+
+def _grow_trees(examples: Sequence[Example], seed: int, on_tree: Callable[[], None]) -> LGBMRegressor:
+    """Grow trees that predict from a frame's features how near a step is."""
+    recorded = [example.features for example in examples]
+    augmented = [example.augmented_features for example in examples]
+    features = np.concatenate(recorded + augmented)
+    distances_ms = np.concatenate(
+        [example.distance_ms for example in examples] + [example.augmented_distance_ms for example in examples]
+    )
+    is_recorded = np.arange(len(features)) < sum(map(len, recorded))
+    targets = np.exp(-0.5 * (distances_ms / _TARGET_SIGMA_MS) ** 2)
+    weights = np.where(is_recorded, 1, _AUGMENTED_WEIGHT)
+    trees = LGBMRegressor(**_TREES, random_state=seed)
+    return trees.fit(features, targets, sample_weight=weights, callbacks=[lambda _: on_tree()])
+
+
+def _calibrate(held_out: Sequence[tuple[Example, Floats]]) -> tuple[float, float]:
+    """Fit the slope and offset from raw scores to the log odds of a step (Platt 1999), on held-out people."""
+    scores = np.concatenate([scores for _, scores in held_out])
+    is_step = np.concatenate([example.distance_ms for example, _ in held_out]) <= STEP_LABEL_MS
+    line = LogisticRegression(C=np.inf).fit(scores[:, None], is_step)
+    return float(line.coef_[0, 0]), float(line.intercept_[0])
+
+
+def _best_picker(held_out: Sequence[tuple[Example, Floats]]) -> PeakPicker:
+    """Choose the threshold with the best selection score, from examples with held-out probabilities."""
+    distances_ms = np.concatenate([example.distance_ms for example, _ in held_out])
+    label_rate = float(np.mean(distances_ms[distances_ms <= _WALKING_DISTANCE_MS] <= STEP_LABEL_MS))
+    pickers = [PeakPicker(label_rate * share) for share in _THRESHOLD_SHARES]
+
+    def score(picker: PeakPicker) -> float:
+        return selection_score(_count(example, picker, probability) for example, probability in held_out)
+
+    return max(pickers, key=score)
+
+
+def _count(example: Example, picker: PeakPicker, probability: Floats) -> StepCounts:
+    stretch = example.stretch
+    return count_steps(stretch.steps_ms, picker.pick_ms(probability, stretch.start_ms), stretch.start_ms, stretch.end_ms)

@@ -98,6 +98,7 @@ class Tried:
 
 
 def listed(value: Any) -> list[str]:
+    """Return a value of a policy as a list: it may be one text or several."""
     return value if isinstance(value, list) else [value]
 
 
@@ -128,6 +129,7 @@ class Jobs:
 
 
 def land(bucket: str, batch: int) -> None:
+    """Land one file of each feed."""
     s3 = boto3.client("s3")
     times = [1_000 * batch + at for at in range(9)]
     files: dict[str, list[dict[str, Any]]] = {
@@ -144,6 +146,7 @@ def land(bucket: str, batch: int) -> None:
 
 
 def policies(job: str) -> list[tuple[set[str], list[str]]]:
+    """Return (actions, ARN patterns) of the statements of a job's role."""
     iam = boto3.client("iam")
     role = boto3.client("glue").get_job(JobName=f"stedi-{job}")["Job"]["Role"].rpartition("/")[2]
     statements = [

@@ -66,11 +66,13 @@ class Bucket(Lake):
         self.secret: str = made["ARN"]
 
     def land(self, name: str, records: Any) -> Path:
+        """Write a landing file here and in the bucket. Return its path here."""
         path = super().land(name, records)
         self._store.put(f"in/{name}", path.read_bytes())
         return path
 
     def arguments(self, engine: str) -> list[str]:
+        """Return the arguments that Glue passes to a job."""
         return [
             *("--landing", self.settings.landing, "--warehouse", self.settings.warehouse),
             *(
@@ -96,6 +98,7 @@ class Bucket(Lake):
         return report
 
     def command(self, job: str, engine: str) -> list[str]:
+        """Return the path of a job's script, and its arguments."""
         return [str(JOBS / f"{job}.py"), *self.arguments(engine)]
 
 
@@ -120,6 +123,7 @@ def start_in_turn(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def bucket(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty lake in a bucket."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     return Bucket(tmp_path, store)
 

@@ -29,6 +29,7 @@ def warehouse_folder(parent: Path) -> Path:
 
 
 def customer(email: str, serial: str, updated: int, shares: int | None) -> dict[str, Any]:
+    """Return a customer record. Times are in ms after `T0`."""
     record = {
         "email": email,
         "customerName": "C",
@@ -40,10 +41,12 @@ def customer(email: str, serial: str, updated: int, shares: int | None) -> dict[
 
 
 def reading(user: str, at: int) -> dict[str, Any]:
+    """Return an accelerometer record. `at` is in ms after `T0`."""
     return {"user": user, "timeStamp": T0 + at, "x": at / 7, "y": 0.0, "z": 1.0}
 
 
 def distance(serial: str, at: int) -> dict[str, Any]:
+    """Return a step-trainer record. `at` is in ms after `T0`."""
     return {"sensorReadingTime": T0 + at, "serialNumber": serial, "distanceFromObject": 100}
 
 

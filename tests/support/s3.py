@@ -46,6 +46,7 @@ class Store:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, int]]:
+    """Host and port of a moto server, once per module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(PAGE))
         with moto_server() as address:
@@ -67,6 +68,7 @@ def set_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set the environment of every test to the test's AWS account."""
     set_environment(monkeypatch, tmp_path)
 
 
@@ -80,6 +82,7 @@ def new_store(server: tuple[str, int], patch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def store(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty bucket."""
     return new_store(server, monkeypatch)
 
 
@@ -92,6 +95,7 @@ class StoreCopy:
 
     @classmethod
     def take(cls) -> "StoreCopy":
+        """Copy the current state."""
         keys = s3_backends[ACCOUNT]["aws"].buckets[BUCKET].keys
         return cls({name: key.value for name, key in keys.items()}, copy.deepcopy(glue_backends[ACCOUNT][REGION].databases))
 

@@ -82,7 +82,8 @@ bench: setup  ## time a run against a hand-written DuckDB script, 1% new data ag
 
 # A fixed key keeps the pictures the same from one making to the next.
 screenshots: export STEDI_PSEUDONYM_KEY = screenshots
-screenshots: setup  ## draw every table's data from the demo again
+screenshots: setup  ## draw the demo and every table's data again
+	.venv/bin/python docs/demo_picture.py 2> /dev/null
 	$(STEDI) demo > /dev/null
 	$(STEDI) --landing demo/landing --warehouse demo/lakehouse run --select step_training_set > /dev/null
 	for table in $$($(STEDI) --warehouse demo/lakehouse --json tables \

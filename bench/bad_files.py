@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.ingest.listing import list_files
 from stedi.ingest.records import to_row
 from stedi.ingest.scanner import scan_records
@@ -89,7 +89,7 @@ def main() -> None:
                 path.write_bytes(make(size).encode("latin-1"))
                 times[name].append(seconds(lambda: scan(path)) / path.stat().st_size * 1e6)
         path.write_bytes(FILES[CLEAN](sizes[1] * 10).encode())
-        with EmbeddedEngine(scratch=Path(folder), threads=1) as engine:
+        with DuckDBBackend(scratch=Path(folder), threads=1) as engine:
             files = list_files(folder, FEED)
             engine.ingest(FEED, files)
             fast = seconds(lambda: engine.ingest(FEED, files) and None) / path.stat().st_size * 1e6

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stedi.compute.duckdb.sql import bound
+from stedi.compute.duckdb.sql import bind_parameters
 from stedi.tables.reference import device_evidence, device_owner
 
 PUBLIC = Path(__file__).parents[2] / "shared/data/landing"
@@ -142,9 +142,9 @@ class Reliability:
     counts: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in BINS])
 
     def add(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Add the candidates of devices with one user."""
+        """Count the candidates of devices that have one user."""
         candidates = connection.execute(
-            f"SELECT o.probability, o.candidate = u.person FROM ({bound(CANDIDATES)} "
+            f"SELECT o.probability, o.candidate = u.person FROM ({bind_parameters(CANDIDATES)} "
             "SELECT d.serialNumber, j.* FROM judged AS j JOIN devices AS d ON d.device = j.device) AS o JOIN ("
             "SELECT device, min(person) AS person FROM truth GROUP BY device HAVING count(DISTINCT person) = 1"
             ") AS u ON u.device = o.serialNumber WHERE o.candidate IS NOT NULL"
@@ -189,7 +189,7 @@ def name_owners(connection: duckdb.DuckDBPyConnection, reliability: Reliability)
     connection.execute("SET threads = 2; SET VARIABLE owners_confidence = '0.999'")
     connection.execute("CREATE OR REPLACE TABLE customer_landing (device VARCHAR, person VARCHAR)")
     for table in (device_evidence.TABLE, device_owner.TABLE):
-        connection.execute(f"CREATE OR REPLACE TABLE {table.name} AS {bound(table.query)}")
+        connection.execute(f"CREATE OR REPLACE TABLE {table.name} AS {bind_parameters(table.query)}")
     reliability.add(connection)
     return np.array(connection.execute(NAMED).fetchall()[0], np.int64)
 

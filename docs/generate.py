@@ -1,7 +1,8 @@
 """Write the generated pages and tables: flow, data dictionary, commands, settings, house, reasons for quarantine."""
 
 import ast
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from stedi.aws.ddl import databases_ddl, ddl
 from stedi.aws.jobs import JOBS, script
 from stedi.aws.named_queries import NAMED_QUERIES, NamedQuery
 from stedi.cli.commands import app
+from stedi.cli.program import GLOBAL_PANEL
 from stedi.config import Settings
 from stedi.ingest.reasons import REASONS
 from stedi.model.table import Table
 from stedi.tables.registry import ALL
 
 ROOT = Path(__file__).parents[1]
+_EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
 
 
 def _cell(text: str) -> str:
@@ -69,8 +72,8 @@ def data_dictionary() -> str:
     return head + "\n".join(_section(table) for table in ALL)
 
 
-def _parameters(command: Any) -> Iterator[str]:
-    for parameter in command.params:
+def _parameters(parameters: Iterable[Any]) -> Iterator[str]:
+    for parameter in parameters:
         shown = (
             " / ".join(parameter.opts)
             if parameter.param_type_name == "option"
@@ -93,11 +96,12 @@ def commands() -> str:
     parts = [
         "# Commands\n\nWritten by `make docs` from the program's help; do not edit by hand.\n",
         "## Options of every command\n\nGiven before the command or behind it: `stedi run --json`.\n",
-        "\n".join(("| option | |", "|---|---|", *_parameters(program))) + "\n",
+        "\n".join(("| option | |", "|---|---|", *_parameters(program.params))) + "\n",
     ]
     for name, command in sorted(every_command(program)):
-        rows = list(_parameters(command))
-        parts.append(f"## stedi {name}\n\n{(command.help or '').strip()}\n")
+        rows = list(_parameters(p for p in command.params if p.rich_help_panel != GLOBAL_PANEL))
+        text = _EXAMPLE.sub(r"Example: `\1`", (command.help or "").strip())
+        parts.append(f"## stedi {name}\n\n{text}\n")
         if rows:
             parts.append("\n".join(("| | |", "|---|---|", *rows)) + "\n")
     return "\n".join(parts)

@@ -17,7 +17,7 @@ from tests.support.cdk import Templates
 from tests.support.compare import Kept
 from tests.support.killing import ChosenSteps
 from tests.support.lake import SHARED, Lake, small
-from tests.support.memory import EmbeddedInMemory, MemoryTables
+from tests.support.memory import InMemoryBackend, MemoryTables
 from tests.support.tables import FileTables, NewTables, Tables
 
 
@@ -77,7 +77,7 @@ def new_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewTa
     if request.param == "files":
         yield lambda policy: FileTables(tmp_path / policy, policy)
         return
-    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+    with InMemoryBackend(scratch=tmp_path, threads=1) as engine:
         yield lambda policy: MemoryTables(engine, policy)
 
 

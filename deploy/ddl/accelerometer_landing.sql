@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_landing` (
   `x` double COMMENT 'acceleration along the phone\'s x axis, in the phone\'s unit',
   `y` double COMMENT 'acceleration along the phone\'s y axis, in the phone\'s unit',
   `z` double COMMENT 'acceleration along the phone\'s z axis, in the phone\'s unit',
-  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
+  `person` string COMMENT 'normalised e-mail address, the same for all spellings of an address',
   `extra_fields` string COMMENT 'unknown keys of the record with their values, as JSON',
   `source_file` string COMMENT 'file of the record, relative to the landing folder',
   `source_position` bigint COMMENT 'number of the record in its file, from 1',

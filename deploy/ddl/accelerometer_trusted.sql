@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`accelerometer_trusted` (
   `x` double COMMENT 'acceleration along the phone\'s x axis, in the phone\'s unit',
   `y` double COMMENT 'acceleration along the phone\'s y axis, in the phone\'s unit',
   `z` double COMMENT 'acceleration along the phone\'s z axis, in the phone\'s unit',
-  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address'
+  `person` string COMMENT 'normalised e-mail address, the same for all spellings of an address'
 )
 PARTITIONED BY (truncate(86400000, `timestamp`))
 LOCATION 's3://YOUR-LAKEHOUSE-BUCKET/lakehouse/stedi/accelerometer_trusted/'

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`customer_landing` (
   `sharewithresearchasofdate` bigint COMMENT 'start of consent to share with research (ms since the epoch, UTC); null: no consent',
   `sharewithpublicasofdate` bigint COMMENT 'start of consent to share with the public (ms since the epoch, UTC); null: no consent',
   `sharewithfriendsasofdate` bigint COMMENT 'start of consent to share with friends (ms since the epoch, UTC); null: no consent',
-  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
+  `person` string COMMENT 'normalised e-mail address, the same for all spellings of an address',
   `device` string COMMENT 'normalised serial number: trimmed and case-folded',
   `extra_fields` string COMMENT 'unknown keys of the record with their values, as JSON',
   `source_file` string COMMENT 'file of the record, relative to the landing folder',

@@ -1,6 +1,6 @@
 -- the newest record of each customer whose consent to research is in force and not on hold
 CREATE TABLE IF NOT EXISTS `stedi`.`customer_trusted` (
-  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
+  `person` string COMMENT 'normalised e-mail address, the same for all spellings of an address',
   `customername` string COMMENT 'full name',
   `email` string COMMENT 'e-mail address as received',
   `phone` string COMMENT 'phone number',

@@ -1,6 +1,6 @@
 -- customers in customer_trusted who have accelerometer readings in accelerometer_trusted, with their device
 CREATE TABLE IF NOT EXISTS `stedi`.`customers_curated` (
-  `person` string COMMENT 'normalised e-mail address: equal for all spellings of an address',
+  `person` string COMMENT 'normalised e-mail address, the same for all spellings of an address',
   `customername` string COMMENT 'full name',
   `email` string COMMENT 'e-mail address as received',
   `phone` string COMMENT 'phone number',

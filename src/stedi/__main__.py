@@ -1,6 +1,6 @@
-"""Where the program starts, alone or as `python -m stedi`: it can be asked to stop at any moment.
+"""Entry point of `stedi` and `python -m stedi`, which Ctrl-C and SIGTERM can interrupt at any moment.
 
-Ctrl-C and a scheduler's SIGTERM end it in the same way, with a line and exit code 130.
+Both signals end the program with one line and exit code 130.
 """
 
 import atexit
@@ -15,104 +15,113 @@ from typing import NoReturn
 from stedi.errors import INTERRUPTED
 
 _REQUESTS = (signal.SIGINT, signal.SIGTERM)
-# Modules whose calls are not interrupted but left to end. Native code goes wrong when what it calls fails: DuckDB
-# aborts the process where it is being loaded and takes a file that it asks for as missing, and pydantic takes the
-# class that is being made for a wrong one. A pool's thread that has begun and is not yet on its list would be
-# waited for at the end, for ever; a temporary folder that nobody knows of yet would stay.
-_LEFT_TO_END = frozenset(
-    {"importlib._bootstrap", "fsspec.spec", "stedi.compute.duckdb.s3_filesystem", "concurrent.futures.thread", "tempfile"}
-)
-_AGAIN_S = 0.01
-# Libraries make a million objects that stay; Python would look through them three hundred times for some to free.
+# Library modules whose calls end before the interrupt is raised; see `_is_interruptible`.
+_UNINTERRUPTIBLE = frozenset({"importlib._bootstrap", "fsspec.spec", "concurrent.futures.thread", "tempfile"})
+_RETRY_SECONDS = 0.01
+# Libraries create a million permanent objects. By default Python would scan them three hundred times for garbage.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main() -> int:
-    """Load the program and run it; returns the exit code."""
+    """Load and run the program; returns the exit code."""
     # Container images set PYTHONDONTWRITEBYTECODE, and uv compiles nothing when it installs a tool. Together they would
     # make every start compile every module, so the first start that imports a module keeps its bytecode.
     sys.dont_write_bytecode = False
     _prepare_streams()
-    done: list[int] = []
-    # Registered first, it comes last.
-    atexit.register(_leave, done)
-    stop = _Stop()
+    exit_codes: list[int] = []
+    # Exit handlers run in reverse order, so this one runs last.
+    atexit.register(_exit_quickly, exit_codes)
+    interrupts = _Interrupts()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from stedi import cli
 
     try:
-        stop.by_interrupting = True
+        interrupts.are_raised = True
         code = cli.main(sys.argv[1:])
-        # All is done and said, and what stops Python on its way out ends in a traceback.
+        # The work is finished. An interrupt of Python's shutdown would print a traceback.
         for request in (*_REQUESTS, signal.SIGALRM):
             signal.signal(request, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
         print("stedi: interrupted. No table is half-written. Run the same command again to continue.", file=sys.stderr)
-    done.append(code)
+    exit_codes.append(code)
     return code
 
 
 def _prepare_streams() -> None:
-    """Lead closed standard streams nowhere, or the next file to be opened would be taken for one; results are UTF-8."""
+    """Open closed standard streams on /dev/null, and write results as UTF-8.
+
+    The next file to be opened would otherwise get the number of a closed standard stream.
+    """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(number, mode))
-    # Whoever reads results in a file expects it, and names hold letters that not every locale has.
+    # Programs that read results expect UTF-8, and names contain letters that some locales lack.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def _leave(done: list[int]) -> None:
-    """Leave when all is said and put away: a quarter of a short command's time would go into taking Python apart."""
-    if not done:
+def _exit_quickly(exit_codes: list[int]) -> None:
+    """Flush the streams and exit without Python's shutdown, which takes a quarter of a short command's time."""
+    if not exit_codes:
         return
     try:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
     except (OSError, ValueError):
-        # Python says so in its own way.
+        # Python's shutdown reports the error.
         return
-    os._exit(done[0])
+    os._exit(exit_codes[0])
 
 
-class _Stop:
-    """What a request to stop does.
+class _Interrupts:
+    """Signal handlers for requests to stop.
 
-    Before the work begins it ends the program at once. Later it interrupts the work, which then frees what it
-    holds: temporary folders, a lease in S3, a query in Athena. Who asks once more doesn't wait for that.
+    Before the command starts, a request ends the program at once. Later it raises KeyboardInterrupt, so that the
+    command releases its resources: temporary folders, a lease in S3, a query in Athena. A second request exits
+    without waiting for that.
     """
 
     def __init__(self) -> None:
-        self.by_interrupting = False
-        self._asked = False
-        signal.signal(signal.SIGALRM, self._ask)
+        self.are_raised = False
+        self._is_requested = False
+        signal.signal(signal.SIGALRM, self._handle)
         for request in _REQUESTS:
-            signal.signal(request, self._ask)
+            signal.signal(request, self._handle)
 
-    def _ask(self, request: int, frame: FrameType | None) -> None:
-        if not self.by_interrupting:
-            _end("interrupted; nothing had begun")
-        if self._asked and request != signal.SIGALRM:
-            _end("interrupted again; temporary files may be left")
-        self._asked = True
-        if _is_left_to_end(frame):
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
-        else:
+    def _handle(self, request: int, frame: FrameType | None) -> None:
+        if not self.are_raised:
+            _exit_with("interrupted; nothing had begun")
+        if self._is_requested and request != signal.SIGALRM:
+            _exit_with("interrupted again; temporary files may be left")
+        self._is_requested = True
+        if _is_interruptible(frame):
             raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
 
 
-def _is_left_to_end(frame: FrameType | None) -> bool:
+def _is_interruptible(frame: FrameType | None) -> bool:
+    """Whether an exception may be raised at this point of the main thread.
+
+    It may not while one of these calls is on the stack:
+
+    - An import. DuckDB aborts the process if it is interrupted while it loads, and pydantic builds a wrong class.
+    - A file system that DuckDB calls. DuckDB takes a file as missing if the call fails. fsspec is one, and our own
+      module for it sets `CALLED_BY_NATIVE_CODE`.
+    - The start of a pool's thread. Python waits at its end for a thread that is started and not yet listed.
+    - The creation of a temporary folder. Nobody would remove it.
+    """
     while frame is not None:
-        if frame.f_globals.get("__name__") in _LEFT_TO_END:
-            return True
+        module = frame.f_globals
+        if module.get("__name__") in _UNINTERRUPTIBLE or module.get("CALLED_BY_NATIVE_CODE"):
+            return False
         frame = frame.f_back
-    return False
+    return True
 
 
-def _end(line: str) -> NoReturn:
+def _exit_with(line: str) -> NoReturn:
     os.write(2, f"stedi: {line}\n".encode())
     os._exit(INTERRUPTED)
 

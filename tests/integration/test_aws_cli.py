@@ -241,7 +241,7 @@ def test_a_run_starts_is_listed_and_ends(stedi: Stedi, aws: dict[str, str], monk
     ender.join()
     assert waited.json["status"] == "SUCCEEDED"
     # The emulated history knows none of the jobs, as that of a run that left.
-    assert "it left its work to another run" in waited.err
+    assert "another run that waits will do its work" in waited.err
 
 
 def test_a_run_that_fails_is_an_error(stedi: Stedi, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

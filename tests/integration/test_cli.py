@@ -265,7 +265,7 @@ def read():
 cli.main = work
 code = __main__.main()
 # Time for what comes late.
-time.sleep(2 * __main__._AGAIN_S)
+time.sleep(2 * __main__._RETRY_SECONDS)
 sys.exit(code)
 """
 
@@ -282,7 +282,7 @@ sys.exit(code)
         ("start()", INTERRUPTED),
         ("make()", INTERRUPTED),
         # Too late: the work ends before it can be interrupted.
-        ("__main__._AGAIN_S = 2; import ends_at_once; return 0", ""),
+        ("__main__._RETRY_SECONDS = 2; import ends_at_once; return 0", ""),
         ("\n    try: ask()\n    finally: ask(); time.sleep(60)", "stedi: interrupted again; temporary files may be left\n"),
     ],
 )

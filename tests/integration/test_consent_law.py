@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.model.table import Table
 from stedi.tables.registry import REFRESHED
 from tests.support import consent_reference as reference
@@ -134,5 +134,5 @@ def test_every_record_lands_or_is_quarantined_as_the_reference_says(tmp_path: Pa
                 found[name, has_landed].append(position)
             assert found == expected, "positions of records by file and whether they landed"
 
-    with EmbeddedEngine(scratch=tmp_path, threads=1) as engine:
+    with DuckDBBackend(scratch=tmp_path, threads=1) as engine:
         hold()

@@ -5,7 +5,8 @@ from pyiceberg.manifest import DataFile
 
 from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
+from stedi.compute.incremental import ComputedRows, TemporaryRelations, diff, write_delta
 from stedi.model.data_files import DataFiles
 from stedi.model.table import Table
 from stedi.storage.paths import location, plain_path
@@ -16,7 +17,7 @@ from tests.support.lake import Lake
 
 def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, DataFile]]:
     """Files written for a table: as we describe them, and as PyIceberg does after reading them."""
-    with Catalog(lake.open_warehouse(), create=True) as catalog, EmbeddedEngine(scratch=lake.landing) as engine:
+    with Catalog(lake.open_warehouse(), create=True) as catalog, DuckDBBackend(scratch=lake.landing) as engine:
         iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
         return [
@@ -76,16 +77,17 @@ def test_a_text_that_is_cut_stays_a_bound(lake: Lake) -> None:
 def test_of_equal_rows_in_a_rewritten_file_as_many_stay_as_did_not_go(lake: Lake) -> None:
     table = BY_NAME["consent_history"]
     stays = ["(NULL, 1, 2)", "('a', 1, 2)", "('a', 1, 2)", "('a', 1, NULL)", "('b', 5, NULL)"]
-    with EmbeddedEngine(scratch=lake.landing) as engine:
+    with DuckDBBackend(scratch=lake.landing) as engine:
 
         def query(rows: list[str]) -> str:
             return f"FROM (VALUES {', '.join(rows)}) AS rows (person, consented_from_ms, consented_to_ms)"
 
         [file] = engine.write(table, query([*stays, "(NULL, 1, 2)", "('a', 1, 2)", "(NULL, 3, 4)"]), str(lake.landing))
         files = DataFiles((file.path,))
-        candidate = engine.compute(table, query([*stays, "('c', 7, 8)"]))
-        found = engine.difference(table, candidate, engine.read_current(table, files))
-        assert (found.added, found.removed, found.touched_files) == (1, 3, (file.path,))
-        [written] = engine.write_difference(table, found, files, str(lake.landing))
+        rows = ComputedRows(query([*stays, "('c', 7, 8)"]), engine.scan_with_filename(table, files))
+        with TemporaryRelations(engine, table) as relations:
+            delta = diff(relations, table, rows)
+            assert (delta.added_count, delta.removed_count, delta.touched_files) == (1, 3, (file.path,))
+            [written] = write_delta(engine, table, delta, files, str(lake.landing))
         left = engine.sql(f"FROM '{written.path}' ORDER BY ALL NULLS FIRST")
     assert left == [(None, 1, 2), ("a", 1, None), ("a", 1, 2), ("a", 1, 2), ("b", 5, None), ("c", 7, 8)]

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.ingest.compression import detect_other_format
 from stedi.ingest.scanner import scan_records
 from tests.support.lake import T0, Lake, customer, reading
@@ -20,7 +20,7 @@ from tests.support.landing import LandingFolder
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Iterator[LandingFolder]:
-    with EmbeddedEngine(scratch=tmp_path, threads=1) as engine:
+    with DuckDBBackend(scratch=tmp_path, threads=1) as engine:
         yield LandingFolder(tmp_path, engine)
 
 

@@ -1,6 +1,6 @@
 """The confidence that an owner needs is a setting: a run follows it, and `verify` goes by the last run's."""
 
-from stedi.cli.render import first_lines
+from stedi.cli.run_report import run_alerts
 from stedi.config import Settings
 from stedi.verify.verify import verify
 from tests.support.lake import Lake, customer, distance, reading
@@ -16,7 +16,9 @@ def test_a_lower_confidence_names_more_owners(lake: Lake) -> None:
     lake.land("step_trainer/a.json", [distance("s", t) for t in device])
     report = lake.run()
     assert report.unresolved_readings == 29
-    assert first_lines(report) == ["owner not clear: 29 step-trainer reading(s) feed nothing; see `stedi devices`"]
+    assert run_alerts(report) == [
+        "owner not clear: 29 step-trainer readings left out of the trusted tables; see `stedi devices`"
+    ]
     owner = "SELECT person, status, round(confidence, 2) FROM device_owner WHERE serialNumber = 's'"
     assert lake.rows(owner) == [(None, "ambiguous", 0.99)]
     strict = lake.settings
@@ -25,5 +27,5 @@ def test_a_lower_confidence_names_more_owners(lake: Lake) -> None:
     assert report.tables["device_owner"].reason.startswith("the consent policy, the confidence of owners")
     assert lake.rows(owner) == [("p0@x", "inferred", 0.99)]
     assert report.tables["step_trainer_trusted"].rows == 29
-    assert (report.unresolved_readings, first_lines(report)) == (0, [])
+    assert (report.unresolved_readings, run_alerts(report)) == (0, [])
     assert all(finding.holds for finding in verify(strict))

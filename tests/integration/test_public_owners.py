@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from stedi.compute.duckdb.sql import bound
+from stedi.compute.duckdb.sql import bind_parameters
 from stedi.tables.reference import device_evidence, device_owner
 from tests.support.lake import PUBLIC_COUNTS, Lake
 
@@ -74,10 +74,10 @@ def test_nobody_is_named_but_the_owner(connection: duckdb.DuckDBPyConnection, ph
     connection.execute(
         f"CREATE OR REPLACE VIEW step_trainer_landing AS SELECT device, {time} AS sensorReadingTime FROM devices"
     )
-    connection.execute(f"CREATE OR REPLACE TABLE device_evidence AS {bound(device_evidence.TABLE.query)}")
+    connection.execute(f"CREATE OR REPLACE TABLE device_evidence AS {bind_parameters(device_evidence.TABLE.query)}")
     [(right, named)] = connection.execute(
         "SELECT count(*) FILTER (t.person = o.person), count(o.person) "
-        f"FROM ({bound(device_owner.TABLE.query)}) AS o LEFT JOIN truth AS t ON t.device = o.serialNumber"
+        f"FROM ({bind_parameters(device_owner.TABLE.query)}) AS o LEFT JOIN truth AS t ON t.device = o.serialNumber"
     ).fetchall()
     assert named == right
     assert right >= resolved

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.cli.render import rule_json, run_json
+from stedi.cli.run_report import rule_json, run_json
 from stedi.model.table import MILLISECONDS_A_DAY
 from stedi.pipeline.checks import RuleResult
 from stedi.query.rule_results import latest_results

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.errors import UsageError
 from stedi.simulate import IDEAL, SimulationOptions
 from stedi.simulate.landing_files import simulate
@@ -62,7 +62,7 @@ def world(tmp_path: Path) -> Callable[..., World]:
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Iterator[LandingFolder]:
-    with EmbeddedEngine(scratch=tmp_path, threads=1) as engine:
+    with DuckDBBackend(scratch=tmp_path, threads=1) as engine:
         yield LandingFolder(tmp_path, engine)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi.cli.render import run_grids, run_json
+from stedi.cli.run_report import run_json, run_sections
 from stedi.ingest.listing import list_landing
 from stedi.ingest.skipped_files import SkippedFiles
 from stedi.tables.landing.feeds import FEEDS
@@ -129,7 +129,7 @@ def test_a_run_reports_what_it_did_not_take(tmp_path: Path) -> None:
         assert (shown["files"], shown["folders"][0]["meant"]) == (2, "customer")
         assert {"name": "accelerometer/b.json", "reason": "content is Parquet"} in shown["first"]
         json.dumps(shown)
-        assert "landing files not taken: 2" in {str(each.title) for each in run_grids(done)}
+        assert "landing files not taken: 2" in {each.title for each in run_sections(done)}
     lake.land("accelerometer/b.json", [reading("a@x.org", 2)])
     assert lake.run(select=["accelerometer_landing"]).not_taken.files == 1
     assert lake.rows("SELECT count(*) FROM accelerometer_landing") == [(2,)]

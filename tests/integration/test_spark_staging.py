@@ -8,7 +8,7 @@ from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
 from stedi.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
-from stedi.compute.spark import SparkEngine
+from stedi.compute.spark import SparkBackend
 from stedi.errors import WarehouseError
 from stedi.model.data_files import DataFiles
 from stedi.model.table import Table
@@ -26,8 +26,8 @@ CUSTOMERS, READINGS = BY_NAME["customer_landing"], BY_NAME["accelerometer_truste
 
 
 @pytest.fixture
-def engine(lake: Lake) -> Iterator[SparkEngine]:
-    with SparkEngine(lake.open_warehouse(), scratch=lake.landing) as engine:
+def engine(lake: Lake) -> Iterator[SparkBackend]:
+    with SparkBackend(lake.open_warehouse(), scratch=lake.landing) as engine:
         yield engine
 
 
@@ -54,7 +54,7 @@ def engine(lake: Lake) -> Iterator[SparkEngine]:
     ids=["texts, moments and empty columns", "numbers, a file a day"],
 )
 def test_files_are_described_as_by_reading_them(
-    lake: Lake, engine: SparkEngine, table: Table, query: str, days: int | None
+    lake: Lake, engine: SparkBackend, table: Table, query: str, days: int | None
 ) -> None:
     with Catalog(lake.open_warehouse(), create=True) as catalog:
         iceberg = catalog.ensure_table(table)
@@ -86,15 +86,15 @@ def newest_only(lake: Lake) -> DataFiles:
     return files
 
 
-def test_spark_opens_no_file_in_which_no_row_can_be_wanted(engine: SparkEngine, newest_only: DataFiles) -> None:
-    found = f"SELECT lastUpdateDate FROM ({engine.rows_of(CUSTOMERS, newest_only)}) AS found"
+def test_spark_opens_no_file_in_which_no_row_can_be_wanted(engine: SparkBackend, newest_only: DataFiles) -> None:
+    found = f"SELECT lastUpdateDate FROM ({engine.scan(CUSTOMERS, newest_only)}) AS found"
     assert engine.select(f"{found} WHERE lastUpdateDate > {T0 + 15}") == [{"lastUpdateDate": T0 + 20}]
     with pytest.raises(WarehouseError, match="Spark failed"):
         engine.select(found)
 
 
-def test_spark_opens_only_the_files_that_it_is_asked_for(engine: SparkEngine, newest_only: DataFiles) -> None:
+def test_spark_opens_only_the_files_that_it_is_asked_for(engine: SparkBackend, newest_only: DataFiles) -> None:
     parts = [newest_only.part([path]) for path in newest_only.paths]
     [there] = [part for part in parts if Path(*part.paths).exists()]
-    [row] = engine.select(engine.rows_of(CUSTOMERS, there))
+    [row] = engine.select(engine.scan(CUSTOMERS, there))
     assert row["lastUpdateDate"] == T0 + 20

@@ -51,6 +51,29 @@ def test_the_help_needs_no_settings_and_no_tables(tmp_path: Path, arguments: lis
     assert libraries == COMMAND_LINE
 
 
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("stedi quara", ["quarantine"]),
+        ("stedi show customer_t", ["customer_trusted"]),
+        ("stedi run --select mach", ["machine_learning_curated"]),
+        ("stedi quarantine --feed a", ["accelerometer"]),
+        ("stedi run --pol", ["--policy"]),
+        ("stedi tables --ware", ["--warehouse"]),
+    ],
+)
+def test_the_shell_completes_words_without_the_libraries_of_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, completions: list[str]
+) -> None:
+    monkeypatch.setenv("_STEDI_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    output, libraries = call(tmp_path)
+    assert output.split() == completions
+    # Typer itself converts arguments with pydantic.
+    assert libraries == COMMAND_LINE | {"pydantic"}
+
+
 @pytest.mark.parametrize("arguments", [["tables"], ["history", "customer_trusted"]])
 def test_a_look_at_the_catalog_imports_neither_pyiceberg_nor_an_engine(folder: Path, arguments: list[str]) -> None:
     output, libraries = call(folder, *arguments)

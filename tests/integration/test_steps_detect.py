@@ -1,4 +1,4 @@
-"""Steps of any phone's readings: forms of files, disorder, gaps, rates, and windows that change nothing."""
+"""Detection in readings of any phone: file formats, order, gaps, rates, and windows that change no step."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ Row = tuple[str, int, float, float, float]
 
 
 class XIsTheProbability:
-    """A detector by whose readings a test can say where steps are."""
+    """A detector whose probability is x, so that readings decide where steps are."""
 
     picker = PeakPicker(0.5)
 
@@ -67,10 +67,10 @@ def as_table(rows: Sequence[Row]) -> pa.Table:
     return pa.table(dict(zip(("user", "timeStamp", "x", "y", "z"), map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def found(*files: Path, detector: StepDetector | None = None) -> dict[str, list[int]]:
+def detect_with(*files: Path, detector: StepDetector | None = None) -> dict[str, list[int]]:
     steps: dict[str, list[int]] = {}
-    with open_detection(files, detector or XIsTheProbability(), Settings()) as done:
-        for part in done.steps:
+    with open_detection(files, detector or XIsTheProbability(), Settings()) as detection:
+        for part in detection.steps:
             steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
     return steps
 
@@ -108,7 +108,7 @@ FORMS: dict[str, Callable[[list[Row]], str | bytes]] = {
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_of_file_gives_the_same_steps(name: str, tmp_path: Path) -> None:
     rows = walk("a@x.y", STEPS, until=5_000)
-    assert found(put(tmp_path / name, FORMS[name](rows))) == {"a@x.y": THERE}
+    assert detect_with(put(tmp_path / name, FORMS[name](rows))) == {"a@x.y": THERE}
 
 
 KINDS = [
@@ -126,13 +126,13 @@ def test_parquet_with_times_of_any_type(kind: pa.DataType, tmp_path: Path) -> No
     if pa.types.is_timestamp(kind):
         times = times.cast(pa.timestamp("ms"))
     pq.write_table(table.set_column(1, "timestamp", times.cast(kind)), tmp_path / "any*name[1]")
-    assert found(tmp_path / "any*name[1]") == {"a@x.y": THERE}
+    assert detect_with(tmp_path / "any*name[1]") == {"a@x.y": THERE}
 
 
-def test_parquet_with_text_in_bytes(tmp_path: Path) -> None:
+def test_parquet_with_text_as_bytes(tmp_path: Path) -> None:
     table = as_table(walk("Jürgen", STEPS, until=5_000))
     pq.write_table(table.set_column(0, "user", table["user"].cast(pa.binary())), tmp_path / "a.parquet")
-    assert found(tmp_path / "a.parquet") == {"Jürgen": THERE}
+    assert detect_with(tmp_path / "a.parquet") == {"Jürgen": THERE}
 
 
 @pytest.mark.parametrize(
@@ -154,59 +154,59 @@ def test_parquet_with_a_column_of_another_type(
     at = table.column_names.index(column)
     pq.write_table(table.set_column(at, column, pa.array([value], kind)), tmp_path / "a.parquet")
     with pytest.raises(LandingError, match=rf"none of the 1 rows of .*a\.parquet is a reading \({reason} 1\)"):
-        found(tmp_path / "a.parquet")
+        detect_with(tmp_path / "a.parquet")
 
 
-def test_disorder_repeats_and_people_in_turn_change_nothing(tmp_path: Path) -> None:
+def test_order_repeats_and_interleaved_people_change_nothing(tmp_path: Path) -> None:
     one, other = walk("a", STEPS, until=5_000), walk("b", [1_400], until=4_000)
     rows = [*one, *other, *one[::3]]
     random.Random(1).shuffle(rows)
     half = len(rows) // 2
     files = put(tmp_path / "1.csv", as_csv(rows[:half])), put(tmp_path / "2.json", as_json(rows[half:]))
-    assert found(*files) == {"a": THERE, "b": [START + 1_400]}
+    assert detect_with(*files) == {"a": THERE, "b": [START + 1_400]}
 
 
-def test_one_person_under_two_spellings_is_one_under_the_first(tmp_path: Path) -> None:
+def test_two_spellings_of_a_person_are_one_user_under_the_first(tmp_path: Path) -> None:
     rows = walk("Ann@x.y", STEPS, until=5_000)
     mixed = [(user if number % 2 == 0 else " ann@X.y ", *rest) for number, (user, *rest) in enumerate(rows)]
-    assert found(put(tmp_path / "a.json", as_json(mixed))) == {"Ann@x.y": THERE}  # type: ignore[arg-type]
+    assert detect_with(put(tmp_path / "a.json", as_json(mixed))) == {"Ann@x.y": THERE}  # type: ignore[arg-type]
 
 
-def test_a_gap_parts_two_stretches_and_holds_no_steps(tmp_path: Path) -> None:
+def test_a_gap_separates_stretches_and_contains_no_steps(tmp_path: Path) -> None:
     rows = [row for row in walk("a", [2_000, 5_000, 8_000], until=10_000) if not START + 4_000 < row[1] < START + 6_000]
-    assert found(put(tmp_path / "a.csv", as_csv(rows))) == {"a": [START + 2_000, START + 8_000]}
+    assert detect_with(put(tmp_path / "a.csv", as_csv(rows))) == {"a": [START + 2_000, START + 8_000]}
 
 
 @pytest.mark.parametrize("rate", [15, 37, 100, 400])
 def test_any_rate_from_15_to_400_hz(rate: int, tmp_path: Path) -> None:
     rows = walk("a", STEPS, until=5_000, every=1_000 / rate)
-    assert found(put(tmp_path / "a.csv", as_csv(rows)))["a"] == pytest.approx(THERE, abs=40, rel=0)
+    assert detect_with(put(tmp_path / "a.csv", as_csv(rows)))["a"] == pytest.approx(THERE, abs=40, rel=0)
 
 
-def test_no_readings_no_steps(tmp_path: Path) -> None:
+def test_files_without_readings_have_no_steps(tmp_path: Path) -> None:
     empty, blank, header = put(tmp_path / "e.json", ""), put(tmp_path / "b.csv", " \n"), put(tmp_path / "h.csv", as_csv([]))
-    assert found(empty, blank, header) == {}
+    assert detect_with(empty, blank, header) == {}
     pq.write_table(as_table(walk("a", [], until=0)).slice(0, 0), tmp_path / "e.parquet")
-    assert found(tmp_path / "e.parquet") == {}
+    assert detect_with(tmp_path / "e.parquet") == {}
 
 
-def test_who_has_too_few_readings_has_no_steps(tmp_path: Path) -> None:
+def test_users_with_too_few_readings_have_no_steps(tmp_path: Path) -> None:
     rows = [*walk("b", STEPS, until=5_000), ("a", START, 1.0, 0.0, 0.0), ("c", START, 1.0, 0.0, 0.0)]
-    assert list(found(put(tmp_path / "a.csv", as_csv(rows))).items()) == [("a", []), ("b", THERE), ("c", [])]
+    assert list(detect_with(put(tmp_path / "a.csv", as_csv(rows))).items()) == [("a", []), ("b", THERE), ("c", [])]
 
 
-def test_of_whom_nothing_can_be_said_is_counted(tmp_path: Path) -> None:
+def test_users_without_an_uninterrupted_second_are_counted(tmp_path: Path) -> None:
     # One reading a second, and half of every second, which leaves gaps of 0.5 s.
     slow = walk("slow", STEPS, until=60_000, every=1_000)
     broken = [row for row in walk("broken", STEPS, until=60_000) if (row[1] - START) % 1_000 <= 500]
     file = put(tmp_path / "a.csv", as_csv([*slow, *broken, *walk("sound", STEPS, until=5_000)]))
-    with open_detection([file], XIsTheProbability(), Settings()) as done:
-        assert done.users == 0
-        assert len({part.user for part in done.steps}) == 3
-        assert (done.users, done.users_without_second) == (3, 2)
+    with open_detection([file], XIsTheProbability(), Settings()) as detection:
+        assert detection.users == 0
+        assert len({part.user for part in detection.steps}) == 3
+        assert (detection.users, detection.users_without_second) == (3, 2)
 
 
-def test_who_gives_readings_without_gravity_is_counted(tmp_path: Path) -> None:
+def test_users_without_gravity_are_counted(tmp_path: Path) -> None:
     def turned_about(user: str, every_ms: int) -> list[Row]:
         """Gravity along z, and along x in turn, so that within a minute nothing of it may be left but its length."""
         sides = [(0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0)]
@@ -222,19 +222,19 @@ def test_who_gives_readings_without_gravity_is_counted(tmp_path: Path) -> None:
     file = put(
         tmp_path / "a.csv", as_csv([*pushes, *rest, *turned_about("turned", 7_500), *walk("held", STEPS, until=5_000)])
     )
-    with open_detection([file], XIsTheProbability(), Settings()) as done:
-        assert len({part.user for part in done.steps}) == 3
-        assert (done.users, done.users_without_gravity) == (3, 1)
+    with open_detection([file], XIsTheProbability(), Settings()) as detection:
+        assert len({part.user for part in detection.steps}) == 3
+        assert (detection.users, detection.users_without_gravity) == (3, 1)
 
 
 def test_times_in_seconds_are_refused(tmp_path: Path) -> None:
     rows = [(user, at // 1_000, x, y, z) for user, at, x, y, z in walk("a@secret.org", STEPS, until=60_000)]
     with pytest.raises(LandingError, match=r"1 of 2 users .* in seconds") as refused:
-        found(put(tmp_path / "a.csv", as_csv([*rows, *walk("b", STEPS, until=5_000)])))
+        detect_with(put(tmp_path / "a.csv", as_csv([*rows, *walk("b", STEPS, until=5_000)])))
     assert "secret" not in str(refused.value)
     # Many retries of a moment are none.
     again = walk("a", STEPS, until=5_000) + [("a", START, 0.0, 0.0, 1.0)] * 200
-    assert found(put(tmp_path / "a.csv", as_csv(again))) == {"a": THERE}
+    assert detect_with(put(tmp_path / "a.csv", as_csv(again))) == {"a": THERE}
 
 
 def test_a_long_recording_gives_what_its_parts_give_in_little_memory(tmp_path: Path) -> None:
@@ -250,8 +250,8 @@ def test_a_long_recording_gives_what_its_parts_give_in_little_memory(tmp_path: P
     )
     little = Settings.model_validate({"memory_limit": "60MB", "threads": 1})
     steps: dict[str, list[int]] = {}
-    with open_detection([file], XIsTheProbability(), little) as done:
-        for part in done.steps:
+    with open_detection([file], XIsTheProbability(), little) as detection:
+        for part in detection.steps:
             assert len(part.steps_ms) < 20 * 60_000 / 700 + 2
             steps.setdefault(part.user, []).extend(part.steps_ms.tolist())
     # The grid of samples is 20 ms wide.
@@ -262,13 +262,13 @@ def test_a_long_recording_gives_what_its_parts_give_in_little_memory(tmp_path: P
     half = tmp_path / "half.parquet"
     cut = START + minutes * 30_000
     duckdb.sql(f"COPY (FROM '{file}' WHERE timeStamp < {cut}) TO '{half}'")
-    first = found(half)
+    first = detect_with(half)
     assert {user: [at for at in steps[user] if at < cut - 10_000] for user in steps} == {
         user: [at for at in first[user] if at < cut - 10_000] for user in steps
     }
 
 
-def test_parts_without_steps_cost_nothing_to_hold() -> None:
+def test_parts_without_steps_are_not_kept_in_memory() -> None:
     parts = [UserSteps("a", np.array([n] if n % 7 == 0 else [], np.int64)) for n in range(1_000)]
     held = pa.BufferOutputStream()
     write_parquet(parts, held)
@@ -276,7 +276,7 @@ def test_parts_without_steps_cost_nothing_to_hold() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.csv", "a.parquet"])
-def test_a_clock_may_tick_between_milliseconds(name: str, tmp_path: Path) -> None:
+def test_times_may_have_fractions_of_milliseconds(name: str, tmp_path: Path) -> None:
     exact = [
         (user, START + 15.625 * tick, *more)
         for tick, (user, _, *more) in enumerate(walk("a", STEPS, until=5_000, every=15.625))
@@ -286,9 +286,9 @@ def test_a_clock_may_tick_between_milliseconds(name: str, tmp_path: Path) -> Non
         pq.write_table(as_table(exact), file)  # type: ignore[arg-type]
     else:
         put(file, (as_csv if name.endswith("csv") else as_json)(exact))  # type: ignore[arg-type]
-    with open_detection([file], XIsTheProbability(), Settings()) as done:
-        assert (done.rows, done.left_out) == (321, {})
-    assert found(file) == {"a": [pytest.approx(at, abs=SAMPLE_MS) for at in THERE]}
+    with open_detection([file], XIsTheProbability(), Settings()) as detection:
+        assert (detection.rows, detection.left_out) == (321, {})
+    assert detect_with(file) == {"a": [pytest.approx(at, abs=SAMPLE_MS) for at in THERE]}
 
 
 DIRTY: list[tuple[Any, ...]] = [
@@ -330,15 +330,15 @@ def test_rows_that_are_no_readings_are_left_out_and_counted(
     name: str, content: str, reasons: dict[str, int], tmp_path: Path
 ) -> None:
     file = put(tmp_path / name, content)
-    with open_detection([file], XIsTheProbability(), Settings()) as done:
-        assert done.left_out == REASONS | reasons
-        assert done.rows == 251 + sum(done.left_out.values())
-    assert found(file) == {"a": THERE}
+    with open_detection([file], XIsTheProbability(), Settings()) as detection:
+        assert detection.left_out == REASONS | reasons
+        assert detection.rows == 251 + sum(detection.left_out.values())
+    assert detect_with(file) == {"a": THERE}
 
 
 def left_out(*files: Path) -> tuple[int, Mapping[str, int]]:
-    with open_detection(files, XIsTheProbability(), Settings()) as done:
-        return done.rows, done.left_out
+    with open_detection(files, XIsTheProbability(), Settings()) as detection:
+        return detection.rows, detection.left_out
 
 
 # The engine looks at so many rows to learn what separates cells.
@@ -350,7 +350,7 @@ LOOKED_AT = 20_480
     [("a,1,0,0,1," + 300 * "2", "not_csv"), ('"a,1,0,0,1', "within_quotes"), (b"\xfc,1,0,0,1", "not_utf8")],
     ids=["not_csv", "within_quotes", "not_utf8"],
 )
-def test_no_row_of_a_file_that_ends_badly_is_lost_uncounted(row: str | bytes, reason: str, tmp_path: Path) -> None:
+def test_every_row_after_damage_is_counted(row: str | bytes, reason: str, tmp_path: Path) -> None:
     good = [f"a,{at},0,0,1\n" for at in range(LOOKED_AT + 30_009)]
     bad = (row.encode() if isinstance(row, str) else row) + b"\n"
     # An open quote takes good rows in; of refused rows beyond 8 MB the engine, in parallel, says nothing.
@@ -360,7 +360,7 @@ def test_no_row_of_a_file_that_ends_badly_is_lost_uncounted(row: str | bytes, re
 
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 1 << 18])
-def test_lines_within_quotes_are_counted_wherever_pieces_of_a_file_end(
+def test_lines_within_quotes_are_counted_across_pieces_of_a_file(
     piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_files, "_CHUNK_BYTES", piece)
@@ -388,22 +388,22 @@ def test_lines_within_quotes_are_counted_wherever_pieces_of_a_file_end(
         ("a.csv.gz", packed(as_csv(walk("a@secret.org", [], until=90_000)))[:-500], "a.csv.gz"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_in_one_line_without_its_content(
+def test_the_error_on_an_unreadable_file_is_one_line_without_its_content(
     name: str, content: str | bytes, says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(LandingError) as refused:
-        found(put(tmp_path / name, content))
+        detect_with(put(tmp_path / name, content))
     assert says in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.csv", tmp_path):
         with pytest.raises(LandingError, match="can't be read"):
-            found(path)
+            detect_with(path)
     with pytest.raises(UsageError, match="no file is given"):
-        found()
+        detect_with()
 
 
 def batches(times: NDArray[np.int64], signal: NDArray[np.float32], cuts: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -435,14 +435,14 @@ def whole(detector: StepDetector, signal: NDArray[np.float32]) -> list[int]:
     half=st.integers(1, 3_000),
     cuts=st.lists(st.integers(0, 12_000), max_size=6),
 )
-def test_cutting_changes_no_step(seed: int, length: int, half: int, cuts: list[int]) -> None:
+def test_windows_change_no_step(seed: int, length: int, half: int, cuts: list[int]) -> None:
     rng = np.random.default_rng(seed)
     signal = rng.random((length, 3), np.float32) * (rng.random((length, 1)) < 0.05)
     detector = XIsTheProbability()
     assert cut_up(detector, signal, cuts, 2 * half) == whole(detector, signal)
 
 
-def test_no_window_holds_more_than_it_needs() -> None:
+def test_windows_contain_only_what_they_need() -> None:
     signal = np.zeros((20_000, 3), np.float32)
     times = START + SAMPLE_MS * np.arange(len(signal))
     sizes = [len(window.acceleration) for window in cut_windows(batches(times, signal, [7, 9_000]), 500)]
@@ -462,7 +462,7 @@ def gait(seed: int, seconds: int) -> tuple[NDArray[np.float32], NDArray[np.float
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector that learnt from a minute of such walking, in its file."""
+    """Model folder with a detector trained on a minute of such walking."""
     signal, steps = gait(1, 60)
     places = STRIDE * np.arange(len(signal) // STRIDE)
     targets = np.exp(-0.5 * (np.abs(places[:, None] - steps).min(axis=1) / 2.5) ** 2)
@@ -474,7 +474,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_cutting_changes_no_step_of_a_trained_detector(model_folder: Path) -> None:
+def test_windows_change_no_step_of_a_trained_detector(model_folder: Path) -> None:
     detector = OnnxDetector.load(model_folder)
     signal, steps = gait(2, 300)
     all_of_it = whole(detector, signal)
@@ -491,17 +491,17 @@ def walked(tmp_path: Path) -> Path:
     return put(tmp_path / "walk.csv", as_csv(rows) + "b,1,2,3,nan\n")  # type: ignore[arg-type]
 
 
-def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: Path, tmp_path: Path) -> None:
+def test_the_command_and_the_function_agree(model_folder: Path, walked: Path, tmp_path: Path) -> None:
     steps = detect(walked, str(model_folder), settings=Settings.model_validate({"warehouse": str(tmp_path / "none")}))
     assert len(steps["a@x.y"]) == pytest.approx(30 * 1.8, abs=5)
-    done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder))
-    assert json.loads(done.stdout) == steps
-    assert done.stderr == "stedi: left out 1 of 1,501 rows: z_not_finite 1\n"
+    process = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder))
+    assert json.loads(process.stdout) == steps
+    assert process.stderr == "stedi: left out 1 of 1,501 rows: z_not_finite 1\n"
     stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json")
     assert json.loads((tmp_path / "steps.json").read_text()) == steps
-    done = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json", "--json")
+    process = stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.json", "--json")
     counted = {"users": 1, "broken": 0, "weightless": 0, "rows": 1_501, "left_out": {"z_not_finite": 1}}
-    assert json.loads(done.stdout) == {"out": "steps.json", **counted}
+    assert json.loads(process.stdout) == {"out": "steps.json", **counted}
     stedi(tmp_path, "detect", "walk.csv", "--model", str(model_folder), "--out", "steps.parquet")
     rows = pq.read_table(tmp_path / "steps.parquet").to_pylist()
     assert rows == [{"user": "a@x.y", "timeStamp": at} for at in steps["a@x.y"]]
@@ -509,25 +509,25 @@ def test_the_command_and_the_function_say_the_same(model_folder: Path, walked: P
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 @pytest.mark.parametrize("form", [as_csv, as_json])
-def test_standard_input_is_a_file_like_any(
+def test_standard_input_is_read_like_a_file(
     name: str, form: Callable[[list[Row]], str], tmp_path: Path, model_folder: Path
 ) -> None:
     text = form(walk("a", [], until=2_000))
     command = [sys.executable, "-m", "stedi", "detect", name, "--model", str(model_folder)]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, '{"a": []}\n', "")
+    process = subprocess.run(command, input=text, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (0, '{"a": []}\n', "")
 
 
-def test_a_named_pipe_is_read_once_and_for_all_its_rows(tmp_path: Path) -> None:
+def test_a_named_pipe_is_read_once_and_whole(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = Thread(target=pipe.write_text, args=[as_csv(walk("a", STEPS, until=5_000))])
     writer.start()
-    assert found(pipe) == {"a": THERE}
+    assert detect_with(pipe) == {"a": THERE}
     writer.join()
 
 
-def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) -> None:
+def test_usage_errors_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
         (["--model", "none"], "unknown model 'none'"),
@@ -535,15 +535,15 @@ def test_usage_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) 
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
     ):
-        done = stedi(tmp_path, "detect", "walk.csv", *arguments)
-        assert done.returncode in (1, 2)
-        assert says in done.stderr.splitlines()[-1]
-        assert done.stdout == ""
+        process = stedi(tmp_path, "detect", "walk.csv", *arguments)
+        assert process.returncode in (1, 2)
+        assert says in process.stderr.splitlines()[-1]
+        assert process.stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.csv"]
 
 
 @pytest.mark.parametrize("ending", [".json", ".parquet"])
-def test_a_result_is_there_whole_or_not_at_all(ending: str, tmp_path: Path) -> None:
+def test_the_output_is_written_atomically(ending: str, tmp_path: Path) -> None:
     def broken() -> Iterator[UserSteps]:
         yield UserSteps("a", np.array([1], np.int64))
         raise WarehouseError("the disk is full")
@@ -555,7 +555,7 @@ def test_a_result_is_there_whole_or_not_at_all(ending: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_result_goes_where_a_link_leads(tmp_path: Path) -> None:
+def test_a_symbolic_link_to_the_output_stays_a_link(tmp_path: Path) -> None:
     link = tmp_path / "steps.json"
     link.symlink_to(tmp_path / "there.json")
     write_file([UserSteps("a", np.array([1], np.int64))], link)

@@ -1,4 +1,4 @@
-"""Where a phone was is told by a file, belongs to a stretch that lies in it for the most part, and is else not known."""
+"""Phone positions: read from a file, and assigned to the stretches of which they cover most."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def stretch(person: str, start_ms: int, seconds: int) -> Stretch:
         # Half is not most.
         ([Span(0, 15_000, "hand")], None),
         ([Span(0, 15_000, "hand"), Span(15_000, 90_000, "bag")], None),
-        # A position that is told in parts is one.
+        # Spans of one position add up.
         (
             [Span(9_000, 13_000, "hand"), Span(13_000, 16_000, "hand"), Span(16_000, 20_000, "bag")],
             "hand",
@@ -39,7 +39,7 @@ def stretch(person: str, start_ms: int, seconds: int) -> Stretch:
         ([Span(0, 9_000, "hand"), Span(21_000, 90_000, "bag")], None),
     ],
 )
-def test_a_stretch_is_where_the_phone_was_for_most_of_it(stays: list[Span], position: str | None) -> None:
+def test_a_stretch_has_the_position_of_more_than_half_of_it(stays: list[Span], position: str | None) -> None:
     assert position_of(stretch("a", 10_000, 10), {"a": stays}) == position
     assert position_of(stretch("b", 10_000, 10), {"a": stays}) is None
 
@@ -64,14 +64,14 @@ def known(lake: Lake) -> Lake:
         ),
     ],
 )
-def test_a_file_of_any_form_tells_it(name: str, content: str, known: Lake, tmp_path: Path) -> None:
+def test_positions_are_read_from_any_format(name: str, content: str, known: Lake, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(content, "utf-8")
     [(who,)] = query(known.settings, "SELECT customer_pseudonym FROM customers_curated").rows()
     assert read_positions(known.settings, path) == {who: [Span(10, 1_000, "back pocket"), Span(1_000, 2_000, "hand")]}
 
 
-def test_what_the_simulator_writes_tells_it(known: Lake, tmp_path: Path) -> None:
+def test_positions_are_read_from_the_simulators_file(known: Lake, tmp_path: Path) -> None:
     path = tmp_path / "activities.parquet"
     columns = "'a@x' AS user, 10::BIGINT AS from_ms, 20::BIGINT AS to_ms, 'walk' AS activity, 'bag' AS position"
     duckdb.sql(f"COPY (SELECT {columns}) TO '{path}'")
@@ -89,7 +89,7 @@ def test_what_the_simulator_writes_tells_it(known: Lake, tmp_path: Path) -> None
         ("p.parquet", "secret", "can't be read"),
     ],
 )
-def test_a_file_that_does_not_is_named_in_one_line_without_its_content(
+def test_the_error_on_an_invalid_file_is_one_line_without_its_content(
     name: str, content: str | None, says: str, known: Lake, tmp_path: Path
 ) -> None:
     if content is not None:
@@ -100,8 +100,8 @@ def test_a_file_that_does_not_is_named_in_one_line_without_its_content(
     assert "secret" not in str(refused.value)
 
 
-def test_the_commands_refuse_it_before_they_begin(tmp_path: Path) -> None:
+def test_the_commands_refuse_a_missing_file_before_they_start(tmp_path: Path) -> None:
     for command in ("train", "evaluate"):
-        done = stedi(tmp_path, command, "--positions", "none.csv")
-        assert done.returncode == 2
-        assert done.stderr.splitlines()[-1].startswith("stedi: file none.csv does not exist")
+        process = stedi(tmp_path, command, "--positions", "none.csv")
+        assert process.returncode == 2
+        assert process.stderr.splitlines()[-1].startswith("stedi: file none.csv does not exist")

@@ -1,4 +1,4 @@
-"""The models folder: published whole or not at all, held against consent by every use."""
+"""The models folder: models are published atomically, and checked for consent by every use."""
 
 import json
 import signal
@@ -56,10 +56,10 @@ def three(lake: Lake) -> Lake:
 
 
 def stale(lake: Lake) -> list[tuple[bool | None, str | None]]:
-    return [(each["stale"], each["why"]) for each in describe_models(lake.settings)]
+    return [(model["stale"], model["why"]) for model in describe_models(lake.settings)]
 
 
-def test_a_model_lies_in_the_warehouse_and_names_nobody(three: Lake) -> None:
+def test_a_model_is_in_the_warehouse_and_contains_no_names(three: Lake) -> None:
     people = pseudonyms(three)
     folder = make(three.settings, people.values())
     assert folder.parent == models_folder(three.settings) == three.warehouse / "models"
@@ -70,7 +70,7 @@ def test_a_model_lies_in_the_warehouse_and_names_nobody(three: Lake) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", folder.name]
 
 
-def test_where_models_lie_can_be_set(tmp_path: Path) -> None:
+def test_the_models_folder_can_be_set(tmp_path: Path) -> None:
     assert models_folder(Settings.model_validate({"models": tmp_path / "m"})) == tmp_path / "m"
     assert models_folder(Settings()) == Path("lakehouse/models")
 
@@ -87,7 +87,7 @@ def test_a_model_is_stale_after_the_run_that_reads_a_withdrawal(three: Lake) -> 
             find_usable_model(three.settings, wanted)
 
 
-def test_consent_given_again_allows_a_model_again(three: Lake) -> None:
+def test_renewed_consent_makes_a_model_usable_again(three: Lake) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     withdraw(three, "bob")
     three.run()
@@ -96,20 +96,22 @@ def test_consent_given_again_allows_a_model_again(three: Lake) -> None:
     assert find_usable_model(three.settings) == folder
 
 
-def test_the_newest_model_that_may_be_used_is_used(three: Lake) -> None:
+def test_the_newest_model_that_is_not_stale_is_used(three: Lake) -> None:
     people = pseudonyms(three)
     of_two = make(three.settings, [people["ann@x.y"], people["cid@x.y"]])
     of_all = make(three.settings, people.values())
-    # In one second chance orders them, so the names are set.
-    of_two, of_all = (each.rename(each.with_name(f"2026010{n}T000000Z-0")) for n, each in enumerate((of_two, of_all), 1))
+    # Within one second the order of names is random.
+    of_two, of_all = (
+        folder.rename(folder.with_name(f"2026010{n}T000000Z-0")) for n, folder in enumerate((of_two, of_all), 1)
+    )
     assert find_usable_model(three.settings) == of_all
     withdraw(three, "bob")
     three.run()
     assert find_usable_model(three.settings) == of_two
-    assert [each["stale"] for each in describe_models(three.settings)] == [True, False]
+    assert [model["stale"] for model in describe_models(three.settings)] == [True, False]
 
 
-def test_a_model_of_somebody_who_withdrew_meanwhile_is_not_published(three: Lake) -> None:
+def test_a_withdrawal_during_the_training_prevents_publishing(three: Lake) -> None:
     people = pseudonyms(three)
     withdraw(three, "cid")
     three.run()
@@ -124,13 +126,13 @@ def test_another_policy_makes_models_stale(three: Lake) -> None:
     assert stale(three) == [(True, "consent policy was customer and is reading")]
 
 
-def test_a_model_cannot_be_held_against_consent_without_its_people_or_a_run(three: Lake, tmp_path: Path) -> None:
+def test_the_consent_check_needs_a_finished_run_and_the_people_of_the_model(three: Lake, tmp_path: Path) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     nowhere = Settings.model_validate({"warehouse": str(tmp_path / "none"), "models": models_folder(three.settings)})
     with pytest.raises(WarehouseError, match="no run has finished"):
         find_usable_model(nowhere)
-    assert [each["stale"] for each in describe_models(nowhere)] == [None]
-    # A phone's maker, say, has the folder and no warehouse.
+    assert [model["stale"] for model in describe_models(nowhere)] == [None]
+    # For example at a phone's maker, who has the folder and no warehouse.
     assert find_usable_model(nowhere, str(folder)) == folder
     (folder / "people.json").unlink()
     with pytest.raises(WarehouseError, match=r"people.json can't be read .* restore it or remove the model"):
@@ -138,7 +140,7 @@ def test_a_model_cannot_be_held_against_consent_without_its_people_or_a_run(thre
 
 
 @pytest.mark.parametrize("card", ["", "[]", "{}", '{"policy": 1}'])
-def test_a_damaged_card_is_said_in_one_line(three: Lake, card: str) -> None:
+def test_the_error_on_a_damaged_card_is_one_line(three: Lake, card: str) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     (folder / "card.json").write_text(card)
     with pytest.raises(WarehouseError, match=f"model .*{folder.name} has an invalid card.json") as refused:
@@ -146,7 +148,7 @@ def test_a_damaged_card_is_said_in_one_line(three: Lake, card: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_names_of_models(three: Lake) -> None:
+def test_unknown_model_names(three: Lake) -> None:
     with pytest.raises(WarehouseError, match="there is no model in"):
         find_usable_model(three.settings)
     with pytest.raises(UsageError, match=r"no model is called 'x', and .*/models contains none"):
@@ -156,7 +158,7 @@ def test_names_of_models(three: Lake) -> None:
         find_usable_model(three.settings, folder.name[:-1])
 
 
-def test_what_is_not_whole_is_not_published(three: Lake) -> None:
+def test_an_incomplete_draft_is_not_published(three: Lake) -> None:
     with draft_folder(three.settings) as folder:
         (folder / "detector.onnx").touch()
         with pytest.raises(WarehouseError, match="has no model"):
@@ -181,7 +183,7 @@ with published_models.draft_folder(settings) as folder:
 
 
 @pytest.mark.parametrize(("moment", "published"), [("before", 0), ("after", 1)])
-def test_a_training_that_is_killed_leaves_a_whole_model_or_none(three: Lake, moment: str, published: int) -> None:
+def test_a_killed_training_leaves_a_whole_model_or_none(three: Lake, moment: str, published: int) -> None:
     died = subprocess.run([sys.executable, "-c", _DIES, three.warehouse, moment], check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL
     assert len(read_models(models_folder(three.settings))) == published
@@ -199,7 +201,7 @@ def test_one_training_at_a_time(three: Lake) -> None:
         pass
 
 
-def test_upkeep_and_verify_leave_models_alone(three: Lake) -> None:
+def test_maintenance_and_verify_leave_models_alone(three: Lake) -> None:
     folder = make(three.settings, pseudonyms(three).values())
     maintain(three.settings)
     assert all(finding.holds for finding in verify(three.settings))

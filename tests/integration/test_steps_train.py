@@ -77,20 +77,20 @@ def test_a_card_without_phone_positions_says_so(trained: TrainingResult) -> None
 
 def test_true_steps_and_positions_of_other_people_or_times_are_refused(settings: Settings, trained: TrainingResult) -> None:
     person = next(read_stretches(settings, seed=1)).person
-    for told in (
+    for given in (
         {"positions": {person: [PositionSpan(0, 1_000, "hand")]}},
         {"positions": {"nobody": [PositionSpan(0, 1e15, "hand")]}},
         {"true_steps": {person: np.array([1_000.0])}},
     ):
         with pytest.raises(UsageError, match="falls on recorded motion"):
-            evaluate(settings, **told)
+            evaluate(settings, **given)
 
 
 def test_mlflow_has_the_metrics(trained: TrainingResult) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{trained.folder.parent}/mlflow.db")
-    [experiment] = [each for each in client.search_experiments() if each.name == "stedi-step-detector"]
+    [experiment] = [known for known in client.search_experiments() if known.name == "stedi-step-detector"]
     [run] = client.search_runs([experiment.experiment_id])
     assert run.info.run_name == trained.folder.name
     assert run.data.metrics["detector.f1_100"] == pytest.approx(trained.assessment.metrics["detector"].f1_100)
@@ -114,13 +114,13 @@ def test_the_file_needs_the_onnx_runtime_alone(settings: Settings, trained: Trai
         "import sys, numpy as np, onnxruntime as ort\n"
         "session = ort.InferenceSession(sys.argv[1] + '/detector.onnx')\n"
         "motion = np.load(sys.argv[1] + '/../motion.npy')\n"
-        "[found] = session.run(None, {session.get_inputs()[0].name: motion})\n"
+        "[probability] = session.run(None, {session.get_inputs()[0].name: motion})\n"
         "assert not [name for name in sys.modules if name.startswith(('stedi', 'lightgbm', 'sklearn', 'scipy'))]\n"
-        "np.save(sys.argv[1] + '/../said.npy', found)\n"
+        "np.save(sys.argv[1] + '/../probability.npy', probability)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(trained.folder)], check=True)
-    said = np.load(trained.folder.parent / "said.npy")
-    assert np.abs(said - OnnxDetector.load(trained.folder).probability(stretch.acceleration)).max() < 1e-5
+    probability = np.load(trained.folder.parent / "probability.npy")
+    assert np.abs(probability - OnnxDetector.load(trained.folder).probability(stretch.acceleration)).max() < 1e-5
 
 
 def test_the_same_seed_gives_the_same_file(settings: Settings) -> None:

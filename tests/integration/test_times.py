@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.ingest import records
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.records import ScannedRecord
@@ -57,7 +57,7 @@ TIMES: list[tuple[object, str]] = [
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Iterator[LandingFolder]:
-    with EmbeddedEngine(scratch=tmp_path, threads=1) as engine:
+    with DuckDBBackend(scratch=tmp_path, threads=1) as engine:
         yield LandingFolder(tmp_path, engine)
 
 

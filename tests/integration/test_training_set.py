@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stedi.maintenance.maintain import maintain
-from stedi.model.resampling import resampled
+from stedi.model.resampling import resample_sql
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
 from stedi.tables.curated.step_training_set import FEWEST_READINGS, TABLE
@@ -51,7 +51,7 @@ def samples_of(readings: Sequence[tuple[str, int, float | None]]) -> list[tuple[
                 0.0::DOUBLE AS y, 9.81::DOUBLE AS z""",
             [[reading[place] for reading in readings] for place in range(3)],
         )
-        query = resampled("readings", "who")
+        query = resample_sql("readings", "who")
         assert connection.execute(f"SELECT count(*) FROM ({query}) AS s WHERE (y, z) <> (0, 9.81)").fetchone() == (0,)
         return connection.execute(f"SELECT who, at_ms, x FROM ({query}) AS s ORDER BY ALL").fetchall()
 

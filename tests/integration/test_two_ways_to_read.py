@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.model.feed import CLOCK_GRACE_MS, FIRST_TIME_MS, Feed, Field
 from stedi.tables.landing.feeds import FEEDS
 from tests.support.lake import T0
@@ -124,7 +124,7 @@ def test_a_record_becomes_the_same_row_in_a_line_of_its_own_and_in_an_array(
     tmp_path_factory: pytest.TempPathFactory, values: list[Pair], style: tuple[str, str, str], comma: str
 ) -> None:
     folder = tmp_path_factory.mktemp("landing")
-    with EmbeddedEngine(scratch=folder, threads=1) as engine:
+    with DuckDBBackend(scratch=folder, threads=1) as engine:
         assert_alike(LandingFolder(folder, engine), values, style, comma)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb.sql import bind_parameters
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.ingest import ledger
 from stedi.ingest.ledger import LedgerEntry
@@ -221,13 +221,13 @@ def test_a_pair_of_two_people_is_found(furnished: Lake) -> None:
 def test_a_query_that_breaks_a_promise_is_found_though_a_rebuild_repeats_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, name: str, rightly: str, wrongly: str, question: str, count: int
 ) -> None:
-    bound, query = EmbeddedEngine.bound, BY_NAME[name].query
+    query = BY_NAME[name].query
     assert rightly in query
 
-    def wrongly_bound(self: EmbeddedEngine, sql: str) -> str:
-        return bound(self, sql.replace(rightly, wrongly) if sql == query else sql)
+    def bind_wrong_query(sql: str) -> str:
+        return bind_parameters(sql.replace(query, query.replace(rightly, wrongly)))
 
-    monkeypatch.setattr(EmbeddedEngine, "bound", wrongly_bound)
+    monkeypatch.setattr("stedi.compute.duckdb.backend.bind_parameters", bind_wrong_query)
     furnish(lake)
     found = wrong(lake)
     assert found[name, question] == count

@@ -17,10 +17,9 @@ from pyiceberg.table import Table as IcebergTable
 
 from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.catalog.snapshot import METADATA_KEY
-from stedi.compute import Change
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.counts import count_rows
+from stedi.compute.incremental import ComputedRows, InputChange, TemporaryRelations, affected_rows
 from stedi.model.data_files import DataFiles
-from stedi.model.incremental import IncrementalSpec
 from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.pipeline import RunReport
 from stedi.tables.registry import BY_NAME, REFRESHED
@@ -148,17 +147,16 @@ def _versions(landing: Path) -> dict[Path, tuple[int, int]]:
 def narrowed() -> Iterator[dict[str, int]]:
     """Collect the number of candidate rows of each table that is refreshed incrementally."""
     found: dict[str, int] = {}
-    real = EmbeddedEngine.compute_affected
 
-    def compute_affected(
-        self: EmbeddedEngine, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
-    ) -> tuple[str, str]:
-        candidate, current = real(self, table, scope, files, changes)
-        found[table.name] = self.rows(candidate)
-        return candidate, current
+    def counted(
+        relations: TemporaryRelations, table: Table, files: DataFiles, changes: Sequence[InputChange]
+    ) -> ComputedRows:
+        rows = affected_rows(relations, table, files, changes)
+        found[table.name] = count_rows(relations.backend, rows.candidate)
+        return rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EmbeddedEngine, "compute_affected", compute_affected)
+        patch.setattr("stedi.pipeline.refresh.affected_rows", counted)
         yield found
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from stedi.catalog.local_files import LocalFile, LocalFileIO
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.maintenance.maintain import maintain
@@ -109,7 +109,7 @@ class Steps:
     def watch(self) -> None:
         """Intercept file operations, SQL statements and DuckDB's writes of this process."""
         sys.addaudithook(self._audit)
-        fsync, delete, create, write = os.fsync, LocalFileIO.delete, LocalFile.create, EmbeddedEngine.write
+        fsync, delete, create, write = os.fsync, LocalFileIO.delete, LocalFile.create, DuckDBBackend.write
 
         def syncing(descriptor: int) -> None:
             self.step("fsync")
@@ -137,7 +137,7 @@ class Steps:
             (os, "fsync", syncing),
             (LocalFileIO, "delete", deleting),
             (LocalFile, "create", creating),
-            (EmbeddedEngine, "write", writing),
+            (DuckDBBackend, "write", writing),
         ):
             setattr(owner, name, replacement)
         event.listen(Engine, "before_cursor_execute", executing)

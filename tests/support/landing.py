@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.counts import count_rows
+from stedi.compute.duckdb import DuckDBBackend
 from stedi.ingest.listing import list_files
 from stedi.ingest.reasons import explain
 from stedi.model.sql import quoted
@@ -24,7 +25,7 @@ class Read:
 class LandingFolder:
     """A landing folder and what is read from it: the landing tables and quarantine, by their names."""
 
-    def __init__(self, folder: Path, engine: EmbeddedEngine) -> None:
+    def __init__(self, folder: Path, engine: DuckDBBackend) -> None:
         self.landing, self._engine = folder / "landing", engine
         self.landing.mkdir()
 
@@ -45,7 +46,7 @@ class LandingFolder:
             self._engine.materialize(f"rejected_{feed.name}", f"SELECT * FROM {quoted(taken.quarantined)}")
             self._engine.release(feed)
             rejected.append(f"SELECT * FROM {quoted(f'rejected_{feed.name}')}")
-            quarantined[feed.name] = self._engine.rows(f"rejected_{feed.name}")
+            quarantined[feed.name] = count_rows(self._engine, f"SELECT * FROM rejected_{feed.name}")
         self._engine.materialize("quarantine", " UNION ALL ".join(rejected))
         given = {reason for (reason,) in self.rows("SELECT DISTINCT reason FROM quarantine")}
         assert all(explain(reason) for reason in given), given

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stedi.catalog import Commit, CommitMetadata, Snapshot
-from stedi.compute.backend import Engine, values
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.counts import count_differences, count_rows
+from stedi.compute.duckdb import DuckDBBackend
+from stedi.compute.incremental import candidate_query
+from stedi.compute.sql import typed_columns, with_relations
 from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.identity import identity_of
 from stedi.model.query_settings import QuerySettings
@@ -41,26 +43,21 @@ def _identities(feed: str, record: Record) -> dict[str, str | None]:
     return {identity: identity_of(identity, spelling) if spelling else None for identity, spelling in spelled.items()}
 
 
-class InMemory(Engine):
-    """Mixed into an engine, it takes each data file for a relation of that name."""
+class InMemoryBackend(DuckDBBackend):
+    """DuckDB without files: the path of a data file is the name of a relation."""
 
     numbers = count()
 
-    def rows_of(self, table: Table, files: DataFiles) -> str:
+    def scan(self, table: Table, files: DataFiles) -> str:
         return " UNION ALL ".join(f"SELECT {columns(table)} FROM {quoted(p)}" for p in files.paths) or no_rows(table)
 
-    def rows_with_file(self, table: Table, files: DataFiles) -> str:
-        parts = (f"SELECT {columns(table)}, {literal(p)} AS filename FROM {quoted(p)}" for p in files.paths)
-        return f"({' UNION ALL '.join(parts)})"
+    def scan_with_filename(self, table: Table, files: DataFiles) -> str:
+        return " UNION ALL ".join(f"SELECT {columns(table)}, {literal(p)} AS filename FROM {quoted(p)}" for p in files.paths)
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         relation = f"file_{next(self.numbers)}"
-        self.materialize(relation, f"SELECT {values(table)} FROM ({query}) AS q")
-        return [WrittenFile(relation, self.rows(relation), 0, {})]
-
-
-class EmbeddedInMemory(InMemory, EmbeddedEngine):
-    """The embedded engine without files."""
+        self.materialize(relation, f"SELECT {typed_columns(table)} FROM ({query}) AS q")
+        return [WrittenFile(relation, count_rows(self, f"SELECT * FROM {quoted(relation)}"), 0, {})]
 
 
 class Commits(Draft):
@@ -104,7 +101,7 @@ class MemoryTables:
     Tables that are not among the `derived` ones are not computed; what they contain is given.
     """
 
-    def __init__(self, engine: InMemory, policy: str = "customer", derived: Sequence[Table] = DERIVED) -> None:
+    def __init__(self, engine: InMemoryBackend, policy: str = "customer", derived: Sequence[Table] = DERIVED) -> None:
         self.engine, self.settings, self._store, self._derived = engine, QuerySettings(policy), Commits(), derived
         self.use_key(KEY)
         self._landed: dict[str, list[Record]] = {}
@@ -185,7 +182,9 @@ class MemoryTables:
     def _hold(self, table: Table, rows: Sequence[Record]) -> str:
         assert {key for row in rows for key in row} <= set(table.column_names)
         relation = f"landed_{next(self.engine.numbers)}"
-        self.engine.hold(relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns])
+        self.engine.materialize_values(
+            relation, [(c.name, c.type, [row.get(c.name) for row in rows]) for c in table.columns]
+        )
         return relation
 
     def run(self, *, select: Sequence[str] = ()) -> RunReport:
@@ -195,11 +194,9 @@ class MemoryTables:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
                 self._take(feed, files)
         self._waiting.clear()
-        report, cached_deltas = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False), dict[str, str]()
+        report = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False)
         for table in (t for t in self._derived if t.name in wanted):
-            done = refresh(
-                table, self._store, lambda: self.engine, report.run_id, self._parameters, cached_deltas=cached_deltas
-            )
+            done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters)
             report.tables[table.name] = done
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:
@@ -213,23 +210,20 @@ class MemoryTables:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query over all tables by name."""
-        self._show_all()
-        return [tuple(row.values()) for row in self.engine.select(sql)]
-
-    def _show_all(self) -> None:
-        for table in (*LANDING.values(), *DERIVED, *self._derived):
-            self.engine.register_files(table, self._store.files(table.name))
+        tables = (*LANDING.values(), *DERIVED, *self._derived)
+        scans = {table.name: self.engine.scan(table, self._store.files(table.name)) for table in tables}
+        return [tuple(row.values()) for row in self.engine.select(with_relations(sql, scans))]
 
     def found_wrong(self) -> list[str]:
         """The tables whose rows, or counts of rows that break a rule, are not those of a full computation."""
         wrong = []
         for table in self._derived:
-            self._show_all()
-            relation = self.engine.compute(table, self.engine.bound(table.query))
-            found = {r.rule: r.failed for r in check(table, relation, self.engine.select)}
-            if self.engine.unequal(table, relation, table.name) or found != self.counts(table):
+            inputs = {name: self.engine.scan(BY_NAME[name], self._store.files(name)) for name in table.inputs}
+            inputs["rejects"] = self.engine.scan(QUARANTINE, DataFiles(tuple(self._rejects.values())))
+            rebuilt, actual = candidate_query(table, inputs), self.engine.scan(table, self._store.files(table.name))
+            found = {r.rule: r.failed for r in check(self.engine, table, actual, inputs)}
+            if count_differences(self.engine, table, rebuilt, actual) or found != self.counts(table):
                 wrong.append(table.name)
-            self.engine.forget_candidate(table)
         return wrong
 
     def is_like_new(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lake import customer
-from tests.support.memory import EmbeddedInMemory, MemoryTables
+from tests.support.memory import InMemoryBackend, MemoryTables
 
 HELD = "SELECT person, records FROM consent_hold ORDER BY person"
 CONSENTING = "SELECT person FROM customer_trusted ORDER BY person"
@@ -14,7 +14,7 @@ CONSENTING = "SELECT person FROM customer_trusted ORDER BY person"
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Iterator[MemoryTables]:
-    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+    with InMemoryBackend(scratch=tmp_path, threads=1) as engine:
         made = MemoryTables(engine)
         made.land("customer/1.json", [customer("ann@x", 10, shares=5), customer("bob@x", 10, shares=5)], arrived_at=1)
         made.run()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stedi.config import load_settings
 from stedi.errors import UsageError
-from stedi.tables.reference.device_evidence import CROWD
+from stedi.tables.reference.device_evidence import MAX_PEOPLE_PER_TIME
 from tests.support.lake import T0, customer, distance, reading
 from tests.support.tables import Tables
 
@@ -16,7 +16,7 @@ OWNER = "SELECT person, status, coincidences, runner_up_coincidences FROM device
 
 
 def test_times_that_a_crowd_shares_are_no_evidence(tables: Tables) -> None:
-    people = [f"p{n:03}@x" for n in range(CROWD + 20)]
+    people = [f"p{n:03}@x" for n in range(MAX_PEOPLE_PER_TIME + 20)]
     seconds = range(1000, 21_000, 1000)
     tables.land("customer/a.json", [customer(p, 10, shares=10, serial=f"device-{p}") for p in people])
     tables.land("accelerometer/a.json", [reading(p, t) for p in people for t in seconds])
@@ -33,7 +33,7 @@ def test_times_that_a_crowd_shares_are_no_evidence(tables: Tables) -> None:
 
 
 def test_as_many_people_as_a_crowd_allows_are_evidence_and_one_more_is_not(tables: Tables) -> None:
-    tables.land("accelerometer/a.json", [reading(f"p{n}@x", t) for t in (1, 2) for n in range(CROWD + t - 1)])
+    tables.land("accelerometer/a.json", [reading(f"p{n}@x", t) for t in (1, 2) for n in range(MAX_PEOPLE_PER_TIME + t - 1)])
     tables.land("accelerometer/b.json", [reading("P0@X ", 2)])
     tables.land("step_trainer/a.json", [distance("s", t) for t in (1, 2)])
     tables.run(select=["device_owner"])
@@ -46,7 +46,7 @@ def test_a_time_that_a_later_file_makes_crowded_is_evidence_no_more(tables: Tabl
     tables.land("step_trainer/a.json", [distance("s", t) for t in range(10)])
     tables.run()
     assert tables.rows(OWNER.format("s")) == [("a@x", "inferred", 10, 0)]
-    tables.land("accelerometer/b.json", [reading(f"p{n}@x", t) for n in range(CROWD) for t in range(8)])
+    tables.land("accelerometer/b.json", [reading(f"p{n}@x", t) for n in range(MAX_PEOPLE_PER_TIME) for t in range(8)])
     tables.run()
     assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 2, 0)]
     assert tables.rows("SELECT count(*) FROM machine_learning_curated") == [(0,)]
@@ -56,7 +56,7 @@ def test_a_time_that_a_later_file_makes_crowded_is_evidence_no_more(tables: Tabl
 def test_a_crowd_that_a_corrected_file_takes_away_gives_the_evidence_back(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, serial="other")])
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in range(10)])
-    tables.land("accelerometer/b.json", [reading(f"p{n}@x", t) for n in range(CROWD) for t in range(10)])
+    tables.land("accelerometer/b.json", [reading(f"p{n}@x", t) for n in range(MAX_PEOPLE_PER_TIME) for t in range(10)])
     tables.land("step_trainer/a.json", [distance("s", t) for t in range(10)])
     tables.run()
     assert tables.rows(OWNER.format("s")) == [(None, "unknown", 0, 0)]

@@ -1,10 +1,12 @@
 """Generated pages are current; every command, table and setting is documented; links lead somewhere."""
 
+import importlib
 import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 from typer.main import get_command
@@ -12,7 +14,8 @@ from typer.main import get_command
 from stedi.aws.jobs import JOBS
 from stedi.cli.commands import app
 from stedi.config import load_settings
-from stedi.tables.registry import ALL
+from stedi.model.column_types import COLUMN_TYPES
+from stedi.tables.registry import ALL, REFRESHED
 from tests.support.lake import PUBLIC_COUNTS
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +32,7 @@ def _generator() -> ModuleType:
 
 
 GENERATOR = _generator()
+DEMO_PICTURE = importlib.import_module("demo_picture")
 
 
 @pytest.mark.parametrize("page", GENERATOR.PAGES)
@@ -93,3 +97,46 @@ def test_the_page_for_people_from_the_course_has_the_jobs_and_the_counts() -> No
     for name in PUBLIC_COUNTS["customer"].keys() - {"quarantine"}:
         counts = " | ".join(f"{PUBLIC_COUNTS[policy][name]:,}" for policy in ("customer", "reading"))
         assert re.search(rf"\| `{name}` \| [\d,]+ \| {re.escape(counts)} \|", page), name
+
+
+def test_the_glossary_is_in_order_and_has_only_terms_in_use() -> None:
+    glossary = (ROOT / "GLOSSARY.md").read_text("utf-8")
+    terms = [line.split("|")[1].strip() for line in glossary.splitlines() if line.startswith("| ")][1:]
+    assert terms == sorted(terms, key=str.lower)
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "naming.md"]
+    texts = [path.read_text("utf-8") for path in (*pages, ROOT / "README.md", *(ROOT / "src").rglob("*.py"))]
+    words = " ".join(re.sub(r"[\W_]+", " ", text.lower()) for text in texts)
+    assert [term for term in terms if re.sub(r"[\W_]+", " ", term.lower()) not in words] == []
+
+
+def test_names_on_the_page_about_naming_are_in_the_code() -> None:
+    page = (ROOT / "docs/naming.md").read_text("utf-8")
+    rules, types, old = (section for section in page.split("\n## ")[1:])
+    examples = re.findall(
+        r"`([^`]+)`", "".join(line.rsplit("|", 2)[1] for line in rules.splitlines() if line.startswith("| "))
+    )
+    code = " ".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert [name for name in examples if name.partition("(")[0] not in code] == []
+    assert set(re.findall(r"^\| `(\w+)`", types, re.MULTILINE)) == set(COLUMN_TYPES)
+    kept = [name for line in old.splitlines() if line.startswith("| ") for name in _names(line)]
+    assert [name for name in kept if name.rpartition(".")[2] not in code] == []
+
+
+def test_the_picture_of_the_demo_shows_the_session_line_by_line() -> None:
+    session = (("stedi a <b>", ["  first", "", "second & last"]), ("stedi c", ["third"]))
+    drawn = DEMO_PICTURE.picture(session)
+    assert drawn == DEMO_PICTURE.picture(session)
+    texts = ElementTree.fromstring(drawn).findall("{http://www.w3.org/2000/svg}text")
+    assert [text.text for text in texts] == ["$ stedi a <b>", "  first", "second & last", "$ stedi c", "third"]
+    starts = [float(re.sub(r"[^\d.]", "", text.attrib["style"])) for text in texts]
+    assert starts == sorted(starts)
+
+
+def test_the_picture_of_the_demo_has_every_table_that_a_run_refreshes() -> None:
+    drawn = (ROOT / "docs/demo.svg").read_text("utf-8")
+    assert [table.name for table in REFRESHED if not table.on_demand and f"  {table.name} " not in drawn] == []
+
+
+def _names(row: str) -> list[str]:
+    """The quoted names in the last cell of a table's row."""
+    return re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1])

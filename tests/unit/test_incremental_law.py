@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.lake import Record, customer, distance, reading
-from tests.support.memory import DERIVED, EmbeddedInMemory, MemoryTables
+from tests.support.memory import DERIVED, InMemoryBackend, MemoryTables
 
 DAY = 86_400_000
 # Few of everything, so that things coincide: readings before, between and after the moments at which customers change.
@@ -74,5 +74,5 @@ def test_after_every_batch_the_tables_are_those_of_a_full_computation(tmp_path: 
             for table in TABLES_OF_PEOPLE:
                 assert refused.isdisjoint(person for (person,) in tables.rows(f"SELECT DISTINCT person FROM {table}"))
 
-    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+    with InMemoryBackend(scratch=tmp_path, threads=1) as engine:
         hold()

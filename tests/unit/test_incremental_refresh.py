@@ -7,13 +7,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from stedi.compute import Change
-from stedi.compute.duckdb import EmbeddedEngine
+from stedi.compute.incremental import ComputedRows, InputChange, TemporaryRelations, affected_rows
 from stedi.model.data_files import DataFiles
-from stedi.model.incremental import IncrementalSpec, KeyedInput
+from stedi.model.incremental import KeyedInput
 from stedi.model.table import Table
 from stedi.pipeline import RunReport
-from stedi.tables.reference.device_evidence import CROWD
+from stedi.tables.reference.device_evidence import MAX_PEOPLE_PER_TIME
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import narrowed
 from tests.support.lake import T0, Record, customer, distance, reading
@@ -88,27 +87,26 @@ def test_a_query_sees_of_its_facts_only_the_columns_declared_and_needs_each(
 ) -> None:
     two_people(tables)
     touch_one(tables)
-    real, refused = EmbeddedEngine.compute_affected, set()
-    declared = set()
+    declared, refused = set(), set()
 
-    def compute_affected(
-        self: EmbeddedEngine, table: Table, scope: IncrementalSpec, files: DataFiles, changes: Sequence[Change]
-    ) -> tuple[str, str]:
-        for name, fact in scope.inputs.items():
+    def with_fewer_columns(
+        relations: TemporaryRelations, table: Table, files: DataFiles, changes: Sequence[InputChange]
+    ) -> ComputedRows:
+        assert table.incremental is not None
+        inputs = table.incremental.inputs
+        for name, fact in inputs.items():
             for column in fact.columns if isinstance(fact, KeyedInput) else ():
                 others = tuple(c for c in fact.columns if c != column)
                 if not others:
                     continue
                 declared.add((table.name, name, column))
-                without = replace(scope, inputs={**scope.inputs, name: replace(fact, columns=others)})
-                with pytest.raises(duckdb.BinderException):
-                    real(self, table, without, files, changes)
-                for change in changes:
-                    self.register_files(change.table, change.now)
+                without = replace(table.incremental, inputs={**inputs, name: replace(fact, columns=others)})
+                with TemporaryRelations(relations.backend, table) as unused, pytest.raises(duckdb.BinderException):
+                    affected_rows(unused, replace(table, incremental=without), files, changes)
                 refused.add((table.name, name, column))
-        return real(self, table, scope, files, changes)
+        return affected_rows(relations, table, files, changes)
 
-    monkeypatch.setattr(EmbeddedEngine, "compute_affected", compute_affected)
+    monkeypatch.setattr("stedi.pipeline.refresh.affected_rows", with_fewer_columns)
     tables.run()
     assert refused == declared
     assert {table for table, _, _ in declared} == SCOPED
@@ -287,7 +285,7 @@ def test_a_customer_whose_last_reading_goes_loses_the_device_rows_as_well(tables
 
 def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
     """Four times speak for the first person and one for the second; without the fourth the lead is too small."""
-    crowd = [reading(f"p{number}@x", 4) for number in range(CROWD)]
+    crowd = [reading(f"p{number}@x", 4) for number in range(MAX_PEOPLE_PER_TIME)]
     devices = [distance("s", t) for t in (1, 2, 3, 4)] + [distance("t", 4 * HOUR)]
     phones = [reading("a@x", t) for t in (1, 2, 3, 4)] + [reading("b@x", 1)]
     claims: list[Record] = [customer(f"{p}@x", 10, shares=10, serial="s") for p in "ab"]
@@ -308,7 +306,7 @@ def test_a_time_becomes_crowded_and_clears_again(tables: Tables) -> None:
     assert owners(tables)["s"] == (None, "ambiguous")
     assert people_of(tables, "step_trainer_trusted") == {}
     with narrowed() as computed:
-        happens(tables, {"accelerometer/more.json": [reading(f"p{CROWD - 1}@x", 5)]})
+        happens(tables, {"accelerometer/more.json": [reading(f"p{MAX_PEOPLE_PER_TIME - 1}@x", 5)]})
     assert computed["device_owner"] == 1
     assert owners(tables)["s"] == ("a@x", "inferred")
     assert people_of(tables, "step_trainer_trusted") == {"a@x": 4}

@@ -15,24 +15,24 @@ from stedi.tables.curated import customers, machine_learning
 from stedi.tables.reference import device_evidence, device_owner
 from stedi.tables.trusted import accelerometer, step_trainer
 from tests.support.lake import T0, Record, distance, reading
-from tests.support.memory import EmbeddedInMemory, MemoryTables
+from tests.support.memory import InMemoryBackend, MemoryTables
 
 HOUR = 3_600_000
 TABLES = (step_trainer.TABLE, machine_learning.TABLE)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[EmbeddedInMemory]:
-    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+def engine(tmp_path: Path) -> Iterator[InMemoryBackend]:
+    with InMemoryBackend(scratch=tmp_path, threads=1) as engine:
         yield engine
 
 
 @pytest.fixture
-def tables(engine: EmbeddedInMemory) -> MemoryTables:
+def tables(engine: InMemoryBackend) -> MemoryTables:
     return tables_of_two(engine)
 
 
-def tables_of_two(engine: EmbeddedInMemory) -> MemoryTables:
+def tables_of_two(engine: InMemoryBackend) -> MemoryTables:
     """Two customers; whose the devices are, and how far their clocks are off, is given."""
     tables = MemoryTables(engine, derived=TABLES)
     tables.use(replace(tables.settings, match_tolerance_ms=20))
@@ -285,7 +285,7 @@ INPUTS = st.tuples(
 )
 
 
-def test_after_every_change_the_tables_are_those_of_a_full_computation(engine: EmbeddedInMemory, is_deep: bool) -> None:
+def test_after_every_change_the_tables_are_those_of_a_full_computation(engine: InMemoryBackend, is_deep: bool) -> None:
     @settings(
         max_examples=2_000 if is_deep else 40,
         derandomize=not is_deep,

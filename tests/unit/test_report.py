@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from stedi.cli.render import last_line, rules_grid
+from stedi.cli.run_report import rules_section, run_summary
+from stedi.cli.sections import renderables
 from stedi.model.query_settings import QuerySettings
 from stedi.model.rules import Level
 from stedi.pipeline.checks import RuleResult
@@ -20,21 +21,23 @@ def run(*statuses: str, dry_run: bool = False, broken: tuple[Level, ...] = ()) -
 
 
 def test_the_last_line_says_what_a_run_means() -> None:
-    assert last_line(run("up to date")) == "Nothing is new; everything was up to date."
-    assert last_line(run("refreshed", "up to date")) == "1 table of 2 brought up to date; no error-level rule failed."
-    assert last_line(run("refreshed", "refreshed", broken=("warn", "warn"))) == (
-        "2 tables of 2 brought up to date; no error-level rule failed; 2 rules warned."
+    assert run_summary(run("up to date")) == "Nothing is new: 1 table up to date."
+    assert run_summary(run("refreshed", "up to date")) == (
+        "1 of 2 tables refreshed: 0 rows added, 0 removed. No error-level rule failed."
     )
-    assert last_line(run("failed", "skipped", "refreshed", broken=("error",))) == (
-        "2 tables kept the last good state, because an error-level rule failed: t0, t1."
+    assert run_summary(run("refreshed", "refreshed", broken=("warn", "warn"))) == (
+        "2 of 2 tables refreshed: 0 rows added, 0 removed. No error-level rule failed; 2 rules warned, see `stedi quality`."
     )
-    assert last_line(run("would refresh", "up to date", dry_run=True)) == (
-        "A plan: nothing was written; a run would bring 1 table up to date."
+    assert run_summary(run("failed", "skipped", "refreshed", broken=("error",))) == (
+        "2 of 3 tables kept the last good state because an error-level rule failed: t0, t1. See `stedi quality`."
+    )
+    assert run_summary(run("would refresh", "up to date", dry_run=True)) == (
+        "Plan only: nothing was written. A run would refresh 1 of 2 tables."
     )
 
 
 def test_a_warn_level_rule_that_finds_rows_has_not_failed() -> None:
     console = Console(width=120, record=True)
-    console.print(rules_grid(run("refreshed", broken=("warn", "error")).rules))
+    console.print(*renderables(rules_section("rules", run("refreshed", broken=("warn", "error")).rules), 120))
     lines = [line.split() for line in console.export_text().splitlines() if line.split()[:1] == ["t0"]]
     assert [line[2:4] for line in lines] == [["warn", "warn"], ["error", "failed"]]

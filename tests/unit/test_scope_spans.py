@@ -9,13 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stedi.compute import Change
-from stedi.compute.backend import values
+from stedi.compute.incremental import InputChange, TemporaryRelations, affected_rows, candidate_query
 from stedi.model.data_files import DataFiles
 from stedi.model.incremental import IncrementalSpec, KeyedInput
-from stedi.model.sql import quoted
 from stedi.model.table import Column, Table
-from tests.support.memory import EmbeddedInMemory
+from tests.support.memory import InMemoryBackend
 
 Row = tuple[str, int | None]
 _COLUMNS = (Column("person", "string", "who"), Column("at_ms", "long", "when"))
@@ -61,42 +59,43 @@ BY_TIME = nearest(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[EmbeddedInMemory]:
-    with EmbeddedInMemory(scratch=tmp_path, threads=1) as engine:
+def engine(tmp_path: Path) -> Iterator[InMemoryBackend]:
+    with InMemoryBackend(scratch=tmp_path, threads=1) as engine:
         yield engine
 
 
-def put(engine: EmbeddedInMemory, table: Table, rows: Collection[Row]) -> DataFiles:
+def put(engine: InMemoryBackend, table: Table, rows: Collection[Row]) -> DataFiles:
     """Rows of a table, as a file that the engine reads."""
     relation = f"put_{next(engine.numbers)}"
-    engine.hold(relation, [(c.name, c.type, [row[n] for row in rows]) for n, c in enumerate(table.columns)])
+    engine.materialize_values(relation, [(c.name, c.type, [row[n] for row in rows]) for n, c in enumerate(table.columns)])
     return DataFiles((relation,))
 
 
-def rows(engine: EmbeddedInMemory, relation: str) -> Counter[tuple[Any, ...]]:
-    found = engine.select(f"SELECT person, at_ms, step_ms FROM {quoted(relation)}")
+def rows(engine: InMemoryBackend, query: str) -> Counter[tuple[Any, ...]]:
+    found = engine.select(f"SELECT person, at_ms, step_ms FROM ({query}) AS rows")
     return Counter(tuple(row.values()) for row in found)
 
 
 def refreshed(
-    engine: EmbeddedInMemory,
+    engine: InMemoryBackend,
     table: Table,
     before: tuple[Collection[Row], Collection[Row]],
     now: tuple[Collection[Row], Collection[Row]],
 ) -> tuple[Counter[tuple[Any, ...]], Counter[tuple[Any, ...]]]:
     """The steps and motions of a table change; returns the rows in reach of that, and those of a full computation."""
     changes = [
-        Change(of, put(engine, of, after), put(engine, of, earlier))
+        InputChange(of, put(engine, of, after), put(engine, of, earlier))
         for of, earlier, after in zip((STEPS, MOTIONS), before, now, strict=True)
     ]
-    for change in changes:
-        engine.register_files(change.table, change.before)
-    engine.materialize("file_of_test", f"SELECT {values(table)} FROM ({table.query}) AS q")
-    assert table.incremental is not None
-    candidate, current = engine.compute_affected(table, table.incremental, DataFiles(("file_of_test",)), changes)
-    computed, replaced, whole = rows(engine, candidate), rows(engine, current), rows(engine, "file_of_test")
-    engine.forget_candidate(table)
-    full = rows(engine, engine.compute(table, table.query))
+    full_before, full_now = (
+        candidate_query(table, {change.table.name: engine.scan(change.table, files) for change, files in versions})
+        for versions in ([(c, c.before) for c in changes], [(c, c.now) for c in changes])
+    )
+    engine.materialize("file_of_test", full_before)
+    with TemporaryRelations(engine, table) as relations:
+        affected = affected_rows(relations, table, DataFiles(("file_of_test",)), changes)
+        computed, replaced = rows(engine, affected.candidate), rows(engine, affected.current)
+    whole, full = rows(engine, "SELECT * FROM file_of_test"), rows(engine, full_now)
     assert not replaced - whole
     assert whole - replaced + computed == full
     return computed, full
@@ -109,7 +108,7 @@ ROWS, CHANGED = st.sets(ROW, max_size=20), st.sets(ROW, max_size=2)
 
 
 @pytest.mark.parametrize("table", [BY_PERSON, BY_TIME], ids=["by person", "by time"])
-def test_what_changes_reach_is_as_in_a_full_computation(engine: EmbeddedInMemory, table: Table, is_deep: bool) -> None:
+def test_what_changes_reach_is_as_in_a_full_computation(engine: InMemoryBackend, table: Table, is_deep: bool) -> None:
     @settings(
         max_examples=3_000 if is_deep else 150,
         derandomize=not is_deep,
@@ -125,7 +124,7 @@ def test_what_changes_reach_is_as_in_a_full_computation(engine: EmbeddedInMemory
     hold()
 
 
-def test_a_motion_in_the_margin_of_a_span_decides_rows_of_the_span(engine: EmbeddedInMemory) -> None:
+def test_a_motion_in_the_margin_of_a_span_decides_rows_of_the_span(engine: InMemoryBackend) -> None:
     """The step at 111 had its nearest motion at 109, in the span before; now it has one at 112."""
     steps = [("a", 111), ("a", 101), ("b", 111), ("a", 125)]
     motions = [("a", 109), ("a", 101), ("b", 111), ("a", 125)]
@@ -135,7 +134,7 @@ def test_a_motion_in_the_margin_of_a_span_decides_rows_of_the_span(engine: Embed
     assert full == computed + Counter([("b", 111, 111), ("a", 125, 125)])
 
 
-def test_nothing_of_the_neighbouring_spans_is_computed(engine: EmbeddedInMemory) -> None:
+def test_nothing_of_the_neighbouring_spans_is_computed(engine: InMemoryBackend) -> None:
     """A motion in the middle of a span reaches no other, and of the pairs that its margins allow, only its own stay."""
     steps = [("a", 109), ("a", 115), ("a", 121)]
     motions = [("a", 109), ("a", 121)]
@@ -143,7 +142,7 @@ def test_nothing_of_the_neighbouring_spans_is_computed(engine: EmbeddedInMemory)
     assert computed == Counter([("a", 115, 115)])
 
 
-def test_a_fact_without_a_moment_concerns_nothing(engine: EmbeddedInMemory) -> None:
+def test_a_fact_without_a_moment_concerns_nothing(engine: InMemoryBackend) -> None:
     computed, full = refreshed(engine, BY_PERSON, ([], [("a", 1)]), ([("a", None)], [("a", 1)]))
     assert computed == full == Counter()
 

@@ -1,4 +1,4 @@
-"""What is learnt from at another pace: steps keep to the motion, and gravity stays."""
+"""Augmentation: steps move along with the motion, and gravity stays."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ START = 1_600_000_000_000
 
 
 def pushes() -> Stretch:
-    """Ten seconds of gravity along z, and a push of one sample along it at each of nine steps."""
+    """Ten seconds of gravity along z, with a push of one sample along z at each of nine steps."""
     acceleration = np.tile(np.array([0, 0, 9.81], np.float32), (501, 1))
     steps = np.arange(50, 500, 50)
     acceleration[steps, 2] += 2
@@ -34,7 +34,7 @@ def test_at_its_own_pace_and_strength_nothing_changes() -> None:
     assert same.steps_ms.tolist() == pushes().steps_ms.tolist()
 
 
-def test_what_chance_draws_follows_from_the_seed_and_lies_within_bounds() -> None:
+def test_the_draw_depends_on_the_seed_and_is_within_bounds() -> None:
     def lengths(seed: int) -> list[int]:
         rng = np.random.default_rng(seed)
         return [len(augment(pushes(), rng).acceleration) for _ in range(50)]

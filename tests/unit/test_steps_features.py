@@ -1,4 +1,4 @@
-"""What the detector sees must not depend on the phone's unit, on how it lies, or on where a stretch is cut."""
+"""Features do not depend on the unit, on the orientation of the phone, or on where a stretch is cut."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -16,20 +16,20 @@ def motion(samples: int, seed: int) -> Floats:
     return np.random.default_rng(seed).normal(loc=(0, 0, 9.81), size=(samples, 3)).astype(np.float32)
 
 
-def test_every_second_sample_has_every_feature() -> None:
+def test_every_frame_has_every_feature() -> None:
     for samples in (1, 2, 3, 50, 501):
         assert compute_features(motion(samples, 1)).shape == ((samples + 1) // STRIDE, len(feature_list()))
     assert len({feature.name for feature in feature_list()}) == len(feature_list())
 
 
-def test_a_phone_at_rest_shows_gravity_and_nothing_else() -> None:
-    seen = compute_features(np.tile(np.array([0, 0, 9.81], np.float32), (200, 1)))
+def test_features_are_zero_at_rest() -> None:
+    features = compute_features(np.tile(np.array([0, 0, 9.81], np.float32), (200, 1)))
     names = [feature.name for feature in feature_list()]
     power = np.array([name.startswith("log_power") for name in names])
-    # What moves is measured above a floor of 1e-5 g².
-    assert np.allclose(seen[:, power], np.log(1e-5), atol=0.05)
-    # Across gravity the floor of a length is 1e-6 g.
-    assert np.allclose(seen[:, ~power], 0, atol=1e-3)
+    # The floor of the power is 1e-5 g².
+    assert np.allclose(features[:, power], np.log(1e-5), atol=0.05)
+    # The floor of the length across gravity is 1e-6 g.
+    assert np.allclose(features[:, ~power], 0, atol=1e-3)
 
 
 @given(seed=st.integers(0, 2**32 - 1), unit=st.floats(0.01, 1000))
@@ -41,7 +41,7 @@ def test_the_unit_does_not_matter(seed: int, unit: float) -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_how_the_phone_lies_does_not_matter(seed: int) -> None:
+def test_the_orientation_does_not_matter(seed: int) -> None:
     acceleration = motion(700, seed)
     turned = Rotation.random(rng=np.random.default_rng(seed)).apply(acceleration).astype(np.float32)
     assert np.allclose(compute_features(acceleration), compute_features(turned), atol=2e-3)
@@ -49,7 +49,7 @@ def test_how_the_phone_lies_does_not_matter(seed: int) -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), begin=st.integers(0, 1000), length=st.integers(1, 1000))
 @settings(max_examples=20, deadline=None)
-def test_a_part_with_what_reaches_it_shows_what_the_whole_shows(seed: int, begin: int, length: int) -> None:
+def test_a_part_with_its_receptive_field_has_the_features_of_the_whole(seed: int, begin: int, length: int) -> None:
     acceleration = motion(2500, seed)
     begin, end = begin // STRIDE * STRIDE, begin // STRIDE * STRIDE + length
     first = max(0, begin - RECEPTIVE_FIELD)
@@ -59,6 +59,6 @@ def test_a_part_with_what_reaches_it_shows_what_the_whole_shows(seed: int, begin
     assert np.allclose(part, compute_features(acceleration)[begin // STRIDE :][: len(part)], atol=1e-4)
 
 
-def test_free_fall_and_readings_of_nothing_give_numbers() -> None:
+def test_features_are_finite_in_free_fall() -> None:
     for acceleration in (np.zeros((300, 3), np.float32), np.full((300, 3), 1e-20, np.float32)):
         assert np.isfinite(compute_features(acceleration)).all()

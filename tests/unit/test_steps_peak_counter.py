@@ -1,4 +1,4 @@
-"""Peak counters count what walks, whatever the unit."""
+"""Peak counters count steps in any unit, and none at rest."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ def walking(seconds: int, steps_a_second: float, strength: float) -> np.ndarray:
 
 @pytest.mark.parametrize("unit", [1, 9.81, 1000])
 def test_two_steps_a_second(unit: float) -> None:
-    found = FIXED.count(step_band(walking(60, 2, 0.3) * np.float32(unit)))
-    assert len(found) == 120
+    steps = FIXED.count(step_band(walking(60, 2, 0.3) * np.float32(unit)))
+    assert len(steps) == 120
     # The top of the sine is an eighth of a second after its start.
-    assert found / 50 == pytest.approx(np.arange(120) / 2 + 0.125, abs=0.021)
+    assert steps / 50 == pytest.approx(np.arange(120) / 2 + 0.125, abs=0.021)
 
 
-def test_who_stands_takes_no_steps() -> None:
+def test_no_steps_at_rest() -> None:
     still = walking(60, 2, 0)
     noise = np.random.default_rng(1).normal(scale=0.005, size=still.shape).astype(np.float32)
     assert len(FIXED.count(step_band(still + noise))) == 0

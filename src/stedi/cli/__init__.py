@@ -1,9 +1,9 @@
-"""The command line: arguments, one call into the library, a report."""
+"""The command line: a command parses its arguments, calls one function and renders the result."""
 
 from collections.abc import Sequence
 
 from stedi import __version__
-from stedi.cli.output import fail, output
+from stedi.cli.terminal import fail, output
 from stedi.errors import OutputError
 
 
@@ -11,14 +11,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program; an error becomes one line and its exit code (see `stedi.errors`).
 
     Raises:
-        KeyboardInterrupt: the user interrupted; where typer caught that, the exit code says so.
+        KeyboardInterrupt: the user interrupted. Where typer caught the interrupt, the exit code is 130 instead.
     """
     if list(arguments) == ["--version"]:
         # Deployment scripts ask for the version often. It needs none of the libraries.
         return print_version()
-    from stedi.cli.commands import call
+    from stedi.cli.commands import run_command
 
-    return call(arguments)
+    return run_command(arguments)
 
 
 def print_version() -> int:

@@ -1,4 +1,4 @@
-"""Commands of a deployment on AWS: make it, run it, ask it, remove it."""
+"""Commands about a deployment on AWS: deploy, run, query, remove."""
 
 import sys
 from dataclasses import asdict
@@ -8,27 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table as Grid
+from rich.console import Console
 
-from stedi.cli import render
-from stedi.cli.output import output
-from stedi.cli.program import ERROR_CONSOLE, OPTIONS, app, as_utf8, refuse_bytes, show_grids
+from stedi.cli.program import Call, as_utf8, check_folder_name, command, group
+from stedi.cli.progress import progress
+from stedi.cli.queries import MOST_ROWS_SHOWN
+from stedi.cli.sections import Result, Section, renderables, section, show
+from stedi.cli.terminal import note, output, print_json
+from stedi.cli.text import counted, duration, moment, size
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
     from stedi.aws.executions import JobState
     from stedi.aws.stacks import Change
 
-aws = typer.Typer(help="Deploy on AWS, run there, and ask Athena.", no_args_is_help=True)
-app.add_typer(aws, name="aws")
+aws = group("aws", "Deploy on AWS, run there, and query with Athena.", "AWS")
 
-_MOST_ROWS_SHOWN = 1_000
 _NUMBERS = ("bigint", "integer", "double")
 
 Stack = Annotated[str, typer.Option("--stack", help="name of the stack")]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the deployment; see docs/aws.md for all of them"),
+    typer.Option("--set", metavar="NAME=VALUE", help="parameter of the deployment, may be repeated; see docs/aws.md"),
 ]
 
 
@@ -44,38 +45,45 @@ def _parameters(given: list[str] | None) -> dict[str, str]:
     return parameters
 
 
-@aws.command()
+@command(aws)
 def synth(
+    call: Call,
     out: Annotated[Path, typer.Argument(help="folder for the templates")] = Path("cdk.out"),
     parameters: Parameters = None,
     stack: Stack = "stedi",
 ) -> None:
-    """Write the CloudFormation templates, without asking AWS anything."""
+    """Write the CloudFormation templates. Makes no request to AWS.
+
+    Example: stedi aws synth --set budget_usd=100
+    """
     from stedi.aws.parameters import load_parameters
     from stedi.aws.templates import synthesise
 
-    refuse_bytes(out)
+    check_folder_name(out)
     deployment = load_parameters({"stack": stack, **_parameters(parameters)})
-    with ERROR_CONSOLE.status("making templates"):
+    with progress("making templates"):
         templates = synthesise(deployment, out)
     rows = [(template.name, template.stat().st_size) for template in templates]
-    show_grids(
-        [render.grid(f"templates in {out}", ("template", "bytes"), rows, numbers=("bytes",))],
-        {"folder": str(out), "templates": [name for name, _ in rows]},
-    )
+    listed = Section(f"templates in {out}", ("template", "size"), rows, ("size",), show={"size": size})
+    show(Result([listed], {"folder": str(out), "templates": [name for name, _ in rows]}), as_json=call.as_json)
 
 
-@aws.command()
+@command(aws)
 def deploy(
+    call: Call,
     parameters: Parameters = None,
     administrator: Annotated[
-        str | None, typer.Option(help="ARN of who administers Lake Formation [default: as before, at first who asks]")
+        str | None,
+        typer.Option(help="ARN of the Lake Formation administrator (default: as before; at first, the caller)"),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="make the changes, those of roles too, without asking")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="make the changes, also of roles, without confirmation")] = False,
     stack: Stack = "stedi",
 ) -> None:
-    """Make the deployment or change it; every change is shown first. Parameters that are not given stay as they are."""
-    from stedi.aws.deploy import deploy as put
+    """Create or change the deployment. Shows every change first, and keeps parameters that are not given.
+
+    Example: stedi aws deploy --set alarm_email=ops@example.org
+    """
+    from stedi.aws.deploy import deploy as deploy_stacks
     from stedi.aws.deploy import deployed_parameters
     from stedi.aws.parameters import load_parameters
 
@@ -83,163 +91,180 @@ def deploy(
         raise UsageError("nobody is here to confirm the changes; look at them with `stedi aws synth`, then add --yes")
     given = {"stack": stack, **_parameters(parameters)}
     load_parameters(given)
-    with ERROR_CONSOLE.status("starting") as status:
+    with progress("starting") as display:
 
         def confirm(change: "Change") -> bool:
-            status.stop()
-            _show_change(change)
-            agreed = yes or typer.confirm(f"Change stack {change.stack}?", err=True)
-            status.start()
-            return agreed
+            with display.paused():
+                _show_change(change)
+                return yes or typer.confirm(f"Change stack {change.stack}?", err=True)
 
         deployment = load_parameters(deployed_parameters(stack) | given)
-        done = put(deployment, administrator=administrator, confirm=confirm, progress=status.update)
-    grids = [
-        render.grid("changed", ("stack", "resources"), done.changed, numbers=("resources",)),
-        render.grid("deployed", ("what", "name"), sorted(done.outputs.items())),
+        deployed = deploy_stacks(deployment, administrator=administrator, confirm=confirm, progress=display)
+    sections = [
+        Section("changed", ("stack", "resources"), deployed.changed, ("resources",), empty="Nothing had to be changed."),
+        Section("outputs", ("name", "value"), sorted(deployed.outputs.items())),
     ]
-    show_grids(grids, {"changed": dict(done.changed), "outputs": done.outputs})
-    ERROR_CONSOLE.print(
-        f"Next: put landing files into s3://{done.outputs['LandingBucket']}/, then `stedi aws run --wait`", soft_wrap=True
-    )
+    show(Result(sections, {"changed": dict(deployed.changed), "outputs": deployed.outputs}), as_json=call.as_json)
+    note(f"Next: put landing files into s3://{deployed.outputs['LandingBucket']}/, then `stedi aws run --wait`")
 
 
 def _show_change(change: "Change") -> None:
-    columns = ("action", "type", "name")
-    ERROR_CONSOLE.print(render.grid(f"stack {change.stack}: {len(change.resources)} changes", columns, change.resources))
-    roles = sum(kind.startswith("AWS::IAM::") for _, kind, _ in change.resources)
+    console = Console(stderr=True)
+    title = f"stack {change.stack}: {counted(len(change.resources), 'change')}"
+    for renderable in renderables(Section(title, ("action", "type", "name"), change.resources), console.width):
+        console.print(renderable)
+    roles = sum(resource_type.startswith("AWS::IAM::") for _, resource_type, _ in change.resources)
     if roles:
-        ERROR_CONSOLE.print(f"{roles} of them change who may do what (AWS::IAM).")
+        note(f"{roles} of them change permissions (AWS::IAM).")
 
 
-@aws.command()
+@command(aws)
 def run(
-    wait: Annotated[bool, typer.Option("--wait", help="wait for the run to end, and show where it is")] = False,
+    call: Call,
+    wait: Annotated[bool, typer.Option("--wait", help="wait for the run to end, and show its progress")] = False,
     stack: Stack = "stedi",
 ) -> None:
-    """Start a run; while another is at work it waits for its turn."""
+    """Start a run. It waits while another one is running.
+
+    Example: stedi aws run --wait
+    """
     from stedi.aws import executions, stacks
 
     arn = executions.start(stacks.outputs(stack)["StateMachine"])
     name = arn.rpartition(":")[2]
     if not wait:
-        show_grids([render.grid("run started", ("run",), [(name,)])], {"run": name, "status": "RUNNING"})
-        ERROR_CONSOLE.print("`stedi aws status` shows how it goes")
+        started = Section("run started", ("run",), [(name,)])
+        show(Result([started], {"run": name, "status": "RUNNING"}), as_json=call.as_json)
+        note("`stedi aws status` shows its progress")
         return
-    with ERROR_CONSOLE.status(f"run {name}") as status:
-        done = executions.wait(arn, status.update)
+    with progress(f"run {name}") as display:
+        execution = executions.wait(arn, display)
         jobs = executions.jobs_of(arn)
-    show_grids([_jobs_grid(name, jobs)], {"run": name, "status": done.status, "jobs": [_job_json(job) for job in jobs]})
+    json = {"run": name, "status": execution.status, "jobs": [_job_json(job) for job in jobs]}
+    show(Result([_jobs_section(name, jobs)], json), as_json=call.as_json)
     if not any(job.state == "done" for job in jobs):
-        ERROR_CONSOLE.print("it left its work to another run that waits; see `stedi aws status`")
+        note("another run that waits will do its work; see `stedi aws status`")
 
 
-@aws.command()
+@command(aws)
 def status(
-    last: Annotated[int, typer.Option(min=1, max=100, help="how many runs to list")] = 5,
+    call: Call,
+    last: Annotated[int, typer.Option(min=1, max=100, help="number of runs to list")] = 5,
     stack: Stack = "stedi",
 ) -> None:
-    """List the last runs, and every job of the newest."""
+    """List the last runs, and every job of the newest.
+
+    Example: stedi aws status --last 10
+    """
     from stedi.aws import executions, stacks
 
-    found = executions.last_runs(stacks.outputs(stack)["StateMachine"], last)
-    if not found:
-        show_grids([], {"runs": [], "jobs": []})
-        ERROR_CONSOLE.print(f"stack {stack} has not run yet; `stedi aws run` starts it")
+    latest = executions.last_runs(stacks.outputs(stack)["StateMachine"], last)
+    if not latest:
+        show(Result([], {"runs": [], "jobs": []}), as_json=call.as_json)
+        note(f"stack {stack} has not run yet; `stedi aws run` starts it")
         return
-    rows = [(run.name, run.status, _moment(run.started), _moment(run.ended)) for run in found]
-    jobs = executions.jobs_of(found[0].arn)
-    grids = [render.grid("runs", ("run", "status", "started", "ended"), rows), _jobs_grid(found[0].name, jobs)]
-    show_grids(
-        grids,
-        {
-            "runs": [dict(zip(("run", "status", "started", "ended"), row, strict=True)) for row in rows],
-            "jobs": [_job_json(job) for job in jobs],
-        },
-    )
+    rows = [
+        {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)} for run in latest
+    ]
+    jobs = executions.jobs_of(latest[0].arn)
+    listed = section("runs", rows, {key: key for key in rows[0]}, show={"started": moment, "ended": moment})
+    json = {"runs": rows, "jobs": [_job_json(job) for job in jobs]}
+    show(Result([listed, _jobs_section(latest[0].name, jobs)], json), as_json=call.as_json)
 
 
-def _jobs_grid(name: str, jobs: "list[JobState]") -> Grid:
-    rows = [(job.job, job.state, job.attempts or None, _moment(job.started), _moment(job.ended)) for job in jobs]
-    return render.grid(f"jobs of run {name}", ("job", "state", "attempts", "started", "ended"), rows, numbers=("attempts",))
+def _jobs_section(name: str, jobs: "list[JobState]") -> Section:
+    rows = [(job.job, job.state, job.attempts or None, job.started, job.ended) for job in jobs]
+    columns = ("job", "state", "attempts", "started", "ended")
+    return Section(f"jobs of run {name}", columns, rows, ("attempts",), show={"started": moment, "ended": moment})
 
 
 def _job_json(job: "JobState") -> dict[str, object]:
-    return asdict(job) | {"started": _moment(job.started), "ended": _moment(job.ended)}
+    return asdict(job) | {"started": _iso(job.started), "ended": _iso(job.ended)}
 
 
-def _moment(at: datetime | None) -> str | None:
+def _iso(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else None
 
 
-@aws.command()
+@command(aws)
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL as Athena has it, or the name of a question; see deploy/queries")],
+    call: Call,
+    sql: Annotated[str, typer.Argument(help="SQL of Athena, or the name of a query in deploy/queries")],
     stack: Stack = "stedi",
 ) -> None:
-    """Ask Athena in the deployment's workgroup, which stops a query that scans more than its limit."""
+    """Query Athena in the deployment's workgroup, which stops a query that scans more than its limit.
+
+    Example: stedi aws query "SELECT count(*) FROM customer_trusted"
+    """
     from stedi.aws import athena, stacks
     from stedi.aws.named_queries import NAMED_QUERIES
 
     sql = as_utf8("the query", sql)
     names = stacks.outputs(stack)
-    asked = next((question.athena for question in NAMED_QUERIES if question.name == sql.strip()), sql)
-    with ERROR_CONSOLE.status("asking Athena") as state:
-        answer = athena.run_query(asked, workgroup=names["WorkGroup"], database=names["Database"], progress=state.update)
-        rows = list(islice(answer.rows, _MOST_ROWS_SHOWN + 1))
-    shown = rows[:_MOST_ROWS_SHOWN]
-    numbers = [
-        name for name, kind in zip(answer.columns, answer.types, strict=True) if kind in ("bigint", "integer", "double")
-    ]
-    if OPTIONS.as_json:
-        # All rows, for a program does not look at a screen.
+    statement = next((named.athena for named in NAMED_QUERIES if named.name == sql.strip()), sql)
+    with progress("waiting for Athena") as display:
+        answer = athena.run_query(statement, workgroup=names["WorkGroup"], database=names["Database"], progress=display)
+        rows = list(islice(answer.rows, MOST_ROWS_SHOWN + 1))
+    if call.as_json:
+        # All rows: JSON is for programs.
         rows += answer.rows
         with output():
-            render.print_json({"columns": answer.columns, "rows": rows, "scanned_bytes": answer.scanned_bytes})
+            print_json({"columns": answer.columns, "rows": rows, "scanned_bytes": answer.scanned_bytes})
         return
-    show_grids([render.grid("", answer.columns, shown, numbers=numbers)], None)
-    ERROR_CONSOLE.print(f"{answer.scanned_bytes / 1e6:,.2f} MB scanned in {answer.milliseconds / 1000:.1f} s")
-    if len(rows) > len(shown):
-        ERROR_CONSOLE.print(f"only the first {_MOST_ROWS_SHOWN:,} rows are shown; --json gives all")
+    numbers = [name for name, data_type in zip(answer.columns, answer.types, strict=True) if data_type in _NUMBERS]
+    shown = Section("", answer.columns, rows[:MOST_ROWS_SHOWN], numbers, empty="No row.")
+    show(Result([shown], None), as_json=False)
+    note(f"{size(answer.scanned_bytes)} scanned in {duration(answer.milliseconds / 1000)}")
+    if len(rows) > MOST_ROWS_SHOWN:
+        note(f"only the first {MOST_ROWS_SHOWN:,} rows are shown; --json gives all")
 
 
-@aws.command()
+@command(aws)
 def cost(
+    call: Call,
     dpu_price: Annotated[float | None, typer.Option(min=0, help="price of a DPU-hour of Glue (USD)")] = None,
     scan_price: Annotated[float | None, typer.Option(min=0, help="price of a terabyte scanned by Athena (USD)")] = None,
     stack: Stack = "stedi",
 ) -> None:
-    """Estimate what the next run costs, and what one look at all tables does, before either."""
+    """Estimate the cost of the next run, and of one scan of all tables.
+
+    Example: stedi aws cost --dpu-price 0.44
+    """
     from stedi.aws import cost as costing
     from stedi.aws import stacks
 
-    with ERROR_CONSOLE.status("looking at what has arrived"):
-        made = costing.estimate_run(
+    with progress("measuring landing files and tables"):
+        estimate = costing.estimate_run(
             stacks.outputs(stack),
             stack=stack,
             dpu_price=costing.GLUE_USD_A_DPU_HOUR if dpu_price is None else dpu_price,
             scan_price=costing.ATHENA_USD_A_TB if scan_price is None else scan_price,
         )
     rows = [
-        ("landing files", f"{made.landing_bytes / 1e6:,.1f} MB, {made.new_bytes / 1e6:,.1f} MB of them new"),
-        ("the next run takes about", f"{made.seconds / 60:,.0f} minutes, {made.dpu_hours:,.2f} DPU-hours"),
-        ("the next run costs about", f"{made.run_usd:,.2f} USD"),
-        ("scanning every table once", f"{made.table_bytes / 1e6:,.1f} MB, {made.scan_usd:,.4f} USD at most"),
-        ("keeping files and tables", f"{made.storage_usd_a_month:,.2f} USD a month"),
+        ("landing files", f"{size(estimate.landing_bytes)}, {size(estimate.new_bytes)} of them new"),
+        ("duration of the next run", f"{estimate.seconds / 60:,.0f} minutes, {estimate.dpu_hours:,.2f} DPU-hours"),
+        ("cost of the next run", f"{estimate.run_usd:,.2f} USD"),
+        ("one scan of every table", f"{size(estimate.table_bytes)}, {estimate.scan_usd:,.4f} USD at most"),
+        ("storage of files and tables", f"{estimate.storage_usd_a_month:,.2f} USD a month"),
     ]
-    show_grids([render.grid(f"estimate for stack {stack}", ("what", "about"), rows)], asdict(made))
+    estimated = Section(f"estimate for stack {stack}", ("what", "about"), rows)
+    show(Result([estimated], asdict(estimate)), as_json=call.as_json)
 
 
-@aws.command()
+@command(aws)
 def destroy(
+    call: Call,
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="also delete landing files, tables and their keys, for good")
     ] = False,
     name: Annotated[str | None, typer.Option("--confirm", help="the stack's name, instead of typing it")] = None,
     stack: Stack = "stedi",
 ) -> None:
-    """Remove the deployment; landing files and tables stay unless --delete-data is given."""
-    from stedi.aws.deploy import destroy as remove
+    """Remove the deployment. Landing files and tables stay unless --delete-data is given.
+
+    Example: stedi aws destroy --confirm stedi
+    """
+    from stedi.aws.deploy import destroy as remove_stacks
 
     if name is None:
         if not sys.stdin.isatty():
@@ -248,9 +273,9 @@ def destroy(
         name = typer.prompt(f"Type {stack} to remove it {what}", err=True)
     if name != stack:
         raise UsageError(f"{name!r} is not the stack's name, {stack!r}; nothing was removed")
-    with ERROR_CONSOLE.status("removing") as state:
-        left = remove(stack, delete_data=delete_data, progress=state.update)
-    show_grids(
-        [render.grid(f"stack {stack} is removed; what is left", ("name",), [(one,) for one in left])],
-        {"stack": stack, "left": list(left)},
+    with progress("removing") as display:
+        left = remove_stacks(stack, delete_data=delete_data, progress=display)
+    listed = Section(
+        f"stack {stack} is removed; what is left", ("name",), [(one,) for one in left], empty=f"Stack {stack} is removed."
     )
+    show(Result([listed], {"stack": stack, "left": list(left)}), as_json=call.as_json)

@@ -1,4 +1,4 @@
-"""All commands as one program; its errors become one line and an exit code."""
+"""All commands as one program. An error becomes one line and an exit code."""
 
 import traceback
 from collections.abc import Sequence
@@ -6,61 +6,82 @@ from collections.abc import Sequence
 from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
-from stedi.cli import work, look, devices, train, detect, aws  # isort: skip
+from stedi.cli import runs, verification, maintenance, simulation  # isort: skip
+from stedi.cli import queries, tables, rules, quarantine, devices, version  # isort: skip
+from stedi.cli import models, detection, aws  # isort: skip
 from stedi.cli.help import load_help_renderer
-from stedi.cli.output import fail, output
-from stedi.cli.program import OPTIONS, app
+from stedi.cli.program import Call, app
+from stedi.cli.terminal import fail, output
 from stedi.errors import OutputError, StediError
 
-__all__ = ["app", "aws", "call", "detect", "devices", "look", "train", "work"]
+__all__ = [
+    "app",
+    "aws",
+    "detection",
+    "devices",
+    "maintenance",
+    "models",
+    "quarantine",
+    "queries",
+    "rules",
+    "run_command",
+    "runs",
+    "simulation",
+    "tables",
+    "verification",
+    "version",
+]
 
 
-def call(arguments: Sequence[str]) -> int:
-    """Run the command that the arguments name; returns the exit code.
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command in the arguments; returns the exit code.
 
     Raises:
-        KeyboardInterrupt: the user interrupted; where typer caught that, the exit code says so.
+        KeyboardInterrupt: the user interrupted. Where typer caught the interrupt, the exit code is 130 instead.
     """
     arguments = list(arguments) or ["--help"]
+    # The shell asks for completions without arguments.
     if "--help" in arguments:
         load_help_renderer()
+    call = Call()
     try:
-        code: int = app(arguments, standalone_mode=False) or 0
-    except TyperException as error:
+        return app(arguments, prog_name="stedi", standalone_mode=False, obj=call) or 0
+    except SystemExit as end:
+        # Typer ends so after it printed or installed the completion.
+        return int(end.code or 0)
+    except Exception as error:
+        if call.trace:
+            traceback.print_exc()
+        return _fail_with(error)
+
+
+def _fail_with(error: Exception) -> int:
+    """Print an error in one line; returns the exit code."""
+    if isinstance(error, TyperException):
         from stedi.config import PYDANTICS_OWN_WORDS
 
         # Without a command typer has shown the help. There is no message then.
         message = error.format_message().replace(PYDANTICS_OWN_WORDS, "")
-        code = fail(f"{message} (see `stedi --help`)", error.exit_code) if message else error.exit_code
-    except StediError as error:
-        if OPTIONS.trace:
-            traceback.print_exc()
-        code = fail(str(error), error.exit_code)
-    except OSError as error:
-        if OPTIONS.trace:
-            traceback.print_exc()
-        code = _refused(error)
-    except UnicodeEncodeError:
-        if OPTIONS.trace:
-            traceback.print_exc()
-        code = fail("a text can't be encoded in this locale; set LC_ALL=C.UTF-8, and give texts as UTF-8", 1)
-    except Exception as error:
-        if OPTIONS.trace:
-            raise
-        # The error's text may quote data. Print its type only.
-        code = fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
-    return code
+        return fail(f"{message} (see `stedi --help`)", error.exit_code) if message else error.exit_code
+    if isinstance(error, StediError):
+        return fail(str(error), error.exit_code)
+    if isinstance(error, OSError):
+        return _fail_with_os_error(error)
+    if isinstance(error, UnicodeEncodeError):
+        return fail("a text can't be encoded in this locale; set LC_ALL=C.UTF-8, and give texts as UTF-8", 1)
+    # The error's text may quote data. Print its type only.
+    return fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
 
 
-def _refused(error: OSError) -> int:
-    """Print what the operating system refused; returns the exit code."""
+def _fail_with_os_error(error: OSError) -> int:
+    """Print an error of the operating system in one line; returns the exit code."""
     # Typer prints the help itself.
     if any(frame.f_code.co_name == "rich_format_help" for frame, _ in traceback.walk_tb(error.__traceback__)):
         try:
             with output():
                 raise error
-        except OutputError as refused:
-            return fail(str(refused), refused.exit_code)
+        except OutputError as failed_output:
+            return fail(str(failed_output), failed_output.exit_code)
         return 0
     reason = error.strerror or type(error).__name__
     if "usable temporary directory" in reason:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from stedi import pipeline
-from stedi.cli.render import print_json, run_json
+from stedi.cli.run_report import run_json
+from stedi.cli.terminal import print_json
 from stedi.config import Settings, load_settings
 from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.model.alarms import Alarm

@@ -1,14 +1,15 @@
-"""Load typer's help renderer without the parts of rich that it imports and this program does not use."""
+"""Load typer's help renderer without the modules of rich that this program does not use."""
 
 import sys
 from types import ModuleType
 
-# The help is neither Markdown nor a traceback. Both modules take a third of the time of `stedi --help` to import.
+# The help is neither Markdown nor a traceback. Importing both modules takes a third of the time of `stedi --help`,
+# and of a completion, which imports the renderer too.
 _UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
 
 
 def load_help_renderer() -> None:
-    """Import `typer.rich_utils`, with placeholders for the classes that it only names."""
+    """Import `typer.rich_utils`, with placeholders for the classes that it imports and never calls."""
     placeholders = {}
     for module, name in _UNUSED.items():
         if module not in sys.modules:
@@ -17,6 +18,6 @@ def load_help_renderer() -> None:
     try:
         import typer.rich_utils  # noqa: F401
     finally:
-        # Whoever imports these modules later gets the real ones.
+        # Later imports load the real modules.
         for module in placeholders:
             del sys.modules[module]

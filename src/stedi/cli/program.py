@@ -1,132 +1,191 @@
-"""What all commands share: the global options, and how results are shown."""
+"""The program, its global options, and the decorator that makes a function a command."""
 
+import inspect
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
-from typer.core import TyperGroup, TyperOption
 
 from stedi import __version__
-from stedi.cli import render
-from stedi.cli.output import output
+from stedi.cli.terminal import output
 from stedi.errors import StediError, UsageError
 
 if TYPE_CHECKING:
     from stedi.config import Settings
     from stedi.storage import Warehouse
 
-
-class GlobalOptionsAnywhere(TyperGroup):
-    """Commands whose global options may also stand behind the command, where people put them."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments, global options first wherever they stand; after `--` nothing is an option."""
-        takes_value = {
-            name: not option.is_flag
-            for option in self.params
-            if isinstance(option, TyperOption) and not option.is_eager
-            for name in option.opts
-        }
-        ahead: list[str] = []
-        behind: list[str] = []
-        rest = iter(args)
-        for argument in rest:
-            name, _, value = argument.partition("=")
-            if argument == "--":
-                behind += [argument, *rest]
-            elif name not in takes_value:
-                behind.append(argument)
-            elif value or not takes_value[name]:
-                ahead.append(argument)
-            elif (following := next(rest, None)) is not None:
-                ahead.append(f"{name}={following}")
-            else:
-                # Only what needs a value that is not there: for the message.
-                behind = [argument]
-        return super().parse_args(ctx, ahead + behind)
-
+GLOBAL_PANEL = "Options of every command"
+P = ParamSpec("P")
 
 app = typer.Typer(
-    cls=GlobalOptionsAnywhere,
-    help="A consent-first sensor lakehouse: landing files to curated Iceberg tables.",
+    help="Turn landing files into curated Iceberg tables that hold only what customers agreed to share.\n\n"
+    "Example: stedi demo",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-ERROR_CONSOLE = Console(stderr=True)
-_PIPE_WIDTH = 200
 
 
-class Options:
-    """The global options of one call."""
+@dataclass
+class Call:
+    """The global options of one call. Options behind the command override those before it."""
 
-    settings: "Settings"
+    landing: str | None = None
+    warehouse: str | None = None
+    config: Path | None = None
     as_json: bool = False
     trace: bool = False
 
+    def add(self, given: dict[str, Any]) -> None:
+        """Set the options that were given; an option that is None or False was not."""
+        for name, value in given.items():
+            if value:
+                setattr(self, name, value)
 
-OPTIONS = Options()
-_GIVEN: dict[str, Any] = {}
+    def settings(self, **options: object) -> "Settings":
+        """Load the settings: file, environment, global options, and the given options of a command.
+
+        Args:
+            options: settings by name; None for an option that was not given.
+
+        Raises:
+            UsageError: a setting is unknown or invalid.
+        """
+        # Importing pydantic takes a quarter of a second, and `--help` needs no settings.
+        from stedi.config import load_settings
+
+        return load_settings(self.config, {"landing": self.landing, "warehouse": self.warehouse} | options)
+
+    def open_warehouse(self) -> "Warehouse":
+        """Open the warehouse that the settings name."""
+        from stedi.storage import open_warehouse
+
+        settings = self.settings()
+        return open_warehouse(settings.warehouse, settings.database)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _global_options(
+    *,
+    landing: Annotated[
+        str | None, typer.Option(help="folder with one folder a feed (default: ./landing)", rich_help_panel=GLOBAL_PANEL)
+    ] = None,
+    warehouse: Annotated[
+        str | None,
+        typer.Option(help="folder or s3:// prefix of the tables (default: ./lakehouse)", rich_help_panel=GLOBAL_PANEL),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="settings file (default: ./stedi.toml)", rich_help_panel=GLOBAL_PANEL)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print one JSON object instead of tables", rich_help_panel=GLOBAL_PANEL)
+    ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="print the traceback of an error", rich_help_panel=GLOBAL_PANEL)
+    ] = False,
+) -> None:
+    """Declare the global options. Every command and group takes them, so they work before and behind its name."""
+
+
+_GLOBAL_OPTIONS = tuple(inspect.signature(_global_options).parameters.values())
+
+
+def _parsed_by_typer(call: Callable[..., None], own: tuple[inspect.Parameter, ...]) -> Callable[..., None]:
+    """Give a function the signature that typer reads: context, own parameters, global options."""
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    signature = inspect.Signature([context, *own, *_GLOBAL_OPTIONS])
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    return call
+
+
+def _take_global_options(context: typer.Context, given: dict[str, Any]) -> Call:
+    """Move the global options from a command's arguments into the call, which the context carries to inner commands."""
+    call = context.ensure_object(Call)
+    call.add({parameter.name: given.pop(parameter.name) for parameter in _GLOBAL_OPTIONS})
+    return call
+
+
+def command(
+    group: typer.Typer, panel: str | None = None, parameters: tuple[inspect.Parameter, ...] = ()
+) -> Callable[[Callable[Concatenate[Call, P], None]], Callable[Concatenate[Call, P], None]]:
+    """Make a function a command of a group, under the function's name. Its first argument is the `Call`.
+
+    Args:
+        group: the program or a group of its commands.
+        panel: heading under which the help lists the command.
+        parameters: further options, which the function takes as keyword arguments.
+    """
+
+    def add(function: Callable[Concatenate[Call, P], None]) -> Callable[Concatenate[Call, P], None]:
+        @wraps(function)
+        def parse(context: typer.Context, **given: Any) -> None:
+            call = _take_global_options(context, given)
+            _check_working_folder()
+            # A misspelled setting is an error in every command, also in one that does not read it.
+            call.settings()
+            function(call, **given)  # type: ignore[call-arg]
+
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        named = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+        group.command(rich_help_panel=panel)(_parsed_by_typer(parse, (*named, *parameters)))
+        return function
+
+    return add
+
+
+def group(name: str, text: str, panel: str) -> typer.Typer:
+    """Add a group of commands to the program.
+
+    Args:
+        name: what users type before the command.
+        text: the group's help.
+        panel: heading under which the help lists the group.
+    """
+    commands = typer.Typer(no_args_is_help=True)
+
+    def parse(context: typer.Context, **given: Any) -> None:
+        _take_global_options(context, given)
+
+    commands.callback()(_parsed_by_typer(parse, ()))
+    app.add_typer(commands, name=name, help=text, rich_help_panel=panel)
+    return commands
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
         with output():
             print(__version__)
         raise typer.Exit
 
 
-@app.callback()
-def _globals(
-    landing: Annotated[str | None, typer.Option(help="folder with one folder a feed [default: ./landing]")] = None,
-    warehouse: Annotated[
-        str | None, typer.Option(help="folder or s3:// prefix of the tables [default: ./lakehouse]")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="settings file [default: ./stedi.toml]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="show where an error came from")] = False,
-    _version: Annotated[
+def _parse_program(context: typer.Context, **given: Any) -> None:
+    del given["version"]
+    _take_global_options(context, given)
+
+
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the program's version")
-    ] = False,
-) -> None:
-    OPTIONS.as_json = as_json
-    OPTIONS.trace = trace
-    _refuse_deleted_folder()
-    _GIVEN.update(config=config, landing=landing, warehouse=warehouse)
-    OPTIONS.settings = settings_with()
+    ],
+)
+app.callback()(_parsed_by_typer(_parse_program, (_VERSION,)))
 
 
-def _refuse_deleted_folder() -> None:
-    """Refuse to work in a folder that was deleted: libraries ask for it, also where all paths are absolute."""
+def _check_working_folder() -> None:
+    """Raise an error if the working folder was deleted: libraries ask for it, even if all paths are absolute."""
     try:
         Path.cwd()
     except OSError as error:
         raise StediError(
             f"the working folder can't be used ({error.strerror}); it may have been deleted: change to another folder"
         ) from None
-
-
-def settings_with(**more: object) -> "Settings":
-    """The settings of this call, with more options of a command (those that are None were not given)."""
-    # Pydantic takes a quarter of a second to import, and `--help` needs no settings.
-    from stedi.config import load_settings
-
-    options = {key: value for key, value in _GIVEN.items() if key != "config"}
-    return load_settings(_GIVEN["config"], options | more)
-
-
-def opened_warehouse() -> "Warehouse":
-    """Open the warehouse of this call."""
-    from stedi.storage import open_warehouse
-
-    return open_warehouse(OPTIONS.settings.warehouse, OPTIONS.settings.database)
 
 
 def as_utf8(what: str, text: str) -> str:
@@ -146,8 +205,8 @@ def as_utf8(what: str, text: str) -> str:
     return text
 
 
-def refuse_bytes(folder: Path) -> None:
-    """Refuse a folder to write whose name is not UTF-8, before anything is written.
+def check_folder_name(folder: Path) -> None:
+    """Check that the name of an output folder is UTF-8, before anything is written.
 
     Raises:
         UsageError: it is not UTF-8.
@@ -156,40 +215,3 @@ def refuse_bytes(folder: Path) -> None:
         str(folder).encode()
     except UnicodeEncodeError:
         raise UsageError(f"folder {folder} is not valid UTF-8; name another, in a UTF-8 locale") from None
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def _console() -> Console:
-    # A file or a pipe has no width; narrow columns would cut names in two there.
-    return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-
-
-def show_grids(
-    grids: list[Grid],
-    as_json: object,
-    svg: Path | None = None,
-    title: str = "stedi",
-    *,
-    first: Sequence[str] = (),
-    last: str = "",
-) -> None:
-    """Print results as tables or, where asked for, as JSON.
-
-    `svg` gets a picture of the tables too. The lines in `first` are printed above the tables, `last` below.
-    """
-    if svg is not None:
-        render.write_picture(grids, svg, title)
-    with output():
-        if OPTIONS.as_json:
-            render.print_json(as_json)
-            return
-        for line in first:
-            _console().print(Text(line, style="bold red"), soft_wrap=True)
-        for each in grids:
-            _console().print(each)
-        if last:
-            _console().print(last, soft_wrap=True, markup=False, highlight=False)

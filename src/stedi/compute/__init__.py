@@ -1,6 +1,5 @@
-"""Engines: what computes. `Engine` is what a run asks of each; one folder each holds the rest."""
+"""Compute: the interface of a backend, its two implementations, and incremental refresh on either."""
 
-from stedi.compute.affected_keys import Change, delta_relations
-from stedi.compute.backend import Difference, Engine, Ingested
+from stedi.compute.backend import Backend, Ingested
 
-__all__ = ["Change", "Difference", "Engine", "Ingested", "delta_relations"]
+__all__ = ["Backend", "Ingested"]

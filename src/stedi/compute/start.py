@@ -1,4 +1,4 @@
-"""Start the engine that the settings ask for."""
+"""Start the backend that the settings name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -6,56 +6,62 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stedi.compute.backend import Engine
+from stedi.compute.backend import Backend
 from stedi.config import Settings
 from stedi.installation import not_installed
 from stedi.storage import Warehouse
 
 if TYPE_CHECKING:
-    from stedi.compute.duckdb import EmbeddedEngine
+    from stedi.compute.duckdb import DuckDBBackend
 
 
 @contextmanager
-def engine_on_demand(
+def backend_on_demand(
     settings: Settings, warehouse: Warehouse, scratch: Path, parameters: Mapping[str, str | bytes]
-) -> Iterator[Callable[[], Engine]]:
-    """A function that starts the engine on its first call and returns the same engine on every other.
+) -> Iterator[Callable[[], Backend]]:
+    """Return a function that starts the backend on its first call, and returns the same backend on later calls.
 
-    A run with nothing new needs no engine. Loading one takes a tenth of a second, and Spark half a minute.
+    A run with no new data needs no backend: loading DuckDB takes 0.1 s, starting Spark 30 s.
+
+    Args:
+        settings: name the engine and its limits.
+        warehouse: the warehouse whose tables it reads and writes.
+        scratch: folder for temporary files.
+        parameters: see `Backend.set_parameters`.
     """
     with ExitStack() as stack:
 
         @cache
-        def engine() -> Engine:
-            started = stack.enter_context(start_engine(settings, warehouse, scratch))
+        def backend() -> Backend:
+            started = stack.enter_context(start_backend(settings, warehouse, scratch))
             started.set_parameters(parameters)
             return started
 
-        yield engine
+        yield backend
 
 
-def start_engine(settings: Settings, warehouse: Warehouse, scratch: Path) -> Engine:
-    """The engine, which works below a folder for what is not kept.
+def start_backend(settings: Settings, warehouse: Warehouse, scratch: Path) -> Backend:
+    """Start the backend of `settings.engine`, with a folder for temporary files.
 
     Raises:
-        UsageError: the engine is not installed.
+        UsageError: it is not installed.
         WarehouseError: it does not start.
     """
     if settings.engine == "embedded":
-        return start_embedded(settings, warehouse, scratch)
+        return start_duckdb(settings, warehouse, scratch)
     try:
-        from stedi.compute.spark import SparkEngine
+        from stedi.compute.spark import SparkBackend
     except ImportError as error:
         raise not_installed("the Spark engine", "spark", error) from None
-    return SparkEngine(warehouse, scratch=scratch)
+    return SparkBackend(warehouse, scratch=scratch)
 
 
-def start_embedded(settings: Settings, warehouse: Warehouse, scratch: Path) -> "EmbeddedEngine":
-    """The embedded engine, whatever computes the tables.
+def start_duckdb(settings: Settings, warehouse: Warehouse, scratch: Path) -> "DuckDBBackend":
+    """Start DuckDB, whatever engine the settings name.
 
     Raises:
-        WarehouseError: it refuses a setting.
+        WarehouseError: DuckDB rejects a setting.
     """
-    from stedi.compute.duckdb import EmbeddedEngine
+    from stedi.compute.duckdb import DuckDBBackend
 
-    return EmbeddedEngine(warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)
+    return DuckDBBackend(warehouse, scratch=scratch, memory_limit=settings.memory_limit, threads=settings.threads)

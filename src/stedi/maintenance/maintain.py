@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from stedi.catalog import Catalog, Commit
 from stedi.catalog.file_statistics import DataFileSize, count_empty_manifests, data_file_sizes
 from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_latest_run
-from stedi.compute import Engine
-from stedi.compute.start import start_engine
+from stedi.compute import Backend
+from stedi.compute.start import start_backend
 from stedi.config import Settings
 from stedi.maintenance.orphan_files import expire_snapshots, orphan_files
 from stedi.model.table import Table
@@ -86,19 +86,21 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         translate_storage_errors(f"warehouse {warehouse} can't be written"),
         Catalog(warehouse) as catalog,
         warehouse.scratch() as scratch,
-        start_engine(settings, warehouse, scratch) as engine,
+        start_backend(settings, warehouse, scratch) as backend,
     ):
-        return run_maintenance(catalog, engine, settings.keep_runs, progress)
+        return run_maintenance(catalog, backend, settings.keep_runs, progress)
 
 
-def run_maintenance(catalog: Catalog, engine: Engine, keep_runs: int, progress: Callable[[str], None]) -> MaintenanceReport:
+def run_maintenance(
+    catalog: Catalog, backend: Backend, keep_runs: int, progress: Callable[[str], None]
+) -> MaintenanceReport:
     """Run the maintenance of a warehouse whose write lock the caller holds.
 
     Files that compaction replaces stay until the next maintenance, because running queries read them.
 
     Args:
         catalog: the catalog of the warehouse.
-        engine: rewrites small files.
+        backend: rewrites small files.
         keep_runs: number of finished runs to keep.
         progress: receives a line of text for each step.
     """
@@ -113,7 +115,7 @@ def run_maintenance(catalog: Catalog, engine: Engine, keep_runs: int, progress: 
         _remove_orphan_files(catalog, table, outcome)
     for table in ALL:
         progress(f"{table.name}: small files")
-        _compact(catalog, engine, table, report.tables[table.name])
+        _compact(catalog, backend, table, report.tables[table.name])
     _publish_compacted_tables(catalog)
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -172,7 +174,7 @@ def _remove_orphan_files(catalog: Catalog, table: Table, outcome: TableMaintenan
         warehouse.delete_empty_folders(f"{table_folder(table.name)}/{folder}")
 
 
-def _compact(catalog: Catalog, engine: Engine, table: Table, outcome: TableMaintenance) -> None:
+def _compact(catalog: Catalog, backend: Backend, table: Table, outcome: TableMaintenance) -> None:
     """Rewrite the small files of each partition into one, and files from which another writer deleted rows."""
     current = catalog.snapshot(table.name)
     files = catalog.files(table.name)
@@ -182,8 +184,8 @@ def _compact(catalog: Catalog, engine: Engine, table: Table, outcome: TableMaint
         return
     chosen = files_to_compact(data_file_sizes(catalog, table.name))
     if chosen:
-        query = f"SELECT * FROM ({engine.rows_of(table, files.part(chosen))})"
-        written = engine.write(table, query, catalog.data_folder(table))
+        query = f"SELECT * FROM ({backend.scan(table, files.part(chosen))})"
+        written = backend.write(table, query, catalog.data_folder(table))
         catalog.commit(table, Commit(written, chosen, current.metadata))
         outcome.merged = len(chosen)
         outcome.files_after = outcome.files_before - len(chosen) + len(written)

@@ -1,1 +1,1 @@
-"""Declarations as plain values without I/O: tables, columns, rules, feeds, and who a row is about."""
+"""Declarations as plain values without I/O: tables, rules, feeds, column types, identities."""

@@ -1,14 +1,21 @@
-"""Alarms: findings of a successful run that a person has to look at."""
+"""Alarms: results of a successful run that a person has to look at."""
 
 from dataclasses import dataclass
 
-# Of fewer people, half may change their minds on one day.
+# With fewer customers, half may change their consent on one day by chance.
 FEWEST_PEOPLE = 100
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A finding of a successful run: its name, a message with the next step, and the two counts compared."""
+    """A result of a successful run that a person has to look at.
+
+    Attributes:
+        name: name of the alarm.
+        message: what happened, and what to do next.
+        before: count after the last finished run.
+        now: count in this run.
+    """
 
     name: str
     message: str
@@ -17,18 +24,18 @@ class Alarm:
 
 
 def fall_of_consent(before: int, now: int, alarm_drop: float, *, dry_run: bool = False) -> Alarm | None:
-    """Compare how many customers consent with how many did after the last finished run.
+    """Check whether the number of consenting customers fell sharply since the last finished run.
 
     Args:
         before: customers with consent in force after the last finished run.
         now: customers with consent in force now.
-        alarm_drop: a fall by more than this share of `before` is an alarm; 1 is never exceeded.
-        dry_run: whether the fall is only planned.
+        alarm_drop: the largest fall without an alarm, as a share of `before`; 1 turns the alarm off.
+        dry_run: whether the run publishes nothing.
 
     Returns:
-        The alarm, or None for a smaller fall, or where fewer than 100 customers consented before.
+        The alarm; None for a smaller fall, or if fewer than 100 customers consented before.
     """
-    # Dividing rounds as reading the share from a file does, so a fall by exactly the share is none.
+    # Division rounds like parsing the share from text, so a fall by exactly the share is no alarm.
     if before < FEWEST_PEOPLE or (before - now) / before <= alarm_drop:
         return None
     message = (

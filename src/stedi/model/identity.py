@@ -1,10 +1,10 @@
-"""Who a person is, which device is meant, and the keyed pseudonyms under which both can be followed without being named.
+"""Normalised e-mail addresses and serial numbers, and keyed pseudonyms.
 
-Addresses and serial numbers are resolved once, when a record lands. Plain ASCII is resolved in SQL, all other spellings
-by Python, with the same result.
+Addresses and serial numbers are normalised once, when a record lands: plain ASCII in SQL, everything else in Python, with
+the same result.
 
-Pseudonyms are HMAC-SHA256 (RFC 2104) written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
-The padded keys reach the query as the parameters `$pseudonym_inner` and `$pseudonym_outer`.
+A pseudonym is HMAC-SHA256 (RFC 2104), written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
+The padded keys are the query parameters `$pseudonym_inner` and `$pseudonym_outer`.
 """
 
 import re
@@ -16,15 +16,15 @@ from stedi.model.table import Column
 
 Identity = Literal["person", "device"]
 
-PERSON = Column("person", "string", "normalised e-mail address: equal for all spellings of an address", personal=True)
+PERSON = Column("person", "string", "normalised e-mail address, the same for all spellings of an address", personal=True)
 DEVICE = Column("device", "string", "normalised serial number: trimmed and case-folded", personal=True)
-# The columns of landing tables that hold what a field identifies.
+# The column of a landing table with the normalised value of a field that identifies a person or a device.
 COLUMNS: dict[Identity, Column] = {"person": PERSON, "device": DEVICE}
 
 _BLOCK_BYTES = 64  # SHA-256 hashes 64-byte blocks (FIPS 180-4)
 
-# Characters without a glyph that are of no control or format category: the rest of Unicode's property
-# Default_Ignorable_Code_Point (DerivedCoreProperties.txt), such as variation selectors and Hangul fillers.
+# Characters with Unicode's property Default_Ignorable_Code_Point (DerivedCoreProperties.txt) that are not control or format
+# characters, such as variation selectors and Hangul fillers.
 _IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
@@ -32,31 +32,31 @@ _WHITE_SPACE = re.compile(r"\s+")
 _IN_ANGLE_BRACKETS = re.compile(r"<([^<>]*@[^<>]*)>")
 _COMMENT = re.compile(r"\([^()]*\)")
 _SCHEME = re.compile(r"^[^@\"]*:")
-# A local part in quotes that needs none (RFC 5321, 4.1.2: both forms are one mailbox).
+# A quoted local part that needs no quotes (RFC 5321, 4.1.2: both forms are the same mailbox).
 _NEEDLESS_QUOTES = re.compile(r'^"([^\s"(),:;<>@\[\]\\]+)"@')
-# What no unquoted address contains (RFC 5322, 3.2.3), so that several addresses, or a name and an address, are no address.
+# Characters that no unquoted address contains (RFC 5322, 3.2.3). They separate several addresses, or a name and an address.
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\"(,:;<\\]")
-# Half a character: bytes that are not UTF-8, or an escape of JSON without its other half.
+# Surrogates: bytes that are not UTF-8, or half of a JSON escape pair.
 SURROGATE = re.compile("[\ud800-\udfff]")
-# No address is longer (RFC 5321, 4.5.3.1: 64 and 255), and a display name hardly is; matching longer texts takes
-# quadratic time.
+# An address has at most 64 + 1 + 255 characters (RFC 5321, 4.5.3.1). With a display name, 2,000 are plenty. Matching longer
+# texts takes quadratic time.
 _LONGEST_TEXT = 2_000
 _LONGEST_ADDRESS = 320
 _NOT_IN_A_LABEL = re.compile(r"[\s.@\u3002]")
-# IDNA takes these for dots, too (RFC 3490, 3.1); NFKC has made U+002E or U+3002 of the others.
+# IDNA also reads this as a dot (RFC 3490, 3.1). NFKC turns its other dots into U+002E or U+3002.
 _IDEOGRAPHIC_STOP = "\u3002"
 _AT = re.compile("[@＠﹫]")
 _BESIDE_AN_ADDRESS = re.compile(r"[\s\"'(),:;<>\\{}\[\]=@＠﹫]+")
 
 
 class NotOneAddressError(ValueError):
-    """A text contains several addresses, or none that is legible. The message never quotes it."""
+    """A text is not one valid address. The message never quotes the text."""
 
 
 def fold(text: str) -> str:
-    """A text as it is compared: NFKC, case-folded in full, without invisible characters, white space trimmed.
+    """Normalise a text for comparison: NFKC, full case folding, invisible characters removed, white space trimmed.
 
-    Repeated until nothing changes (Unicode's toNFKC_Casefold, UAX #31), so folding twice is folding once.
+    Repeats until nothing changes (Unicode's toNFKC_Casefold, UAX #31), so the function is idempotent.
     """
     while True:
         folded = unicodedata.normalize("NFKC", text).casefold()
@@ -68,17 +68,16 @@ def fold(text: str) -> str:
 
 
 def person_of(text: str) -> str:
-    """The person behind a spelling of an e-mail address, in the form in which all spellings of that address agree.
+    """Normalise an e-mail address, so that all spellings of an address are equal.
 
-    A display name, a comment, `mailto:` and needless quotes are taken off; the domain is put into its ASCII form
-    (RFC 3492). Local parts are otherwise left alone: `an.n`, `ann+1` and `ann` are three people. A text without `@`
-    is a name of its own.
+    Removes a display name, comments, `mailto:` and unnecessary quotes, and converts the domain to ASCII (RFC 3492). Local
+    parts are otherwise kept: `an.n`, `ann+1` and `ann` are three people. A text without `@` is only folded.
 
     Returns:
-        The person; empty where the text names nobody.
+        The normalised address; empty if the text is blank.
 
     Raises:
-        NotOneAddressError: it contains `@` and is not one person's address, or it is not valid UTF-8.
+        NotOneAddressError: the text contains `@` but is not one address, or it is not valid UTF-8.
     """
     folded = fold(text)
     if SURROGATE.search(folded):
@@ -101,9 +100,10 @@ def person_of(text: str) -> str:
 
 
 def _canonical(address: str) -> str:
+    """Normalise a folded address without a display name."""
     scheme = _SCHEME.match(address)
     if scheme:
-        # Only what has a scheme is percent-encoded (RFC 6068), and may have header fields behind a question mark.
+        # Only a `mailto:` address is percent-encoded, and may be followed by a question mark and header fields (RFC 6068).
         address = fold(unquote(address[scheme.end() :].partition("?")[0]))
     address = _NEEDLESS_QUOTES.sub(r"\1@", re.sub(r"\s*@\s*", "@", address).strip())
     local, _, domain = address.rpartition("@")
@@ -112,26 +112,26 @@ def _canonical(address: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    """A label of a domain in ASCII. An ASCII form is decoded first: it may spell letters that folding makes others."""
+    """Convert a label of a domain to ASCII. Punycode is decoded first, because folding may change its letters."""
     if label.startswith("xn--"):
         try:
             decoded = fold(label.removeprefix("xn--").encode("ascii").decode("punycode"))
         except UnicodeError:
             return label
         if _NOT_IN_A_LABEL.search(decoded):
-            # No domain, but what somebody made to look like another's address once it is decoded.
+            # Not a valid domain: decoded, it could imitate somebody else's address.
             return label
         label = decoded
     return label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
 
 
 def device_of(text: str) -> str:
-    """The device behind a spelling of its serial number: trimmed, case-folded, without invisible characters."""
+    """Normalise a serial number: trimmed, case-folded, invisible characters removed."""
     return fold(text)
 
 
 def identity_of(kind: Identity, text: str) -> str | None:
-    """The person or the device behind a spelling; None where it is nobody's, or not one person's."""
+    """Normalise an e-mail address or a serial number; None if it is blank or not one address."""
     try:
         return (person_of(text) if kind == "person" else device_of(text)) or None
     except NotOneAddressError:
@@ -139,23 +139,28 @@ def identity_of(kind: Identity, text: str) -> str | None:
 
 
 def people_in(text: str, *, is_cut_before: bool = False, is_cut_behind: bool = False) -> set[str]:
-    """Everybody whose address can be read somewhere in a text, such as a broken record or a list of addresses.
+    """Find all addresses in a text, such as a broken record or a list of addresses. Takes linear time.
 
-    Takes time linear in the text's length. Where the text is a piece of a longer one, an address at the cut may lack a
-    part and is left out; the next piece has to overlap.
+    Args:
+        text: any text, or a piece of a longer one. Pieces have to overlap.
+        is_cut_before: whether the text is cut at its start. An address there may be incomplete and is left out.
+        is_cut_behind: the same for its end.
+
+    Returns:
+        The normalised addresses.
     """
     if is_cut_before:
         text = text[_to_separator(text[:_LONGEST_ADDRESS]) :]
     if is_cut_behind:
         text = text[: len(text) - _to_separator(text[: -_LONGEST_ADDRESS - 1 : -1])]
-    found = set()
+    addresses = set()
     for at in _AT.finditer(text):
         before = _BESIDE_AN_ADDRESS.split(text[max(0, at.start() - _LONGEST_ADDRESS) : at.start()].rstrip())[-1]
         after = _BESIDE_AN_ADDRESS.split(text[at.end() : at.end() + _LONGEST_ADDRESS].lstrip(), maxsplit=1)[0]
         if before and after:
-            found.add(f"{before}@{after}")
+            addresses.add(f"{before}@{after}")
     people = set()
-    for address in found:
+    for address in addresses:
         try:
             people.add(person_of(address))
         except NotOneAddressError:
@@ -164,47 +169,47 @@ def people_in(text: str, *, is_cut_before: bool = False, is_cut_behind: bool = F
 
 
 def _to_separator(text: str) -> int:
-    """How many characters come before the first one that stands beside addresses."""
+    """Count the characters before the first one that cannot be part of an address."""
     separator = _BESIDE_AN_ADDRESS.search(_AT.sub("x", text))
     return separator.start() if separator else len(text)
 
 
-# Characters of ASCII that are part of no address, or of one in a longer form. Control characters are not among them:
-# JSON spells them with a backslash.
+# ASCII characters of texts that `person_of` changes in more than case: those that no plain address has, and punycode. JSON
+# escapes control characters with a backslash, so they need no entry.
 _ODD_IN_ADDRESS = (" ", "(", ",", ":", ";", "<", "--", "\x7f")
 
 
 def is_plain_address(text: str) -> str:
-    """SQL condition for a text (of JSON without a backslash) that lower case alone makes the form of `person_of`."""
-    odd = " OR ".join(f"contains({text}, '{found}')" for found in _ODD_IN_ADDRESS)
+    """Write the condition that `person_of` only lower-cases a text, given a text from JSON without a backslash."""
+    odd = " OR ".join(f"contains({text}, '{characters}')" for characters in _ODD_IN_ADDRESS)
     return f"(strlen({text}) = length({text}) AND NOT ({odd} OR suffix({text}, '.')))"
 
 
 def is_plain_serial(text: str) -> str:
-    """SQL condition for a text (of JSON without a backslash) that lower case alone makes the form of `device_of`."""
+    """Write the condition that `device_of` only lower-cases a text, given a text from JSON without a backslash."""
     return f"(strlen({text}) = length({text}) AND NOT (contains({text}, ' ') OR contains({text}, '\x7f')))"
 
 
 def pseudonym(value: str) -> str:
-    """SQL for the pseudonym (64 hexadecimal digits) of a string expression."""
+    """Write the SQL for the pseudonym (64 hexadecimal digits) of a string expression."""
     return f"sha256($pseudonym_outer || unhex(sha256($pseudonym_inner || encode({value}))))"
 
 
 def customer_pseudonym(person: str) -> str:
-    """SQL for the pseudonym of whom an expression identifies."""
+    """Write the SQL for a customer's pseudonym, given an expression for the normalised e-mail address."""
     return pseudonym(f"'customer:' || {person}")
 
 
 def device_pseudonym(serial: str) -> str:
-    """SQL for the pseudonym of a device by its serial number."""
+    """Write the SQL for a device's pseudonym, given an expression for the serial number."""
     return pseudonym(f"'device:' || {serial}")
 
 
 def padded_keys(key: bytes) -> dict[str, bytes]:
-    """The two blocks that HMAC derives from a key of at most 64 bytes, by parameter name.
+    """Derive HMAC's inner and outer padded key, by query parameter name.
 
     Raises:
-        ValueError: the key is empty or longer than a block.
+        ValueError: the key is empty or longer than 64 bytes.
     """
     if not 0 < len(key) <= _BLOCK_BYTES:
         raise ValueError(f"a pseudonym key has 1 to {_BLOCK_BYTES} bytes")

@@ -1,22 +1,27 @@
-"""Values of settings that can also be given as options of commands, and the settings that queries depend on."""
+"""Settings that decide the rows of tables, and the allowed values of some settings."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Policy = Literal["customer", "reading"]
 EngineName = Literal["embedded", "spark"]
-# The readings that could pair are looked for this far beyond what changed.
+# Largest tolerance that can be set. An incremental refresh reads readings this far around changed ones.
 MOST_TOLERANCE_MS = 1_000
 
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """The settings that decide which rows tables have.
+    """The settings that decide the rows of tables.
 
-    A run's record keeps them, so that `stedi verify` rebuilds the tables with the same ones.
+    The run log records them, so that `stedi verify` rebuilds the tables with the same values.
+
+    Attributes:
+        policy: which readings of a consenting customer to keep: all (`customer`), or those taken under consent (`reading`).
+        owners_confidence: probability that a device's owner needs.
+        match_tolerance_ms: largest difference between paired readings' times (ms), if clocks differ.
     """
 
     policy: str
-    # Records of versions that had no such setting lack it.
+    # Run logs of older versions lack these two.
     owners_confidence: float = 0.999
     match_tolerance_ms: int = 50

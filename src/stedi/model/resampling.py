@@ -1,62 +1,66 @@
-"""Readings that come when they come, as samples at a steady rate: the same for training and for detection.
+"""Resampling of readings to a grid of 50 Hz, in SQL: the same for both engines, for training and for detection.
 
-All of it is SQL, so that both engines and the detector do the same. Sums of doubles depend on the
-order in which an engine adds them, and a table that differs in the last digit from its rebuild is
-a wrong table. So readings are added up as whole millionths, which come to the same in any order.
+Sums of doubles depend on the order of addition, which differs between engines and runs. Tables must equal their rebuild to
+the last digit, so readings are added up as whole millionths.
 """
 
 RATE_HZ = 50
 SAMPLE_MS = 1000 // RATE_HZ
-# A phone that reports 15 times a second and loses four readings in a row leaves 333 ms. What lies between is drawn
-# as a line, as a break costs more: with 0.3 s missing of every 2 s of real walking, F1 at ±0.1 s falls
-# from 0.93 to 0.90 with lines and to 0.80 with breaks; with 0.4 s missing, to 0.88 and to 0.76.
-GAP_MS = 400
-# No unit in which phones report reaches a million (16 g are 16,000 mg), and sums of less fit 64 bits.
-MOST = "1e6"
+# Longest gap that is interpolated. A phone that reports 15 times a second and loses four readings in a row leaves 333 ms. A
+# line costs less than an interruption: with 0.3 s missing of every 2 s of real walking, F1 at ±0.1 s falls from 0.93 to 0.90
+# with lines and to 0.80 with interruptions; with 0.4 s missing, to 0.88 and to 0.76.
+MAX_GAP_MS = 400
+# Bounds the absolute value of an axis. Phones stay below it in any unit (16 g are 16,000 mg), and sums fit 64 bits.
+MAX_VALUE = "1e6"
 _MILLIONTHS = "1e6"
 
 
-def resampled(source: str, who: str) -> str:
-    """SQL for samples (who, at_ms, x, y, z) on the grid of whole 20 ms since the epoch.
+def resample_sql(source: str, person: str) -> str:
+    """Return SQL for the samples of a relation's readings.
 
-    Readings that fall into one step of the grid are averaged, their times too: this merges readings
-    of one moment, keeps what is faster than the grid can show from passing for something slower,
-    and leaves the readings of slower phones alone. Samples lie on the line between neighbours
-    that are at most 400 ms apart. Values are rounded to six decimals.
+    Readings in the same 20 ms are averaged, and so are their times. That merges readings of one moment, and keeps motion
+    faster than the grid from appearing as slower motion. Samples are interpolated linearly between averages at most 400 ms
+    apart, and rounded to six decimals.
 
     Args:
-        source: a relation with the columns `who`, t (ms since the epoch), x, y and z (doubles);
-            rows that lack an axis or exceed a million in one are left out.
-        who: name of the column that tells whose readings belong together.
+        source: relation with the columns `person`, t (ms since the epoch), x, y and z (double). Rows without an axis, or
+            with more than a million on one, are left out.
+        person: name of the column that groups readings.
+
+    Returns:
+        Query with the columns `person`, at_ms (a multiple of 20 ms since the epoch), x, y and z.
     """
     averages = ", ".join(f"sum(floor({v} * {_MILLIONTHS} + 0.5)::BIGINT)::DOUBLE / count(*) AS {v}" for v in "xyz")
-    measured = " AND ".join(f"abs({v}) <= {MOST}" for v in "xyz")
-    following = ", ".join(f"lead({v}) OVER sequence AS next_{v}" for v in ("bin_ms", "late_ms", *"xyz"))
-    lines = ", ".join(
-        f"floor({v} + (next_{v} - {v}) * ((at_ms - bin_ms) - late_ms) / span_ms + 0.5) / {_MILLIONTHS} AS {v}" for v in "xyz"
+    in_range = " AND ".join(f"abs({v}) <= {MAX_VALUE}" for v in "xyz")
+    following = ", ".join(f"lead({v}) OVER in_time AS next_{v}" for v in ("bin_ms", "offset_ms", *"xyz"))
+    interpolated = ", ".join(
+        f"floor({v} + (next_{v} - {v}) * ((at_ms - bin_ms) - offset_ms) / span_ms + 0.5) / {_MILLIONTHS} AS {v}"
+        for v in "xyz"
     )
     return f"""
-WITH binned AS (
-    SELECT {who}, bin_ms, sum(t - bin_ms)::DOUBLE / count(*) AS late_ms, {averages}
+-- The average reading of each 20 ms, at bin_ms + offset_ms.
+WITH bins AS (
+    SELECT {person}, bin_ms, sum(t - bin_ms)::DOUBLE / count(*) AS offset_ms, {averages}
     FROM (
-        SELECT *, t - (t % {SAMPLE_MS} + {SAMPLE_MS}) % {SAMPLE_MS} AS bin_ms FROM {source} WHERE {measured}
-    ) AS placed
-    GROUP BY {who}, bin_ms
+        SELECT *, t - (t % {SAMPLE_MS} + {SAMPLE_MS}) % {SAMPLE_MS} AS bin_ms FROM {source} WHERE {in_range}
+    ) AS readings_in_bins
+    GROUP BY {person}, bin_ms
 ),
-paired AS (
-    SELECT *, {following} FROM binned
-    WINDOW sequence AS (PARTITION BY {who} ORDER BY bin_ms)
+bins_with_next AS (
+    SELECT *, {following} FROM bins
+    WINDOW in_time AS (PARTITION BY {person} ORDER BY bin_ms)
 ),
+-- The grid points between each average and the next.
 spans AS (
     SELECT *,
-        (next_bin_ms - bin_ms) + (next_late_ms - late_ms) AS span_ms,
-        CASE WHEN late_ms > 0 THEN bin_ms + {SAMPLE_MS} ELSE bin_ms END AS first_ms,
-        CASE WHEN next_late_ms > 0 THEN next_bin_ms ELSE next_bin_ms - {SAMPLE_MS} END AS last_ms
-    FROM paired
+        (next_bin_ms - bin_ms) + (next_offset_ms - offset_ms) AS span_ms,
+        CASE WHEN offset_ms > 0 THEN bin_ms + {SAMPLE_MS} ELSE bin_ms END AS first_ms,
+        CASE WHEN next_offset_ms > 0 THEN next_bin_ms ELSE next_bin_ms - {SAMPLE_MS} END AS last_ms
+    FROM bins_with_next
 ),
-points AS (
+grid AS (
     SELECT *, unnest(generate_series(first_ms, last_ms, {SAMPLE_MS})) AS at_ms
-    FROM spans WHERE span_ms <= {GAP_MS} AND first_ms <= last_ms
+    FROM spans WHERE span_ms <= {MAX_GAP_MS} AND first_ms <= last_ms
 )
-SELECT {who}, at_ms, {lines} FROM points
+SELECT {person}, at_ms, {interpolated} FROM grid
 """

@@ -1,18 +1,20 @@
 """Count rule violations, with pseudonymised examples."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stedi.compute import Backend
+from stedi.compute.sql import with_relations
 from stedi.model.identity import pseudonym
 from stedi.model.rules import Level, Rule
 from stedi.model.table import Table
 
-Select = Callable[[str], list[dict[str, Any]]]
-
 _EXAMPLES = 3
 # Twelve hexadecimal digits: among a million people two agree with a probability of 0.2%.
 _PSEUDONYM_DIGITS = 12
+# The relation of the rows to check, in the queries of this module.
+_ROWS = "checked_rows"
 
 
 @dataclass(frozen=True)
@@ -64,30 +66,35 @@ def warnings(table: Table) -> tuple[Rule, ...]:
     return tuple(rule for rule in table.checks if rule.level == "warn")
 
 
-def check(table: Table, relation: str, select: Select, rules: Sequence[Rule] | None = None) -> tuple[RuleResult, ...]:
+def check(
+    backend: Backend, table: Table, rows: str, inputs: Mapping[str, str], rules: Sequence[Rule] | None = None
+) -> tuple[RuleResult, ...]:
     """Count the violations of a table's rules.
 
     Conditions on single rows and error-level rules, which rarely have violations, are counted in one query.
 
     Args:
+        backend: runs the queries.
         table: the table.
-        relation: name of the relation that contains the rows to check.
-        select: runs a SQL query and returns its rows.
+        rows: SQL query for the rows to check.
+        inputs: a query for the rows of each input by name. Rules may read the table's inputs.
         rules: the rules to check, by default all rules of the table.
     """
+
+    def select(query: str) -> list[dict[str, Any]]:
+        return backend.select(with_relations(query, {**inputs, _ROWS: rows}))
+
     rules = table.checks if rules is None else rules
     conditions = "".join(f', count(*) FILTER (WHERE {rule.where}) AS "{rule.name}"' for rule in rules if rule.where)
     sums = "".join(
-        f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_violations(rule, relation)}) AS "{rule.name}"'
+        f', (SELECT coalesce(sum(n), 0)::BIGINT FROM {_violations(rule)}) AS "{rule.name}"'
         for rule in rules
         if rule.violations and rule.level == "error"
     )
-    [counts] = select(
-        f'SELECT counted.*{sums} FROM (SELECT count(*) AS "checked rows"{conditions} FROM "{relation}") AS counted'
-    )
+    [counts] = select(f'SELECT counted.*{sums} FROM (SELECT count(*) AS "checked rows"{conditions} FROM {_ROWS}) AS counted')
     results = []
     for rule in rules:
-        source = _violations(rule, relation)
+        source = _violations(rule)
         if rule.name in counts:
             failed = counts[rule.name]
             examples = select(_first(table, rule, source)) if failed else []
@@ -142,11 +149,11 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
     ]
 
 
-def _violations(rule: Rule, relation: str) -> str:
+def _violations(rule: Rule) -> str:
     """SQL source of the rows that violate a rule, or of the values in its `by` columns with their count `n`."""
     if rule.violations is None:
-        return f'"{relation}" WHERE {rule.where}'
-    return f"""({rule.violations.replace("{rows}", f'"{relation}"')}) AS violations"""
+        return f"{_ROWS} WHERE {rule.where}"
+    return f"({rule.violations.replace('{rows}', _ROWS)}) AS violations"
 
 
 def _first(table: Table, rule: Rule, source: str, total: str = "NULL") -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from stedi.catalog import Commit, CommitMetadata
-from stedi.compute import Engine
+from stedi.compute import Backend
+from stedi.compute.counts import count_rows
+from stedi.compute.source_files import split_by_source, without_sources
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files
@@ -47,7 +49,7 @@ def ingest_feed(
     feed: Feed,
     listed: Sequence[LandingFile],
     store: Store,
-    start_engine: Callable[[], Engine],
+    start_backend: Callable[[], Backend],
     run_id: str,
     read_again: Callable[[LedgerEntry], bool],
 ) -> tuple[TableReport, FilePlan]:
@@ -59,7 +61,7 @@ def ingest_feed(
         feed: the feed.
         listed: the feed's files in the landing folder.
         store: where the landing table is.
-        start_engine: starts the engine, or returns the one that was started.
+        start_backend: starts the backend, or returns the one that was started.
         run_id: the run that the commit belongs to.
         read_again: whether to ingest an unchanged file once more.
 
@@ -73,8 +75,8 @@ def ingest_feed(
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and metadata is not None and current is not None and not is_foreign:
         return TableReport(Status.UP_TO_DATE, current.rows, snapshot_id=current.id), plan
-    engine = start_engine()
-    ingested = engine.ingest(feed, plan.to_read)
+    backend = start_backend()
+    ingested = backend.ingest(feed, plan.to_read)
     try:
         steady = [file for file in plan.to_read if file.name in ingested.counts]
         for file in steady:
@@ -89,51 +91,54 @@ def ingest_feed(
             )
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
         files = store.files(table.name)
-        touched, removed_rows, kept_rows = engine.split_by_source(table, files, replaced)
+        split = split_by_source(backend, table, files, replaced)
         rows_before, recorded = (metadata.rows, metadata.violations) if metadata else (0, {})
         if is_foreign:
             # A commit of another writer records no violations, and Iceberg's totals do not count its deletes exactly.
-            results = check(table, engine.register_files(table, files), engine.select)
-            rows_before, recorded = engine.count(table, files), violations(results)
-        with engine.view("removed_records", removed_rows):
-            removed = engine.rows("removed_records")
-            results = updated_results(
-                table,
-                rows_before,
-                recorded,
-                check(table, ingested.landed, engine.select),
-                check(table, "removed_records", engine.select),
-            )
+            current_rows = backend.scan(table, files)
+            rows_before, recorded = count_rows(backend, current_rows), violations(check(backend, table, current_rows, {}))
+        landed_rows = f'SELECT * FROM "{ingested.landed}"'
+        removed = count_rows(backend, split.removed)
+        results = updated_results(
+            table,
+            rows_before,
+            recorded,
+            check(backend, table, landed_rows, {}),
+            check(backend, table, split.removed, {}),
+        )
         reason = _reason(plan, len(plan.to_read) - len(steady), is_foreign)
         if any_failure(results):
             return TableReport(Status.FAILED, rows_before, reason=reason, results=results), plan
-        added = engine.rows(ingested.landed)
+        added = count_rows(backend, landed_rows)
         rows = rows_before + added - removed
-        query = f'SELECT * FROM "{ingested.landed}"' + (f" UNION ALL {kept_rows}" if touched else "")
-        written = engine.write(table, query, store.data_folder(table))
+        query = landed_rows + (f" UNION ALL {split.kept}" if split.touched_files else "")
+        written = backend.write(table, query, store.data_folder(table))
         recorded_now = CommitMetadata(
             run_id,
             rows,
             run_id,
             violations(results),
             ledger=store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
-            rejects=_write_rejects(table, store, engine, ingested.quarantined, replaced),
+            rejects=_write_rejects(table, store, backend, ingested.quarantined, replaced),
         )
-        snapshot = store.commit(table, Commit(written, touched, recorded_now))
+        snapshot = store.commit(table, Commit(written, split.touched_files, recorded_now))
         report = TableReport(Status.REFRESHED, rows, added, removed, reason=reason, snapshot_id=snapshot.id, results=results)
         return report, plan
     finally:
-        engine.release(feed)
+        backend.release(feed)
 
 
-def _write_rejects(table: Table, store: Store, engine: Engine, quarantined: str, replaced: Sequence[str]) -> tuple[str, ...]:
+def _write_rejects(
+    table: Table, store: Store, backend: Backend, quarantined: str, replaced: Sequence[str]
+) -> tuple[str, ...]:
     """Write the feed's quarantined records to side files of the commit; returns all of the feed's side files."""
     before = reject_files(store, table)
-    touched, _, kept_rows = engine.split_by_source(quarantine.TABLE, before, replaced)
+    split = split_by_source(backend, quarantine.TABLE, before, replaced)
+    touched, kept_rows = split.touched_files, split.kept
     if len(before.paths) > _MANY_REJECT_FILES:
-        touched, kept_rows = list(before.paths), engine.without_sources(quarantine.TABLE, before, replaced)
+        touched, kept_rows = before.paths, without_sources(backend, quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept_rows}" if touched else "")
-    written = engine.write(quarantine.TABLE, query, store.side_folder(table))
+    written = backend.write(quarantine.TABLE, query, store.side_folder(table))
     kept = [name for name in _reject_names(store, table) if store.side_path(name) not in touched]
     return (*kept, *(store.keep_side_file(file.path) for file in written))
 

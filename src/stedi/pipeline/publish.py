@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from stedi.catalog import Catalog, Commit, CommitMetadata
 from stedi.catalog.run_log import RunRecord, latest_run, next_run_number, write_run
-from stedi.compute import Engine
+from stedi.compute import Backend
+from stedi.compute.counts import count_rows
 from stedi.model.column_types import ColumnType
 from stedi.model.data_files import DataFiles
 from stedi.pipeline.checks import RuleResult, recorded_results
@@ -16,7 +17,7 @@ from stedi.tables.operations.rule_result import TABLE
 from stedi.tables.registry import REFRESHED
 
 
-def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: RunReport) -> int | None:
+def publish_run(catalog: Catalog, start_backend: Callable[[], Backend], report: RunReport) -> int | None:
     """Publish a run, unless nothing changed since the last one.
 
     The entry in the run log is written last. Readers look up the snapshots of the newest entry, so they see the tables
@@ -24,7 +25,7 @@ def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: Ru
 
     Args:
         catalog: the catalog of the warehouse.
-        start_engine: starts the engine, or returns the one that was started.
+        start_backend: starts the backend, or returns the one that was started.
         report: the report of the run. Gets the ID of the last run if nothing changed.
 
     Returns:
@@ -39,7 +40,7 @@ def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: Ru
     number = next_run_number(catalog.warehouse)
     results = [*report.rules, *_results_of_unfinished_runs(catalog, report, published)]
     snapshots[TABLE.name] = _commit_results(
-        catalog, start_engine(), report, number, results, last_published=published.get(TABLE.name)
+        catalog, start_backend(), report, number, results, last_published=published.get(TABLE.name)
     )
     finished_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return write_run(catalog.warehouse, RunRecord(report.run_id, finished_at, report.settings, snapshots, report.alarms))
@@ -47,7 +48,7 @@ def publish_run(catalog: Catalog, start_engine: Callable[[], Engine], report: Ru
 
 def _commit_results(
     catalog: Catalog,
-    engine: Engine,
+    backend: Backend,
     report: RunReport,
     number: int,
     results: Sequence[RuleResult],
@@ -57,15 +58,15 @@ def _commit_results(
     """Append a run's rule results to the table rule_result; returns the new snapshot's ID."""
     current = catalog.snapshot(TABLE.name)
     rows, replaced = len(results) + (current.rows if current else 0), DataFiles()
-    engine.hold("new_results", _columns(report, number, results))
+    backend.materialize_values("new_results", _columns(report, number, results))
     query = "SELECT * FROM new_results"
     if current and current.id != last_published:
         # An unfinished run committed its results under the number that this run has now. Replace them.
         replaced = catalog.files(TABLE.name)
-        kept = f"SELECT * FROM ({engine.rows_of(TABLE, replaced)}) AS r WHERE run_number < {number}"
+        kept = f"SELECT * FROM ({backend.scan(TABLE, replaced)}) AS r WHERE run_number < {number}"
         query += f" UNION ALL {kept}"
-        rows = len(results) + engine.select(f"SELECT count(*) AS n FROM ({kept}) AS kept")[0]["n"]
-    written = engine.write(TABLE, query, catalog.data_folder(TABLE))
+        rows = len(results) + count_rows(backend, kept)
+    written = backend.write(TABLE, query, catalog.data_folder(TABLE))
     metadata = CommitMetadata(report.run_id, rows, report.run_id)
     return catalog.commit(TABLE, Commit(written, replaced.paths, metadata)).id
 

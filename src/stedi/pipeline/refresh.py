@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from stedi.catalog import Commit, CommitMetadata, Fingerprint, Snapshot
-from stedi.compute import Change, Engine, delta_relations
+from stedi.compute import Backend
+from stedi.compute.counts import count_people, count_rows
+from stedi.compute.incremental import (
+    ComputedRows,
+    InputChange,
+    TemporaryRelations,
+    affected_rows,
+    all_rows,
+    diff,
+    write_delta,
+)
+from stedi.compute.sql import with_relations
 from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.table import Table
 from stedi.pipeline.checks import RuleResult, any_failure, check, updated_results, violations, warnings
@@ -54,7 +65,7 @@ class RefreshPlan:
     files: DataFiles = field(default_factory=DataFiles)
     inputs: Mapping[str, DataFiles] = field(default_factory=dict)
     rejects: DataFiles = field(default_factory=DataFiles)
-    changes: tuple[Change, ...] = ()
+    changes: tuple[InputChange, ...] = ()
 
     @property
     def current_rows(self) -> int:
@@ -113,7 +124,6 @@ def plan_refresh(
     store: Store,
     parameters: Mapping[str, str | bytes],
     *,
-    cached_deltas: Mapping[str, str],
     full_refresh: bool = False,
 ) -> RefreshPlan:
     """Decide how to refresh a table. Reads the catalog only.
@@ -122,7 +132,6 @@ def plan_refresh(
         table: the table.
         store: where the table and its inputs are.
         parameters: the parameters of all queries.
-        cached_deltas: tables whose last delta the engine still has, with the version that the delta starts from.
         full_refresh: write all rows again, whether or not the table is stale.
     """
     current = store.snapshot(table.name)
@@ -131,11 +140,11 @@ def plan_refresh(
     if reason is None:
         return RefreshPlan(table, Strategy.NOTHING, "", now, current)
     files = store.files(table.name)
-    changes: tuple[Change, ...] | None = None
+    changes: tuple[InputChange, ...] | None = None
     if full_refresh or not files:
         strategy = Strategy.REBUILD
     else:
-        changes = _changes(table, store, current, now, cached_deltas)
+        changes = _changes(table, store, current, now)
         strategy = Strategy.COMPARE if changes is None else Strategy.INCREMENTAL
     paths = tuple(path for name in table.rejects_of for path in reject_files(store, BY_NAME[name]).paths)
     return RefreshPlan(
@@ -151,9 +160,7 @@ def plan_refresh(
     )
 
 
-def _changes(
-    table: Table, store: Store, snapshot: Snapshot | None, current: Fingerprint, cached_deltas: Mapping[str, str]
-) -> tuple[Change, ...] | None:
+def _changes(table: Table, store: Store, snapshot: Snapshot | None, current: Fingerprint) -> tuple[InputChange, ...] | None:
     """The inputs now and when the table was last computed; None if all of the table has to be computed."""
     recorded = snapshot.metadata.fingerprint if snapshot and snapshot.metadata else None
     if table.incremental is None or recorded is None or not recorded.has_same_query(current):
@@ -168,19 +175,17 @@ def _changes(
                 # Expired by another program.
                 return None
             before = store.files(name, earlier.id)
-        is_cached = name in cached_deltas and cached_deltas[name] == version
-        changes.append(Change(BY_NAME[name], store.files(name), before, is_cached))
+        changes.append(InputChange(BY_NAME[name], store.files(name), before))
     return tuple(changes)
 
 
 def refresh(
     table: Table,
     store: Store,
-    start_engine: Callable[[], Engine],
+    start_backend: Callable[[], Backend],
     run_id: str,
     parameters: Mapping[str, str | bytes],
     *,
-    cached_deltas: dict[str, str],
     full_refresh: bool = False,
 ) -> TableReport:
     """Bring a derived table up to date.
@@ -188,89 +193,83 @@ def refresh(
     Args:
         table: the table.
         store: where the table and its inputs are.
-        start_engine: starts the engine, or returns the one that was started.
+        start_backend: starts the backend, or returns the one that was started.
         run_id: the run that the commit belongs to.
         parameters: the parameters of all queries.
-        cached_deltas: see `plan_refresh`; this table is added.
         full_refresh: write all rows again, whether or not the table is stale.
     """
-    plan = plan_refresh(table, store, parameters, cached_deltas=cached_deltas, full_refresh=full_refresh)
+    plan = plan_refresh(table, store, parameters, full_refresh=full_refresh)
     if plan.strategy is Strategy.NOTHING:
         return TableReport(Status.UP_TO_DATE, plan.current_rows, snapshot_id=plan.current.id if plan.current else None)
-    engine = start_engine()
-    for name, files in plan.inputs.items():
-        engine.register_files(BY_NAME[name], files)
-    if table.rejects_of:
-        engine.register_files(quarantine.TABLE, plan.rejects, view="rejects")
     if plan.strategy is Strategy.REBUILD:
-        return _rebuild(plan, store, engine, run_id)
-    report = _update(plan, store, engine, run_id)
-    if plan.current is not None and report.status is Status.REFRESHED:
-        cached_deltas[table.name] = plan.current.version
-    return report
+        return _rebuild(plan, store, start_backend(), run_id)
+    return _update(plan, store, start_backend(), run_id)
 
 
-def _rebuild(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> TableReport:
+def _input_queries(plan: RefreshPlan, backend: Backend) -> dict[str, str]:
+    """A query for the rows of each relation that the table's query and its rules read, by name."""
+    queries = {name: backend.scan(BY_NAME[name], files) for name, files in plan.inputs.items()}
+    if plan.table.rejects_of:
+        queries["rejects"] = backend.scan(quarantine.TABLE, plan.rejects)
+    return queries
+
+
+def _rebuild(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> TableReport:
     """Write all rows to new files, check them there, and publish them if no error-level rule failed."""
-    table, query = plan.table, engine.bound(plan.table.query)
+    table, inputs = plan.table, _input_queries(plan, backend)
+    query = with_relations(table.query, inputs)
     # Tables that are always computed whole are small, so counting first costs little and saves an empty file.
-    is_empty = table.incremental is None and engine.select(f"SELECT count(*) AS n FROM ({query}) AS rows")[0]["n"] == 0
-    written = [] if is_empty else engine.write(table, query, store.data_folder(table), sort_by=table.sort_by)
-    draft = engine.register_files(table, DataFiles(tuple(file.path for file in written)), view=f"draft_{table.name}")
-    results = check(table, draft, engine.select)
+    is_empty = table.incremental is None and count_rows(backend, query) == 0
+    written = [] if is_empty else backend.write(table, query, store.data_folder(table), sort_by=table.sort_by)
+    draft = backend.scan(table, DataFiles(tuple(file.path for file in written)))
+    results = check(backend, table, draft, inputs)
     if any_failure(results):
         store.discard(written)
         return _failure(plan, results)
-    rows = engine.rows(draft)
-    people = engine.people(table, [draft])
+    rows = count_rows(backend, draft)
+    people = count_people(backend, table, [draft])
     return _commit(plan, store, run_id, written, plan.files.paths, results, rows, (rows, plan.current_rows), people)
 
 
-def _update(plan: RefreshPlan, store: Store, engine: Engine, run_id: str) -> TableReport:
+def _update(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> TableReport:
     """Compute candidate rows, check them, and publish what differs from the current rows."""
     table = plan.table
-    try:
-        if plan.strategy is Strategy.INCREMENTAL and table.incremental is not None:
-            candidate, current = engine.compute_affected(table, table.incremental, plan.files, plan.changes)
-            results = _check_affected(plan, engine, candidate, current)
+    with TemporaryRelations(backend, table) as relations:
+        if plan.strategy is Strategy.INCREMENTAL:
+            rows = affected_rows(relations, table, plan.files, plan.changes)
+            results = _check_affected(plan, backend, rows)
             rows_before = plan.current_rows
         else:
-            candidate = engine.compute(table, engine.bound(table.query))
-            current = engine.read_current(table, plan.files)
-            results = check(table, candidate, engine.select)
-            rows_before = engine.rows(current)
+            inputs = _input_queries(plan, backend)
+            rows = all_rows(relations, table, plan.files, inputs)
+            results = check(backend, table, rows.candidate, inputs)
+            rows_before = count_rows(backend, rows.current)
         if any_failure(results):
             return _failure(plan, results)
-        delta = engine.difference(table, candidate, current)
-        people = engine.people(table, delta_relations(table))
+        delta = diff(relations, table, rows)
+        people = count_people(backend, table, [delta.added, delta.removed])
         written: list[WrittenFile] = []
-        if delta.added or delta.removed:
-            written = engine.write_difference(table, delta, plan.files, store.data_folder(table))
-        rows = rows_before + delta.added - delta.removed
-        return _commit(
-            plan, store, run_id, written, delta.touched_files, results, rows, (delta.added, delta.removed), people
-        )
-    finally:
-        engine.forget_candidate(table)
+        if delta.added_count or delta.removed_count:
+            written = write_delta(backend, table, delta, plan.files, store.data_folder(table))
+        rows_now = rows_before + delta.added_count - delta.removed_count
+        counts = (delta.added_count, delta.removed_count)
+        return _commit(plan, store, run_id, written, delta.touched_files, results, rows_now, counts, people)
 
 
-def _check_affected(plan: RefreshPlan, engine: Engine, candidate: str, current: str) -> tuple[RuleResult, ...]:
+def _check_affected(plan: RefreshPlan, backend: Backend, rows: ComputedRows) -> tuple[RuleResult, ...]:
     """Check the affected rows, and update the violation counts of the whole table."""
-    table = plan.table
-    now = check(table, candidate, engine.select)
+    table, inputs = plan.table, _input_queries(plan, backend)
+    now = check(backend, table, rows.candidate, inputs)
     warn_rules = warnings(table)
     before: tuple[RuleResult, ...] = ()
     if warn_rules:
         # Violations of the current rows are counted against the inputs that the rows were computed from, so that the
         # count subtracted is the count once added.
-        read_by_rules = [
+        read_by_rules = (
             change for change in plan.changes if any(change.table.name in (rule.violations or "") for rule in warn_rules)
-        ]
-        for change in read_by_rules:
-            engine.register_files(change.table, change.before)
-        before = check(table, current, engine.select, warn_rules)
-        for change in read_by_rules:
-            engine.register_files(change.table, change.now)
+        )
+        inputs_before = {change.table.name: backend.scan(change.table, change.before) for change in read_by_rules}
+        before = check(backend, table, rows.current, inputs_before, warn_rules)
     metadata = plan.current.metadata if plan.current else None
     recorded = metadata.violations if metadata else {}
     return updated_results(table, plan.current_rows, recorded, now, before)

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import latest_run, new_run_id
-from stedi.compute import Engine
-from stedi.compute.start import engine_on_demand
+from stedi.compute import Backend
+from stedi.compute.start import backend_on_demand
 from stedi.config import Settings
 from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
 from stedi.ingest.landing_file import LandingFile
@@ -82,9 +82,9 @@ def run(
         names = selected or {table.name for table in maintained_tables(store)}
         parameters = query_parameters(settings.of_queries, pseudonym_key(settings, create=not dry_run))
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
-        with engine_on_demand(settings, warehouse, scratch, parameters) as start_engine:
+        with backend_on_demand(settings, warehouse, scratch, parameters) as start_backend:
             tables = _Tables(
-                store, names, listed, parameters, start_engine, report.run_id, frozenset(replay), reingest, full_refresh
+                store, names, listed, parameters, start_backend, report.run_id, frozenset(replay), reingest, full_refresh
             )
             tables.refresh_all(report, progress, has_retries=catalog is not None)
             tables.count(report)
@@ -94,9 +94,9 @@ def run(
             if catalog is not None and publish and not dry_run:
                 for alarm in report.alarms:
                     on_alarm(alarm)
-                number = publish_run(catalog, start_engine, report)
+                number = publish_run(catalog, start_backend, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
-                    run_maintenance(catalog, start_engine(), settings.keep_runs, progress)
+                    run_maintenance(catalog, start_backend(), settings.keep_runs, progress)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -157,13 +157,11 @@ class _Tables:
     names: set[str]
     listed: Mapping[str, Sequence[LandingFile]]
     parameters: Mapping[str, str | bytes]
-    start_engine: Callable[[], Engine]
+    start_backend: Callable[[], Backend]
     run_id: str
     replay: frozenset[str]
     reingest: bool
     full_refresh: bool
-    # Tables whose last delta the engine still has, with the version that the delta starts from.
-    cached_deltas: dict[str, str] = field(default_factory=dict)
 
     @property
     def in_order(self) -> list[Table]:
@@ -202,14 +200,13 @@ class _Tables:
             return refresh(
                 table,
                 self.store,
-                self.start_engine,
+                self.start_backend,
                 self.run_id,
                 self.parameters,
-                cached_deltas=self.cached_deltas,
                 full_refresh=self.full_refresh,
             )
         outcome, plan = ingest_feed(
-            feed, self.listed[feed.name], self.store, self.start_engine, self.run_id, self._read_again(feed)
+            feed, self.listed[feed.name], self.store, self.start_backend, self.run_id, self._read_again(feed)
         )
         report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}
         return outcome

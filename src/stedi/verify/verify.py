@@ -4,13 +4,15 @@ Derived tables are rebuilt from the landing tables, and landing tables are compa
 happens in a temporary folder.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import RunRecord, latest_run
-from stedi.compute import Engine
-from stedi.compute.start import start_embedded
+from stedi.compute import Backend
+from stedi.compute.counts import count_differences, count_rows
+from stedi.compute.sql import with_relations
+from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import WarehouseError
 from stedi.ingest.landing_file import LandingFile
@@ -78,15 +80,15 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         warehouse.read_lock(),
         translate_storage_errors(f"warehouse {warehouse} can't be verified"),
         warehouse.reader_scratch() as folder,
-        start_embedded(settings, warehouse, folder) as engine,
+        start_duckdb(settings, warehouse, folder) as backend,
     ):
         run = _finished_run(catalog)
         parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
-        engine.set_parameters(parameters)
+        backend.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:
             progress(f"reading the files of {feed.name} again")
-            findings += _check_landing_table(catalog, engine, feed, list_files(settings.landing, feed))
+            findings += _check_landing_table(catalog, backend, feed, list_files(settings.landing, feed))
         tables = []
         for table in maintained_tables(catalog):
             # A table of the run that has disappeared is checked, and found empty.
@@ -98,16 +100,15 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         for table in tables:
             progress(f"rebuilding {table.name}")
             if table.name not in _LANDING_TABLES:
-                refresh(table, draft, lambda: engine, "verify", parameters, cached_deltas={})
-            engine.register_files(table, draft.files(table.name))
+                refresh(table, draft, lambda: backend, "verify", parameters)
+        actual = {table.name: backend.scan(table, catalog.files(table.name)) for table in tables}
         for table in (t for t in tables if t.name not in _LANDING_TABLES):
             progress(f"comparing {table.name}")
-            actual = engine.register_files(table, catalog.files(table.name), view=f"actual_{table.name}")
+            rebuilt = backend.scan(table, draft.files(table.name))
+            differences = count_differences(backend, table, actual[table.name], rebuilt)
             question = "rows that a full rebuild does not have, or has besides"
-            findings.append(Finding(table.name, question, engine.rows(actual), engine.unequal(table, actual, table.name)))
-        for table in tables:
-            engine.register_files(table, catalog.files(table.name))
-        return findings + list(_check_invariants(engine, {table.name for table in tables}, progress))
+            findings.append(Finding(table.name, question, count_rows(backend, actual[table.name]), differences))
+        return findings + list(_check_invariants(backend, actual, progress))
 
 
 def _finished_run(catalog: Catalog) -> RunRecord:
@@ -122,21 +123,20 @@ def _finished_run(catalog: Catalog) -> RunRecord:
     return run
 
 
-def _check_invariants(engine: Engine, tables: set[str], progress: Progress) -> Iterator[Finding]:
-    """Count the violations of all invariants of some tables."""
+def _check_invariants(backend: Backend, tables: Mapping[str, str], progress: Progress) -> Iterator[Finding]:
+    """Count the violations of all invariants of some tables, given a query for the rows of each by name."""
     for invariant in INVARIANTS:
         if invariant.table in tables:
             progress(f"{invariant.table}: {invariant.violation}")
-            [counted] = engine.select(f"SELECT count(*) AS n FROM ({invariant.query}) AS violations")
-            yield Finding(invariant.table, invariant.violation, engine.rows(invariant.table), counted["n"])
+            violations = count_rows(backend, with_relations(invariant.query, tables))
+            yield Finding(invariant.table, invariant.violation, count_rows(backend, tables[invariant.table]), violations)
 
 
-def _check_landing_table(catalog: Catalog, engine: Engine, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _check_landing_table(catalog: Catalog, backend: Backend, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
     """Compare a landing table and the feed's quarantine with the ledger, and with the landing files that still exist."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
-    engine.register_files(table, catalog.files(table.name))
-    engine.register_files(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
-    engine.hold(
+    tables = {stored.name: backend.scan(stored, catalog.files(stored.name)) for stored in (table, quarantine.TABLE)}
+    backend.materialize_values(
         "ledger",
         [
             ("source_file", "string", list(entries)),
@@ -144,22 +144,20 @@ def _check_landing_table(catalog: Catalog, engine: Engine, feed: Feed, listed: S
             ("quarantined", "long", [entry.quarantined for entry in entries.values()]),
         ],
     )
-    [counted] = engine.select(
-        f"""
-        SELECT count(*) AS n FROM ledger AS t
+    mismatches = f"""
+        SELECT 1 FROM ledger AS t
         FULL JOIN (SELECT source_file, count(*) AS n FROM {table.name} GROUP BY source_file) AS l USING (source_file)
         FULL JOIN (
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    )
     question = "files whose landed and quarantined rows are not those recorded"
-    yield Finding(table.name, question, len(entries), counted["n"])
+    yield Finding(table.name, question, len(entries), count_rows(backend, with_relations(mismatches, tables)))
     unchanged = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
-    ingested = engine.ingest(feed, unchanged)
+    ingested = backend.ingest(feed, unchanged)
     steady = list(ingested.counts)
     try:
-        engine.hold("steady", [("source_file", "string", steady)])
+        backend.materialize_values("steady", [("source_file", "string", steady)])
         rows = differences = 0
         quarantined = f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}"
         for compared, actual, expected in (
@@ -167,14 +165,12 @@ def _check_landing_table(catalog: Catalog, engine: Engine, feed: Feed, listed: S
             (quarantine.TABLE, quarantined, ingested.quarantined),
         ):
             only_steady = "SEMI JOIN steady USING (source_file)"
-            with (
-                engine.view("actual", f"SELECT * FROM ({actual}) AS r {only_steady}"),
-                engine.view("expected", f"SELECT * FROM {expected} {only_steady}"),
-            ):
-                rows += engine.rows("expected")
-                differences += engine.unequal(compared, "actual", "expected")
+            stored = with_relations(f"SELECT * FROM ({actual}) AS r {only_steady}", tables)
+            read = f"SELECT * FROM {expected} {only_steady}"
+            rows += count_rows(backend, read)
+            differences += count_differences(backend, compared, stored, read)
     finally:
-        engine.release(feed)
+        backend.release(feed)
     question = (
         f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
     )

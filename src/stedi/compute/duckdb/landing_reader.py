@@ -266,7 +266,7 @@ class LandingReader:
 
     def _create_staged_files(self, files: Sequence[LandingFile], irregular: set[int]) -> None:
         """Create `staged_files`. Staged rows keep the order of their file, so a row's number gives its position."""
-        self._session.hold(
+        self._session.materialize_values(
             "read_files",
             [
                 ("file_number", "int", range(len(files))),
@@ -397,6 +397,6 @@ class _SlowRows:
         if not rows:
             return
         columns = zip(self._columns[relation], zip(*rows, strict=True), strict=True)
-        self._session.hold("batch", ((column.name, column.type, values) for column, values in columns))
+        self._session.materialize_values("batch", ((column.name, column.type, values) for column, values in columns))
         self._session.sql(f"INSERT INTO {quoted(relation)} SELECT * FROM batch")
         self._session.drop("batch")

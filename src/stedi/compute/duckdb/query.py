@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.compute.duckdb.session import first_line, hold_to, interruptible, reach, refusal
-from stedi.compute.duckdb.sql import plain, rows
+from stedi.compute.duckdb.session import first_line, interruptible, register_storage, s3_refusal, set_limits
+from stedi.compute.duckdb.sql import plain, scan
 from stedi.errors import REPAIR_ADVICE, QueryError, WarehouseError
 from stedi.model.data_files import DataFiles
 from stedi.model.sql import literal, literals, quoted
@@ -118,8 +118,8 @@ class QuerySession:
             WarehouseError: DuckDB refuses a setting.
         """
         self._connection = duckdb.connect(":memory:")
-        reach(self._connection, warehouse)
-        hold_to(self._connection, memory_limit, threads)
+        register_storage(self._connection, warehouse)
+        set_limits(self._connection, memory_limit, threads)
         # DuckDB's default is a folder below the current folder.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
         self._allowed_paths: set[str] = set()
@@ -136,9 +136,9 @@ class QuerySession:
             WarehouseError: a file can't be read.
         """
         try:
-            self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {rows(table, files)}").fetchall()
+            self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {scan(table, files)}").fetchall()
         except duckdb.Error as error:
-            if refusal(error) is not None:
+            if s3_refusal(error) is not None:
                 raise
             raise WarehouseError(
                 f"a file of table {table.name} can't be read: {first_line(error)}; {REPAIR_ADVICE}"
@@ -199,7 +199,7 @@ class QuerySession:
 
 def _message_without_data(error: Exception) -> str:
     """Return DuckDB's message as one line, without values of the tables."""
-    if (refused := refusal(error)) is not None:
+    if (refused := s3_refusal(error)) is not None:
         return refused
     text = " ".join(str(error).split())
     if isinstance(error, _ERRORS_WITHOUT_DATA) or text.startswith(_PREFIXES_WITHOUT_DATA):

@@ -22,7 +22,7 @@ from stedi.compute.duckdb.sql import paths
 from stedi.errors import LandingError, WarehouseError
 from stedi.ingest.landing_file import has_json_ending, safe_name, stat_file
 from stedi.model.feed import Field
-from stedi.model.resampling import MOST, resampled
+from stedi.model.resampling import MAX_VALUE, resample_sql
 from stedi.model.sql import literal, quoted
 from stedi.tables.landing.accelerometer import FEED
 
@@ -239,7 +239,7 @@ class ReadingFiles:
         """
         return self._batches(
             f"SELECT number, at_ms, x::FLOAT AS x, y::FLOAT AS y, z::FLOAT AS z "
-            f"FROM ({resampled('numbered_readings', 'number')}) AS samples ORDER BY number, at_ms"
+            f"FROM ({resample_sql('numbered_readings', 'number')}) AS samples ORDER BY number, at_ms"
         )
 
     def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
@@ -337,7 +337,7 @@ def _is_valid(field: Field) -> str:
     if field.kind == "text":
         return _is_not_blank(value)
     if field.kind == "number":
-        return f"abs({value}) <= {MOST}"
+        return f"abs({value}) <= {MAX_VALUE}"
     return f"{value} BETWEEN 0 AND {_LAST_MILLISECOND}"
 
 

@@ -17,6 +17,8 @@ from stedi.errors import WarehouseError
 from stedi.storage.aws_client import ConnectionSettings
 from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
+# DuckDB takes a file as missing if a call of this module fails. `stedi.__main__` does not interrupt such calls.
+CALLED_BY_NATIVE_CODE = True
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
 
 

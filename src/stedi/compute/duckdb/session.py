@@ -1,4 +1,4 @@
-"""One DuckDB session: how it is set up, and its errors in our words."""
+"""A DuckDB session: its settings, and its errors translated."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import duckdb
 
-from stedi.compute.duckdb.sql import bound
+from stedi.compute.duckdb.sql import bind_parameters
 from stedi.errors import WarehouseError
 from stedi.model.column_types import COLUMN_TYPES, ColumnType
 from stedi.model.identity import Identity, identity_of
@@ -28,27 +28,30 @@ class Session:
         memory_limit: str | None = None,
         threads: int | None = None,
     ) -> None:
-        """Start a session that spills to a folder of its own below `scratch`.
+        """Start a session that can open local files, and those of a warehouse in S3.
 
-        It can open local files, and those of the warehouse where that lies elsewhere.
+        Args:
+            warehouse: the warehouse, if the session reads or writes it.
+            scratch: folder in which the session creates one for its temporary files.
+            memory_limit: maximum of memory, such as "8GB"; by default 80% of the machine's.
+            threads: number of threads; by default one a core.
 
         Raises:
-            WarehouseError: the engine refuses a setting.
+            WarehouseError: DuckDB rejects a setting.
         """
         self._spill = tempfile.TemporaryDirectory(prefix="stedi-", dir=scratch)
         self.scratch = Path(self._spill.name)
         self.connection = duckdb.connect(":memory:")
         if warehouse is not None:
-            reach(self.connection, warehouse)
+            register_storage(self.connection, warehouse)
         self.sql(f"SET temp_directory = {literal(self._spill.name)}")
         self.sql("SET TimeZone = 'UTC'")
-        # A day's rows are handed on in small lots: 2.8 million readings of 11 days are written in
-        # 0.58 s instead of 0.69 s.
+        # Smaller batches per partition: 2.8 million readings of 11 days are written in 0.58 s instead of 0.69 s.
         self.sql("SET partitioned_write_flush_threshold = 65536")
-        # Every statement opens the files of the tables that it names; kept footers spare a small run 6% of
-        # its CPU time, and in S3 a request for each.
+        # Every statement opens the files that it reads. Cached footers save 6% of a small run's CPU time, and in S3 a
+        # request for each file.
         self.sql("SET parquet_metadata_cache = true")
-        hold_to(self.connection, memory_limit, threads)
+        set_limits(self.connection, memory_limit, threads)
 
     def __enter__(self) -> Self:
         return self
@@ -58,10 +61,10 @@ class Session:
         self._spill.cleanup()
 
     def sql(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows.
+        """Run a statement; returns its rows.
 
         Raises:
-            WarehouseError: memory or disk ran out, or the disk refused.
+            WarehouseError: memory or disk ran out, or a file can't be read or written.
         """
         try:
             with interruptible():
@@ -74,33 +77,36 @@ class Session:
         except duckdb.IOException as error:
             raise WarehouseError(f"the disk refused: {first_line(error)}") from error
         except duckdb.Error as error:
-            if (refused := refusal(error)) is None:
+            if (refused := s3_refusal(error)) is None:
                 raise
             raise WarehouseError(f"the tables' objects can't be used: {refused}") from error
 
-    def select(self, sql: str) -> list[dict[str, Any]]:
-        """Run a query, whose `$name` parameters read the session's variables; returns rows by column name."""
-        rows = self.sql(bound(sql))
-        names = [column[0] for column in self.connection.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
     def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
-        """Give queries their named parameters; values never become part of a query's text."""
+        """Set the values of `$name` parameters, as session variables. Values never become part of a query's text."""
         for name, value in values.items():
             self.sql(f"SET VARIABLE {quoted(name)} = $1", [value])
 
-    def hold(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
-        """Make a temporary table out of values: for each column its name, its type and one value a row.
+    def select(self, query: str) -> list[dict[str, Any]]:
+        """Run a query, which may contain `$name` parameters; returns its rows by column name."""
+        rows = self.sql(bind_parameters(query))
+        names = [column[0] for column in self.connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
-        Moments are microseconds since the epoch.
+    def materialize_values(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
+        """Create a temporary table of given values. Replaces one of this name.
+
+        Args:
+            relation: its name.
+            columns: name, type and values of each column; all have equally many values. Values of type `timestamptz` are
+                microseconds since the epoch.
         """
-        lists, values = [], []
-        for number, (name, kind, column) in enumerate(columns, start=1):
-            is_moment = kind == "timestamptz"
-            listed = f"unnest(${number}::{COLUMN_TYPES['long' if is_moment else kind].duckdb}[])"
-            lists.append(f"{f'make_timestamptz({listed})' if is_moment else listed} AS {quoted(name)}")
-            values.append(list(column))
-        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(lists)}", values)
+        expressions, parameters = [], []
+        for number, (name, column_type, values) in enumerate(columns, start=1):
+            is_timestamp = column_type == "timestamptz"
+            expression = f"unnest(${number}::{COLUMN_TYPES['long' if is_timestamp else column_type].duckdb}[])"
+            expressions.append(f"{f'make_timestamptz({expression})' if is_timestamp else expression} AS {quoted(name)}")
+            parameters.append(list(values))
+        self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(expressions)}", parameters)
 
     def resolve(self, relation: str, kind: Identity, spellings: str) -> None:
         """Create a temporary table of normalised identities: `spelling`, and `identity`, null if the spelling has none.
@@ -110,20 +116,20 @@ class Session:
             kind: whether the spellings are addresses or serial numbers.
             spellings: a SQL query for one text column without nulls. Each distinct spelling is normalised once.
         """
-        found = [spelling for (spelling,) in self.sql(f"SELECT DISTINCT * FROM ({spellings}) AS spelled")]
-        identities = [identity_of(kind, spelling) for spelling in found]
-        self.hold(relation, [("spelling", "string", found), ("identity", "string", identities)])
+        distinct = [spelling for (spelling,) in self.sql(f"SELECT DISTINCT * FROM ({spellings}) AS spelled")]
+        identities = [identity_of(kind, spelling) for spelling in distinct]
+        self.materialize_values(relation, [("spelling", "string", distinct), ("identity", "string", identities)])
 
     def drop(self, relation: str) -> None:
-        """Free a temporary table, where there is one."""
+        """Drop a temporary table, if it exists."""
         self.sql(f"DROP TABLE IF EXISTS {quoted(relation)}")
 
 
-def hold_to(connection: duckdb.DuckDBPyConnection, memory_limit: str | None, threads: int | None) -> None:
-    """Give a connection so much memory (such as 8GB) and so many threads, where these are set.
+def set_limits(connection: duckdb.DuckDBPyConnection, memory_limit: str | None, threads: int | None) -> None:
+    """Set the memory limit (such as "8GB") and the number of threads of a connection. None leaves DuckDB's default.
 
     Raises:
-        WarehouseError: the engine refuses a setting.
+        WarehouseError: DuckDB rejects a setting.
     """
     try:
         if memory_limit:
@@ -134,11 +140,11 @@ def hold_to(connection: duckdb.DuckDBPyConnection, memory_limit: str | None, thr
         raise WarehouseError(f"the embedded engine refuses a setting: {first_line(error)}") from error
 
 
-def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
-    """Let a connection open the files of a warehouse that does not lie in a folder.
+def register_storage(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Let a connection open the files of a warehouse in S3. A warehouse in a folder needs nothing.
 
     Raises:
-        WarehouseError: the environment for S3 can't be understood.
+        WarehouseError: the environment variables for S3 are invalid.
     """
     if not isinstance(warehouse, WarehouseFolder):
         from stedi.compute.duckdb.s3_filesystem import CachedS3FileSystem
@@ -146,8 +152,11 @@ def reach(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
         connection.register_filesystem(CachedS3FileSystem())
 
 
-def refusal(error: Exception) -> str | None:
-    """What S3 refused and what to do, where it did; the engine passes a traceback on."""
+def s3_refusal(error: Exception) -> str | None:
+    """Find out from an error of DuckDB what S3 refused, and what to do; None if S3 is not the cause.
+
+    DuckDB returns the traceback of a file system written in Python as its message.
+    """
     if not str(error).startswith("Traceback"):
         return None
     from stedi.compute.duckdb.s3_filesystem import explain_error
@@ -157,7 +166,7 @@ def refusal(error: Exception) -> str | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be what it is everywhere: the engine reports it as an error of its own."""
+    """Raise KeyboardInterrupt after Ctrl-C. DuckDB would raise RuntimeError."""
     try:
         yield
     except RuntimeError as error:
@@ -167,5 +176,5 @@ def interruptible() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of the engine's message; the others show the query."""
+    """The first line of DuckDB's message. The other lines show the query."""
     return str(error).strip().splitlines()[0]

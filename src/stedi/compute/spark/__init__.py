@@ -1,5 +1,5 @@
-"""Spark: the same tables where one machine is not enough. The only folder that imports it."""
+"""Spark: the backend for more data than one machine computes. The only folder that imports Spark."""
 
-from stedi.compute.spark.engine import SparkEngine
+from stedi.compute.spark.backend import SparkBackend
 
-__all__ = ["SparkEngine"]
+__all__ = ["SparkBackend"]

@@ -1,4 +1,4 @@
-"""Parquet files that no catalog lists: drafts of tables, and records that could not be read."""
+"""Read and write Parquet files that no catalog lists: drafts of tables, and quarantined records."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,28 +17,28 @@ from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 
 _PATTERN = re.compile(r"[*?{}\[\]\\]")
-# A file comes and goes in one piece; those in S3 hold what could not be read, of which there is little.
-_ROWS_A_BATCH = 65_536
+# Files in S3 contain quarantined records only. They are small enough to read and write each in one piece.
+_ROWS_PER_BATCH = 65_536
 
 
 def read_plain(session: SparkSession, warehouse: Warehouse, table: Table, paths: Sequence[str]) -> DataFrame:
-    """The rows of some files and, as `filename`, the file that each lies in."""
+    """Read the rows of files (at least one), with the path of each row's file in the column `filename`."""
     if paths[0].startswith("/"):
         plain = session.read.schema(spark_schema(table.columns)).parquet(*map(_local, paths))
         location = F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))")
         return plain.withColumn("filename", F.regexp_replace(location, "^file:/+", "/"))
-    # Spark itself knows no way to S3 unless it is given one; what Iceberg brings along is for its tables.
+    # Spark can't read from S3 without extra jars, and Iceberg's S3FileIO serves Iceberg tables only.
     columns = [(column.name, arrow_type(column.type)) for column in table.columns]
     schema = spark_schema(table.columns).add("filename", "string")
     listed = session.createDataFrame([(path,) for path in paths], "filename string").repartition(len(paths))
-    return listed.mapInArrow(lambda batches: _rows(warehouse, columns, batches), schema)
+    return listed.mapInArrow(lambda batches: _read_task(warehouse, columns, batches), schema)
 
 
 def write_plain(warehouse: Warehouse, table: Table, rows: DataFrame, folder: str) -> list[WrittenFile]:
-    """Write rows as files below a new folder."""
+    """Write rows as Parquet files in a new folder, on disk or in S3."""
     if folder.startswith("/"):
         return _write_local(table, rows, Path(folder))
-    written = rows.mapInArrow(lambda batches: _written(warehouse, folder, batches), "path string, rows long, bytes long")
+    written = rows.mapInArrow(lambda batches: _write_task(warehouse, folder, batches), "path string, rows long, bytes long")
     return [WrittenFile(file.path, file.rows, file.bytes, {}) for file in written.collect()]
 
 
@@ -52,20 +52,20 @@ def _write_local(table: Table, rows: DataFrame, folder: Path) -> list[WrittenFil
     return [WrittenFile(str(path), rows, path.stat().st_size, {}) for path, rows in files if rows]
 
 
-def _rows(
+def _read_task(
     warehouse: Warehouse, columns: Sequence[tuple[str, pa.DataType]], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """On an executor: the rows of the files that a batch names."""
+    """Read the files whose paths the batches contain, on an executor."""
     schema = pa.schema([*columns, ("filename", pa.string())])
     for path in (path for batch in batches for path in batch.column(0).to_pylist()):
         file = pq.ParquetFile(BytesIO(warehouse.read(warehouse.name_of(path))))
-        for part in file.iter_batches(_ROWS_A_BATCH, columns=[name for name, _ in columns]):
+        for part in file.iter_batches(_ROWS_PER_BATCH, columns=[name for name, _ in columns]):
             values = [part.column(name).cast(kind) for name, kind in columns]
             yield pa.RecordBatch.from_arrays([*values, pa.repeat(path, part.num_rows)], schema=schema)
 
 
-def _written(warehouse: Warehouse, folder: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """On an executor: one file of all rows of a task, where there are any."""
+def _write_task(warehouse: Warehouse, folder: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Write the rows of one task as one file, on an executor. Without rows no file is written."""
     content, writer, rows = BytesIO(), None, 0
     for batch in batches:
         writer = writer or pq.ParquetWriter(content, batch.schema, compression="snappy")
@@ -79,5 +79,5 @@ def _written(warehouse: Warehouse, folder: str, batches: Iterable[pa.RecordBatch
 
 
 def _local(path: str) -> str:
-    """A local file's location, in which the characters of patterns stand for themselves."""
+    """The URL of a local file, with the characters of glob patterns escaped."""
     return "file://" + _PATTERN.sub(r"\\\g<0>", path)

@@ -1,6 +1,7 @@
-"""How Iceberg rewrites files on Spark: it reads some files of a snapshot, and writes others for somebody else to commit.
+"""Read some files of a snapshot, and write data files without a commit, through Iceberg's internal classes on Spark.
 
-A name stands for the table and what is to be done with it; a rewrite of files is Iceberg's own use of this.
+Iceberg's own rewrite of files works this way: tasks or files are staged under a group ID, which Spark takes as the name of
+a table (`SparkTableCache`).
 """
 
 import json
@@ -20,21 +21,24 @@ from stedi.storage import Warehouse
 from stedi.storage.own_files import own_uuid
 from stedi.storage.paths import DATA, location, plain_path, table_folder
 
-# In the order of `ColumnStatistics`, as Iceberg names them.
-_FIGURES = ("column-sizes", "value-counts", "null-value-counts", "nan-value-counts", "lower-bounds", "upper-bounds")
+# Iceberg's names of the statistics, in the order of `ColumnStatistics`.
+_STATISTICS = ("column-sizes", "value-counts", "null-value-counts", "nan-value-counts", "lower-bounds", "upper-bounds")
 
 
 class Staging:
     """Reads and writes data files of a warehouse's tables in one session."""
 
     def __init__(self, session: SparkSession, warehouse: Warehouse) -> None:
+        """Look up Iceberg's classes in Java. Call `close` at the end."""
         self._session, self._warehouse = session, warehouse
         jvm: Any = session._jvm
         self._jvm, self._iceberg = jvm, jvm.org.apache.iceberg
-        # By address: there is another `get`, with an argument, that Python's side takes it for.
+        # Py4J would take `get()` for the method of that name with an argument, so it is called by its address.
         gateway: Any = session.sparkContext._gateway
-        self._names: Any = JavaMember("get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client)()
-        self._read: list[tuple[str, Any]] = []
+        self._staged_tables: Any = JavaMember(
+            "get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client
+        )()
+        self._reads: list[tuple[str, Any]] = []
 
     def table_name(self, table: Table) -> str:
         """The table's name in Spark."""
@@ -44,68 +48,68 @@ class Staging:
         return self._iceberg.spark.Spark3Util.loadIcebergTable(self._session._jsparkSession, self.table_name(table))
 
     def read(self, table: Table, files: DataFiles) -> DataFrame:
-        """The rows of some files of a snapshot, less deleted ones; Spark opens no others. Can be read until `close`."""
+        """Read some files of a snapshot, without deleted rows. Spark opens no other files. Readable until `close`."""
         read_from, group = self._load(table), str(uuid.uuid4())
         tasks = self._jvm.java.util.ArrayList()
         for task in _tasks(read_from.newScan().useSnapshot(files.snapshot_id), files.paths):
             tasks.add(task)
         self._iceberg.spark.ScanTaskSetManager.get().stageTasks(read_from, group, tasks)
-        self._names.add(group, read_from)
-        self._read.append((group, read_from))
+        self._staged_tables.add(group, read_from)
+        self._reads.append((group, read_from))
         return self._session.read.format("iceberg").load(group)
 
     def write(self, table: Table, rows: DataFrame) -> list[WrittenFile]:
-        """Write rows as data files of a table that exists, and commit nothing; only figures come to the driver."""
-        # Iceberg names the files itself, so their folder says that they are ours. The change of the
-        # table that has it write there is never committed.
+        """Write rows as data files of an existing table, without a commit. The driver receives statistics only."""
+        # Iceberg names the files, so the folder's name marks them as STEDI's. The transaction that sets the folder is
+        # never committed.
         folder = location(self._warehouse.path(f"{table_folder(table.name)}/{DATA}/{own_uuid()}"))
         change = self._load(table).newTransaction()
         change.updateProperties().set("write.data.path", folder).commit()
         written_to, group = change.table(), str(uuid.uuid4())
         coordinator = self._iceberg.spark.FileRewriteCoordinator.get()
-        self._names.add(group, written_to)
+        self._staged_tables.add(group, written_to)
         try:
             rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
-            # A file in one piece: each figure asked for by itself is a call to Java, and there are a hundred.
-            described, spec = self._iceberg.ContentFileParser.toJson, written_to.spec()
+            # One call to Java per file. Each statistic by itself would be a hundred calls.
+            to_json, spec = self._iceberg.ContentFileParser.toJson, written_to.spec()
             files = coordinator.fetchNewFiles(written_to, group).toArray()
-            return [_written(table, json.loads(described(file, spec))) for file in files]
+            return [_written_file(table, json.loads(to_json(file, spec))) for file in files]
         finally:
-            self._names.remove(group)
+            self._staged_tables.remove(group)
             coordinator.clearRewrite(written_to, group)
 
     def close(self) -> None:
-        """Forget what was to be read; Iceberg keeps it for all sessions of the process."""
-        for group, read_from in self._read:
-            self._names.remove(group)
+        """Unstage all reads. Iceberg would keep them for all sessions of the process."""
+        for group, read_from in self._reads:
+            self._staged_tables.remove(group)
             self._iceberg.spark.ScanTaskSetManager.get().removeTasks(read_from, group)
 
 
 def _tasks(scan: Any, paths: Iterable[str]) -> list[Any]:
-    """What a scan has to do for some of its files; each look is a call to Java."""
-    wanted, found = set(paths), []
+    """The tasks of a scan that read some files. Each task of the scan costs calls to Java until all are found."""
+    missing, selected = set(paths), []
     planned = scan.planFiles()
     try:
         tasks = planned.iterator()
-        while wanted and tasks.hasNext():
+        while missing and tasks.hasNext():
             task = tasks.next()
             path = plain_path(task.file().location())
-            if path in wanted:
-                wanted.remove(path)
-                found.append(task)
+            if path in missing:
+                missing.remove(path)
+                selected.append(task)
     finally:
         planned.close()
-    return found
+    return selected
 
 
-def _written(table: Table, told: Mapping[str, Any]) -> WrittenFile:
-    """A file as Iceberg describes it in JSON."""
+def _written_file(table: Table, description: Mapping[str, Any]) -> WrittenFile:
+    """Parse Iceberg's JSON description of a data file."""
 
-    def figures(name: str) -> dict[int, Any]:
-        by_column = told.get(name, {"keys": (), "values": ()})
-        return dict(zip(by_column["keys"], by_column["values"], strict=True))
+    def by_column(name: str) -> dict[int, Any]:
+        entries = description.get(name, {"keys": (), "values": ()})
+        return dict(zip(entries["keys"], entries["values"], strict=True))
 
-    sizes, counts, nulls, nans, lowest, highest = map(figures, _FIGURES)
+    sizes, counts, nulls, nans, lowest, highest = map(by_column, _STATISTICS)
     columns = {
         column.name: ColumnStatistics(
             sizes.get(number, 0),
@@ -117,16 +121,18 @@ def _written(table: Table, told: Mapping[str, Any]) -> WrittenFile:
         )
         for number, column in enumerate(table.columns, start=1)
     }
-    day_ms = told["partition"][0] if table.day else None
-    return WrittenFile(plain_path(told["file-path"]), told["record-count"], told["file-size-in-bytes"], columns, day_ms)
+    day_ms = description["partition"][0] if table.day else None
+    return WrittenFile(
+        plain_path(description["file-path"]), description["record-count"], description["file-size-in-bytes"], columns, day_ms
+    )
 
 
-def _bound(written: str | None, kind: ColumnType) -> Value | None:
-    """A bound out of Iceberg's single-value serialisation (appendix D of its specification), written in hexadecimal."""
-    if written is None:
+def _bound(hexadecimal: str | None, column_type: ColumnType) -> Value | None:
+    """Parse a bound in Iceberg's single-value serialisation (appendix D of its specification)."""
+    if hexadecimal is None:
         return None
-    content = bytes.fromhex(written)
-    layout = COLUMN_TYPES[kind].bound
+    content = bytes.fromhex(hexadecimal)
+    layout = COLUMN_TYPES[column_type].bound
     if layout is None:
         return content.decode()
     value: Value

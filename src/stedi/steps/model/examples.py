@@ -10,7 +10,8 @@ from stedi.model.progress import Progress, Report
 from stedi.steps.data.augmentation import augment
 from stedi.steps.data.stretches import Stretch
 from stedi.steps.features.graph import FRAME_MS, compute_features
-from stedi.steps.metrics import distance_to_step_ms
+from stedi.steps.metrics import StepCounts, count_steps, distance_to_step_ms
+from stedi.steps.model.peaks import PeakPicker
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,12 @@ class Example:
     distance_ms: Floats
     augmented_features: NDArray[np.float32]
     augmented_distance_ms: Floats
+
+    def count(self, picker: PeakPicker, probability: Floats) -> StepCounts:
+        """Compare the steps that a picker finds in probabilities (one a frame) with the true steps."""
+        stretch = self.stretch
+        detected_ms = picker.pick_ms(probability, stretch.start_ms)
+        return count_steps(stretch.steps_ms, detected_ms, stretch.start_ms, stretch.end_ms)
 
 
 def make_examples(stretches: Sequence[Stretch], seed: int, progress: Report = lambda _: None) -> list[Example]:

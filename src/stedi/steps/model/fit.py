@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from stedi.model.progress import Progress, Report
 from stedi.steps.data.folds import person_folds
 from stedi.steps.features.graph import compute_features
-from stedi.steps.metrics import StepCounts, count_steps, selection_score
+from stedi.steps.metrics import selection_score
 from stedi.steps.model.examples import Example
 from stedi.steps.model.peaks import PeakPicker
 
@@ -32,7 +32,7 @@ _FOLDS = 3
 _THRESHOLD_SHARES = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
 # Frames this near to a step are frames of somebody who walks.
 _WALKING_DISTANCE_MS = 1_000
-_TREES: dict[str, Any] = {
+TREES: dict[str, Any] = {
     # Takes targets between 0 and 1.
     "objective": "cross_entropy",
     "n_estimators": 300,
@@ -73,15 +73,17 @@ class FittedDetector:
 
     def probability_of(self, features: NDArray[np.float32]) -> Floats:
         """Compute the probability of a step in each frame from its features (frames × features)."""
-        return _probability(self.slope, self.offset, _raw_scores(self.trees, features))
+        return logistic(self.slope * raw_scores(self.trees, features) + self.offset)
 
 
-def _probability(slope: float, offset: float, scores: Floats) -> Floats:
-    probability: Floats = 1 / (1 + np.exp(-(slope * scores + offset)))
+def logistic(log_odds: Floats) -> Floats:
+    """Convert log odds to probabilities."""
+    probability: Floats = 1 / (1 + np.exp(-log_odds))
     return probability
 
 
-def _raw_scores(trees: LGBMRegressor, features: NDArray[np.float32]) -> Floats:
+def raw_scores(trees: LGBMRegressor, features: NDArray[np.float32]) -> Floats:
+    """Compute the trees' score of each frame (frames × features), before the link function of the objective."""
     return np.asarray(trees.booster_.predict(features, raw_score=True, num_threads=1), np.float64)
 
 
@@ -92,7 +94,7 @@ class TreeCounter:
         """Expect one call of `fit` for each number of people."""
         self._progress, self._step = progress, step
         self._done, self._lock = 0, Lock()
-        self._total = _TREES["n_estimators"] * sum(min(_FOLDS, number) + 1 for number in people)
+        self._total = TREES["n_estimators"] * sum(min(_FOLDS, number) + 1 for number in people)
 
     def add(self) -> None:
         """Count one tree."""
@@ -114,16 +116,18 @@ def fit(examples: Sequence[Example], seed: int, on_tree: Callable[[], None] = la
     """
     held_out: list[tuple[Example, Floats]] = []
     for fold in person_folds((example.stretch.person for example in examples), _FOLDS, seed):
-        trees = _grow_trees([example for example in examples if example.stretch.person not in fold], seed, on_tree)
+        trees = grow_trees([example for example in examples if example.stretch.person not in fold], seed, on_tree)
         tested = [example for example in examples if example.stretch.person in fold]
-        held_out += [(example, _raw_scores(trees, example.features)) for example in tested]
-    slope, offset = _calibrate(held_out)
-    picker = _best_picker([(example, _probability(slope, offset, scores)) for example, scores in held_out])
-    return FittedDetector(_grow_trees(examples, seed, on_tree), slope, offset, picker)
+        held_out += [(example, raw_scores(trees, example.features)) for example in tested]
+    slope, offset = calibrate(held_out)
+    picker = best_picker([(example, logistic(slope * scores + offset)) for example, scores in held_out])
+    return FittedDetector(grow_trees(examples, seed, on_tree), slope, offset, picker)
 
 
-def _grow_trees(examples: Sequence[Example], seed: int, on_tree: Callable[[], None]) -> LGBMRegressor:
-    """Grow trees that predict from a frame's features how near a step is."""
+def grow_trees(
+    examples: Sequence[Example], seed: int, on_tree: Callable[[], None] = lambda: None, **settings: Any
+) -> LGBMRegressor:
+    """Grow trees that predict from a frame's features how near a step is; `settings` replace those of `TREES`."""
     recorded = [example.features for example in examples]
     augmented = [example.augmented_features for example in examples]
     features = np.concatenate(recorded + augmented)
@@ -133,11 +137,11 @@ def _grow_trees(examples: Sequence[Example], seed: int, on_tree: Callable[[], No
     is_recorded = np.arange(len(features)) < sum(map(len, recorded))
     targets = np.exp(-0.5 * (distances_ms / _TARGET_SIGMA_MS) ** 2)
     weights = np.where(is_recorded, 1, _AUGMENTED_WEIGHT)
-    trees = LGBMRegressor(**_TREES, random_state=seed)
+    trees = LGBMRegressor(**(TREES | settings), random_state=seed)
     return trees.fit(features, targets, sample_weight=weights, callbacks=[lambda _: on_tree()])
 
 
-def _calibrate(held_out: Sequence[tuple[Example, Floats]]) -> tuple[float, float]:
+def calibrate(held_out: Sequence[tuple[Example, Floats]]) -> tuple[float, float]:
     """Fit the slope and offset from raw scores to the log odds of a step (Platt 1999), on held-out people."""
     scores = np.concatenate([scores for _, scores in held_out])
     is_step = np.concatenate([example.distance_ms for example, _ in held_out]) <= STEP_LABEL_MS
@@ -145,18 +149,13 @@ def _calibrate(held_out: Sequence[tuple[Example, Floats]]) -> tuple[float, float
     return float(line.coef_[0, 0]), float(line.intercept_[0])
 
 
-def _best_picker(held_out: Sequence[tuple[Example, Floats]]) -> PeakPicker:
-    """Choose the threshold with the best selection score, from examples with held-out probabilities."""
+def best_picker(held_out: Sequence[tuple[Example, Floats]]) -> PeakPicker:
+    """Choose the threshold with the best selection score, from the probabilities on held-out people."""
     distances_ms = np.concatenate([example.distance_ms for example, _ in held_out])
     label_rate = float(np.mean(distances_ms[distances_ms <= _WALKING_DISTANCE_MS] <= STEP_LABEL_MS))
     pickers = [PeakPicker(label_rate * share) for share in _THRESHOLD_SHARES]
 
     def score(picker: PeakPicker) -> float:
-        return selection_score(_count(example, picker, probability) for example, probability in held_out)
+        return selection_score(example.count(picker, probability) for example, probability in held_out)
 
     return max(pickers, key=score)
-
-
-def _count(example: Example, picker: PeakPicker, probability: Floats) -> StepCounts:
-    stretch = example.stretch
-    return count_steps(stretch.steps_ms, picker.pick_ms(probability, stretch.start_ms), stretch.start_ms, stretch.end_ms)

@@ -2,7 +2,7 @@
 
 from stedi.model.identity import customer_pseudonym
 from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
-from stedi.model.resampling import SAMPLE_MS, resampled
+from stedi.model.resampling import SAMPLE_MS, resample_sql
 from stedi.model.rules import Rule, unique
 from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import CUSTOMER_PSEUDONYM, KNOWN_PSEUDONYM
@@ -148,7 +148,7 @@ readings AS (
 ),
 samples_and_cover_starts AS (
     SELECT customer_number, at_ms, 1 AS is_sample, x, y, z, NULL::BIGINT AS to_ms
-    FROM ({resampled("readings", "customer_number")}) AS samples
+    FROM ({resample_sql("readings", "customer_number")}) AS samples
     UNION ALL
     SELECT customer_number, from_ms, 0, NULL, NULL, NULL, to_ms FROM covers
 ),

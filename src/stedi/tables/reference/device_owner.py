@@ -1,91 +1,35 @@
-"""Which customer each device belongs to, by what evidence, how sure that is, and from when to when."""
+"""The owner of each device and period, with the evidence and its probability."""
 
 from stedi.model.incremental import IncrementalSpec, KeyedInput
 from stedi.model.rules import Rule, unique
 from stedi.model.table import Column, Table
 from stedi.tables.reference.device_evidence import COMPARED_TIMES, HOUR_MS, SERIAL
-from stedi.tables.reference.owner_probability import weighed
+from stedi.tables.reference.owner_probability import best_candidates
 
-# An hour that is somebody's with this probability is not another's, and ends the other's period. Of such hours, 19 in 20
+# An hour that alone gives somebody this probability is theirs, and ends another person's period. Of such hours, 19 in 20
 # are right.
-_TURN = 0.9
-# Readings so close to each other are one sitting: it may begin or end in an hour in which nothing else coincides.
+_CLEAR_HOUR = 0.9
+# Readings at most this far apart are one sitting, which may start or end in an hour without coincidences.
 _SITTING_GAP_MS = 60_000
-# Evidence against a sole claim has to be this many times as sure: at least so many sole claims are right for a wrong one.
+# Evidence against a sole claim must have an error probability this many times smaller, because at least this many sole
+# claims are right for each wrong one.
 _CLAIM_ODDS = 10
-_SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
-
+# SQL condition: one customer claims the device.
+_HAS_SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
 
 OWNER_IS_CLEAR = Rule(
     "owner_is_clear",
     "warn",
-    "readings of a device whose owner is not clear feed nothing",
+    "every device with readings has an owner; readings of the others go to no trusted table",
     violations="""
     SELECT serialNumber, sum(reading_times)::BIGINT AS n FROM {rows}
     WHERE person IS NULL AND reading_times > 0 GROUP BY serialNumber""",
     by=("serialNumber",),
 )
 
-TABLE = Table(
-    name="device_owner",
-    zone="reference",
-    meaning="which customer each device belongs to, from claims and from coinciding reading times, over all customers",
-    grain="one device × period",
-    key=("serialNumber", "period"),
-    inputs=("customer_landing", "device_evidence"),
-    columns=(
-        SERIAL,
-        Column("period", "long", "number of the period: a device that changes hands has several", required=True),
-        Column("from_ms", "long", "start of the period (ms since the epoch, UTC); empty for a device's first"),
-        Column(
-            "to_ms",
-            "long",
-            "end of the period, which is not part of it (ms since the epoch, UTC); empty for a device's last",
-        ),
-        Column(
-            "person",
-            "string",
-            "the owner, by the e-mail address in the form in which all its spellings agree; empty when not clear",
-            personal=True,
-        ),
-        Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
-        Column(
-            "confidence",
-            "double",
-            "probability, from reading times alone, that the device is the best candidate's; empty without a candidate",
-        ),
-        Column(
-            "claimants",
-            "long",
-            "customers whose records carry this serial; one more when a record has no e-mail address",
-            required=True,
-        ),
-        Column("reading_times", "long", "distinct times of the period at which the device took a reading", required=True),
-        Column("first_reading_ms", "long", "the first of them (ms since the epoch, UTC)"),
-        Column("last_reading_ms", "long", "the last of them (ms since the epoch, UTC)"),
-        COMPARED_TIMES,
-        Column(
-            "coincidences",
-            "long",
-            "of those, how many coincide with readings of the best candidate's accelerometer, at the offset",
-            required=True,
-        ),
-        Column("runner_up_coincidences", "long", "the same of the second-best candidate, at its best offset", required=True),
-        Column("offset_ms", "double", "how far the device's clock is ahead of the best candidate's phone (ms)"),
-        Column("offset_uncertainty_ms", "double", "half the width of the range of its offsets (ms)"),
-        Column(
-            "clock_differs",
-            "boolean",
-            "whether most coincidences with the owner's phone are at an offset; otherwise clocks are taken to agree",
-            required=True,
-        ),
-    ),
-    person="person",
-    covers_everyone=True,
-    # Hours that are somebody's by themselves tell where a device changed hands: a run of hours of one person is a period,
-    # and hours between two people's are nobody's. Other devices have one period.
-    query=f"""
-WITH claims AS (
+# Devices by number, the customers who claim them, and their evidence.
+_CLAIMS_AND_EVIDENCE = """
+claims AS (
     SELECT DISTINCT device AS serialNumber, coalesce(person, '') AS person
     FROM customer_landing WHERE device IS NOT NULL
 ),
@@ -94,126 +38,190 @@ claim_counts AS (
 ),
 devices AS MATERIALIZED (
     SELECT serialNumber, row_number() OVER (ORDER BY serialNumber) AS device
-    FROM (SELECT serialNumber FROM device_evidence UNION SELECT serialNumber FROM claim_counts) AS seen
+    FROM (SELECT serialNumber FROM device_evidence UNION SELECT serialNumber FROM claim_counts) AS serials
 ),
 claims_by_device AS (
     SELECT d.device, c.claimants, c.claimant FROM claim_counts AS c JOIN devices AS d ON d.serialNumber = c.serialNumber
 ),
 evidence AS MATERIALIZED (
     SELECT e.*, d.device FROM device_evidence AS e JOIN devices AS d ON d.serialNumber = e.serialNumber
-),
-of_several AS MATERIALIZED (
+)"""
+
+# Runs of hours. If different people lead in a device's hours, its clear hours show when it changed hands: consecutive clear
+# hours of one person are a run, and hours between the runs of two people are another. Other devices have one run, 0.
+_RUNS = f"""
+evidence_of_several AS MATERIALIZED (
     SELECT e.* FROM evidence AS e
     JOIN (
         SELECT device FROM evidence WHERE place = 1 GROUP BY device HAVING count(DISTINCT person) > 1
     ) AS s ON s.device = e.device
 ),
-{weighed("hour_by_hour", "of_several", "device, hour_ms")},
+{best_candidates("hourly", "evidence_of_several", "device, hour_ms")},
+-- Clear hours, with the first hour of their run.
 clear_hours AS (
-    SELECT device, hour_ms, max(begins_ms) OVER (PARTITION BY device ORDER BY hour_ms) AS run_ms
+    SELECT device, hour_ms, max(run_start_ms) OVER (PARTITION BY device ORDER BY hour_ms) AS run_ms
     FROM (
         SELECT *, CASE WHEN candidate = lag(candidate) OVER (PARTITION BY device ORDER BY hour_ms) THEN NULL
-            ELSE hour_ms END AS begins_ms
-        FROM hour_by_hour WHERE leads AND probability >= {_TURN}
-    ) AS clear
+            ELSE hour_ms END AS run_start_ms
+        FROM hourly WHERE leads AND probability >= {_CLEAR_HOUR}
+    ) AS with_run_starts
 ),
--- The runs around each hour: the one that it is in or follows, and the one that it is in or precedes.
-between_runs AS (
+-- All hours, with the run that the hour is in or after, and the run that it is in or before.
+adjacent_runs AS (
     SELECT h.device, h.hour_ms,
-        max(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms) AS before_ms,
-        min(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms DESC) AS after_ms
-    FROM hour_by_hour_hours AS h
+        max(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms) AS previous_run_ms,
+        min(c.run_ms) OVER (PARTITION BY h.device ORDER BY h.hour_ms DESC) AS next_run_ms
+    FROM hourly_hours AS h
     LEFT JOIN clear_hours AS c ON c.device = h.device AND c.hour_ms = h.hour_ms
 ),
--- Numbers that stand in the order of time: even ones for runs, odd ones for what lies between two.
+-- Run numbers in order of time: even for runs of one person, odd for the hours between two of them.
 numbered_hours AS MATERIALIZED (
     SELECT device, hour_ms,
-        2 * coalesce(before_ms, after_ms) + CASE WHEN before_ms <> after_ms THEN 1 ELSE 0 END AS stretch
-    FROM between_runs
+        2 * coalesce(previous_run_ms, next_run_ms) + CASE WHEN previous_run_ms <> next_run_ms THEN 1 ELSE 0 END AS run
+    FROM adjacent_runs
 ),
-stretches AS MATERIALIZED (
-    SELECT e.*, coalesce(n.stretch, 0) AS stretch
+evidence_in_runs AS MATERIALIZED (
+    SELECT e.*, coalesce(n.run, 0) AS run
     FROM evidence AS e
     LEFT JOIN numbered_hours AS n ON n.device = e.device AND n.hour_ms = e.hour_ms
 ),
-{weighed("weighed", "stretches", "device, stretch")},
-device_stretches AS (
-    SELECT device, stretch, count(*) OVER (PARTITION BY device) = 1 AS is_only, false AS lacks_readings
-    FROM (SELECT DISTINCT device, stretch FROM stretches) AS found
+{best_candidates("best", "evidence_in_runs", "device, run")},
+device_runs AS (
+    SELECT device, run, count(*) OVER (PARTITION BY device) = 1 AS is_only_run, false AS lacks_readings
+    FROM (SELECT DISTINCT device, run FROM evidence_in_runs) AS runs
     UNION ALL
     SELECT device, 0, true, true FROM devices WHERE device NOT IN (SELECT device FROM evidence)
-),
--- A claim says nothing of when, so it can't tell whose a stretch of several is, nor does it where somebody else is likelier.
-doubts AS (
-    SELECT d.device, d.stretch, d.is_only, c.claimants, c.claimant, w.candidate, w.probability, w.matched, w.runner_up,
-        w.offset_ms, w.offset_uncertainty_ms, w.clock_differs, w.first_hour_ms, w.last_hour_ms, w.leads,
-        {_SOLE_CLAIM} AS is_claimed,
-        (1 - probability) * CASE WHEN {_SOLE_CLAIM} AND candidate <> claimant THEN {_CLAIM_ODDS} ELSE 1 END AS doubt
-    FROM device_stretches AS d
+)"""
+
+# The status of each run. A claim has no time, so it can't decide between several runs. Nor does it decide if somebody else
+# is more likely than not.
+_STATUS = f"""
+runs_with_claims AS (
+    SELECT d.device, d.run, d.is_only_run, c.claimants, c.claimant, b.candidate, b.probability, b.matched, b.runner_up,
+        b.offset_ms, b.offset_uncertainty_ms, b.clock_differs, b.first_hour_ms, b.last_hour_ms, b.leads,
+        {_HAS_SOLE_CLAIM} AS has_sole_claim,
+        (1 - probability) * CASE WHEN {_HAS_SOLE_CLAIM} AND candidate <> claimant THEN {_CLAIM_ODDS} ELSE 1 END
+        AS error_probability
+    FROM device_runs AS d
     LEFT JOIN claims_by_device AS c ON c.device = d.device
-    LEFT JOIN weighed AS w ON w.device = d.device AND w.stretch = d.stretch
+    LEFT JOIN best AS b ON b.device = d.device AND b.run = d.run
 ),
-judged AS MATERIALIZED (
+runs_with_status AS MATERIALIZED (
     SELECT *,
         CASE
-            WHEN leads AND doubt <= 1 - $owners_confidence::DOUBLE THEN
-                CASE WHEN is_claimed AND candidate = claimant THEN 'confirmed' ELSE 'inferred' END
-            WHEN is_claimed AND is_only AND coalesce(candidate = claimant OR probability < 0.5, true) THEN 'claimed'
+            WHEN leads AND error_probability <= 1 - $owners_confidence::DOUBLE THEN
+                CASE WHEN has_sole_claim AND candidate = claimant THEN 'confirmed' ELSE 'inferred' END
+            WHEN has_sole_claim AND is_only_run AND coalesce(candidate = claimant OR probability < 0.5, true) THEN 'claimed'
             WHEN claimants > 0 OR candidate IS NOT NULL THEN 'ambiguous'
             ELSE 'unknown'
         END AS status
-    FROM doubts
-),
+    FROM runs_with_claims
+)"""
+
+# Periods. If only reading times decide, sittings before the first coincidence and after the last have no owner: they are
+# periods of their own (part -1 and 1 of a run).
+_PERIODS = f"""
 hours AS (
-    SELECT *, last_reading_ms + {_SITTING_GAP_MS} >= lead(first_reading_ms) OVER in_time AS goes_on,
-        first_reading_ms - {_SITTING_GAP_MS} <= lag(last_reading_ms) OVER in_time AS went_on
-    FROM stretches WHERE place <= 1
-    WINDOW in_time AS (PARTITION BY device ORDER BY hour_ms)
+    SELECT *, last_reading_ms + {_SITTING_GAP_MS} >= lead(first_reading_ms) OVER by_time AS continues_in_next,
+        first_reading_ms - {_SITTING_GAP_MS} <= lag(last_reading_ms) OVER by_time AS continues_previous
+    FROM evidence_in_runs WHERE place <= 1
+    WINDOW by_time AS (PARTITION BY device ORDER BY hour_ms)
 ),
--- Reading times alone say nothing of the sittings before the first that coincides or after the last.
-within AS (
+hours_in_parts AS (
     SELECT h.*,
-        CASE WHEN j.status <> 'inferred' AND (j.status <> 'confirmed' OR j.is_only) THEN 0
-            WHEN h.hour_ms < j.first_hour_ms - CASE WHEN h.goes_on THEN {HOUR_MS} ELSE 0 END THEN -1
-            WHEN h.hour_ms > j.last_hour_ms + CASE WHEN h.went_on THEN {HOUR_MS} ELSE 0 END THEN 1
-            ELSE 0 END AS beyond
-    FROM hours AS h JOIN judged AS j ON j.device = h.device AND j.stretch = h.stretch
+        CASE WHEN s.status <> 'inferred' AND (s.status <> 'confirmed' OR s.is_only_run) THEN 0
+            WHEN h.hour_ms < s.first_hour_ms - CASE WHEN h.continues_in_next THEN {HOUR_MS} ELSE 0 END THEN -1
+            WHEN h.hour_ms > s.last_hour_ms + CASE WHEN h.continues_previous THEN {HOUR_MS} ELSE 0 END THEN 1
+            ELSE 0 END AS part
+    FROM hours AS h JOIN runs_with_status AS s ON s.device = h.device AND s.run = h.run
 ),
 periods AS (
-    SELECT *, row_number() OVER in_time AS period, lead(starts_ms) OVER in_time AS to_ms
+    SELECT *, row_number() OVER by_time AS period, lead(starts_ms) OVER by_time AS to_ms
     FROM (
-        SELECT device, stretch, beyond, min(hour_ms) AS starts_ms, sum(reading_times)::BIGINT AS reading_times,
+        SELECT device, run, part, min(hour_ms) AS starts_ms, sum(reading_times)::BIGINT AS reading_times,
             min(first_reading_ms) AS first_reading_ms, max(last_reading_ms) AS last_reading_ms,
             sum(compared_times)::BIGINT AS compared_times
-        FROM within GROUP BY device, stretch, beyond
+        FROM hours_in_parts GROUP BY device, run, part
         UNION ALL
-        SELECT device, stretch, 0, NULL, 0, NULL, NULL, 0 FROM device_stretches WHERE lacks_readings
+        SELECT device, run, 0, NULL, 0, NULL, NULL, 0 FROM device_runs WHERE lacks_readings
     ) AS counted
-    WINDOW in_time AS (PARTITION BY device ORDER BY stretch, beyond)
-)
+    WINDOW by_time AS (PARTITION BY device ORDER BY run, part)
+)"""
+
+_QUERY = f"""
+WITH {",".join((_CLAIMS_AND_EVIDENCE, _RUNS, _STATUS, _PERIODS))}
 SELECT d.serialNumber, p.period,
     CASE WHEN p.period > 1 THEN p.starts_ms END AS from_ms,
     p.to_ms,
-    CASE WHEN j.status IN ('confirmed', 'claimed') THEN j.claimant WHEN j.status = 'inferred' THEN j.candidate END AS person,
-    coalesce(j.status, CASE WHEN c.claimants > 0 THEN 'ambiguous' ELSE 'unknown' END) AS status,
-    j.probability AS confidence,
+    CASE WHEN s.status IN ('confirmed', 'claimed') THEN s.claimant WHEN s.status = 'inferred' THEN s.candidate END AS person,
+    coalesce(s.status, CASE WHEN c.claimants > 0 THEN 'ambiguous' ELSE 'unknown' END) AS status,
+    s.probability AS confidence,
     coalesce(c.claimants, 0) AS claimants,
     p.reading_times,
     p.first_reading_ms,
     p.last_reading_ms,
     p.compared_times,
-    coalesce(j.matched, 0) AS coincidences,
-    coalesce(j.runner_up, 0) AS runner_up_coincidences,
-    j.offset_ms,
-    j.offset_uncertainty_ms,
-    coalesce(j.clock_differs AND (j.status <> 'claimed' OR j.candidate = j.claimant), false) AS clock_differs
+    coalesce(s.matched, 0) AS coincidences,
+    coalesce(s.runner_up, 0) AS runner_up_coincidences,
+    s.offset_ms,
+    s.offset_uncertainty_ms,
+    coalesce(s.clock_differs AND (s.status <> 'claimed' OR s.candidate = s.claimant), false) AS clock_differs
 FROM periods AS p
-LEFT JOIN judged AS j ON j.device = p.device AND j.stretch = p.stretch AND p.beyond = 0
+LEFT JOIN runs_with_status AS s ON s.device = p.device AND s.run = p.run AND p.part = 0
 JOIN devices AS d ON d.device = p.device
 LEFT JOIN claims_by_device AS c ON c.device = p.device
-""",
+"""
+
+TABLE = Table(
+    name="device_owner",
+    zone="reference",
+    meaning="the owner of each device and period, from claims and coinciding reading times, over all customers",
+    grain="one device × period",
+    key=("serialNumber", "period"),
+    inputs=("customer_landing", "device_evidence"),
+    columns=(
+        SERIAL,
+        Column("period", "long", "number of the period, from 1; several if the device changed hands", required=True),
+        Column("from_ms", "long", "start of the period, included (ms since the epoch, UTC); null for the first period"),
+        Column("to_ms", "long", "end of the period, excluded (ms since the epoch, UTC); null for the last period"),
+        Column("person", "string", "the owner: normalised e-mail address; null if not clear", personal=True),
+        Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
+        Column(
+            "confidence",
+            "double",
+            "probability, from reading times alone, that the best candidate is the owner; null without a candidate",
+        ),
+        Column(
+            "claimants",
+            "long",
+            "customers whose records have this serial number; records without an e-mail address count as one customer",
+            required=True,
+        ),
+        Column("reading_times", "long", "distinct reading times of the device in the period", required=True),
+        Column("first_reading_ms", "long", "the first of them (ms since the epoch, UTC)"),
+        Column("last_reading_ms", "long", "the last of them (ms since the epoch, UTC)"),
+        COMPARED_TIMES,
+        Column(
+            "coincidences",
+            "long",
+            "compared times that coincide with readings of the best candidate's phone at the offset",
+            required=True,
+        ),
+        Column("runner_up_coincidences", "long", "the same for the second-best candidate, at its offset", required=True),
+        Column("offset_ms", "double", "time that the device's clock is ahead of the best candidate's phone (ms)"),
+        Column("offset_uncertainty_ms", "double", "half the width of the range of its offsets (ms)"),
+        Column(
+            "clock_differs",
+            "boolean",
+            "whether most coincidences with the owner's phone are at an offset; if false, clocks are assumed to agree",
+            required=True,
+        ),
+    ),
+    person="person",
+    covers_everyone=True,
+    query=_QUERY,
     rules=(
-        unique("one_row_a_period", "a device has each period once", "serialNumber", "period"),
+        unique("one_row_a_period", "periods of a device are unique", "serialNumber", "period"),
         OWNER_IS_CLEAR,
     ),
     sort=("serialNumber", "period"),

@@ -1,11 +1,15 @@
-"""Standard output and standard error: results, and one line for an error."""
+"""Standard output and standard error: results, notes, and one line for an error."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stedi.errors import OutputError
+
+# A file or a pipe has no width. Long lines are better there than broken words.
+_PIPE_WIDTH = 200
 
 
 @contextmanager
@@ -30,3 +34,18 @@ def fail(message: str, code: int) -> int:
     """Print an error in one line; returns the exit code."""
     print(f"stedi: {message}", file=sys.stderr)
     return code
+
+
+def note(text: str) -> None:
+    """Print a line about the result to standard error, which keeps it out of pipes and files."""
+    print(text, file=sys.stderr)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value in a line on standard output."""
+    print(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def output_width() -> int | None:
+    """Return the columns of lines on standard output; None for those of the terminal."""
+    return None if sys.stdout.isatty() else _PIPE_WIDTH

@@ -196,19 +196,19 @@ class Catalog:
         self._ensure_metadata(table)
         return self.warehouse.make_folder(f"{table_folder(table.name)}/{METADATA}")
 
-    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
+    def write_side_file(self, table: Table, prefix: str, suffix: str, content: bytes) -> str:
         """Write a side file.
 
         Args:
             table: the table that it belongs to.
-            kind: start of the file name, such as "ledger".
+            prefix: start of the file name, such as "ledger".
             suffix: end of the file name.
             content: the content.
 
         Returns:
             The name to record.
         """
-        name = self.warehouse.name_of(f"{self.side_folder(table)}/{kind}-{own_uuid()}{suffix}")
+        name = self.warehouse.name_of(f"{self.side_folder(table)}/{prefix}-{own_uuid()}{suffix}")
         self.warehouse.create(name, content)
         return name
 

@@ -11,7 +11,7 @@ import polars
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from stedi.catalog.catalog import LAYOUT_VERSION
+from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.cli.run_report import run_sections
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.model.rules import Rule

@@ -18,7 +18,7 @@ def test_tables_come_after_their_inputs() -> None:
     names = [table.name for table in in_run_order(reversed(ALL))]
     assert all(names.index(i) < names.index(t.name) for t in ALL for i in t.built_from)
     assert with_ancestors(["consent_history"], BY_NAME) == {"consent_history", "customer_landing"}
-    with pytest.raises(UsageError, match="no table is called 'nope'"):
+    with pytest.raises(UsageError, match="unknown table 'nope'"):
         with_ancestors(["nope"], BY_NAME)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog, Commit
-from stedi.catalog.catalog import DataFileSize
-from stedi.catalog.run_log import drop_runs, latest_run, read_runs, update_latest_run
+from stedi.catalog.file_statistics import DataFileSize, count_empty_manifests, data_file_sizes
+from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_latest_run
 from stedi.compute import Backend
 from stedi.compute.start import start_backend
 from stedi.config import Settings
@@ -105,7 +105,7 @@ def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress
     """
     started = time.monotonic()
     report = MaintenanceReport({table.name: TableMaintenance() for table in ALL})
-    report.runs_forgotten = drop_runs(catalog.warehouse, keep=keep_runs)
+    report.runs_forgotten = expire_runs(catalog.warehouse, keep=keep_runs)
     keep = _snapshots_to_keep(catalog)
     for number, table in enumerate(ALL):
         progress(Progress(f"removing orphan files of {table.name}", number, len(ALL), "tables"))
@@ -181,14 +181,14 @@ def _compact(catalog: Catalog, backend: Backend, table: Table, outcome: TableMai
     # The next run has to see the changes of another writer as they are.
     if current is None or current.metadata is None:
         return
-    chosen = files_to_compact(catalog.sizes(table.name))
+    chosen = files_to_compact(data_file_sizes(catalog, table.name))
     if chosen:
         query = f"SELECT * FROM ({backend.scan(table, files.part(chosen))})"
         written = backend.write(table, query, catalog.data_folder(table))
         catalog.commit(table, Commit(written, chosen, current.metadata))
         outcome.merged = len(chosen)
         outcome.files_after = outcome.files_before - len(chosen) + len(written)
-    elif catalog.empty_manifests(table.name) >= _MANY_EMPTY_MANIFESTS:
+    elif count_empty_manifests(catalog, table.name) >= _MANY_EMPTY_MANIFESTS:
         # A commit without files merges the manifests.
         catalog.commit(table, Commit((), (), current.metadata))
 

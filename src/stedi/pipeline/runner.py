@@ -12,7 +12,7 @@ from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.compute import Backend
 from stedi.compute.start import backend_on_demand
 from stedi.config import Settings
-from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError
+from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
 from stedi.ingest.listing import list_landing
@@ -187,7 +187,7 @@ class _Tables:
         for attempt in range(1, _ATTEMPTS):
             try:
                 return self._refresh(table, report)
-            except CatalogMovedError:
+            except CommitConflictError:
                 if not has_retries:
                     raise
                 time.sleep(0.1 * 2**attempt)

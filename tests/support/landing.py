@@ -1,4 +1,4 @@
-"""Read landing files with DuckDB, without tables and commits."""
+"""Read landing files with the embedded engine, without committing the rows."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -17,27 +17,27 @@ from tests.support.lake import Record, put
 
 @dataclass(frozen=True)
 class Read:
-    """How many records of each feed were quarantined."""
+    """Number of quarantined records of each feed."""
 
     quarantined: dict[str, int]
 
 
 class LandingFolder:
-    """A landing folder, and temporary landing tables and quarantine with its rows."""
+    """A landing folder, and the landing tables and quarantine that are read from it."""
 
     def __init__(self, folder: Path, engine: DuckDBBackend) -> None:
         self.landing, self._engine = folder / "landing", engine
         self.landing.mkdir()
 
     def land(self, name: str, records: Iterable[Record] | bytes, *, arrived_ms: int | None = None) -> Path:
-        """Write a landing file, one record per line, with the current time or `arrived_ms` as its modification time."""
+        """Write a landing file, records one per line. Its modification time is now or `arrived_ms`. Return its path."""
         path = put(self.landing / name, records)
         if arrived_ms is not None:
             os.utime(path, ns=(arrived_ms * 1_000_000, arrived_ms * 1_000_000))
         return path
 
     def run(self, *, select: Sequence[str] = ()) -> Read:
-        """Read all files; asserts that each reason for quarantine is declared."""
+        """Read all files, and check that each reason for quarantine is declared."""
         quarantined: dict[str, int] = {}
         rejected = []
         for feed in FEEDS:
@@ -53,5 +53,5 @@ class LandingFolder:
         return Read(quarantined)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query on the rows read."""
+        """Return the rows of a query on the landing tables and quarantine."""
         return self._engine.sql(sql)

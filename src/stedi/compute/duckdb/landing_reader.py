@@ -252,7 +252,7 @@ class LandingReader:
         for identity, field in self._feed.identifying.items():
             name = quoted(field.name)
             spellings = f"SELECT {name} FROM staged_records WHERE has_unusual_spelling AND {name} IS NOT NULL"
-            self._session.resolve("resolved", identity, spellings)
+            self._session.create_identities("resolved", identity, spellings)
             self._session.sql(
                 f"UPDATE staged_records SET {quoted(identity)} = r.identity FROM resolved AS r "
                 f"WHERE has_unusual_spelling AND r.spelling = staged_records.{name}"

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from bad_files import CLEAN, FEED, FILES
 
-from stedi.compute.duckdb import EmbeddedEngine, clean_records, landing_reader
+from stedi.compute.duckdb import DuckDBBackend, clean_records, landing_reader
 from stedi.ingest.listing import list_files
 from stedi.model.feed import Feed
 from stedi.model.sql import literal, literals, quoted
@@ -63,7 +63,7 @@ def main() -> None:
         "no condition": (shortcuts, lambda *_: "true"),
     }
     times: dict[str, list[float]] = {name: [] for name in conditions}
-    with TemporaryDirectory() as folder, EmbeddedEngine(scratch=Path(folder), threads=1) as engine:
+    with TemporaryDirectory() as folder, DuckDBBackend(scratch=Path(folder), threads=1) as engine:
         path = Path(folder) / FEED.folders[0] / "a.json"
         path.parent.mkdir()
         path.write_text(FILES[CLEAN](int(megabytes * 1e6)))

@@ -142,7 +142,7 @@ class Reliability:
     counts: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in BINS])
 
     def add(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Count the candidates of devices that have one user."""
+        """Add the candidates of devices with one user."""
         candidates = connection.execute(
             f"SELECT o.probability, o.candidate = u.person FROM ({bind_parameters(CANDIDATES)} "
             "SELECT d.serialNumber, j.* FROM judged AS j JOIN devices AS d ON d.device = j.device) AS o JOIN ("

@@ -91,13 +91,16 @@ class TemporaryRelations:
     """The relations of one table's refresh. All are dropped when the context ends."""
 
     def __init__(self, backend: Backend, table: Table) -> None:
+        """Begin without relations. Their names end with the table's."""
         self.backend, self._table = backend, table
         self._names: list[str] = []
 
     def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Drop all relations."""
         while self._names:
             self.backend.drop(self._names.pop())
 

@@ -91,7 +91,7 @@ def _read(
         raise UsageError(
             f"file {path} can't be read ({type(error).__name__}); give one with the columns {names} (times in ms)"
         ) from None
-    session.resolve("people", "person", 'SELECT "user" FROM truth WHERE "user" IS NOT NULL')
+    session.create_identities("people", "person", 'SELECT "user" FROM truth WHERE "user" IS NOT NULL')
     rows = 'truth LEFT JOIN people ON spelling = "user"'
     [(count, valid)] = session.sql(f"SELECT count(*), count(*) FILTER ({is_valid} AND identity IS NOT NULL) FROM {rows}")
     if valid < count:

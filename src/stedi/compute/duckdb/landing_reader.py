@@ -105,7 +105,7 @@ class LandingReader:
             except PermissionError as error:
                 name = safe_name(str(error.filename))
                 raise LandingError(
-                    f"landing file {name} can't be read: {error.strerror}; give this user the right to"
+                    f"landing file {name} can't be read: {error.strerror}; grant this user read access"
                 ) from error
             unchanged = [file for file in copies if is_unchanged(file)]
         if len(unchanged) < len(copies):
@@ -252,7 +252,7 @@ class LandingReader:
         for identity, field in self._feed.identifying.items():
             name = quoted(field.name)
             spellings = f"SELECT {name} FROM staged_records WHERE has_unusual_spelling AND {name} IS NOT NULL"
-            self._session.resolve("resolved", identity, spellings)
+            self._session.create_identities("resolved", identity, spellings)
             self._session.sql(
                 f"UPDATE staged_records SET {quoted(identity)} = r.identity FROM resolved AS r "
                 f"WHERE has_unusual_spelling AND r.spelling = staged_records.{name}"

@@ -1,4 +1,4 @@
-"""The user's own SQL over the tables: it can read them, nothing else, and write nothing."""
+"""Sandbox for the user's SQL: it can read the tables and nothing else, and can write nothing."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -8,150 +8,173 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi.compute.duckdb.session import first_line, interruptible, register_storage, s3_refusal, set_limits
+from stedi.compute.duckdb.session import first_line, interruptible, register_storage, s3_error, set_limits
 from stedi.compute.duckdb.sql import plain, scan
-from stedi.errors import DAMAGED, QueryError, WarehouseError
+from stedi.errors import REPAIR_ADVICE, QueryError, WarehouseError
 from stedi.model.data_files import DataFiles
 from stedi.model.sql import literal, literals, quoted
 from stedi.model.table import Table
 from stedi.storage import Warehouse
 
 _BATCH_ROWS = 50_000
-_LOST_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
-# What is wrong with the query itself is told in the query's own words.
-_BEFORE_IT_RUNS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
-_SAID_BEFORE_IT_RUNS = ("Parser Error", "Binder Error", "Catalog Error", "Permission Error")
-# From the first quotation mark to the last: a value may hold some itself.
+# Types that Arrow or Python would convert to something else. Their values are returned as DuckDB's text.
+_NOT_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
+# Errors before any row is read. Their messages contain parts of the query and no values of the tables.
+_ERRORS_WITHOUT_DATA = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.PermissionException,
+)
+_PREFIXES_WITHOUT_DATA = ("Parser Error", "Binder Error", "Catalog Error", "Permission Error")
+# From the first quotation mark to the last, because a value may contain quotation marks.
 _QUOTED = re.compile(r"'.*'|\".*\"|(?<=\bwith value )\S+")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
-# A statement that reads may hold others that write: WITH a AS (COPY … TO …). Within texts of the query the
-# quotation marks of its JSON are escaped.
-_QUERY_NODE = re.compile(r'"type":"([A-Z_]+_NODE)"')
-_NODES_THAT_READ = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+# Node types in the JSON of a statement's syntax tree. A SELECT may contain a node that writes: WITH a AS (COPY … TO …).
+# The JSON escapes the quotation marks of string literals, so a literal can't look like a node.
+_NODE_TYPE = re.compile(r'"type":"([A-Z_]+_NODE)"')
+_READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
 
 class QueryResult:
-    """Columns and rows of a query; rows can be read once, and are read as they are needed."""
+    """Result of a query. The rows are streamed: they can be read once, with `batches` or `rows`.
+
+    Attributes:
+        schema: names and Arrow types of the columns.
+    """
 
     def __init__(self, relation: duckdb.DuckDBPyRelation, close: Callable[[], None]) -> None:
         self._close = close
-        self._reader: pa.RecordBatchReader = _as_arrow_has_it(relation).to_arrow_reader(_BATCH_ROWS)
+        self._reader: pa.RecordBatchReader = _with_arrow_types(relation).to_arrow_reader(_BATCH_ROWS)
         self.schema: pa.Schema = self._reader.schema
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns, in order; a name may stand twice."""
+        """Names of the columns, in order. A name may occur twice."""
         return list(self.schema.names)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of Arrow.
+        """Yield the rows as Arrow batches.
 
         Raises:
-            QueryError: the query fails on the way.
+            QueryError: the query fails while rows are read.
         """
         try:
             with interruptible():
                 yield from self._reader
-        # Arrow hands the engine's own errors on as OSError.
+        # Arrow raises DuckDB's errors as OSError.
         except (duckdb.Error, pa.ArrowException, RuntimeError, OSError) as error:
-            raise QueryError(f"the query failed: {_without_values(error)}") from error
+            raise QueryError(f"the query failed: {_message_without_data(error)}") from error
         finally:
             self._close()
 
-    def rows(self, most: int | None = None) -> list[tuple[Any, ...]]:
-        """All rows, or the first ones."""
-        found: list[tuple[Any, ...]] = []
+    def rows(self, limit: int | None = None) -> list[tuple[Any, ...]]:
+        """Return all rows, or the first `limit` rows."""
+        result: list[tuple[Any, ...]] = []
         for batch in self.batches():
-            found += zip(*map(values, batch.columns), strict=True)
-            if most is not None and len(found) >= most:
-                return found[:most]
-        return found
+            result += zip(*map(values, batch.columns), strict=True)
+            if limit is not None and len(result) >= limit:
+                return result[:limit]
+        return result
 
 
 def values(column: pa.Array) -> list[Any]:
-    """A column as Python's values; moments that Python has none for (infinity, the year 10000) as text.
+    """Return a column as Python values. Times that Python lacks (infinity, the year 10000) become text.
 
     Raises:
-        QueryError: such moments stand inside lists or structures.
+        QueryError: such a time is inside a list or structure.
     """
     try:
-        found: list[Any] = column.to_pylist()
+        result: list[Any] = column.to_pylist()
     except (OverflowError, ValueError):
         try:
-            found = column.cast(pa.string()).to_pylist()
+            result = column.cast(pa.string()).to_pylist()
         except pa.ArrowNotImplementedError:
-            raise QueryError(f"a value of type {column.type} lies outside all years; cast it to VARCHAR") from None
-    return found
+            raise QueryError(f"a value of type {column.type} is out of Python's range; cast it to VARCHAR") from None
+    return result
 
 
-def _as_arrow_has_it(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """A query's columns, those as text of whose types Arrow or Python would make something else."""
-    shown = [
-        f"{f'#{n}::VARCHAR' if _LOST_IN_ARROW.search(str(kind)) else f'#{n}'} AS {quoted(name)}"
-        for n, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True), start=1)
+def _with_arrow_types(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Cast the columns of types that Arrow lacks to text."""
+    columns = [
+        f"{f'#{n}::VARCHAR' if _NOT_IN_ARROW.search(str(type_)) else f'#{n}'} AS {quoted(name)}"
+        for n, (name, type_) in enumerate(zip(relation.columns, relation.types, strict=True), start=1)
     ]
-    return relation.project(", ".join(shown))
+    return relation.project(", ".join(columns))
 
 
 class QuerySession:
-    """A DuckDB session in which SQL can read the tables and nothing else, and write nothing."""
+    """A DuckDB session for one statement, which can read the added tables and nothing else."""
 
     def __init__(self, warehouse: Warehouse, *, memory_limit: str | None = None, threads: int | None = None) -> None:
-        """Start a session with so much memory and so many threads.
+        """Start a session.
+
+        Args:
+            warehouse: the warehouse, whose storage the session can read.
+            memory_limit: memory limit of DuckDB, such as "4GB".
+            threads: number of threads.
 
         Raises:
-            WarehouseError: the engine refuses a setting.
+            WarehouseError: DuckDB refuses a setting.
         """
         self._connection = duckdb.connect(":memory:")
         register_storage(self._connection, warehouse)
         set_limits(self._connection, memory_limit, threads)
-        # Left to itself the engine would spill to the folder that the user is in.
+        # DuckDB's default is a folder below the current folder.
         self._spill = TemporaryDirectory(prefix="stedi-query-")
-        self._files: set[str] = set()
+        self._allowed_paths: set[str] = set()
 
     def close(self) -> None:
+        """Close the connection, and delete the temporary files."""
         self._connection.close()
         self._spill.cleanup()
 
     def add_table(self, table: Table, files: DataFiles) -> None:
-        """Make a table's data files readable under its name."""
+        """Create a view of a table's rows under its name.
+
+        Raises:
+            WarehouseError: a file can't be read.
+        """
         try:
             self._connection.execute(f"CREATE VIEW {quoted(table.name)} AS {scan(table, files)}").fetchall()
         except duckdb.Error as error:
-            if s3_refusal(error) is not None:
+            if s3_error(error) is not None:
                 raise
-            raise WarehouseError(f"a file of table {table.name} can't be read: {first_line(error)}; {DAMAGED}") from error
-        # The engine looks up both the path as we spell it and the file that it finds there.
-        self._files |= {spelled for path in (*files.paths, *files.deletes) for spelled in (path, plain(path))}
+            raise WarehouseError(
+                f"a file of table {table.name} can't be read: {first_line(error)}; {REPAIR_ADVICE}"
+            ) from error
+        # DuckDB checks both the escaped path in the query and the path of the file.
+        self._allowed_paths |= {allowed for path in (*files.paths, *files.deletes) for allowed in (path, plain(path))}
 
     def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
-        """Run one statement.
+        """Run one statement. The session is closed when its rows have been read, or when it fails.
 
         Args:
             sql: the statement.
-            parameters: the value of each `$name` in it.
+            parameters: values of its `$name` parameters.
 
         Raises:
-            QueryError: it is not a query, is more than one, or fails.
+            QueryError: the statement is not a query, is more than one, or fails.
         """
         try:
-            self._refuse_writing(sql)
+            self._check_read_only(sql)
             self._connection.execute("SET TimeZone = 'UTC'").fetchall()
             self._connection.execute(f"SET temp_directory = {literal(self._spill.name)}").fetchall()
             self._connection.execute("SET python_enable_replacements = false").fetchall()
-            self._connection.execute(f"SET allowed_paths = [{literals(sorted(self._files))}]").fetchall()
+            self._connection.execute(f"SET allowed_paths = [{literals(sorted(self._allowed_paths))}]").fetchall()
             self._connection.execute("SET enable_external_access = false").fetchall()
             self._connection.execute("SET lock_configuration = true").fetchall()
             with interruptible():
                 return QueryResult(self._connection.sql(sql, params=parameters), self.close)
         except (duckdb.Error, RuntimeError) as error:
             self.close()
-            raise QueryError(f"the query failed: {_without_values(error)}") from error
+            raise QueryError(f"the query failed: {_message_without_data(error)}") from error
         except QueryError:
             self.close()
             raise
 
-    def _refuse_writing(self, sql: str) -> None:
+    def _check_read_only(self, sql: str) -> None:
+        """Raise QueryError unless the text is one statement that only reads, possibly after EXPLAIN."""
         try:
             statements = self._connection.extract_statements(sql)
             if statements and _EXPLAIN.match(sql):
@@ -161,30 +184,31 @@ class QuerySession:
             raise QueryError(f"the query can't be parsed: {' '.join(str(error).split())}") from error
         if len(statements) != 1:
             raise QueryError(f"give one SQL query; these are {len(statements)}")
-        kind = str(statements[0].type).rpartition(".")[2]
-        if kind == "MULTI":
-            raise QueryError("PIVOT would first look up its columns; name them: PIVOT … ON column IN (…)")
-        if kind != "SELECT":
-            raise QueryError(f"queries only read, and this is {kind}; start with SELECT, FROM, WITH or DESCRIBE")
+        statement_type = str(statements[0].type).rpartition(".")[2]
+        if statement_type == "MULTI":
+            # DuckDB would run a second statement first, which finds the columns.
+            raise QueryError("PIVOT needs a list of values here: PIVOT … ON column IN (…)")
+        if statement_type != "SELECT":
+            raise QueryError(f"queries only read, and this is {statement_type}; start with SELECT, FROM, WITH or DESCRIBE")
         [(tree,)] = self._connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()
-        nodes = set(_QUERY_NODE.findall(tree))
-        if not nodes or nodes - _NODES_THAT_READ:
-            inner = ", ".join(sorted(node.partition("_")[0] for node in nodes - _NODES_THAT_READ))
-            raise QueryError(f"queries only read, and this one holds {inner or 'what can not be told'}; leave that out")
+        nodes = set(_NODE_TYPE.findall(tree))
+        if not nodes or nodes - _READING_NODES:
+            refused = ", ".join(sorted(node.partition("_")[0] for node in nodes - _READING_NODES))
+            raise QueryError(f"queries only read, and this one contains {refused or 'an unknown statement'}; leave it out")
 
 
-def _without_values(error: Exception) -> str:
-    """The engine's message on one line; where it may quote values of the data, without them."""
-    if (refused := s3_refusal(error)) is not None:
+def _message_without_data(error: Exception) -> str:
+    """Return DuckDB's message as one line, without values of the tables."""
+    if (refused := s3_error(error)) is not None:
         return refused
     text = " ".join(str(error).split())
-    if isinstance(error, _BEFORE_IT_RUNS) or text.startswith(_SAID_BEFORE_IT_RUNS):
+    if isinstance(error, _ERRORS_WITHOUT_DATA) or text.startswith(_PREFIXES_WITHOUT_DATA):
         return text
-    told = _QUOTED.sub("…", text.partition(" LINE 1:")[0])
-    if " ^ " in told:
-        # The engine points into a value, which stands there once more, without quotation marks.
-        told = f"{told.rpartition('…')[0]}…"
-    # So does what follows a second colon.
-    kind, _, told = told.partition(": ")
-    what, _, details = told.partition(": ")
-    return f"{kind}: {what}{': …' if details else ''}"
+    message = _QUOTED.sub("…", text.partition(" LINE 1:")[0])
+    if " ^ " in message:
+        # A caret points into a value. The message repeats that value without quotation marks before the caret.
+        message = f"{message.rpartition('…')[0]}…"
+    # What follows a second colon may be a value, too.
+    error_type, _, message = message.partition(": ")
+    summary, _, details = message.partition(": ")
+    return f"{error_type}: {summary}{': …' if details else ''}"

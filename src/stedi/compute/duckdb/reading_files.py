@@ -196,7 +196,7 @@ class ReadingFiles:
         Raises:
             LandingError: some user has so many readings per second that the times can't be milliseconds.
         """
-        self._session.resolve("resolved", "person", 'SELECT "user" FROM readings WHERE reason IS NULL')
+        self._session.create_identities("resolved", "person", 'SELECT "user" FROM readings WHERE reason IS NULL')
         # 1. One row per spelling: its first row, and its person. A name that is not one address is a person of its own.
         self._session.sql(
             'CREATE TABLE spellings AS SELECT "user", min(r.rowid) AS first, coalesce(identity, "user") AS person '

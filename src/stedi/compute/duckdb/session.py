@@ -54,9 +54,11 @@ class Session:
         set_limits(self.connection, memory_limit, threads)
 
     def __enter__(self) -> Self:
+        """Return the session."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connection, and delete the temporary files."""
         self.connection.close()
         self._spill.cleanup()
 
@@ -75,11 +77,11 @@ class Session:
                 f"free some, or set memory_limit ({first_line(error)})"
             ) from error
         except duckdb.IOException as error:
-            raise WarehouseError(f"the disk refused: {first_line(error)}") from error
+            raise WarehouseError(f"a file can't be read or written: {first_line(error)}") from error
         except duckdb.Error as error:
-            if (refused := s3_refusal(error)) is None:
+            if (reason := s3_error(error)) is None:
                 raise
-            raise WarehouseError(f"the tables' objects can't be used: {refused}") from error
+            raise WarehouseError(f"the files of the tables in S3 can't be used: {reason}") from error
 
     def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
         """Set the values of `$name` parameters, as session variables. Values never become part of a query's text."""
@@ -108,16 +110,16 @@ class Session:
             parameters.append(list(values))
         self.sql(f"CREATE OR REPLACE TEMP TABLE {quoted(relation)} AS SELECT {', '.join(expressions)}", parameters)
 
-    def resolve(self, relation: str, kind: Identity, spellings: str) -> None:
+    def create_identities(self, relation: str, identity: Identity, spellings: str) -> None:
         """Create a temporary table of normalised identities: `spelling`, and `identity`, null if the spelling has none.
 
         Args:
             relation: the table's name.
-            kind: whether the spellings are addresses or serial numbers.
+            identity: whether the spellings are addresses of people or serial numbers of devices.
             spellings: a SQL query for one text column without nulls. Each distinct spelling is normalised once.
         """
         distinct = [spelling for (spelling,) in self.sql(f"SELECT DISTINCT * FROM ({spellings}) AS spelled")]
-        identities = [identity_of(kind, spelling) for spelling in distinct]
+        identities = [identity_of(identity, spelling) for spelling in distinct]
         self.materialize_values(relation, [("spelling", "string", distinct), ("identity", "string", identities)])
 
     def drop(self, relation: str) -> None:
@@ -137,7 +139,7 @@ def set_limits(connection: duckdb.DuckDBPyConnection, memory_limit: str | None, 
         if threads:
             connection.execute(f"SET threads = {int(threads)}").fetchall()
     except duckdb.Error as error:
-        raise WarehouseError(f"the embedded engine refuses a setting: {first_line(error)}") from error
+        raise WarehouseError(f"the embedded engine rejects a setting: {first_line(error)}") from error
 
 
 def register_storage(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
@@ -152,7 +154,7 @@ def register_storage(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
         connection.register_filesystem(CachedS3FileSystem())
 
 
-def s3_refusal(error: Exception) -> str | None:
+def s3_error(error: Exception) -> str | None:
     """Find out from an error of DuckDB what S3 refused, and what to do; None if S3 is not the cause.
 
     DuckDB returns the traceback of a file system written in Python as its message.

@@ -441,7 +441,7 @@ def test_pictures_are_written(folder: Path) -> None:
         (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'?"),
         (["run", "--policy", "all"], 2, "Invalid value for '--policy': 'all' is not one of 'customer', 'reading'"),
         (["run", "--engine", "sparc"], 2, "'sparc' is not one of 'embedded', 'spark'"),
-        (["run", "--nope"], 2, "No such option: --nope"),
+        (["run", "--nope"], 2, "No such option: --nope (see `stedi run --help`)"),
         (["show"], 2, "Missing argument 'TABLE'"),
         (["tables", "--warehouse"], 2, "Option '--warehouse' requires an argument"),
         (["tables", "--landing", "x", "--warehouse", "nowhere"], 1, "no warehouse at nowhere"),

@@ -124,6 +124,7 @@ def test_sizes_times_and_counts_have_units() -> None:
     assert [size(n) for n in (0, 999, 1_000, 999_960, 3_400_000_000)] == ["0 B", "999 B", "1.0 kB", "1.0 MB", "3.4 GB"]
     assert [duration(s) for s in (2.44, 59.99, 200, 7500)] == ["2.4 s", "60.0 s", "3 min 20 s", "2 h 5 min"]
     assert moment("2026-11-27T16:03:59+02:00") == moment(1795788180000) == "2026-11-27 14:03 UTC"
+    assert (moment(None), moment("2026")) == ("", "2026")
     assert [counted(n, "row") for n in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
@@ -141,6 +142,26 @@ def test_without_a_terminal_progress_is_a_line_from_time_to_time(monkeypatch: py
         display(Progress("reading files", 5, 20, "files"))
         assert printed.wait(10)
     assert "stedi: reading files: 5 of 20 files, 25%\n" in lines.getvalue()
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "_FIRST_SECONDS", 0)
+    monkeypatch.setattr(progress_module, "_REDRAW_SECONDS", 0.01)
+    drawn = threading.Event()
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            if "25%" in text:
+                drawn.set()
+            return super().write(text)
+
+    screen = Screen()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr("rich.console.Console", lambda **_: console)
+    with progress("starting") as display:
+        display(Progress("reading files", 5, 20, "files"))
+        assert drawn.wait(10)
+    assert re.search(r"reading files .*━.*5 of 20 files, 25%", screen.getvalue())
 
 
 def test_a_short_command_shows_no_progress() -> None:

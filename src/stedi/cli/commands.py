@@ -62,7 +62,9 @@ def _fail_with(error: Exception) -> int:
 
         # Without a command typer has shown the help. There is no message then.
         message = error.format_message().replace(PYDANTICS_OWN_WORDS, "")
-        return fail(f"{message} (see `stedi --help`)", error.exit_code) if message else error.exit_code
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "stedi"
+        return fail(f"{message} (see `{command} --help`)", error.exit_code) if message else error.exit_code
     if isinstance(error, StediError):
         return fail(str(error), error.exit_code)
     if isinstance(error, OSError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stedi.cli.program import Call, app, as_utf8, command
-from stedi.cli.sections import Result, Section, show, write_picture, write_svg
+from stedi.cli.sections import Result, Section, show, write_svg
 from stedi.cli.text import counted
 from stedi.errors import StediError, UsageError
 from stedi.model.identity import identity_of, padded_keys
@@ -50,12 +50,9 @@ def _show_summary(call: Call, svg: Path | None) -> None:
 
     session, run = open_run(call.settings())
     summary = summarise(session, run.settings.owners_confidence)
-    sections = _summary_sections(summary)
-    if svg is not None:
-        write_picture(sections, svg, "stedi devices")
     json = asdict(summary)
     json["sole_claims"]["share"] = summary.sole_claims.share
-    show(Result(sections, json), as_json=call.as_json)
+    show(Result(_summary_sections(summary), json), as_json=call.as_json, svg=svg, title="stedi devices")
 
 
 def _show_device(call: Call, device: str, svg: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stedi.cli.program import Call, app, as_utf8, command
-from stedi.cli.sections import Result, Section, show, write_picture
+from stedi.cli.sections import Result, Section, show
 from stedi.cli.terminal import note, output
 from stedi.errors import UsageError
 
@@ -58,8 +58,6 @@ def _show_first_rows(result: "QueryResult", svg: Path | None, *, as_json: bool) 
     shown = rows[:MOST_ROWS_SHOWN]
     numbers = [field.name for field in result.schema if str(field.type) in _NUMBERS]
     sections = [Section("", result.columns, shown, numbers, empty=f"No row. Columns: {', '.join(result.columns)}.")]
-    if svg is not None:
-        write_picture(sections, svg, "stedi query")
-    show(Result(sections, {"columns": result.columns, "rows": shown}), as_json=as_json)
+    show(Result(sections, {"columns": result.columns, "rows": shown}), as_json=as_json, svg=svg, title="stedi query")
     if len(rows) > len(shown):
         note(f"only the first {MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")

@@ -86,12 +86,21 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def show(result: Result, *, as_json: bool) -> None:
+def show(result: Result, *, as_json: bool, svg: Path | None = None, title: str = "") -> None:
     """Print a result to standard output.
+
+    Args:
+        result: what to print.
+        as_json: print its JSON instead of its sections.
+        svg: file for a picture of the sections; none is written without it.
+        title: title of the picture.
 
     Raises:
         OutputError: standard output can't be written.
+        WarehouseError: the picture can't be written.
     """
+    if svg is not None:
+        write_picture(result.sections, svg, title)
     with output():
         if as_json:
             print_json(result.json)

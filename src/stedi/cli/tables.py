@@ -8,7 +8,7 @@ from stedi.aws import ddl as ddl_text
 from stedi.cli.names import complete_table, table_called
 from stedi.cli.program import Call, app, as_utf8, command
 from stedi.cli.queries import Svg
-from stedi.cli.sections import Result, Section, section, write_picture
+from stedi.cli.sections import Result, Section, section
 from stedi.cli.sections import show as show_result
 from stedi.cli.terminal import output
 from stedi.cli.text import moment
@@ -70,8 +70,6 @@ def show(call: Call, name: TableName, svg: Svg = None) -> None:
         section("rules", rules, {"name": "rule", "level": "level", "meaning": "meaning"}),
         Section("sample", sample.columns, rows, most_records=3, empty="The table has no rows."),
     ]
-    if svg is not None:
-        write_picture(sections, svg, f"stedi show {table.name}")
     described = {
         "table": table.name,
         "meaning": table.meaning,
@@ -84,7 +82,7 @@ def show(call: Call, name: TableName, svg: Svg = None) -> None:
         "rules": rules,
         "sample": [dict(zip(sample.columns, row, strict=True)) for row in rows],
     }
-    show_result(Result(sections, described), as_json=call.as_json)
+    show_result(Result(sections, described), as_json=call.as_json, svg=svg, title=f"stedi show {table.name}")
 
 
 @command(app, _PANEL)

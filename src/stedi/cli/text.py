@@ -45,12 +45,15 @@ def moment(at: int | datetime | str | None) -> str:
     """Return a time in UTC, to the minute; an empty text for None.
 
     Args:
-        at: ms since the epoch, a datetime with a zone, or ISO 8601.
+        at: ms since the epoch, a datetime with a zone, or ISO 8601 with a zone. Other texts are returned unchanged.
     """
     if at is None:
         return ""
     if isinstance(at, str):
-        at = datetime.fromisoformat(at)
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            return str(at)
     if isinstance(at, int):
         at = datetime.fromtimestamp(at / 1000, UTC)
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

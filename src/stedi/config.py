@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
-from stedi.errors import UsageError, no_such
+from stedi.errors import UsageError, unknown_name
 from stedi.model.query_settings import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
 from stedi.storage import open_warehouse, refuse_other_stores
 
@@ -171,7 +171,7 @@ def _check_environment() -> None:
         if not name.upper().startswith(_PREFIX):
             continue
         if name.upper() not in variables:
-            raise no_such("environment setting", name, variables)
+            raise unknown_name("environment setting", name, variables)
         if not value.strip():
             # For example a secret that a scheduler does not know. An empty pseudonym key would be no secret.
             raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")

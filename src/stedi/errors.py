@@ -1,24 +1,24 @@
 """Every error that the program raises on purpose.
 
-StediError                 one line for the user, exit code 1
-├── UsageError             the request itself is wrong, exit code 2
-├── LandingError           a landing folder or file can't be used
-├── WarehouseError         the warehouse can't be opened, read or written
-│   ├── NoWarehouseError   no run has made one there yet
-│   ├── WarehouseBusyError another run holds the warehouse
-│   └── CatalogMovedError  another writer committed to a table meanwhile
-├── DeploymentError        the deployment on AWS can't be made, found or asked
-├── OutputError            results can't be written where they were asked for
-├── QueryError             the user's SQL was refused or failed
-├── TrainingError          there is nothing to learn, or too few people to learn it from
-├── RuleError              error-level rules failed, so tables were not published
-└── AlarmError             the run succeeded with an alarm, exit code 3
+StediError                  one line for the user, exit code 1
+├── UsageError              the request itself is wrong, exit code 2
+├── LandingError            a landing folder or file is missing or unreadable
+├── WarehouseError          the warehouse can't be opened, read or written
+│   ├── NoWarehouseError    no run has created a warehouse at this address
+│   ├── WarehouseBusyError  another process holds the warehouse's lock
+│   └── CommitConflictError another writer committed to a table at the same time
+├── DeploymentError         the deployment on AWS can't be created, found, reached or deleted
+├── OutputError             results can't be written to the given file or stream
+├── QueryError              the user's SQL was refused or failed
+├── TrainingError           the training data are too few, or the model is no better than chance
+├── RuleError               error-level rules failed, so tables were not published
+└── AlarmError              the run succeeded and raised an alarm, exit code 3
 """
 
 import difflib
 from collections.abc import Iterable
 
-# The exit code of a program that was asked to stop, as shells give it for Ctrl-C and typer too.
+# Exit code after Ctrl-C or SIGTERM: shells and typer use the same.
 INTERRUPTED = 130
 
 
@@ -29,13 +29,13 @@ class StediError(Exception):
 
 
 class UsageError(StediError):
-    """The request can't be understood: unknown table, unknown setting, impossible option."""
+    """The request is invalid: unknown table, unknown setting, contradictory options."""
 
     exit_code = 2
 
 
 class LandingError(StediError):
-    """A landing folder is missing or unreadable."""
+    """A landing folder or file is missing or unreadable."""
 
 
 class WarehouseError(StediError):
@@ -43,52 +43,59 @@ class WarehouseError(StediError):
 
 
 class NoWarehouseError(WarehouseError):
-    """No run has made a warehouse there yet."""
+    """No run has created a warehouse at this address."""
 
 
 class WarehouseBusyError(WarehouseError):
-    """Another run is working on this warehouse."""
+    """Another process holds the warehouse's lock."""
 
 
-class CatalogMovedError(WarehouseError):
-    """Another writer committed to a table between our look and our commit."""
+class CommitConflictError(WarehouseError):
+    """Another writer committed to a table after this program read it."""
 
 
 class DeploymentError(StediError):
-    """The deployment on AWS can't be made, found, asked or removed."""
+    """The deployment on AWS can't be created, found, reached or deleted."""
 
 
 class OutputError(StediError):
-    """Results can't be written where they were asked for."""
+    """Results can't be written to the given file or stream."""
 
 
 class QueryError(StediError):
-    """The SQL was refused (it would write or read outside the tables) or failed."""
+    """The SQL failed, or was refused because it would write or read outside the tables."""
 
 
 class TrainingError(StediError):
-    """There is nothing to learn a step detector from, or nothing that is better than chance; none is published."""
+    """The training data are too few, or the step detector is no better than chance. No model is published."""
 
 
 class RuleError(StediError):
-    """An error-level rule failed; the table keeps its last good snapshot."""
+    """An error-level rule failed. The table keeps its last good snapshot."""
 
 
 class AlarmError(StediError):
-    """The run succeeded, and a person has to look at an alarm."""
+    """The run succeeded and raised an alarm, which a person has to look at."""
 
     exit_code = 3
 
 
-DAMAGED = (
-    "put the file back from a copy, or build another warehouse from the landing files with --warehouse; "
-    "where only a data file behind the landing tables is lost, `stedi run --full-refresh` makes it anew"
+# What to do about a damaged file, for the end of an error message.
+REPAIR_ADVICE = (
+    "restore the file from a backup, or build a new warehouse from the landing files with --warehouse; "
+    "if only a data file of a derived table is damaged, run `stedi run --full-refresh`"
 )
 
 
-def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that nothing has, with the nearest names that something has, or all of them."""
+def unknown_name(noun: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for an unknown name. It suggests the two most similar names, or else lists all.
+
+    Args:
+        noun: what the name should be of, in the singular, such as "table".
+        name: the unknown name.
+        known: the names that exist.
+    """
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the {kind}s are {', '.join(names)}"
-    return UsageError(f"no {kind} is called {name!r}; {hint}")
+    similar = difflib.get_close_matches(name, names, n=2)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"the {noun}s are {', '.join(names)}"
+    return UsageError(f"unknown {noun} {name!r}; {hint}")

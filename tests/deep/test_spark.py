@@ -7,7 +7,7 @@ import pytest
 from stedi.maintenance.maintain import maintain
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, reading
-from tests.support.spark import on
+from tests.support.spark import with_engine
 from tests.support.spark_data import land_first, land_more
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -18,15 +18,15 @@ def test_either_engine_goes_on_where_the_other_stopped(new_lake: Callable[..., L
     for engine, land in (("embedded", land_first), ("spark", land_more)):
         land(lake)
         land(twin)
-        on(lake, engine).run()
+        with_engine(lake, engine).run()
         twin.run()
     assert contents(lake) == contents(twin)
     lake.land("accelerometer/3.json", [reading("b@x", 1000)])
-    report = on(lake, "embedded").run()
+    report = with_engine(lake, "embedded").run()
     assert (report.tables["accelerometer_trusted"].added, report.tables["accelerometer_trusted"].removed) == (1, 0)
     assert found_wrong(lake) == []
     before = lake.rows("SELECT max(run_number) FROM rule_result")
-    assert {table.status for table in on(lake, "spark").run().tables.values()} == {"up to date"}
+    assert {table.status for table in with_engine(lake, "spark").run().tables.values()} == {"up to date"}
     assert lake.rows("SELECT max(run_number) FROM rule_result") == before
 
 
@@ -38,7 +38,7 @@ def test_upkeep_on_spark_merges_files_and_changes_no_row(new_lake: Callable[...,
         lake.land(f"accelerometer/late-{number}.json", [reading("a@x", 500 + number)])
         lake.run()
     before = contents(lake)
-    done = maintain(on(lake, "spark").settings).tables["accelerometer_trusted"]
+    done = maintain(with_engine(lake, "spark").settings).tables["accelerometer_trusted"]
     assert (done.merged, done.files_before, done.files_after) == (3, 3, 1)
     assert contents(lake) == before
     assert found_wrong(lake) == []
@@ -50,9 +50,9 @@ def test_a_plan_on_spark_is_what_the_run_then_does_and_writes_nothing(new_lake: 
     lake.run()
     land_more(lake)
     before = contents(lake)
-    planned = on(lake, "spark").run(dry_run=True, select=["customer_trusted"])
+    planned = with_engine(lake, "spark").run(dry_run=True, select=["customer_trusted"])
     assert contents(lake) == before
-    done = on(lake, "embedded").run(select=["customer_trusted"])
+    done = with_engine(lake, "embedded").run(select=["customer_trusted"])
     assert {name: (t.added, t.removed) for name, t in planned.tables.items()} == {
         name: (t.added, t.removed) for name, t in done.tables.items()
     }

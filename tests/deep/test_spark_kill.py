@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import assert_made_good, land_first, land_more
+from tests.support.killing import assert_recovers, land_first, land_more
 from tests.support.lake import KEY, Lake
-from tests.support.spark import LIGHT, on
+from tests.support.spark import LIGHT, with_engine
 
 pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 
@@ -60,7 +60,7 @@ def test_a_run_killed_at_several_moments_is_made_good_by_the_embedded_engine(lak
     spill.mkdir()
     for place, pattern in MOMENTS:
         kill_when_seen(lake, tmp_path / place, pattern, spill)
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 @pytest.mark.parametrize("engine", ["embedded", "spark"])
@@ -72,4 +72,4 @@ def test_a_run_of_changes_killed_while_it_stages_is_made_good(
     land_more(lake)
     kill_when_seen(lake, lake.warehouse, "stedi/accelerometer_trusted/data/**/*.parquet", tmp_path)
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", LIGHT)
-    assert_made_good(on(lake, engine), twin)
+    assert_recovers(with_engine(lake, engine), twin)

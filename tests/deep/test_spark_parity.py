@@ -12,9 +12,9 @@ from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import FEEDS, simulate
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
-from tests.support.killing import found_by_rules
+from tests.support.killing import violation_counts
 from tests.support.lake import PUBLIC_COUNTS, T0, Lake, customer, distance, reading
-from tests.support.spark import on
+from tests.support.spark import with_engine
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("spark")
 @pytest.fixture
 def pair(new_lake: Callable[..., Lake], policy: str) -> tuple[Lake, Lake]:
     """A lake of each engine under one policy."""
-    ours, theirs = (on(new_lake(engine, policy=policy), engine) for engine in ("embedded", "spark"))
+    ours, theirs = (with_engine(new_lake(engine, policy=policy), engine) for engine in ("embedded", "spark"))
     return ours, theirs
 
 
@@ -44,7 +44,7 @@ def assert_equal_after_a_run(pair: tuple[Lake, Lake]) -> dict[str, int]:
         lake.run()
     ours, theirs = map(figures, pair)
     assert theirs == ours
-    assert found_by_rules(pair[1]) == found_by_rules(pair[0])
+    assert violation_counts(pair[1]) == violation_counts(pair[0])
     return {name: rows for name, (rows, _) in theirs.items()}
 
 

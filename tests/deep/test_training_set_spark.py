@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer
-from tests.support.spark import on
-from tests.support.training_set import SET, furnish, land, walk
+from tests.support.spark import with_engine
+from tests.support.training_set import SET, land, land_two_walks, walk
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.usefixtures("spark")
 def test_the_training_set_is_the_same_on_both_engines(new_lake: Callable[..., Lake]) -> None:
     ours, theirs = new_lake("embedded"), new_lake("spark")
     for lake in (ours, theirs):
-        furnish(lake)
+        land_two_walks(lake)
         lake.run()
     ours.run(select=[SET])
-    on(theirs, "spark").run(select=[SET])
+    with_engine(theirs, "spark").run(select=[SET])
     made = contents(ours, [SET])
     assert made[SET]
     assert contents(theirs, [SET]) == made
@@ -30,4 +30,4 @@ def test_the_training_set_is_the_same_on_both_engines(new_lake: Callable[..., La
     more = contents(ours, [SET])
     assert 0 < len(more[SET]) < len(made[SET]) + 297
     assert contents(theirs, [SET]) == more
-    assert found_wrong(on(theirs, "embedded")) == []
+    assert found_wrong(with_engine(theirs, "embedded")) == []

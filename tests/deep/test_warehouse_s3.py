@@ -9,7 +9,7 @@ from stedi.errors import WarehouseError
 from stedi.maintenance.maintain import maintain
 from stedi.storage.own_files import own_uuid
 from tests.support.compare import contents, found_wrong
-from tests.support.killing import land_more, seen
+from tests.support.killing import land_more, visible_rows
 from tests.support.lake import reading
 from tests.support.s3 import LakeInS3, Store, aws, server, store
 from tests.support.s3_lakes import InFolder, empty, first_run, in_folder, keys, lake
@@ -18,11 +18,11 @@ __all__ = ["aws", "empty", "first_run", "in_folder", "lake", "server", "store"]
 
 
 def test_several_steps_become_one_run_when_the_last_publishes(lake: LakeInS3, in_folder: InFolder) -> None:
-    before = seen(lake)
+    before = visible_rows(lake)
     land_more(lake)
     for tables in (["customer_trusted"], ["accelerometer_trusted", "device_owner"]):
         lake.run(select=tables, publish=False)
-        assert seen(lake) == before
+        assert visible_rows(lake) == before
     with pytest.raises(WarehouseError, match="a run began and did not finish"):
         found_wrong(lake)
     assert lake.run().tables["accelerometer_trusted"].status == "up to date"

@@ -8,6 +8,7 @@ import pytest
 
 from stedi.catalog.run_log import read_runs
 from stedi.model.rules import Rule
+from stedi.model.table import Table
 from tests.support.glue_jobs import (
     IN_ORDER,
     Bucket,
@@ -104,7 +105,7 @@ def test_a_fall_of_consent_goes_to_the_topic_and_the_job_succeeds(bucket: Bucket
 def test_a_job_whose_rule_fails_fails(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr("stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "customer_trusted" else ())
+    monkeypatch.setattr(Table, "checks", property(lambda table: (never,) if table.name == "customer_trusted" else ()))
     land_first(bucket)
     said = failure("customer_landing_to_trusted", bucket.arguments("embedded"))
     assert said.startswith("stedi: 1 error-level rule(s) failed, first customer_trusted.never_true for 2 rows;")

@@ -357,7 +357,7 @@ def test_a_warehouse_that_was_moved_is_told_apart_from_a_broken_one(folder: Path
     for command in (["run"], ["tables"], ["query", "SELECT 1"]):
         done = stedi(folder, "--warehouse", "elsewhere", *command)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert f"elsewhere was made elsewhere, at {folder / 'lakehouse'}" in done.stderr
+        assert f"elsewhere was created at {folder / 'lakehouse'}" in done.stderr
 
 
 def test_the_landing_folder_may_have_any_name_and_be_given_from_elsewhere(lake: Lake, tmp_path: Path) -> None:
@@ -445,9 +445,9 @@ def test_pictures_are_written(folder: Path) -> None:
         (["show"], 2, "Missing argument 'TABLE'"),
         (["tables", "--warehouse"], 2, "Option '--warehouse' requires an argument"),
         (["tables", "--landing", "x", "--warehouse", "nowhere"], 1, "no warehouse at nowhere"),
-        (["show", "customer_trused"], 2, "no table is called 'customer_trused'; did you mean customer_trusted"),
-        (["show", "xyz"], 2, "no table is called 'xyz'; the tables are customer_landing, "),
-        (["run", "--select", "device_owners"], 2, "no table is called 'device_owners'; did you mean device_owner"),
+        (["show", "customer_trused"], 2, "unknown table 'customer_trused'; did you mean customer_trusted"),
+        (["show", "xyz"], 2, "unknown table 'xyz'; the tables are customer_landing, "),
+        (["run", "--select", "device_owners"], 2, "unknown table 'device_owners'; did you mean device_owner"),
         (["ddl", "quarantin"], 2, "did you mean quarantine?"),
         (["--landing", "landing/customer/1.json", "run"], 1, "landing folder landing/customer/1.json is no folder"),
         (["--landing", "nowhere", "run"], 1, "landing folder nowhere does not exist"),
@@ -456,7 +456,7 @@ def test_pictures_are_written(folder: Path) -> None:
         (["query", "SELECT 1", "--as-of", "yesterday"], 2, "neither a finished run nor a time"),
         (["--config", "none.toml", "tables"], 2, "none.toml does not exist"),
         (["simulate", "landing"], 2, "is not empty"),
-        (["quarantine", "--feed", "shoes"], 2, "no feed is called 'shoes'"),
+        (["quarantine", "--feed", "shoes"], 2, "unknown feed 'shoes'"),
         (["quarantine", "--feed", "costumer"], 2, "did you mean customer?"),
         (["devices", "s"], 1, "no device has the serial number 's'; check it, or start `stedi run`"),
         (["devices", "s1\n' OR '' = '"], 1, r"""no device has the serial number "s1 ' or '' = '"; """),
@@ -516,7 +516,7 @@ def test_a_misspelled_setting_in_the_environment_is_not_overlooked(
     monkeypatch.setenv(variable, "reading")
     done = stedi(folder, "run")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"no environment setting is called '{variable}'; {hint}" in done.stderr
+    assert f"unknown environment setting '{variable}'; {hint}" in done.stderr
 
 
 def test_an_empty_setting_is_no_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

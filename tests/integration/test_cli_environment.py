@@ -11,10 +11,10 @@ import pytest
 
 from stedi.cli import main
 from tests.support.compare import tree
-from tests.support.disk import on_disk, small_disk
+from tests.support.disk import move_to_disk, small_disk
 from tests.support.lake import KEY, Lake, small
 from tests.support.program import PROGRAM, call, stedi
-from tests.support.rights import permissions_count, read_only
+from tests.support.rights import enforce_permissions, read_only
 
 __all__ = ["small_disk"]
 
@@ -61,7 +61,7 @@ def test_all_looks_and_verify_work_with_the_right_to_read_alone(folder: Path) ->
 
 
 def test_verify_works_on_a_disk_that_is_mounted_read_only(lake: Lake, small_disk: Path) -> None:
-    on_disk(small_disk, lake)
+    move_to_disk(small_disk, lake)
     small(lake)
     lake.run()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -93,7 +93,7 @@ def test_run_records_that_cannot_be_read_are_not_taken_for_none(folder: Path, mo
     before = sorted(path.name for path in runs.iterdir())
     runs.chmod(mode)
     try:
-        with permissions_count():
+        with enforce_permissions():
             for look in (*LOOKS[2:], ["models"], ["run", "--policy", "reading"], ["maintain"]):
                 if look != ["models"]:
                     said_in_a_line(stedi(folder, *look), "runs can't be read: Permission denied; grant read access")

@@ -86,7 +86,7 @@ def test_a_warehouse_that_lost_its_catalog_is_not_taken_for_a_new_one(
     (lake.landing / "accelerometer/1.json").unlink()
     damage(catalog)
     for work in (lake.run, lambda: maintain(lake.settings), lambda: lake.rows("SELECT 1")):
-        with pytest.raises(WarehouseError, match=r"has lost its catalog: .* put it back"):
+        with pytest.raises(WarehouseError, match=r"has lost its catalog: .* restore it"):
             work()
     catalog.write_bytes(whole)
     assert lake.rows("SELECT count(*) FROM accelerometer_landing") == [(14,)]

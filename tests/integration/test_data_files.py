@@ -11,14 +11,14 @@ from stedi.model.data_files import DataFiles
 from stedi.model.table import Table
 from stedi.storage.paths import location, plain_path
 from stedi.tables.registry import BY_NAME
-from tests.support.data_files import CUSTOMER, LATEST_DAY_MS, ODD_RECORDS, READINGS, assert_alike, rows
+from tests.support.data_files import CUSTOMER, LATEST_DAY_MS, ODD_RECORDS, READINGS, assert_same_description, rows
 from tests.support.lake import Lake
 
 
 def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, DataFile]]:
     """Files written for a table: as we describe them, and as PyIceberg does after reading them."""
     with Catalog(lake.open_warehouse(), create=True) as catalog, DuckDBBackend(scratch=lake.landing) as engine:
-        iceberg = catalog.ensure(table)
+        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
         return [
             (
@@ -31,7 +31,7 @@ def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, Data
 
 def test_texts_moments_and_empty_columns_are_described_as_by_reading_the_file(lake: Lake) -> None:
     [(ours, theirs)] = described(lake, CUSTOMER, ODD_RECORDS)
-    assert_alike(ours, theirs)
+    assert_same_description(ours, theirs)
     assert ours.lower_bounds == theirs.lower_bounds
     assert ours.upper_bounds == theirs.upper_bounds
 
@@ -46,7 +46,7 @@ def test_each_day_is_a_file_whose_numbers_are_described_as_by_reading_it(lake: L
     files = described(lake, READINGS, query)
     assert len(files) == 3
     for ours, theirs in files:
-        assert_alike(ours, theirs)
+        assert_same_description(ours, theirs)
         assert ours.lower_bounds == theirs.lower_bounds
         assert ours.upper_bounds == theirs.upper_bounds
 

@@ -7,18 +7,18 @@ import pytest
 
 from stedi.errors import WarehouseError
 from tests.support.compare import contents
-from tests.support.disk import on_disk, small_disk, small_disk_free
+from tests.support.disk import free_bytes, move_to_disk, small_disk
 from tests.support.lake import Lake, reading, small
 
 __all__ = ["small_disk"]
 
 
 def test_a_full_disk_leaves_the_tables_whole_and_is_said(lake: Lake, small_disk: Path) -> None:
-    on_disk(small_disk, lake)
+    move_to_disk(small_disk, lake)
     small(lake)
     lake.run()
     before = contents(lake)
-    (small_disk / "ballast").write_bytes(b"\0" * (small_disk_free(small_disk) - 20_000))
+    (small_disk / "ballast").write_bytes(b"\0" * (free_bytes(small_disk) - 20_000))
     lake.land("accelerometer/2.json", [reading("a@x", 10**6 + i, x=i * 0.123457) for i in range(60_000)])
     with pytest.raises(WarehouseError, match=r"disk|space|written"):
         lake.run()
@@ -29,7 +29,7 @@ def test_a_full_disk_leaves_the_tables_whole_and_is_said(lake: Lake, small_disk:
 
 
 def test_a_read_only_disk_is_said_and_can_still_be_queried(lake: Lake, small_disk: Path) -> None:
-    on_disk(small_disk, lake)
+    move_to_disk(small_disk, lake)
     small(lake)
     lake.run()
     before = contents(lake)

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from stedi.storage.disk import atomic_write
-from tests.support.killing import named_files
+from tests.support.killing import referenced_files
 from tests.support.lake import Lake, customer, small
 
 
@@ -40,7 +40,7 @@ def test_files_reach_the_disk_before_the_commit_that_names_them(lake: Lake, sync
         event.remove(Engine, "commit", remember)
     assert len(at_commits) > 20
     # Whatever the last commit names was there before it.
-    named = {path for path in named_files(lake.warehouse) if "stedi" in path.relative_to(lake.warehouse).parts}
+    named = {path for path in referenced_files(lake.warehouse) if "stedi" in path.relative_to(lake.warehouse).parts}
     assert len(named) > 50
     assert [path for path in named if path.stat().st_ino not in at_commits[-1]] == []
     runs = list((lake.warehouse / "runs").iterdir())

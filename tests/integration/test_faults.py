@@ -20,17 +20,17 @@ from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.storage import Warehouse, open_warehouse
-from tests.support.disk import on_disk, small_disk, small_disk_free
+from tests.support.disk import free_bytes, move_to_disk, small_disk
 from tests.support.killing import (
     PROCESSES,
     WORK,
     ChosenSteps,
     KnownSteps,
     Steps,
-    assert_made_good,
+    assert_recovers,
     land_first,
     land_more,
-    seen,
+    visible_rows,
 )
 from tests.support.lake import Lake, customer, reading
 
@@ -108,12 +108,12 @@ def test_where_writing_is_refused_from_any_step_on_work_says_so_and_the_next_run
     said += refusals(lake, "run", known)
     land_more(lake)
     said += refusals(lake, "run", known if steps.are_all else steps.known(lake, "run", TABLES))
-    before = seen(lake)
+    before = visible_rows(lake)
     said += refusals(lake, "maintain", known if steps.are_all else steps.known(lake, "maintain", TABLES))
-    assert seen(lake) == before
+    assert visible_rows(lake) == before
     assert len(said) >= (60 if steps.are_all else 2)
     assert {("Read-only" in line or "readonly" in line, "\n" in line) for line in said} == {(True, False)}
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 # Disks
@@ -122,19 +122,19 @@ def test_where_writing_is_refused_from_any_step_on_work_says_so_and_the_next_run
 def test_a_disk_that_is_full_at_any_step_is_said_and_room_makes_good(
     lake: Lake, twin: Lake, small_disk: Path, ballast: Callable[[int], None], is_deep: bool
 ) -> None:
-    on_disk(small_disk, lake)
+    move_to_disk(small_disk, lake)
     lake.settings = lake.settings.model_copy(update={"threads": 1})
     land_first(lake)
     step = 8 * 2**10 if is_deep else 48 * 2**10
     said = [*too_full(lake, ballast, step)]
-    before = seen(lake)
+    before = visible_rows(lake)
     land_more(lake)
     for line in too_full(lake, ballast, step):
         said.append(line)
-        assert seen(lake) in (before, f"no run has finished in {lake.warehouse}")
+        assert visible_rows(lake) in (before, f"no run has finished in {lake.warehouse}")
     assert len(said) >= (20 if is_deep else 4)
     assert [line for line in said if "\n" in line or ("space" not in line and "full" not in line)] == []
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def too_full(lake: Lake, ballast: Callable[[int], None], step: int) -> Iterator[str]:
@@ -158,7 +158,7 @@ def ballast(small_disk: Path) -> Callable[[int], None]:
     def fill(free: int) -> None:
         weight.unlink(missing_ok=True)
         if free >= 0:
-            weight.write_bytes(b"\0" * max(small_disk_free(small_disk) - free, 0))
+            weight.write_bytes(b"\0" * max(free_bytes(small_disk) - free, 0))
 
     return fill
 
@@ -169,7 +169,7 @@ def test_a_folder_that_turns_read_only_in_the_midst_of_a_run_is_said_and_the_nex
     land_first(lake)
     lake.run()
     land_more(lake)
-    before = seen(lake)
+    before = visible_rows(lake)
     tables = lake.warehouse / "stedi"
     for folder in ("customer_trusted/data", "customers_curated/metadata", "rule_result", "../runs"):
         with ExitStack() as mounts:
@@ -180,8 +180,8 @@ def test_a_folder_that_turns_read_only_in_the_midst_of_a_run_is_said_and_the_nex
 
             with pytest.raises(WarehouseError, match=r"^[^\n]*Read-only[^\n]*$"):
                 lake.run(progress=turn)
-            assert seen(lake) == before
-    assert_made_good(lake, twin)
+            assert visible_rows(lake) == before
+    assert_recovers(lake, twin)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_after_the_clock_jumped_back_runs_work_and_keep_their_order(
     hour = 3600
     land_first(lake)
     first = lake.run()
-    before = seen(lake)
+    before = visible_rows(lake)
     set_clock(-2 * hour)
     land_more(lake)
     second = lake.run()
@@ -248,8 +248,8 @@ def test_after_the_clock_jumped_back_runs_work_and_keep_their_order(
         assert lake.rows(count, as_of=moment.isoformat()) == [newest]
     with pytest.raises(UsageError, match="no run had finished by"):
         lake.rows(count, as_of=(times[2] - datetime.timedelta(hours=1)).isoformat())
-    assert seen(lake) != before
-    assert_made_good(lake, twin)
+    assert visible_rows(lake) != before
+    assert_recovers(lake, twin)
 
 
 def test_after_the_clock_jumped_back_the_tables_times_still_go_forward_as_other_readers_require(
@@ -307,7 +307,7 @@ def test_of_many_runs_at_once_each_works_or_leaves_with_a_message(lake: Lake, tw
         assert 0 in {code for code, _ in ended}
         assert all("another run is working on" in text for code, text in ended if code == 1)
     assert any(code == 1 for ended in done for code, _ in ended)
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def _run_again_and_again(lake: Lake, times: int) -> None:

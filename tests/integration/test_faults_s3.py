@@ -1,4 +1,4 @@
-"""A store of landing files that fails or is slow in the midst of a run: the run says so, and the next makes good."""
+"""S3 fails or is slow while a run reads landing files: the run reports it, and the next run reads them."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 from stedi.errors import LandingError
 from stedi.storage import aws_client, s3_objects
-from tests.support.killing import ChosenSteps, assert_made_good, land_first, land_more, seen
+from tests.support.killing import ChosenSteps, assert_recovers, land_first, land_more, visible_rows
 from tests.support.lake import Lake, customer, distance, reading
 from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble
 
@@ -71,7 +71,7 @@ def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_g
         if number:
             remote.run()
             land_another(remote, number)
-        before, said = seen(remote), []
+        before, said = visible_rows(remote), []
         # What a failed run took, the next does not ask for again: it may go through before the last number.
         for left in steps.among(range(REQUESTS), 1):
             requests_left = left
@@ -79,13 +79,13 @@ def test_a_store_that_fails_from_any_request_on_is_said_and_the_next_run_makes_g
                 remote.run()
             except LandingError as error:
                 said.append(str(error))
-                assert seen(remote) == before
+                assert visible_rows(remote) == before
             else:
                 break
         assert len(said) >= (3 if steps.are_all else 1)
         assert {("can't be read" in line, "\n" in line) for line in said} == {(True, False)}
         requests_left = 1000
-    assert_made_good(remote, twin)
+    assert_recovers(remote, twin)
 
 
 def land_another(lake: RemoteLake, number: int) -> None:
@@ -110,4 +110,4 @@ def test_a_store_that_stumbles_at_every_request_costs_time_and_no_record(
     trouble(stumble)
     remote.run()
     assert len(stumbled) >= 6
-    assert_made_good(remote, twin)
+    assert_recovers(remote, twin)

@@ -1,4 +1,4 @@
-"""Every layout that the real writers use gives the same records; what is broken is kept apart."""
+"""All layouts of real writers give the same records, and unreadable text goes to quarantine."""
 
 import bz2
 import gzip
@@ -69,7 +69,7 @@ def test_every_layout_gives_the_same_rows(landing: LandingFolder, name: str) -> 
 @pytest.mark.parametrize(
     "folder", ["file_index=7", "json={}", "json=5", 'json={"user":"e","timeStamp":1640995200007,"x":1,"y":1,"z":1}']
 )
-def test_a_folder_named_like_a_column_says_nothing(landing: LandingFolder, folder: str) -> None:
+def test_a_folder_named_like_a_column_has_no_effect(landing: LandingFolder, folder: str) -> None:
     landing.land(f"accelerometer/{folder}/a.json", PLAIN)
     landing.run(select=["accelerometer_landing"])
     assert landing.rows(LANDED) == EXPECTED
@@ -82,7 +82,7 @@ def test_a_file_of_one_byte_is_a_broken_record(landing: LandingFolder, byte: byt
     assert landing.run().quarantined["accelerometer"] == 1
 
 
-def test_a_packed_file_whose_checksum_is_wrong_is_not_trusted(landing: LandingFolder) -> None:
+def test_a_compressed_file_with_a_wrong_checksum_is_not_trusted(landing: LandingFolder) -> None:
     packed = bytearray(gzip.compress(PLAIN, 0))
     packed[packed.find(b"0.25")] = ord("7")
     landing.land("accelerometer/a.json.gz", bytes(packed))
@@ -109,7 +109,7 @@ def test_an_empty_file_and_an_empty_folder_give_no_rows(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("inside", ["lake", "$lake"])
-def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
+def test_file_names_may_contain_any_character(tmp_path: Path, inside: str) -> None:
     (tmp_path / inside).mkdir()
     lake = Lake(tmp_path / inside)
     names = ["it's [a] *new* file?.json", "it's a other new file.json", "$consent_policy it's $a.json"]
@@ -121,7 +121,7 @@ def test_file_names_may_hold_any_character(tmp_path: Path, inside: str) -> None:
         assert found == [(rows, len(names))]
 
 
-def test_what_is_hidden_is_passed_over(landing: LandingFolder) -> None:
+def test_hidden_files_are_skipped(landing: LandingFolder) -> None:
     for name in (
         *(".a.json", ".partial/a.json", "b/.partial/c/a.json", "b/c/a.json", "_temporary/0/part-0.json", "_SUCCESS"),
         *("b/_delta_log/0.json", "_spark_metadata/0", "a.json._COPYING_", "a.json.crc", ".a.json.crc"),
@@ -141,7 +141,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("ending", PACK)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.floats(0, 1), members=st.lists(st.integers(1, 40), min_size=1, max_size=4), is_end=st.booleans())
-def test_what_lands_of_a_damaged_file_came_in_this_order(
+def test_rows_of_a_damaged_file_land_in_its_order(
     landing: LandingFolder, ending: str, cut: float, members: list[int], is_end: bool
 ) -> None:
     """Of a file that is cut, or lacks some bytes in the middle."""
@@ -165,7 +165,7 @@ def test_what_lands_of_a_damaged_file_came_in_this_order(
 
 
 @pytest.mark.parametrize("content", [b"PAR1 and more", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"Obj\x01"])
-def test_a_file_of_another_format_is_not_taken(landing: LandingFolder, content: bytes) -> None:
+def test_a_file_of_another_format_is_skipped(landing: LandingFolder, content: bytes) -> None:
     landing.land("accelerometer/a.json", content)
     landing.land("accelerometer/b", content)
     assert landing.run().quarantined["accelerometer"] == 0
@@ -195,7 +195,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("reason", BROKEN)
-def test_a_broken_record_is_quarantined_with_its_place_and_reason_and_the_rest_is_kept(
+def test_an_unreadable_record_is_quarantined_with_position_and_reason_and_the_others_land(
     landing: LandingFolder, reason: str
 ) -> None:
     landing.land("accelerometer/a.json", b"\n".join([*LINES[:2], BROKEN[reason], *LINES[2:]]))
@@ -206,7 +206,7 @@ def test_a_broken_record_is_quarantined_with_its_place_and_reason_and_the_rest_i
     assert [row[:5] for row in landing.rows(LANDED)] == [row[:5] for row in EXPECTED]
 
 
-def test_an_upload_that_broke_off_loses_only_its_last_record(landing: LandingFolder) -> None:
+def test_an_interrupted_upload_loses_only_its_last_record(landing: LandingFolder) -> None:
     landing.land("accelerometer/a.json", PLAIN[:-20])
     landing.land("accelerometer/b.json.gz", gzip.compress(PLAIN * 50)[:-40])
     landing.run()
@@ -216,7 +216,7 @@ def test_an_upload_that_broke_off_loses_only_its_last_record(landing: LandingFol
     assert landing.rows("SELECT count(*) FROM accelerometer_landing WHERE source_file = 'accelerometer/a.json'") == [(4,)]
 
 
-def test_bytes_that_are_no_text_are_quarantined_in_readable_form(landing: LandingFolder) -> None:
+def test_bytes_that_are_not_text_are_quarantined_in_readable_form(landing: LandingFolder) -> None:
     landing.land("accelerometer/a.json", PLAIN + b'{"user": "\xff", "timeStamp": 1640995200001, "x": 0, "y": 0, "z": 0}\n')
     landing.run()
     [(raw, reason)] = landing.rows("SELECT raw_record, reason FROM quarantine")
@@ -224,7 +224,7 @@ def test_bytes_that_are_no_text_are_quarantined_in_readable_form(landing: Landin
     assert "\\udcff" in raw or "\\xff" in raw
 
 
-def test_an_unreadable_consent_is_no_consent_and_its_value_is_kept(landing: LandingFolder) -> None:
+def test_an_unreadable_date_of_consent_is_no_consent_and_stays_in_extra_fields(landing: LandingFolder) -> None:
     record = {"email": "a@x", "lastUpdateDate": T0, "shareWithResearchAsOfDate": "gladly"}
     landing.land("customer/a.json", [record])
     landing.run()
@@ -325,20 +325,20 @@ LISTED: dict[str, list[tuple[str, bool | None]]] = {
 
 @pytest.mark.parametrize("chunk_bytes", [1, 5, 100, 1 << 20])
 @pytest.mark.parametrize("name", LISTED)
-def test_an_object_within_an_unreadable_record_is_none(tmp_path: Path, name: str, chunk_bytes: int) -> None:
+def test_an_object_within_an_unreadable_record_is_no_record(tmp_path: Path, name: str, chunk_bytes: int) -> None:
     (tmp_path / "a.json").write_text("".join(text for text, _ in LISTED[name]))
     found = [(each.text, each.reason is None) for each in scan_records(tmp_path / "a.json", chunk_bytes=chunk_bytes)]
     assert found == [(text, is_record) for text, is_record in LISTED[name] if is_record is not None]
 
 
-def test_many_unreadable_records_are_told_apart_wherever_they_lie(tmp_path: Path) -> None:
+def test_many_unreadable_records_are_separate_rows_at_any_position(tmp_path: Path) -> None:
     # Far more than what is kept of the text behind them.
     lines = [f"  {{'user': 'a', 'timeStamp': {number}}}" for number in range(3000)]
     (tmp_path / "a.json").write_text("\n".join(lines))
     assert [each.text for each in scan_records(tmp_path / "a.json")] == [line.strip() for line in lines]
 
 
-def test_a_consent_within_an_unreadable_record_is_none(lake: Lake) -> None:
+def test_a_consent_within_an_unreadable_record_is_no_consent(lake: Lake) -> None:
     past = [customer("ann@x", 5), customer("ann@x", 7, shares=2)]
     record = json.dumps(customer("ann@x", 9, previous=[*past, *past]))
     lake.land("customer/a.json", record[:-20].encode())
@@ -377,7 +377,7 @@ ONE_A_LINE = {
 }
 
 
-def test_the_engine_takes_no_line_for_a_record_that_the_scanner_does_not(landing: LandingFolder) -> None:
+def test_the_fast_path_accepts_no_line_that_the_scanner_refuses(landing: LandingFolder) -> None:
     for name, text in ONE_A_LINE.items():
         landing.land(f"accelerometer/{name}.json", text.encode())
     landing.run(select=["accelerometer_landing", "quarantine"])
@@ -399,14 +399,14 @@ def test_a_folder_named_like_a_file_is_a_folder(landing: LandingFolder) -> None:
     assert landing.rows("SELECT DISTINCT source_file FROM accelerometer_landing") == [("accelerometer/x.json/a.json",)]
 
 
-def test_texts_are_kept_character_by_character(landing: LandingFolder) -> None:
+def test_texts_land_unchanged(landing: LandingFolder) -> None:
     texts = ["a\0b", "line\nline\r\n", '"quoted" \\', "  blanks\t", "\U0001f600 é e\u0301", "x" * 100_000]
     landing.land("accelerometer/a.json", [reading(text, number) for number, text in enumerate(texts)])
     landing.run(select=["accelerometer_landing"])
     assert [text for (text,) in landing.rows('SELECT "user" FROM accelerometer_landing ORDER BY timeStamp')] == texts
 
 
-def test_a_number_too_large_to_hold_is_kept_as_it_came(landing: LandingFolder) -> None:
+def test_a_number_too_large_for_a_float_stays_as_received(landing: LandingFolder) -> None:
     landing.land("accelerometer/a.json", LINES[0][:-1] + b', "app": 1e400}\n')
     landing.run(select=["accelerometer_landing"])
     assert landing.rows("SELECT extra_fields FROM accelerometer_landing") == [('{"app": "1e400"}',)]

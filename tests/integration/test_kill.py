@@ -17,13 +17,13 @@ from tests.support.compare import found_wrong
 from tests.support.killing import (
     DAY,
     ChosenSteps,
-    assert_made_good,
+    assert_recovers,
     files,
     land_first,
     land_more,
-    named_files,
-    seen,
+    referenced_files,
     start,
+    visible_rows,
     was_killed,
 )
 from tests.support.lake import Lake, customer, reading
@@ -34,7 +34,7 @@ def views(lake: Lake, died: Iterator[str]) -> tuple[int, list[Any]]:
     deaths, views = 0, []
     for deaths, _ in enumerate(died, start=1):
         if deaths % 4 == 1:
-            views.append(seen(lake))
+            views.append(visible_rows(lake))
     return deaths, views
 
 
@@ -46,7 +46,7 @@ def test_a_first_run_killed_between_each_pair_of_steps_is_made_good_by_the_next(
     died, read = views(lake, steps.deaths(lake, "run"))
     assert died >= (75 if steps.are_all else 1)
     assert all(isinstance(view, str) and view.startswith("no ") for view in read[:-1])
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def test_a_run_of_changes_killed_between_each_pair_of_steps_is_made_good_by_the_next(
@@ -55,12 +55,12 @@ def test_a_run_of_changes_killed_between_each_pair_of_steps_is_made_good_by_the_
     land_first(lake)
     lake.run()
     land_more(lake)
-    before = seen(lake)
+    before = visible_rows(lake)
     died, read = views(lake, steps.deaths(lake, "run"))
     assert died >= (55 if steps.are_all else 1)
     assert read[:-1] == [before] * (len(read) - 1)
-    assert seen(lake) != before
-    assert_made_good(lake, twin)
+    assert visible_rows(lake) != before
+    assert_recovers(lake, twin)
 
 
 def test_a_run_with_upkeep_killed_between_each_pair_of_steps_is_made_good_by_the_next(
@@ -72,7 +72,7 @@ def test_a_run_with_upkeep_killed_between_each_pair_of_steps_is_made_good_by_the
     land_more(lake)
     died, _ = views(lake, steps.deaths(lake, "run", ("accelerometer_landing", "accelerometer_trusted")))
     assert died >= (30 if steps.are_all else 1)
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def test_upkeep_killed_between_each_pair_of_steps_changes_nothing_that_is_read(
@@ -83,11 +83,11 @@ def test_upkeep_killed_between_each_pair_of_steps_changes_nothing_that_is_read(
     lake.run()
     land_more(lake)
     lake.run()
-    before = seen(lake)
+    before = visible_rows(lake)
     died, read = views(lake, steps.deaths(lake, "maintain"))
     assert died >= (75 if steps.are_all else 1)
     assert read == [before] * len(read)
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def test_work_killed_at_random_moments_is_made_good_by_the_next_run(lake: Lake, twin: Lake, steps: ChosenSteps) -> None:
@@ -111,7 +111,7 @@ def test_work_killed_at_random_moments_is_made_good_by_the_next_run(lake: Lake, 
             died += was_killed(process)
         lake.run()
         assert found_wrong(lake) == []
-    assert_made_good(lake, twin)
+    assert_recovers(lake, twin)
 
 
 def test_a_file_that_another_writer_may_be_about_to_commit_stays_for_a_day(lake: Lake) -> None:
@@ -129,4 +129,4 @@ def test_a_file_that_another_writer_may_be_about_to_commit_stays_for_a_day(lake:
     for path in (written, torn):
         os.utime(path, (two_days_ago, two_days_ago))
     maintain(lake.settings)
-    assert files(lake.warehouse) == named_files(lake.warehouse)
+    assert files(lake.warehouse) == referenced_files(lake.warehouse)

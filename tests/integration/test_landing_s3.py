@@ -1,4 +1,4 @@
-"""Landing files: those in S3 (a real HTTP store on this machine) are listed and read as those in a folder are."""
+"""Landing files in S3 (a real HTTP store on this machine) are listed and read like those in a folder."""
 
 import errno
 import json
@@ -397,7 +397,7 @@ def test_a_place_that_may_not_be_read_is_named(
     monkeypatch.setattr(owner, function, deny)
     message = error(str(tmp_path))
     assert message.startswith(f"landing place {tmp_path}/customer")
-    assert f"{name} can't be read: Permission denied; give this user the right to" in message
+    assert f"{name} can't be read: Permission denied; grant this user read access" in message
 
 
 # The whole line

@@ -11,7 +11,7 @@ import pytest
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from stedi.catalog import Catalog, Commit, Snapshot
-from stedi.errors import CatalogMovedError
+from stedi.errors import CommitConflictError
 from stedi.model.table import Table
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import as_another, commit_metadata, contents, found_wrong, opened, rule_counts
@@ -251,7 +251,7 @@ def test_a_writer_who_never_rests_ends_the_run_with_a_message_and_whole_tables(
     lake.land("accelerometer/2.json", [reading("a@x", 200)])
     with monkeypatch.context() as patch:
         Interference(patch, lake, "accelerometer_trusted", lambda: add_a_reading(lake, "accelerometer_trusted"), 99)
-        with pytest.raises(CatalogMovedError, match="accelerometer_trusted was changed by another writer"):
+        with pytest.raises(CommitConflictError, match="accelerometer_trusted was changed by another writer"):
             lake.run()
     assert contents(lake) == before
     lake.run()

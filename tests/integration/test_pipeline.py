@@ -11,10 +11,11 @@ import polars
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from stedi.catalog.catalog import LAYOUT_VERSION
+from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.cli.run_report import run_sections
 from stedi.errors import LandingError, WarehouseBusyError, WarehouseError
 from stedi.model.rules import Rule
+from stedi.model.table import Table
 from stedi.pipeline import run
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
@@ -135,9 +136,7 @@ def test_an_error_level_rule_publishes_nothing_for_the_table_and_what_depends_on
     before = contents(lake)
     query = "SELECT person, count(*) AS n FROM {rows} GROUP BY person"
     never = Rule("never_true", "error", "a promise that no row keeps", violations=query, by=("person",))
-    monkeypatch.setattr(
-        "stedi.pipeline.checks.checks", lambda table: (never,) if table.name == "accelerometer_trusted" else ()
-    )
+    monkeypatch.setattr(Table, "checks", property(lambda table: (never,) if table.name == "accelerometer_trusted" else ()))
     lake.land("customer/2.json", [customer("b@x", 20)])
     lake.land("accelerometer/2.json", [reading("a@x", 999)])
     report = lake.run()

@@ -1,4 +1,4 @@
-"""What `stedi query` gives a program: any type, any number of rows, and nothing of the data in errors."""
+"""Results of `stedi query` in each format, the sandbox, and errors without values of the tables."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from stedi.query import output
 from stedi.query.sandbox import query
 from tests.support.lake import Lake, small
 
-ODD = (
+EVERY_TYPE = (
     "SELECT 1 AS a, 2 AS a, [1, NULL] AS list, {'x': 1.5} AS nested, '\\xC3\\xA9'::BLOB AS bytes, "
     "1::HUGEINT AS huge, INTERVAL 1 DAY AS span, 'nan'::DOUBLE AS nan, TIMESTAMPTZ '2026-01-02 03:04:05+00' AS moment, "
     "DATE '2026-01-02' AS day, "
@@ -27,40 +27,42 @@ ODD = (
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """One lake for all: nothing here changes it."""
-    made = Lake(tmp_path_factory.mktemp("lake"))
-    small(made)
-    made.run()
-    return made
+    """A lake for all tests: none changes it."""
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    small(lake)
+    lake.run()
+    return lake
 
 
 @pytest.fixture
-def ask(lake: Lake) -> Any:
+def run_query(lake: Lake) -> Any:
+    """Runs a query on the lake."""
+
     def run(sql: str) -> QueryResult:
         return query(lake.settings, sql)
 
     return run
 
 
-def test_csv_holds_every_type(ask: Any) -> None:
+def test_csv_has_every_type(run_query: Any) -> None:
     out = io.StringIO()
-    output.write_csv(ask(ODD), out)
+    output.write_csv(run_query(EVERY_TYPE), out)
     header, row = csv.reader(io.StringIO(out.getvalue()))
     assert header[:3] == ["a", "a", "list"]
     assert row[:6] == ["1", "2", "[1, null]", '{"x": 1.5}', "w6k=", "1"]
     assert row[8:] == ["2026-01-02 03:04:05.000000Z", "2026-01-02", "1.50", "true", "", 'a,"b']
 
 
-def test_json_is_valid_also_for_what_is_no_number(ask: Any) -> None:
+def test_json_is_valid_with_nan(run_query: Any) -> None:
     out = io.StringIO()
-    output.write_json(ask(ODD), out)
+    output.write_json(run_query(EVERY_TYPE), out)
     [row] = json.loads(out.getvalue(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (row["nan"], row["nested"], row["moment"]) == (None, {"x": 1.5}, "2026-01-02T03:04:05+00:00")
 
 
-def test_columns_and_rows_keep_repeated_names_apart(ask: Any) -> None:
+def test_columns_and_rows_keep_columns_with_the_same_name(run_query: Any) -> None:
     out = io.StringIO()
-    output.write_columns_and_rows(ask("SELECT 1 AS a, 2 AS a UNION ALL SELECT 3, 4 ORDER BY ALL"), out)
+    output.write_columns_and_rows(run_query("SELECT 1 AS a, 2 AS a UNION ALL SELECT 3, 4 ORDER BY ALL"), out)
     assert json.loads(out.getvalue()) == {"columns": ["a", "a"], "rows": [[1, 2], [3, 4]]}
 
 
@@ -75,43 +77,43 @@ def test_columns_and_rows_keep_repeated_names_apart(ask: Any) -> None:
         ("'{\"a\":NaN}'::JSON", '{"a":NaN}'),
     ],
 )
-def test_what_arrow_has_no_type_for_comes_as_the_engine_writes_it(ask: Any, sql: str, text: str) -> None:
-    assert ask(f"SELECT {sql}").rows() == [(text,)]
+def test_types_that_arrow_lacks_are_returned_as_text(run_query: Any, sql: str, text: str) -> None:
+    assert run_query(f"SELECT {sql}").rows() == [(text,)]
     out = io.BytesIO()
-    output.write_parquet(ask(f"SELECT {sql} AS v"), out)
+    output.write_parquet(run_query(f"SELECT {sql} AS v"), out)
     assert pq.read_table(out).column("v").to_pylist() == [text]
 
 
 @pytest.mark.parametrize("moment", ["TIMESTAMPTZ 'infinity'", "DATE '-infinity'", "TIMESTAMP '294246-01-01'"])
-def test_moments_beyond_pythons_years_are_shown(ask: Any, moment: str) -> None:
-    [(found,)] = ask(f"SELECT {moment}").rows()
-    assert isinstance(found, str)
+def test_times_beyond_pythons_years_are_text(run_query: Any, moment: str) -> None:
+    [(value,)] = run_query(f"SELECT {moment}").rows()
+    assert isinstance(value, str)
     for write in (output.write_csv, output.write_json):
         out = io.StringIO()
-        write(ask(f"SELECT {moment} AS v"), out)
+        write(run_query(f"SELECT {moment} AS v"), out)
         assert out.getvalue().strip()
     with pytest.raises(QueryError, match="cast it to VARCHAR"):
-        ask(f"SELECT [{moment}]").rows()
+        run_query(f"SELECT [{moment}]").rows()
 
 
-def test_an_error_after_many_rows_is_said(ask: Any) -> None:
+def test_an_error_after_many_rows_is_raised(run_query: Any) -> None:
     with pytest.raises(QueryError, match="Conversion Error") as caught:
-        ask("SELECT (CASE WHEN i = 999999 THEN 'a@x' ELSE i::VARCHAR END)::BIGINT FROM range(1000000) AS r(i)").rows()
+        run_query("SELECT (CASE WHEN i = 999999 THEN 'a@x' ELSE i::VARCHAR END)::BIGINT FROM range(1000000) AS r(i)").rows()
     assert "a@x" not in str(caught.value)
 
 
-def test_parquet_can_be_read_again(ask: Any) -> None:
+def test_parquet_can_be_read_again(run_query: Any) -> None:
     out = io.BytesIO()
-    output.write_parquet(ask(ODD), out)
+    output.write_parquet(run_query(EVERY_TYPE), out)
     read = pq.read_table(out)
     assert read.column_names[:2] == ["a", "a_1"]
     assert read.num_rows == 1
 
 
 @pytest.mark.parametrize("write", [output.write_csv, output.write_json, output.write_columns_and_rows])
-def test_no_rows_are_no_trouble(ask: Any, write: Any) -> None:
+def test_an_empty_result_is_written(run_query: Any, write: Any) -> None:
     out = io.StringIO()
-    write(ask("SELECT * FROM customer_trusted WHERE false"), out)
+    write(run_query("SELECT * FROM customer_trusted WHERE false"), out)
     assert out.getvalue()
 
 
@@ -126,21 +128,21 @@ def test_no_rows_are_no_trouble(ask: Any, write: Any) -> None:
         "regexp_matches('a', '[' || email)",
     ],
 )
-def test_an_error_on_the_way_names_no_value(ask: Any, expression: str) -> None:
+def test_an_error_while_reading_contains_no_value(run_query: Any, expression: str) -> None:
     with pytest.raises(QueryError) as caught:
-        ask(f"SELECT {expression} FROM customer_trusted").rows()
+        run_query(f"SELECT {expression} FROM customer_trusted").rows()
     assert "a@x" not in str(caught.value)
     assert "brien" not in str(caught.value)
     assert "Error: " in str(caught.value)
 
 
-def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> None:
+def test_a_terminal_shows_the_first_rows_and_a_note(run_query: Any, lake: Lake) -> None:
     program = Path(sys.executable).with_name("stedi")
     command = [str(program), "--warehouse", str(lake.warehouse), "query", "SELECT i FROM range(5000) AS r(i)"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "999" in done.stdout
-    assert "4999" not in done.stdout.replace(",", "")
-    assert "only the first 1,000 rows" in done.stderr
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "999" in shown.stdout
+    assert "4999" not in shown.stdout.replace(",", "")
+    assert "only the first 1,000 rows" in shown.stderr
     whole = subprocess.run([*command, "--format", "csv"], capture_output=True, text=True, check=True)
     assert len(whole.stdout.splitlines()) == 5001
 
@@ -194,13 +196,13 @@ def test_a_terminal_gets_the_first_rows_and_is_told_so(ask: Any, lake: Lake) -> 
     ],
 )
 def test_nothing_outside_the_tables_can_be_reached(
-    ask: Any, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_query: Any, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     with pytest.raises(QueryError):
-        ask(sql).rows()
+        run_query(sql).rows()
     assert list(here.iterdir()) == []
 
 
@@ -215,20 +217,20 @@ def test_nothing_outside_the_tables_can_be_reached(
         "WITH x AS (SELECT 1) FROM x",
     ],
 )
-def test_comments_and_semicolons_around_a_query_are_no_trouble(ask: Any, sql: str) -> None:
-    assert ask(sql).rows() == [(1,)]
+def test_comments_and_semicolons_around_a_query_are_allowed(run_query: Any, sql: str) -> None:
+    assert run_query(sql).rows() == [(1,)]
 
 
-def test_a_query_spills_to_a_folder_of_its_own_that_goes_with_it(
-    ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_query_spills_to_a_temporary_folder_that_is_deleted(
+    run_query: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    [(folder,)] = ask("SELECT current_setting('temp_directory')").rows()
+    [(folder,)] = run_query("SELECT current_setting('temp_directory')").rows()
     assert Path(folder).parent == temporary
     with pytest.raises(QueryError):
-        ask("COPY (SELECT 1) TO 'stolen.csv'")
+        run_query("COPY (SELECT 1) TO 'stolen.csv'")
     with pytest.raises(QueryError):
-        ask("SELECT * FROM nothing")
+        run_query("SELECT * FROM nothing")
     assert list(temporary.iterdir()) == []

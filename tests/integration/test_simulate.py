@@ -1,4 +1,4 @@
-"""The simulator: same seed, same bytes; its truth is what the lakehouse finds; people walk like people."""
+"""The simulator: one seed gives the same bytes, the lakehouse computes its ground truth, and its motion is realistic."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
 
 
-def test_the_lakehouse_finds_the_true_owners(simulated: Lake) -> None:
+def test_the_lakehouse_computes_the_true_owners(simulated: Lake) -> None:
     owners = dict(truth(simulated, "device_owner").itertuples(index=False))
     found = simulated.rows("SELECT serialNumber, person FROM device_owner WHERE reading_times > 0 AND person IS NOT NULL")
     assert len(found) > 15
@@ -77,7 +77,7 @@ def test_the_lakehouse_finds_the_true_owners(simulated: Lake) -> None:
     assert {"inferred", "ambiguous"} <= statuses
 
 
-def test_the_lakehouse_finds_the_true_consent_of_customers_whose_records_name_them(simulated: Lake) -> None:
+def test_the_lakehouse_computes_the_true_consent_of_customers_with_an_address(simulated: Lake) -> None:
     # The phone number tells whose the records without an address are.
     nameless = """
         SELECT lower(trim(email)) FROM customer_landing
@@ -94,7 +94,7 @@ def test_the_lakehouse_finds_the_true_consent_of_customers_whose_records_name_th
     assert len(expected) > 150
 
 
-def test_consent_given_again_under_its_old_date_does_not_reach_back(simulated: Lake) -> None:
+def test_consent_repeated_with_an_old_date_is_not_in_force_before_the_withdrawal(simulated: Lake) -> None:
     reaches_back = """
         SELECT count(*) FROM consent_history AS h JOIN customer_landing AS l
           ON lower(trim(l.email)) = h.person AND l.shareWithResearchAsOfDate < h.consented_from_ms
@@ -103,7 +103,7 @@ def test_consent_given_again_under_its_old_date_does_not_reach_back(simulated: L
     assert simulated.rows(reaches_back) > [(0,)]
 
 
-def test_newest_records_that_disagree_exist_and_mean_no_consent(simulated: Lake) -> None:
+def test_newest_records_that_disagree_exist_and_are_no_consent(simulated: Lake) -> None:
     disagree = """
         SELECT lower(trim(email)) FROM customer_landing GROUP BY lower(trim(email)), lastUpdateDate
         HAVING count(shareWithResearchAsOfDate) BETWEEN 1 AND count(*) - 1
@@ -149,7 +149,7 @@ def test_broken_records_are_quarantined_and_clean_files_have_none(simulated: Lak
     }
 
 
-def test_nothing_is_lost_to_broken_files(simulated: Lake) -> None:
+def test_defects_lose_no_record(simulated: Lake) -> None:
     sound = {json.dumps(r) for f in (simulated.landing / "step_trainer").glob("*.json") for r in records(f)}
     ((landed,),) = simulated.rows(
         "SELECT count(DISTINCT (sensorReadingTime, serialNumber, distanceFromObject)) FROM step_trainer_landing"
@@ -165,7 +165,7 @@ def test_every_layout_is_written_for_every_feed(simulated: Lake) -> None:
     assert "timestamp" in lower
 
 
-def test_customer_files_repeat_each_other(clean: Lake) -> None:
+def test_customer_files_overlap(clean: Lake) -> None:
     files = sorted((clean.landing / "customer").glob("*.json"))
     assert len(files) > 5
     for before, after in pairwise(files):
@@ -179,7 +179,7 @@ def test_late_sessions_arrive_in_a_file_of_a_later_day(clean: Lake) -> None:
         assert min(r[time] for r in records(late)) < max(in_time)
 
 
-def test_true_steps_lie_in_true_walks(simulated: Lake) -> None:
+def test_true_steps_are_within_true_walks(simulated: Lake) -> None:
     walks = truth(simulated, "activities").query("activity == 'walk'")
     assert set(walks["position"]) <= set(POSITIONS)
     walk_of_step = truth(simulated, "steps").merge(walks, on="user").query("from_ms <= step_ms < to_ms")
@@ -265,7 +265,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="not empty"):
         simulate(tmp_path, replace(IDEAL, customers=1, days=1, seed=1))
@@ -276,7 +276,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert digest(tmp_path).keys() == {"mine.txt"}
 
 
-def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill_up(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -285,7 +285,7 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
         simulate(tmp_path / "out", replace(IDEAL, customers=1, days=1, seed=1, readings=0))
 
 
-def test_as_many_days_as_there_may_be_lie_between_2000_and_today(lake: Lake) -> None:
+def test_the_maximum_number_of_days_is_between_2000_and_today(lake: Lake) -> None:
     simulate(lake.landing, replace(IDEAL, customers=30, days=9_000, seed=1, readings=10_000, clean=True))
     assert lake.run().quarantined == {"customer": 0, "accelerometer": 0, "step_trainer": 0}
     dates = "SELECT count(*), count(*) FILTER (contains(extra_fields, 'AsOfDate')) FROM customer_landing"
@@ -294,7 +294,7 @@ def test_as_many_days_as_there_may_be_lie_between_2000_and_today(lake: Lake) -> 
 
 
 @pytest.mark.parametrize(("customers", "readings"), [(1, 0), (1, 1), (2, 3_000)])
-def test_tiny_simulations_are_whole(tmp_path: Path, customers: int, readings: int) -> None:
+def test_tiny_simulations_are_complete(tmp_path: Path, customers: int, readings: int) -> None:
     made = simulate(tmp_path / "out", replace(IDEAL, customers=customers, days=1, seed=1, readings=readings))
     assert made.customers >= customers
     assert made.accelerometer >= readings

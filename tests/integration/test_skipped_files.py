@@ -1,4 +1,4 @@
-"""Every file below the landing folder is taken, hidden, or reported."""
+"""Each file below the landing folder is ingested or reported as skipped."""
 
 import json
 from pathlib import Path
@@ -25,9 +25,9 @@ NAMES = [
 
 
 def listing(landing: str) -> tuple[list[str], SkippedFiles]:
-    not_taken = SkippedFiles.of(FEEDS, FEEDS)
-    listed = list_landing(landing, FEEDS, not_taken)
-    return [file.name for files in listed.values() for file in files], not_taken
+    skipped = SkippedFiles.of(FEEDS, FEEDS)
+    listed = list_landing(landing, FEEDS, skipped)
+    return [file.name for files in listed.values() for file in files], skipped
 
 
 def put(folder: Path, names: list[str]) -> None:
@@ -37,12 +37,12 @@ def put(folder: Path, names: list[str]) -> None:
         path.write_bytes(b"{}")
 
 
-def test_every_file_is_taken_or_counted(tmp_path: Path) -> None:
+def test_every_file_is_ingested_or_counted(tmp_path: Path) -> None:
     put(tmp_path, NAMES)
-    taken, not_taken = listing(str(tmp_path))
-    assert sorted(taken) == sorted(NAMES[:4])
-    assert not_taken.files == len(NAMES) - 4
-    assert not_taken.reasons == {
+    names, skipped = listing(str(tmp_path))
+    assert sorted(names) == sorted(NAMES[:4])
+    assert skipped.files == len(NAMES) - 4
+    assert skipped.reasons == {
         "hidden": 4,
         "other ending": 6,
         "upload in progress": 1,
@@ -50,54 +50,54 @@ def test_every_file_is_taken_or_counted(tmp_path: Path) -> None:
         "outside the feeds' folders": 1,
         "in a folder of no feed": 4,
     }
-    assert {(folder.name, folder.files, folder.meant) for folder in not_taken.folders} == {
+    assert {(folder.name, folder.files, folder.meant) for folder in skipped.folders} == {
         ("docs", 2, None),
         ("Customers", 1, "customers"),
         ("step-trainer", 1, "step_trainer"),
     }
-    assert not not_taken.missing
-    assert not not_taken.is_empty
-    assert "ann" not in repr(not_taken)
+    assert not skipped.missing
+    assert not skipped.is_empty
+    assert "ann" not in repr(skipped)
 
 
-def test_objects_in_s3_are_counted_as_files_are(store: Store, tmp_path: Path) -> None:
+def test_objects_in_s3_are_counted_like_files(store: Store, tmp_path: Path) -> None:
     put(tmp_path, NAMES)
     for name in NAMES:
         store.put(f"in/{name}")
     for marker in ("in/", "in/customer/", "in/other/", "in/customer/2024_$folder$", "in/customer_$folder$"):
         store.put(marker, b"")
-    taken, not_taken = listing(f"s3://{BUCKET}/in")
+    names, skipped = listing(f"s3://{BUCKET}/in")
     local, expected = listing(str(tmp_path))
-    assert sorted(taken) == sorted(local)
-    assert not_taken.reasons == expected.reasons
-    assert not_taken.missing == expected.missing
-    assert {folder.name for folder in not_taken.folders} == {folder.name for folder in expected.folders}
+    assert sorted(names) == sorted(local)
+    assert skipped.reasons == expected.reasons
+    assert skipped.missing == expected.missing
+    assert {folder.name for folder in skipped.folders} == {folder.name for folder in expected.folders}
 
 
 def test_folders_that_are_missing_and_an_empty_landing_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "customers").mkdir()
-    _, not_taken = listing(str(tmp_path))
-    assert list(not_taken.missing) == ["accelerometer", "step_trainer"]
-    assert not_taken.is_empty
-    assert not_taken.files == 0
+    _, skipped = listing(str(tmp_path))
+    assert list(skipped.missing) == ["accelerometer", "step_trainer"]
+    assert skipped.is_empty
+    assert skipped.files == 0
 
 
-def test_links_to_folders_and_what_is_no_file_are_passed_over_and_said(tmp_path: Path) -> None:
+def test_links_to_folders_and_irregular_files_are_skipped_and_reported(tmp_path: Path) -> None:
     put(tmp_path, ["customer/a.json", "elsewhere/b.json"])
     (tmp_path / "customers").symlink_to("customer")
     (tmp_path / "customer/there").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "customer/nowhere.json").symlink_to("nothing")
-    taken, not_taken = listing(str(tmp_path))
-    assert taken == ["customer/a.json"]
-    assert not_taken.first["link to a folder"] == ["customer/there/", "customers/"]
-    assert not_taken.first["link to no file"] == ["customer/nowhere.json"]
+    names, skipped = listing(str(tmp_path))
+    assert names == ["customer/a.json"]
+    assert skipped.first["link to a folder"] == ["customer/there/", "customers/"]
+    assert skipped.first["link to no file"] == ["customer/nowhere.json"]
 
 
 def test_names_are_shown_as_safe_text(tmp_path: Path) -> None:
     put(tmp_path, ["customer/a\n\x1b[31m.csv", "Cust\nomers/a.json"])
-    _, not_taken = listing(str(tmp_path))
-    assert not_taken.first["other ending"] == ["customer/a\\n\\x1b[31m.csv"]
-    assert [folder.name for folder in not_taken.folders] == ["Cust\\nomers"]
+    _, skipped = listing(str(tmp_path))
+    assert skipped.first["other ending"] == ["customer/a\\n\\x1b[31m.csv"]
+    assert [folder.name for folder in skipped.folders] == ["Cust\\nomers"]
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_names_are_shown_as_safe_text(tmp_path: Path) -> None:
         *(("lakehouse", None), ("ground_truth", None), ("customer_trusted", None), ("", None)),
     ],
 )
-def test_a_folder_spelled_nearly_like_a_feeds_is_named(name: str, meant: str | None) -> None:
-    not_taken = SkippedFiles.of(FEEDS, FEEDS)
-    not_taken.add_folder(name, 1, has_more=False, is_hidden=False)
-    assert not_taken.folders[0].meant == meant
+def test_a_folder_with_a_name_similar_to_a_feeds_is_reported(name: str, meant: str | None) -> None:
+    skipped = SkippedFiles.of(FEEDS, FEEDS)
+    skipped.add_folder(name, 1, has_more=False, is_hidden=False)
+    assert skipped.folders[0].meant == meant
 
 
-def test_a_run_reports_what_it_did_not_take(tmp_path: Path) -> None:
+def test_a_run_reports_skipped_files(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.settings = lake.settings.model_copy(update={"landing": str(tmp_path)})
     lake.landing = tmp_path

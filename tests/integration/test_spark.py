@@ -11,9 +11,9 @@ from stedi.errors import WarehouseError
 from stedi.tables.curated.step_training_set import TABLE as TRAINING_SET
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
-from tests.support.killing import found_by_rules
+from tests.support.killing import violation_counts
 from tests.support.lake import Lake, customer
-from tests.support.spark import on
+from tests.support.spark import with_engine
 from tests.support.spark_data import land_first, land_more
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -22,7 +22,7 @@ EVERY_TABLE = [table.name for table in REFRESHED]
 
 @pytest.mark.parametrize("policy", ["customer", "reading"])
 def test_tables_are_the_same_on_both_engines(new_lake: Callable[..., Lake], policy: str) -> None:
-    ours, theirs = (on(new_lake(engine, policy=policy), engine) for engine in ("embedded", "spark"))
+    ours, theirs = (with_engine(new_lake(engine, policy=policy), engine) for engine in ("embedded", "spark"))
     for land in (land_first, land_more):
         for lake in (ours, theirs):
             land(lake)
@@ -31,7 +31,7 @@ def test_tables_are_the_same_on_both_engines(new_lake: Callable[..., Lake], poli
             if land is land_first:
                 lake.run(select=[TRAINING_SET.name])
         assert contents(theirs, EVERY_TABLE) == contents(ours, EVERY_TABLE)
-        assert found_by_rules(theirs) == found_by_rules(ours)
+        assert violation_counts(theirs) == violation_counts(ours)
         # On clocks that disagree, too.
         [[shifted]] = theirs.rows("SELECT count(*) FROM machine_learning_curated WHERE timeStamp <> sensorReadingTime")
         assert shifted
@@ -57,7 +57,7 @@ def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
     }
     taken = []
     for engine in ("embedded", "spark"):
-        lake = on(new_lake(engine), engine)
+        lake = with_engine(new_lake(engine), engine)
         for name, content in files.items():
             lake.land(f"accelerometer/{name}", content)
         assert lake.run(select=["quarantine"]).not_taken.first == {"content is zip": ["accelerometer/other.json"]}
@@ -75,7 +75,7 @@ def test_what_spark_can_not_do_is_said_in_a_line_that_holds_no_data(new_lake: Ca
         path.unlink()
     lake.land("customer/3.json", [customer("a@x", 20)])
     with pytest.raises(WarehouseError) as caught:
-        on(lake, "spark").run(select=["customer_trusted"])
+        with_engine(lake, "spark").run(select=["customer_trusted"])
     assert str(caught.value).startswith("Spark failed: ")
     assert "\n" not in str(caught.value)
     assert "a@x" not in str(caught.value)

@@ -15,9 +15,9 @@ from stedi.model.table import Table
 from stedi.storage.paths import location
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import opened
-from tests.support.data_files import LATEST_DAY_MS, ODD_RECORDS, assert_alike, rows
+from tests.support.data_files import LATEST_DAY_MS, ODD_RECORDS, assert_same_description, rows
 from tests.support.lake import T0, Lake, customer
-from tests.support.spark import on
+from tests.support.spark import with_engine
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -57,12 +57,12 @@ def test_files_are_described_as_by_reading_them(
     lake: Lake, engine: SparkBackend, table: Table, query: str, days: int | None
 ) -> None:
     with Catalog(lake.open_warehouse(), create=True) as catalog:
-        iceberg = catalog.ensure(table)
+        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
         for file in written:
             ours = as_data_file(file, iceberg.metadata)
             theirs = parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(file.path))
-            assert_alike(ours, theirs)
+            assert_same_description(ours, theirs)
             assert ours.lower_bounds == theirs.lower_bounds
             assert ours.upper_bounds == theirs.upper_bounds
     assert sum(file.rows for file in written) == query.count("SELECT")
@@ -74,7 +74,7 @@ def newest_only(lake: Lake) -> DataFiles:
     """The landing table of customers in two files that Spark wrote, of which the one with the earlier records is gone."""
     for updated in (10, 20):
         lake.land(f"customer/{updated}.json", [customer("a@x", updated)])
-        on(lake, "spark").run(select=["customer_landing"])
+        with_engine(lake, "spark").run(select=["customer_landing"])
     with Catalog(lake.open_warehouse()) as catalog:
         files = catalog.files("customer_landing")
     with opened(lake, "customer_landing") as table:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from stedi.compute.duckdb import reading_files
 from stedi.config import Settings
 from stedi.errors import LandingError, StediError, UsageError, WarehouseError
+from stedi.model.progress import Progress
 from stedi.model.resampling import RATE_HZ, SAMPLE_MS
 from stedi.steps.detect.detection import detect, open_detection
 from stedi.steps.detect.step_file import UserSteps, write_file, write_parquet
@@ -188,6 +189,15 @@ def test_files_without_readings_have_no_steps(tmp_path: Path) -> None:
     assert detect_with(empty, blank, header) == {}
     pq.write_table(as_table(walk("a", [], until=0)).slice(0, 0), tmp_path / "e.parquet")
     assert detect_with(tmp_path / "e.parquet") == {}
+
+
+def test_progress_counts_files_and_windows(tmp_path: Path) -> None:
+    files = [put(tmp_path / f"{user}.csv", as_csv(walk(user, STEPS, until=5_000))) for user in "ab"]
+    reports: list[Progress] = []
+    with open_detection(files, XIsTheProbability(), Settings(), reports.append) as detection:
+        assert len(list(detection.steps)) == 4
+    assert [(report.done, report.total) for report in reports if report.unit == "files"] == [(0, 2), (1, 2)]
+    assert [(report.done, report.total) for report in reports if report.unit == "windows"] == [(0, None), (1, None)]
 
 
 def test_users_with_too_few_readings_have_no_steps(tmp_path: Path) -> None:
@@ -530,7 +540,7 @@ def test_a_named_pipe_is_read_once_and_whole(tmp_path: Path) -> None:
 def test_usage_errors_of_the_command(model_folder: Path, walked: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
-        (["--model", "none"], "no model is called 'none'"),
+        (["--model", "none"], "unknown model 'none'"),
         (["--model", str(model_folder / FILE_NAME)], f"give its folder: {model_folder}"),
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),

@@ -12,6 +12,7 @@ import skops.io
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
+from stedi.model.progress import Progress
 from stedi.query.sandbox import query
 from stedi.simulate import IDEAL
 from stedi.simulate.gait import POSITIONS
@@ -40,9 +41,23 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def trained(settings: Settings) -> TrainingResult:
-    truth = Path(settings.landing) / "ground_truth"
-    return train(settings, seed=7, positions=read_positions(settings, truth / "activities.parquet"))
+def reports() -> list[Progress]:
+    """Progress reports of the training, filled by `trained`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(settings: Settings, reports: list[Progress]) -> TrainingResult:
+    positions = read_positions(settings, Path(settings.landing) / "ground_truth" / "activities.parquet")
+    return train(settings, seed=7, positions=positions, progress=reports.append)
+
+
+def test_progress_counts_up_to_the_total(trained: TrainingResult, reports: list[Progress]) -> None:
+    assert {report.unit for report in reports} == {"", "stretches", "trees", "candidates", "methods"}
+    for step in ("5-fold cross-validation", "fitting the detector"):
+        trees = [report for report in reports if report.step == step]
+        assert [report.done for report in trees] == list(range(1, len(trees) + 1))
+        assert {report.total for report in trees} == {len(trees)}
 
 
 def test_a_model_is_published_with_its_card(settings: Settings, trained: TrainingResult) -> None:

@@ -1,4 +1,4 @@
-"""Metadata files and catalogs that other writers, and other versions of PyIceberg, left."""
+"""Read metadata files and catalogs of other writers and of other versions of PyIceberg."""
 
 import gzip
 import json
@@ -11,8 +11,8 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from stedi.catalog import Catalog, CommitMetadata, Snapshot
+from stedi.catalog.catalog_reader import SqliteCatalogReader
 from stedi.catalog.metadata import TableMetadata
-from stedi.catalog.pointers import SqlitePointers
 from stedi.catalog.snapshot import METADATA_KEY
 from stedi.errors import NoWarehouseError, WarehouseError
 from tests.support.compare import as_another
@@ -45,39 +45,39 @@ def history(lake: Lake, name: str = NAME) -> list[Snapshot]:
         return list(catalog.history(name))
 
 
-def test_snapshots_are_those_that_pyiceberg_reads(lake: Lake) -> None:
+def test_snapshots_equal_those_of_pyiceberg(lake: Lake) -> None:
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{database(lake)}")
     for _, name in catalog.list_tables("stedi"):
         table = catalog.load_table(("stedi", name))
-        found = history(lake, name)
-        assert [snapshot.id for snapshot in found] == [entry.snapshot_id for entry in reversed(table.snapshots())]
-        for snapshot in found:
-            theirs = table.snapshot_by_id(snapshot.id)
-            assert theirs is not None
-            assert theirs.summary is not None
-            recorded = theirs.summary.additional_properties
-            ours = recorded.get(METADATA_KEY)
-            assert snapshot.metadata == (None if ours is None else CommitMetadata.decode(ours))
-            assert snapshot.total_rows == int(recorded["total-records"])
-            assert snapshot.operation == theirs.summary.operation.value
-            assert snapshot.parent_id == theirs.parent_snapshot_id
-            assert round(snapshot.committed_at.timestamp() * 1000) == theirs.timestamp_ms
+        snapshots = history(lake, name)
+        assert [snapshot.id for snapshot in snapshots] == [entry.snapshot_id for entry in reversed(table.snapshots())]
+        for snapshot in snapshots:
+            expected = table.snapshot_by_id(snapshot.id)
+            assert expected is not None
+            assert expected.summary is not None
+            properties = expected.summary.additional_properties
+            text = properties.get(METADATA_KEY)
+            assert snapshot.metadata == (None if text is None else CommitMetadata.decode(text))
+            assert snapshot.total_rows == int(properties["total-records"])
+            assert snapshot.operation == expected.summary.operation.value
+            assert snapshot.parent_id == expected.parent_snapshot_id
+            assert round(snapshot.committed_at.timestamp() * 1000) == expected.timestamp_ms
     catalog.close()
 
 
 def test_a_compressed_metadata_file_is_read(lake: Lake) -> None:
     before = history(lake)
-    place = SqlitePointers(database(lake)).metadata_location("stedi", NAME)
-    assert place is not None
-    packed = place.replace(".metadata.json", ".gz.metadata.json")
-    content = Path(place.removeprefix("file://")).read_bytes()
-    Path(packed.removeprefix("file://")).write_bytes(gzip.compress(content))
-    execute(database(lake), "UPDATE iceberg_tables SET metadata_location = ? WHERE table_name = ?", packed, NAME)
+    location = SqliteCatalogReader(database(lake)).metadata_location("stedi", NAME)
+    assert location is not None
+    compressed = location.replace(".metadata.json", ".gz.metadata.json")
+    content = Path(location.removeprefix("file://")).read_bytes()
+    Path(compressed.removeprefix("file://")).write_bytes(gzip.compress(content))
+    execute(database(lake), "UPDATE iceberg_tables SET metadata_location = ? WHERE table_name = ?", compressed, NAME)
     assert history(lake) == before
     assert lake.run().tables[NAME].status == "refreshed"
 
 
-def test_a_catalog_of_an_earlier_pyiceberg_is_read_and_a_view_is_no_table(lake: Lake) -> None:
+def test_a_catalog_of_an_earlier_pyiceberg_is_read_and_views_are_ignored(lake: Lake) -> None:
     before = history(lake)
     execute(database(lake), "UPDATE iceberg_tables SET iceberg_type = 'VIEW' WHERE table_name = ?", NAME)
     assert history(lake) == []
@@ -86,26 +86,26 @@ def test_a_catalog_of_an_earlier_pyiceberg_is_read_and_a_view_is_no_table(lake: 
 
 
 @pytest.mark.parametrize("sql", ["DROP TABLE iceberg_namespace_properties", "DELETE FROM iceberg_namespace_properties"])
-def test_a_catalog_that_nobody_finished_is_no_warehouse(lake: Lake, sql: str) -> None:
+def test_a_catalog_without_properties_is_no_warehouse(lake: Lake, sql: str) -> None:
     execute(database(lake), sql)
     with pytest.raises(NoWarehouseError, match="no run has finished in"):
         Catalog(lake.open_warehouse())
 
 
-def test_a_catalog_that_is_no_database_is_said_in_a_line(lake: Lake) -> None:
+def test_a_damaged_database_gives_a_one_line_error(lake: Lake) -> None:
     database(lake).write_bytes(b"no database at all, but long enough to be taken for one" * 99)
     with pytest.raises(WarehouseError, match=r"^warehouse \S+ can't be opened: file is not a database$"):
         Catalog(lake.open_warehouse())
 
 
-def test_what_a_killed_commit_left_in_the_catalog_is_rolled_back(lake: Lake) -> None:
-    """A read-only connection could not do that."""
+def test_a_killed_commit_is_rolled_back(lake: Lake) -> None:
+    """A read-only connection could not roll it back."""
     before = history(lake)
     connection = sqlite3.connect(database(lake))
     connection.execute("PRAGMA cache_size = 1")
     connection.execute("BEGIN")
     connection.execute("UPDATE iceberg_tables SET metadata_location = 'nowhere' || randomblob(9000)")
-    # The state of both files in the middle of a commit.
+    # Both files as they are in the middle of a transaction.
     halfway, journal = database(lake).read_bytes(), Path(f"{database(lake)}-journal").read_bytes()
     connection.rollback()
     connection.close()
@@ -149,6 +149,6 @@ def test_a_table_without_a_commit_has_no_snapshot(current: int | None) -> None:
         lambda text: text.replace("1000", '"then"'),
     ],
 )
-def test_what_is_no_metadata_is_refused(damage: Callable[[str], str]) -> None:
+def test_damaged_metadata_is_refused(damage: Callable[[str], str]) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         TableMetadata.parse("somewhere", damage(metadata().text))

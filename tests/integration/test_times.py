@@ -1,4 +1,4 @@
-"""What is a time when a record lands, by hand at every edge, on both ways to read a file."""
+"""Valid times of records, tested at each bound, on the fast path and on the slow path."""
 
 import json
 from collections.abc import Iterator
@@ -126,18 +126,18 @@ def test_files_that_arrived_years_apart_are_each_read_by_their_own_arrival(
     for name, arrived in arrivals.items():
         times = [*range(arrived - 1000, arrived, 10), T0 + 2 * year + 86_400_001, arrived]
         landing.land(name, [reading("a@x", time - T0) for time in times], arrived_ms=arrived)
-    read_alone: list[tuple[str, int]] = []
+    slow_records: list[tuple[str, int]] = []
     to_row = records.to_row
 
     def recorded(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) -> tuple[bool, tuple[object, ...]]:
-        read_alone.append((file.name, position))
+        slow_records.append((file.name, position))
         return to_row(feed, file, position, record)
 
     monkeypatch.setattr("stedi.compute.duckdb.landing_reader.to_row", recorded)
     landing.run()
     # What is too late for its file is the only record that the fast path leaves to the other.
     late = [(name, 101, "timeStamp_after_arrival") for name in sorted(arrivals)[:2]]
-    assert sorted(read_alone) == [(name, position) for name, position, _ in late]
+    assert sorted(slow_records) == [(name, position) for name, position, _ in late]
     assert landing.rows("SELECT source_file, source_position, reason FROM quarantine ORDER BY ALL") == late
     order = "SELECT source_position FROM accelerometer_landing WHERE source_file = '{}' ORDER BY timeStamp, source_position"
     for name in sorted(arrivals)[:2]:

@@ -23,7 +23,7 @@ from stedi.verify.verify import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
 from tests.support.lake import KEY, T0, Lake, customer
 from tests.support.program import stedi
-from tests.support.training_set import SET, furnish, land, walk
+from tests.support.training_set import SET, land, land_two_walks, walk
 
 NO_CONSENT = "rows of people who do not consent"
 HASHED_KEY = hashlib.sha256(KEY.encode()).digest()
@@ -253,7 +253,7 @@ COUNTS = f"SELECT count(*), count(*) FILTER (WHERE is_step), count(DISTINCT sess
 
 
 def test_nothing_is_made_or_broken_before_it_is_asked_for(lake: Lake, tmp_path: Path) -> None:
-    furnish(lake)
+    land_two_walks(lake)
     assert SET not in lake.run().tables
     assert lake.rows(f"SELECT * FROM {SET}") == []
     assert found_wrong(lake) == []
@@ -268,7 +268,7 @@ def test_nothing_is_made_or_broken_before_it_is_asked_for(lake: Lake, tmp_path: 
 def test_from_the_first_time_on_every_run_keeps_it_and_a_withdrawn_person_leaves_it(
     lake: Lake, new_lake: Callable[..., Lake]
 ) -> None:
-    furnish(lake)
+    land_two_walks(lake)
     lake.run()
     before = [run for (run,) in lake.rows("SELECT DISTINCT run_id FROM rule_result")]
     made = lake.run(select=[SET])

@@ -1,7 +1,7 @@
-"""The engine's fast path and the reader of single records find the same in every record.
+"""The fast path and the slow path of the landing reader give the same rows.
 
-The same records are written one a line, which the engine reads, and as one array, which is read
-record by record. Values are made as JSON text, so that odd spellings come through.
+The same records are written as lines (fast path, in DuckDB) and as one array (slow path, in Python). Values are generated
+as JSON text, so that unusual spellings are included.
 """
 
 import json

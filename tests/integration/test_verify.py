@@ -215,7 +215,7 @@ def test_a_pair_of_two_people_is_found(furnished: Lake) -> None:
             # Six times of both, each with two pairs that are none.
             12,
         ),
-        ("customer_trusted", "n.age = 1 AND n.consents", "n.age = 1", NO_CONSENT, 1),
+        ("customer_trusted", "c.age = 1 AND c.consents", "c.age = 1", NO_CONSENT, 1),
     ],
 )
 def test_a_query_that_breaks_a_promise_is_found_though_a_rebuild_repeats_it(

@@ -18,8 +18,8 @@ from stedi.maintenance.maintain import maintain
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
-from tests.support.holding import hold
-from tests.support.killing import PROCESSES, ChosenSteps, land_first, land_more, seen
+from tests.support.holding import hold_write_lock
+from tests.support.killing import PROCESSES, ChosenSteps, land_first, land_more, visible_rows
 from tests.support.lake import Lake
 from tests.support.s3 import BUCKET, PLACE, LakeInS3, Store, Trouble, aws, iceberg, server, store, trouble
 from tests.support.s3_lakes import FirstRun, InFolder, empty, first_run, in_folder, keys, lake
@@ -112,7 +112,7 @@ def test_a_run_that_died_between_any_two_commits_is_finished_by_the_next(
     for die_at in [2] * 11 if steps.are_all else steps.among(range(2, 7), 2):
         with commits(die_at=die_at), pytest.raises(Died):
             empty.run()
-        assert isinstance(seen(empty), str)
+        assert isinstance(visible_rows(empty), str)
     empty.run()
     assert contents(empty) == in_folder.contents[0]
     assert found_wrong(empty) == []
@@ -127,7 +127,7 @@ def test_services_that_fail_from_any_request_on_are_said_and_the_next_run_makes_
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     land_more(lake)
-    before, requests_left, said = seen(lake), 0, []
+    before, requests_left, said = visible_rows(lake), 0, []
 
     def fail(path: str) -> str | None:
         nonlocal requests_left
@@ -146,7 +146,7 @@ def test_services_that_fail_from_any_request_on_are_said_and_the_next_run_makes_
             break
         finally:
             requests_left = 100_000
-        assert seen(lake) == before
+        assert visible_rows(lake) == before
         # What the run could not give back either runs out; nobody waits for that here.
         boto3.Session().client("s3").delete_object(Bucket=BUCKET, Key="lake/house/.lock")
     lake.run()
@@ -195,7 +195,7 @@ def test_without_a_key_for_the_pseudonyms_nothing_is_written(empty: LakeInS3, st
 def test_a_database_of_another_warehouse_is_refused(lake: LakeInS3) -> None:
     elsewhere = f"s3://{BUCKET}/elsewhere"
     lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere})
-    assert f"was made elsewhere, at {PLACE}" in said_by(lake)
+    assert f"was created at {PLACE}" in said_by(lake)
     lake.settings = lake.settings.model_copy(update={"warehouse": elsewhere, "database": "another"})
     lake.run(select=["customer_landing"])
     assert lake.rows("SELECT count(*) FROM customer_landing") == [(3,)]
@@ -225,7 +225,7 @@ def test_the_database_of_a_warehouse_is_a_setting() -> None:
 
 def test_of_two_runs_one_works_and_one_that_was_killed_lets_go_after_its_lease(lake: LakeInS3) -> None:
     told = PROCESSES.Event()
-    holder = PROCESSES.Process(target=hold, args=(PLACE, 3.0, dict(os.environ), told))
+    holder = PROCESSES.Process(target=hold_write_lock, args=(PLACE, 3.0, dict(os.environ), told))
     holder.start()
     assert told.wait(60)
     # Longer than the lease, because it is renewed.

@@ -1,4 +1,4 @@
-"""What the jobs of a deployment ask an emulated AWS for, held against the policies of their roles."""
+"""Compare the requests of a deployment's jobs to an emulated AWS with the policies of their roles."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Request = tuple[str, str]
 
 
 def of_s3(method: str, path: str, query: dict[str, list[str]], body: bytes) -> Iterator[Request]:
-    """(action, ARN) of a request to S3, whose path is /bucket/key."""
+    """Yield (action, ARN) of a request to S3 with the path /bucket/key."""
     bucket, _, key = unquote(path).lstrip("/").partition("/")
     where = f"arn:aws:s3:::{bucket}"
     if not key:
@@ -42,7 +42,7 @@ def of_s3(method: str, path: str, query: dict[str, list[str]], body: bytes) -> I
 
 
 def of_json(target: str, asked: dict[str, Any]) -> Iterator[Request]:
-    """(action, ARN) of a request to Glue, which needs the right to table, database and catalog, or to Secrets Manager."""
+    """Yield (action, ARN) of a request to Secrets Manager or Glue. Glue checks table, database and catalog."""
     service, _, action = target.partition(".")
     if service == "secretsmanager":
         yield f"secretsmanager:{action}", asked["SecretId"]
@@ -56,7 +56,7 @@ def of_json(target: str, asked: dict[str, Any]) -> Iterator[Request]:
 
 @pytest.fixture(scope="module")
 def noted() -> Iterator[list[Request]]:
-    """What the emulated AWS was asked for, from the start."""
+    """All requests to the emulated AWS so far."""
     requests: list[Request] = []
     answer = DomainDispatcherApplication.__call__
 
@@ -65,7 +65,7 @@ def noted() -> Iterator[list[Request]]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         body = b""
         if target or "delete" in query:
-            # Only these: what comes in chunks can't be read twice.
+            # Only these, because a chunked body can't be read twice.
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             environ["wsgi.input"] = BytesIO(body)
         if target:
@@ -82,13 +82,13 @@ def noted() -> Iterator[list[Request]]:
 
 @dataclass
 class Tried:
-    """What each job asked for, and what each job's role allows: (actions, ARN patterns) of its statements."""
+    """Requests of each job, and the (actions, ARN patterns) that each job's role allows."""
 
     asked: dict[str, set[Request]]
     allowed: dict[str, list[tuple[set[str], list[str]]]]
 
     def refused(self, job: str, role_of: str | None = None) -> set[Request]:
-        """What a job asked for that its role, or another job's, does not allow."""
+        """Return the requests of a job that its role, or another job's role, does not allow."""
         statements = self.allowed[role_of or job]
         return {
             (action, arn)
@@ -98,12 +98,13 @@ class Tried:
 
 
 def listed(value: Any) -> list[str]:
+    """Return a value of a policy as a list: it may be one text or several."""
     return value if isinstance(value, list) else [value]
 
 
 @contextmanager
 def deployment_with_jobs(templates: Templates, noted: list[Request]) -> Iterator["Jobs"]:
-    """A fresh deployment in an emulated AWS."""
+    """Deploy to an empty emulated AWS, and yield the jobs."""
     with emulated_aws() as url, pytest.MonkeyPatch.context() as patch:
         for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": url}).items():
             patch.setenv(name, value)
@@ -113,14 +114,14 @@ def deployment_with_jobs(templates: Templates, noted: list[Request]) -> Iterator
 
 
 class Jobs:
-    """The jobs of a deployment, and what they asked AWS for."""
+    """The jobs of a deployment and their requests."""
 
     def __init__(self, landing: str, noted: list[Request]) -> None:
         self.landing, self._noted = landing, noted
         self.tried = Tried({}, {job.name: policies(job.name) for job in JOBS})
 
     def run(self, job: str) -> None:
-        """Run a job's script in this process, with its own arguments but for the engine."""
+        """Run a job's script in this process with its default arguments, on the embedded engine."""
         arguments = boto3.client("glue").get_job(JobName=f"stedi-{job}")["Job"]["DefaultArguments"]
         before = len(self._noted)
         run_here(job, [text for pair in (arguments | {"--engine": "embedded"}).items() for text in pair])
@@ -128,6 +129,7 @@ class Jobs:
 
 
 def land(bucket: str, batch: int) -> None:
+    """Land one file of each feed."""
     s3 = boto3.client("s3")
     times = [1_000 * batch + at for at in range(9)]
     files: dict[str, list[dict[str, Any]]] = {
@@ -144,6 +146,7 @@ def land(bucket: str, batch: int) -> None:
 
 
 def policies(job: str) -> list[tuple[set[str], list[str]]]:
+    """Return (actions, ARN patterns) of the statements of a job's role."""
     iam = boto3.client("iam")
     role = boto3.client("glue").get_job(JobName=f"stedi-{job}")["Job"]["Role"].rpartition("/")[2]
     statements = [

@@ -1,4 +1,4 @@
-"""CloudFormation templates of deployments, synthesised in this process: CDK takes ten seconds of CPU time to start."""
+"""CloudFormation templates, synthesised in this process. The CDK takes ten seconds of CPU time to start."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from stedi.aws.templates import node
 
 
 def new_app(folder: Path) -> Any:
-    """A CDK app; the CDK is imported here, because that starts Node.js."""
+    """Return a CDK app. The CDK is imported here, because importing it starts Node.js."""
     cache = "enabled" if os.access(Path.home(), os.W_OK) else "disabled"
     os.environ |= {"JSII_NODE": str(node()), "JSII_RUNTIME_PACKAGE_CACHE": cache}
     from aws_cdk import App
@@ -19,7 +19,7 @@ def new_app(folder: Path) -> Any:
 
 
 def synthesise_checked(app: Any) -> Path:
-    """The assembly of an app, after the security scanner: what it finds, it raises."""
+    """Synthesise an app, and check it with cdk-nag, which raises on a finding. Return the folder of the assembly."""
     from aws_cdk import Validations
     from cdk_nag import AwsSolutionsChecks
 
@@ -28,13 +28,14 @@ def synthesise_checked(app: Any) -> Path:
 
 
 class Templates:
-    """Templates of deployments, each made once."""
+    """Templates of deployments, each synthesised once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._assemblies: dict[DeploymentParameters, Path] = {}
 
     def assembly(self, deployment: DeploymentParameters) -> Path:
+        """Return the folder of a deployment's assembly."""
         if deployment not in self._assemblies:
             app = new_app(self._folder / str(len(self._assemblies)))
             from stedi.aws.cdk.app import build
@@ -50,5 +51,5 @@ class Templates:
         return [Path(shutil.copy(self.assembly(deployment) / name, out)) for name in names]
 
     def use(self, patch: Any) -> None:
-        """Let deployments take these templates."""
+        """Make `deploy` use these templates."""
         patch.setattr("stedi.aws.deploy.synthesise", self.synthesise)

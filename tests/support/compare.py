@@ -1,4 +1,4 @@
-"""What tests compare lakes by: rows as a reader gets them, rule counts, files, and a writer that is not us."""
+"""Compare lakes by rows, violation counts and files; commit as another writer; interrupt commits."""
 
 import hashlib
 import shutil
@@ -26,14 +26,14 @@ from stedi.tables.registry import BY_NAME, REFRESHED
 from stedi.verify.verify import Finding, verify
 from tests.support.lake import Lake
 
-# What every run makes.
+# The tables of a run without a selection.
 NAMES = tuple(table.name for table in REFRESHED if not table.on_demand)
 DERIVED = tuple(name for name in NAMES if not name.endswith("_landing"))
 REBUILT = "rows that a full rebuild does not have, or has besides"
 
 
 def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[str, list[str]]:
-    """All rows of some tables, but for when files arrived, as one query on the newest finished run finds them."""
+    """Return all rows of some tables as text, without arrival times. All are read by one query on a finished run."""
     parts = []
     for table in (t for t in REFRESHED if t.name in tables):
         columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name not in ("arrived_at", "held_since"))
@@ -45,23 +45,23 @@ def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[
 
 
 def commit_metadata(lake: Lake) -> dict[str, CommitMetadata]:
-    """What the newest commit of each table recorded."""
+    """Return the metadata of our newest commit of each table."""
     with Catalog(lake.open_warehouse()) as catalog:
         return {name: metadata for name in NAMES if (metadata := catalog.latest_metadata(name))}
 
 
 def rule_counts(lake: Lake, tables: Sequence[str] = NAMES) -> dict[str, dict[str, int]]:
-    """How many rows break each rule, as the tables' commits recorded it."""
+    """Return the violation counts in the commit metadata, by table and rule."""
     return {name: {**each.violations} for name, each in commit_metadata(lake).items() if name in tables}
 
 
 def found_wrong(lake: Lake) -> list[Finding]:
-    """What `verify` finds wrong."""
+    """Return the failed findings of `verify`."""
     return [finding for finding in verify(lake.settings) if not finding.holds]
 
 
 def done(report: RunReport) -> dict[str, tuple[object, ...]]:
-    """What a run did or a plan says, by table."""
+    """Return status, rows, delta, people and reason of each table. Plans and runs are comparable."""
     return {
         name: (t.status.replace("would refresh", "refreshed"), t.rows, t.added, t.removed, t.people, t.reason)
         for name, t in report.tables.items()
@@ -69,7 +69,7 @@ def done(report: RunReport) -> dict[str, tuple[object, ...]]:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file and folder below a folder, with the content of the files."""
+    """Return every file and folder below a folder, with a checksum of each file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in sorted(folder.rglob("*"))
@@ -78,7 +78,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def opened(lake: Lake, name: str) -> Iterator[IcebergTable]:
-    """A table as another program opens it."""
+    """Open a table with PyIceberg alone."""
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{lake.warehouse.resolve() / 'catalog.db'}")
     try:
         yield catalog.load_table(("stedi", name))
@@ -87,7 +87,7 @@ def opened(lake: Lake, name: str) -> Iterator[IcebergTable]:
 
 
 def as_another(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table], *, keeps_mark: bool = False) -> None:
-    """Change a table's rows as another writer does, in new files; with our mark, it passes for us."""
+    """Rewrite a table as another writer: all rows in new files. With `keeps_mark`, the commit has our metadata."""
     with opened(lake, name) as table:
         rows, folder = change(table.scan().to_arrow()), Path(table.location().removeprefix("file://")) / "data"
         current = table.current_snapshot()
@@ -113,9 +113,9 @@ def _by_day(table: Table, rows: pa.Table) -> list[pa.Table]:
 
 
 class Kept:
-    """A lake that is made once for many tests; each may do to it what it likes, but for changing its landing files.
+    """A lake that is created once for many tests, and restored after each.
 
-    These stay as they are, since a run knows a file by more than its content.
+    Tests may add landing files and must not change any: the ledger identifies a file by inode and time, too.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -126,7 +126,7 @@ class Kept:
         shutil.copytree(self._folder, self._copy, ignore=shutil.ignore_patterns("landing"))
 
     def put_back(self) -> None:
-        """Make the lake what it was."""
+        """Restore the lake: delete added landing files, and copy the warehouse back."""
         self.lake.settings = self._settings
         for path in _versions(self.lake.landing).keys() - self._landed.keys():
             path.unlink()
@@ -145,7 +145,7 @@ def _versions(landing: Path) -> dict[Path, tuple[int, int]]:
 
 @contextmanager
 def narrowed() -> Iterator[dict[str, int]]:
-    """Collect the tables of which only a part is computed, and how many candidate rows that part has."""
+    """Collect the number of candidate rows of each table that is refreshed incrementally."""
     found: dict[str, int] = {}
 
     def counted(
@@ -161,12 +161,12 @@ def narrowed() -> Iterator[dict[str, int]]:
 
 
 class Died(BaseException):
-    """Stands for the end of the process: nothing in the program catches it."""
+    """Simulates the end of the process: the program does not catch it."""
 
 
 @contextmanager
 def commits(*, die_at: int = 0, after: bool = False) -> Iterator[list[str]]:
-    """Collect the names of the tables that are committed to; die at the so manieth commit, before or after it."""
+    """Collect the names of committed tables. Raise `Died` before, or after, commit number `die_at` (from 1)."""
     committed: list[str] = []
     real = Catalog.commit
 

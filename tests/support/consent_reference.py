@@ -1,6 +1,6 @@
-"""A slow and obvious reference of consent: who consents now, given what each landing file of customers contains.
+"""A slow and simple reference implementation of consent in force, from the facts of each customer file.
 
-It shares no code with the program. Records are facts that their writer knows, not text to be read.
+It shares no code with the program. Records are given as facts, not as text that has to be parsed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class File:
 
 
 def lands(record: Record, arrival: int) -> bool:
-    """Whether a record lands; the others are quarantined."""
+    """Whether a record lands. If not, it is quarantined."""
     if not record.parses or not record.is_sound:
         return False
     for values in (record.emails, record.serials, record.updated, record.registered, record.shares):
@@ -63,21 +63,21 @@ def lands(record: Record, arrival: int) -> bool:
 
 
 def consenting(files: Iterable[File]) -> set[str]:
-    """The persons whose data may be used, given the newest version of every file."""
+    """Return the persons whose consent is in force, from the newest version of every file."""
     files = list(files)
     persons = {person for file in files for record in file.records for person in record.emails if person is not None}
     return {person for person in persons if _newest_word_is_consent(person, files) and not _is_on_hold(person, files)}
 
 
 def on_hold(files: Iterable[File]) -> set[str]:
-    """The persons of whom an unusable record has arrived, and no usable one in a later file."""
+    """Return the persons on hold: an unusable record of theirs arrived, and no usable one in a later file."""
     files = list(files)
     persons = {person for file in files for record in file.records for person in _legible(record)}
     return {person for person in persons if _is_on_hold(person, files)}
 
 
 def record_counts(files: Mapping[str, File]) -> dict[str, int]:
-    """How many records each file has, landed or quarantined."""
+    """Return the number of records of each file, landed or quarantined."""
     return {name: len(file.records) for name, file in files.items() if file.records}
 
 
@@ -116,7 +116,7 @@ def _is_on_hold(person: str, files: Sequence[File]) -> bool:
 
 
 def _legible(record: Record) -> set[str]:
-    """The persons that an unusable record names."""
+    """Return the persons in an unusable record."""
     named = {person for person in record.emails if person is not None}
     if record.parses and record.emails:
         return named
@@ -124,7 +124,7 @@ def _legible(record: Record) -> set[str]:
 
 
 def _time(value: Value, arrival: int) -> int | None:
-    """A value as milliseconds since the epoch; None where it is no time that can be used."""
+    """Return a value in ms since the epoch, or None if it is not a valid time."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

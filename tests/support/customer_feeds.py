@@ -1,4 +1,4 @@
-"""Hypothesis strategies of customer feeds with every defect that consent has to survive, and what is true of each record."""
+"""Hypothesis strategies of customer feeds with every defect that affects consent, and the facts of each record."""
 
 import gzip
 import json
@@ -98,7 +98,7 @@ class CustomerRecord:
     is_ascii: bool = True
 
     def text(self, *, is_pretty: bool = False) -> str:
-        """The record's text; bytes that are no UTF-8 come as `surrogateescape` decodes them."""
+        """Return the record's text. Bytes that are not UTF-8 are decoded with `surrogateescape`."""
         begin, between = ("\n  ", ",\n  ") if is_pretty else ("", ", ")
         pairs = between.join(f"{json.dumps(key)}: {self._value_text(value)}" for key, value in self.pairs)
         return "{" + begin + pairs + self.end
@@ -114,7 +114,7 @@ class CustomerRecord:
 
     @property
     def facts(self) -> reference.Record:
-        """What is true of the record."""
+        """The facts of the record."""
         # A number that is not equal to itself is NaN.
         parses = self.end == "}" and all(value == value for _, value in self.pairs)
         return reference.Record(
@@ -140,12 +140,12 @@ def _inner_emails(value: Any) -> Iterable[str]:
 
 
 def serial_of(person: str) -> str:
-    """The serial number of a person's device."""
+    """Return the serial number of a person's device."""
     return f"S-{PEOPLE.index(person)}"
 
 
 def _often(usual: Sequence[Any], odd: Sequence[Any], times: int = 3) -> st.SearchStrategy[Any]:
-    """One of the usual values, so many times as often as an odd one."""
+    """Draw a usual value, `times` as often as an odd one."""
     return st.sampled_from((usual,) * times + (odd,)).flatmap(st.sampled_from)
 
 
@@ -175,7 +175,7 @@ def _audits(people: Sequence[str]) -> st.SearchStrategy[Audit]:
 
 @st.composite
 def customer_records(draw: st.DrawFn, people: Sequence[str]) -> tuple[CustomerRecord, CustomerRecord]:
-    """A record of one of some people, and the same record as its writer would repair it."""
+    """Draw a record of one of some people. Return it, and the record that its writer would repair it to."""
     spellings = _spellings(people)
     serials = [spelled for person in people for spelled in (serial_of(person), f" {serial_of(person).lower()} ")]
     email = draw(_often(("spelled",), (ABSENT, None, " "), times=7))
@@ -224,7 +224,7 @@ def _pairs(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _twice(draw: st.DrawFn, pairs: list[tuple[str, Any]], people: Sequence[str]) -> list[tuple[str, Any]]:
-    """The pairs, one of which may come twice: with the same value, or with another, under a key in any case."""
+    """Return the pairs. One may be repeated with the same or another value, under a key in any case."""
     given = dict(pairs)
     key = draw(_often(("",), ("any", "email", "serialNumber", "lastUpdateDate", "shareWithResearchAsOfDate"), times=2))
     others: Sequence[str | int | None] = ()
@@ -244,7 +244,7 @@ def _twice(draw: st.DrawFn, pairs: list[tuple[str, Any]], people: Sequence[str])
 
 @st.composite
 def torn_records(draw: st.DrawFn, people: Sequence[str]) -> tuple[CustomerRecord, CustomerRecord]:
-    """The beginning of a record, as an upload that broke off leaves it, and the repaired record."""
+    """Draw a record that is cut off, as by an interrupted upload. Return it, and the repaired record."""
     whole, repaired = draw(customer_records(people))
     kept = whole.pairs[: draw(st.integers(0, len(whole.pairs)))]
     if draw(st.booleans()):
@@ -290,7 +290,7 @@ class LandingFile:
 
     @property
     def facts(self) -> reference.File:
-        """What is true of the file."""
+        """The facts of the file."""
         return reference.File(self.arrival, [record.facts for record in self.records])
 
     @property
@@ -305,11 +305,11 @@ class LandingFile:
         return before + records + ("" if self.records[-1].is_torn else behind)
 
     def land(self, landing: Path) -> None:
-        """Put the file in place below a landing folder."""
+        """Write the file to a landing folder."""
         _put(landing, self.name, self.content, self.arrival)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Show the file as text in what hypothesis prints of a failure."""
+        """Show the file as text in hypothesis' output of a failure."""
         printer.text(repr(self))
 
     def __repr__(self) -> str:
@@ -331,7 +331,7 @@ NAMES = tuple(f"customer/{name}.json" for name in "cab")
 
 @st.composite
 def feeds(draw: st.DrawFn) -> list[list[LandingFile]]:
-    """The files of customers that arrive before each of some runs, in order of arrival."""
+    """Draw the customer files that arrive before each of some runs, in order of arrival."""
     people = draw(st.lists(st.sampled_from(PEOPLE), min_size=2, max_size=5, unique=True))
     newest: dict[str, LandingFile] = {}
     runs: list[list[LandingFile]] = []
@@ -376,6 +376,6 @@ _PHONES, _DEVICES, PERSON_AT = _readings()
 
 
 def land_readings(landing: Path) -> None:
-    """Put the readings of everybody in place, which arrive before any file of customers."""
+    """Land readings of all people. They arrive before any customer file."""
     for name, records in (("accelerometer/1.json", _PHONES), ("step_trainer/1.json", _DEVICES)):
         _put(landing, name, "\n".join(json.dumps(record) for record in records).encode(), START_MS - 1_000)

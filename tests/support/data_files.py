@@ -1,4 +1,4 @@
-"""Odd rows, and the comparison of what two libraries say of a Parquet file."""
+"""Rows with unusual values, and a comparison of two descriptions of one Parquet file."""
 
 from pyiceberg.manifest import DataFile
 
@@ -8,16 +8,12 @@ from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import BY_NAME
 
 CUSTOMER = next(feed.table for feed in FEEDS if feed.name == "customer")
-
-
 READINGS = BY_NAME["accelerometer_trusted"]
-
-
 LATEST_DAY_MS = 20_000 * 86_400_000
 
 
 def rows(table: Table, **values: str) -> str:
-    """A query for one row of a table; columns that are not given are empty."""
+    """Return a query for one row of a table. Other columns are null."""
     return "SELECT " + ", ".join(f'{values.get(c.name, "NULL")} AS "{c.name}"' for c in table.columns)
 
 
@@ -35,7 +31,8 @@ ODD_RECORDS = " UNION ALL ".join(
 )
 
 
-def assert_alike(ours: DataFile, theirs: DataFile) -> None:
+def assert_same_description(ours: DataFile, theirs: DataFile) -> None:
+    """Assert that STEDI and PyIceberg describe a Parquet file alike: path, rows, size, partition, counts."""
     assert plain_path(ours.file_path) == plain_path(theirs.file_path)
     assert (ours.record_count, ours.file_size_in_bytes) == (theirs.record_count, theirs.file_size_in_bytes)
     assert ours.partition == theirs.partition

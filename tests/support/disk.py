@@ -1,4 +1,4 @@
-"""A real small file system, where this user may mount one."""
+"""A small file system, which fills up. Tests that use it skip if this user may not mount one."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.lake import Lake
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MiB."""
+    """The mount point of a file system of 3 MiB."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(mounted)]
@@ -22,15 +22,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode != 0:
         pytest.skip("this user may not mount a file system")
     yield mounted
-    # What the engine could not write may stay open a moment longer; it is let go of with the last file.
+    # Lazily, because DuckDB may keep files open a moment longer.
     subprocess.run(["umount", "--lazy", str(mounted)], check=True)
 
 
-def on_disk(disk: Path, lake: Lake) -> Lake:
+def move_to_disk(disk: Path, lake: Lake) -> Lake:
+    """Move the lake's warehouse, which need not exist, to the small file system. Return the lake."""
     lake.settings = lake.settings.model_copy(update={"warehouse": str(disk / "lakehouse")})
     return lake
 
 
-def small_disk_free(disk: Path) -> int:
+def free_bytes(disk: Path) -> int:
+    """Return the free space in bytes."""
     line = subprocess.run(["df", "--output=avail", "-B1", str(disk)], capture_output=True, text=True, check=True)
     return int(line.stdout.splitlines()[1])

@@ -1,4 +1,4 @@
-"""A local AWS to deploy to: moto, with the parts of its CloudFormation that a deployment needs and it lacks."""
+"""Moto with the parts of CloudFormation that a deployment needs and moto lacks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ SETTINGS = {
 }
 
 
-class Made(CloudFormationModel):
-    """A resource that is made in moto's own backend of its service, and known by one identifier."""
+class Resource(CloudFormationModel):
+    """A CloudFormation resource that is created in moto's backend of its service."""
 
     kind = ""
     make: Callable[[str, str, str, dict[str, Any]], str]
@@ -46,20 +46,25 @@ class Made(CloudFormationModel):
     @classmethod
     def create_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
-    ) -> "Made":
+    ) -> "Resource":
         return cls(cls.make(resource_name, account_id, region_name, cloudformation_json["Properties"]))
 
     @classmethod
     def update_from_cloudformation_json(
-        cls, original_resource: "Made", new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> "Made":
+        cls,
+        original_resource: "Resource",
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+    ) -> "Resource":
         return original_resource
 
     @classmethod
     def delete_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
     ) -> None:
-        """Left as it is: nothing here looks whether it is gone."""
+        """Do nothing: no test checks that a resource was deleted."""
 
 
 def _secret(name: str, account: str, region: str, properties: dict[str, Any]) -> str:
@@ -109,22 +114,22 @@ def _database(name: str, account: str, region: str, properties: dict[str, Any]) 
     return str(made["Name"])
 
 
-class Secret(Made, CloudFormationModel):  # moto finds direct subclasses only
+class Secret(Resource, CloudFormationModel):  # moto finds only direct subclasses
     kind = "AWS::SecretsManager::Secret"
     make = staticmethod(_secret)
 
 
-class Job(Made, CloudFormationModel):
+class Job(Resource, CloudFormationModel):
     kind = "AWS::Glue::Job"
     make = staticmethod(_job)
 
 
-class Database(Made, CloudFormationModel):
+class Database(Resource, CloudFormationModel):
     kind = "AWS::Glue::Database"
     make = staticmethod(_database)
 
 
-class WorkGroup(Made, CloudFormationModel):
+class WorkGroup(Resource, CloudFormationModel):
     kind = "AWS::Athena::WorkGroup"
     make = staticmethod(_workgroup)
 
@@ -132,10 +137,10 @@ class WorkGroup(Made, CloudFormationModel):
 _apply = ChangeSet.apply
 
 
-def _apply_wholly(change_set: ChangeSet) -> None:
-    """Make a change with what other stacks export, and know its own outputs afterwards; moto forgets both.
+def _apply_with_exports(change_set: ChangeSet) -> None:
+    """Apply a change set with the exports of other stacks, and update the stack's outputs. Moto does neither.
 
-    Nor does moto know the newer of two ways to keep a resource.
+    Moto does not know the deletion policy RetainExceptOnCreate, so it is replaced by Retain.
     """
     stack = change_set.stack
     for resource in change_set.template_dict["Resources"].values():
@@ -151,8 +156,8 @@ def _apply_wholly(change_set: ChangeSet) -> None:
 
 @contextmanager
 def emulated_aws() -> Iterator[str]:
-    """The endpoint of an AWS of its own on this machine."""
-    ChangeSet.apply = _apply_wholly  # type: ignore[method-assign,assignment]
+    """Run an empty moto server, and yield its endpoint."""
+    ChangeSet.apply = _apply_with_exports  # type: ignore[method-assign,assignment]
     try:
         with moto_server() as (host, port):
             forget_all((host, port))

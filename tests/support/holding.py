@@ -7,8 +7,15 @@ from typing import Any
 from stedi.storage import open_warehouse, s3_lock
 
 
-def hold(place: str, seconds: float, environment: dict[str, str], told: Any) -> None:
-    """Hold a warehouse, with a lease of so many seconds; to be run in a process of its own."""
+def hold_write_lock(place: str, seconds: float, environment: dict[str, str], told: Any) -> None:
+    """Hold the write lock, set `told`, and sleep until the process is killed.
+
+    Args:
+        place: address of the warehouse.
+        seconds: length of the lease of a warehouse in S3.
+        environment: environment variables to set.
+        told: event to set once the lock is held.
+    """
     os.environ.update(environment)
     s3_lock.LEASE_SECONDS = seconds
     with open_warehouse(place, "stedi").write_lock():

@@ -11,6 +11,7 @@ CHECKOUT = next(folder for folder in Path(__file__).parents if (folder / "pyproj
 
 
 def uv(*arguments: str | Path) -> None:
+    """Run uv, and fail if it fails."""
     done = subprocess.run([find_uv_bin(), "--quiet", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -28,7 +29,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install_locked(prefix: Path) -> None:
-    """Make an environment with the locked base dependencies."""
+    """Create a virtual environment with the locked base dependencies."""
     uv("venv", "--python", sys.executable, prefix)
     lock = ("--require-hashes", "--constraints", CHECKOUT / "requirements.lock")
     uv("pip", "install", "--python", prefix, *lock, "--requirements", CHECKOUT / "pyproject.toml")

@@ -1,4 +1,4 @@
-"""Real processes that do the program's work and are killed at a step of it, and what must hold afterwards."""
+"""Run the program in processes that are killed at a chosen step, and check that the next run recovers."""
 
 import json
 import multiprocessing
@@ -33,25 +33,25 @@ from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 
 WORK: dict[str, Callable[[Settings], object]] = {"run": run, "maintain": maintain, "verify": verify}
-# Children begin as copies of a process that has imported all this: 20 ms instead of a second.
+# Child processes are forked from one that has imported these modules: 20 ms instead of a second.
 _MODULES = ["__main__", "tests.support.killing", "pyiceberg.avro.decoder_fast", "sqlalchemy.dialects.sqlite", "rich.console"]
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(_MODULES)
 
-# After one of these steps the next process starts from another state, and from others not.
-LASTING = ("commit", "sql CREATE", "os.rename", "os.remove", "os.rmdir", "delete")
-# One table of each way in which tables are refreshed, and the rules' results.
-OF_EACH_KIND = ("customer_landing", "accelerometer_trusted", "device_owner", "rule_result")
+# Steps that change the state from which the next process starts.
+DURABLE_STEPS = ("commit", "sql CREATE", "os.rename", "os.remove", "os.rmdir", "delete")
+# One table for each way to refresh a table, and the rule results.
+TABLES_OF_EACH_KIND = ("customer_landing", "accelerometer_trusted", "device_owner", "rule_result")
 
 
 # In the child
 
 
 class Steps:
-    """Follows what its process does to the warehouse's files, and kills it before the first step that is not known.
+    """Records what its process does to the warehouse's files, and kills it before the first unknown step.
 
-    A step is known by what is done to which table, the last lasting step before it, and the
-    others since. Where these are the same, so is what a death leaves.
+    A step is identified by the operation, the table, the last durable step before it, and the operations since. A process
+    that is killed before steps with the same identity leaves the same files.
     """
 
     def __init__(self, warehouse: str, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
@@ -61,12 +61,13 @@ class Steps:
         self._lock = threading.RLock()
 
     def step(self, what: str, place: object = None) -> None:
+        """Record a step, or kill the process if it is unknown."""
         with self._lock:
             if self.is_new(what, place):
                 die()
 
     def step_within(self, what: str, place: object, work: Callable[[], Any]) -> Any:
-        """A step that takes a while and dies in the midst of it."""
+        """Do a step that takes a while. An unknown one is killed 2 ms after it began."""
         with self._lock:
             is_last = self.is_new(what, place)
             if is_last:
@@ -77,6 +78,7 @@ class Steps:
         return done
 
     def is_new(self, what: str, place: object) -> bool:
+        """Whether a step is watched and unknown. Then its identity is written to the file `died_before`."""
         if not self.is_watched(place):
             return False
         done = f"{what} {self._table}"
@@ -85,26 +87,27 @@ class Steps:
         if step not in self._known:
             self._died_before.write_text(step)
             return True
-        if what in LASTING:
+        if what in DURABLE_STEPS:
             self._lasting, self._since = done, []
         else:
             self._since.append(done)
         return False
 
     def is_watched(self, place: object) -> bool:
-        """Whether a file is of the warehouse, and of a table that is watched; what has no place belongs to the last."""
+        """Whether a file belongs to a watched table. A step without a file belongs to the table of the step before."""
         if place is not None:
             path = Path(str(place).removeprefix("file://"))
             if not path.is_relative_to(self._warehouse):
                 return False
             parts = path.relative_to(self._warehouse).parts
-            # Every process makes these anew before it does anything.
+            # Every process creates these first.
             if parts[:1] in ((".lock",), (".scratch",)):
                 return False
             self._table = parts[1] if parts[:1] == ("stedi",) and len(parts) > 1 else ""
         return not self._table or self._table in self._tables
 
     def watch(self) -> None:
+        """Intercept file operations, SQL statements and DuckDB's writes of this process."""
         sys.addaudithook(self._audit)
         fsync, delete, create, write = os.fsync, LocalFileIO.delete, LocalFile.create, DuckDBBackend.write
 
@@ -146,8 +149,8 @@ class Steps:
             self.step(what, os.fsdecode(arguments[0]) if isinstance(arguments[0], bytes) else arguments[0])
 
 
-class AllBut:
-    """Steps that are known: all but a few, which become known one by one."""
+class AllExcept:
+    """A set of steps with all steps but a few, which are added one by one."""
 
     def __init__(self, unknown: Iterable[str]) -> None:
         self._unknown = set(unknown)
@@ -159,8 +162,8 @@ class AllBut:
         self._unknown.discard(step)
 
 
-class Rehearsed:
-    """Knows every step, and writes each down."""
+class RecordedSteps:
+    """A set with all steps. It writes each requested step to a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -172,7 +175,7 @@ class Rehearsed:
 
 
 class Torn:
-    """A file whose first write reaches the disk in two halves, with a step between them."""
+    """A file whose first write is split into two halves, with a step between them."""
 
     def __init__(self, stream: Any, between: Callable[[], None]) -> None:
         self._stream, self._between, self._is_first = stream, between, True
@@ -197,6 +200,7 @@ class Torn:
 
 
 def die() -> None:
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -206,7 +210,7 @@ def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None
     try:
         WORK[work](settings)
     except WarehouseError as error:
-        # What `verify` says of a warehouse in which a run died.
+        # The message of `verify` after a killed run.
         if "did not finish" not in str(error):
             raise
 
@@ -221,7 +225,7 @@ def start(lake: Lake, work: str, steps: tuple[Sequence[str], Container[str], Pat
 
 
 def was_killed(process: Any) -> bool:
-    """Whether a child died by the kill. It ends well otherwise: what earlier deaths left must stop nobody."""
+    """Whether a child was killed. Otherwise it must have succeeded, whatever earlier killed processes left."""
     process.join()
     code = process.exitcode
     process.close()
@@ -229,11 +233,11 @@ def was_killed(process: Any) -> bool:
     return bool(code)
 
 
-KnownSteps = set[str] | AllBut
+KnownSteps = set[str] | AllExcept
 
 
 class ChosenSteps:
-    """Before which steps work is stopped: all of them, or so many of them, drawn anew for each commit."""
+    """The steps before which a process is killed: all, or a random sample that depends on the commit under test."""
 
     def __init__(self, number: int | None, seed: str) -> None:
         self._number, self._seed = number, seed
@@ -243,33 +247,33 @@ class ChosenSteps:
         return self._number is None
 
     def one_of(self, options: Sequence[str]) -> str:
-        """One of some options, drawn for this commit."""
+        """Choose one of some options at random."""
         return random.Random(self._seed).choice(options)
 
     def among(self, steps: Sequence[int], number: int) -> list[int]:
-        """Steps by their numbers: all, or so many of them."""
+        """Return all step numbers, or a sample of the given size."""
         return list(steps) if self.are_all else sorted(random.Random(f"{self._seed} {steps}").sample(steps, number))
 
-    def known(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> KnownSteps:
-        """The steps before which nothing happens; to draw the others, the work is done once and undone."""
+    def known(self, lake: Lake, work: str, tables: Sequence[str] = TABLES_OF_EACH_KIND) -> KnownSteps:
+        """Return the steps before which no process is killed. To draw the others, the work is done once and undone."""
         if self._number is None:
             return set()
         folder = lake.warehouse.parent
         aside, rehearsed = folder / "aside", folder / "rehearsed"
         if lake.warehouse.exists():
             shutil.copytree(lake.warehouse, aside)
-        assert not was_killed(start(lake, work, (tables, Rehearsed(rehearsed), folder / "died-before")))
+        assert not was_killed(start(lake, work, (tables, RecordedSteps(rehearsed), folder / "died-before")))
         shutil.rmtree(lake.warehouse)
         if aside.exists():
             aside.rename(lake.warehouse)
         steps = sorted(set(rehearsed.read_text().splitlines()))
         rehearsed.unlink()
-        return AllBut(random.Random(f"{self._seed} {work} {len(steps)}").sample(steps, self._number))
+        return AllExcept(random.Random(f"{self._seed} {work} {len(steps)}").sample(steps, self._number))
 
-    def deaths(self, lake: Lake, work: str, tables: Sequence[str] = OF_EACH_KIND) -> Iterator[str]:
-        """Begin work again and again, and kill it each time before a step at which none died yet, until it is done.
+    def deaths(self, lake: Lake, work: str, tables: Sequence[str] = TABLES_OF_EACH_KIND) -> Iterator[str]:
+        """Start work again and again, and kill each process before a step at which none was killed yet. Yield the steps.
 
-        Of the drawn steps some may not come again: what an earlier death left is another way to go on.
+        Some drawn steps may not occur, because a process that continues after a kill may take other steps.
         """
         died_before = lake.warehouse.parent / "died-before"
         known = self.known(lake, work, tables)
@@ -280,8 +284,8 @@ class ChosenSteps:
             yield step
 
 
-def seen(lake: Lake) -> list[tuple[Any, ...]] | str:
-    """What a reader sees of each table at this moment, as figures; or why nothing."""
+def visible_rows(lake: Lake) -> list[tuple[Any, ...]] | str:
+    """Return row count and checksum of each table as a reader sees them, or the error."""
     tables = [
         (t.name, ", ".join(f'"{c.name}"' for c in t.columns if c.name not in ("arrived_at", "held_since"))) for t in ALL
     ]
@@ -292,8 +296,8 @@ def seen(lake: Lake) -> list[tuple[Any, ...]] | str:
         return str(error)
 
 
-def named_files(warehouse: Path) -> set[Path]:
-    """All files of a warehouse that something names, found without the program."""
+def referenced_files(warehouse: Path) -> set[Path]:
+    """Return all files of a warehouse that its catalog, snapshots or run log refer to. Uses PyIceberg alone."""
     named = {warehouse / name for name in ("catalog.db", ".lock")} | set((warehouse / "runs").glob("[0-9]*.json"))
     catalog = SqlCatalog("stedi", uri=f"sqlite:///{warehouse / 'catalog.db'}")
     found: list[str] = []
@@ -314,31 +318,33 @@ def named_files(warehouse: Path) -> set[Path]:
 
 
 def files(warehouse: Path) -> set[Path]:
+    """Return all files of a warehouse."""
     return {path for path in warehouse.rglob("*") if path.is_file()}
 
 
-def assert_made_good(lake: Lake, twin: Lake) -> None:
-    """After a run, nothing is lost, nothing double; after upkeep, no file is left that nothing names."""
+def assert_recovers(lake: Lake, twin: Lake) -> None:
+    """Assert that a run recovers all rows, each once, and that maintenance then deletes all orphan files."""
     lake.run()
     assert found_wrong(lake) == []
     expected = rows_of_one_run(lake, twin)
     assert contents(lake) == expected
     assert lake.rows("SELECT count(*) - count(DISTINCT (run_number, table_name, rule)) FROM rule_result") == [(0,)]
-    assert found_by_rules(lake) == found_by_rules(twin)
+    assert violation_counts(lake) == violation_counts(twin)
     maintain(lake.settings)
     warehouse = lake.warehouse
-    assert files(warehouse) - {warehouse / "pseudonym.key"} == named_files(warehouse)
+    assert files(warehouse) - {warehouse / "pseudonym.key"} == referenced_files(warehouse)
     assert [path for path in (warehouse / "stedi").glob("*/*/**/*") if path.is_dir() and not any(path.iterdir())] == []
     assert found_wrong(lake) == []
     assert contents(lake) == expected
 
 
-def found_by_rules(lake: Lake) -> list[tuple[Any, ...]]:
+def violation_counts(lake: Lake) -> list[tuple[Any, ...]]:
+    """Return the newest violation count of each table and rule."""
     return sorted((r.table, r.rule, r.failed) for r in latest_results(lake.settings))
 
 
 def rows_of_one_run(lake: Lake, twin: Lake) -> dict[str, list[str]]:
-    """The tables of another lake that saw the same files at once and never died."""
+    """Return the tables of another lake after one run on the same files, which was not killed."""
     shutil.copytree(lake.landing, twin.landing, dirs_exist_ok=True)
     key = lake.warehouse / "pseudonym.key"
     if key.exists():
@@ -353,6 +359,7 @@ DAY = 86_400_000
 
 
 def land_first(lake: Lake) -> None:
+    """Land three customers, two of whom consent, and readings of two days."""
     people = [("a@x", "s1", 10), ("b@x", "s2", 10), ("c@x", "s3", None)]
     lake.land("customer/1.json", [customer(p, 10, shares=shares, serial=serial) for p, serial, shares in people])
     moments = [*range(100, 104), *range(DAY, DAY + 4)]
@@ -362,7 +369,7 @@ def land_first(lake: Lake) -> None:
 
 
 def land_more(lake: Lake) -> None:
-    """A new file, a changed file with quarantined records, a customer who withdraws, one who consents late."""
+    """Land a new file, a changed file with unusable records, a withdrawal and a late consent."""
     lake.land("customer/2.json", [customer("b@x", 20, serial="s2"), customer("c@x", 20, shares=20, serial="s3")])
     lake.land("accelerometer/2.json", [reading("a@x", 300), {"user": "b@x"}, {"user": "c@x"}, reading("c@x", 302)])
     lake.land("accelerometer/3.json", [reading("a@x", DAY + t, x=2.0) for t in range(2, 6)])

@@ -1,4 +1,4 @@
-"""A lake in a temporary folder: landing files, a warehouse, and the few verbs that tests use on them."""
+"""A landing folder and a warehouse in a temporary folder, and functions that make test records."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,13 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 Record = Mapping[str, Any]
 
-
 KEY = "a key for tests"
-# Times of test records count from here, 2022-01-01 00:00 UTC: a landing file's times lie between 2000 and its arrival.
+# Origin of the times of test records: 2022-01-01 00:00 UTC. Valid times are between 2000 and the arrival of the file.
 T0 = 1_640_995_200_000
 
 
 def put(path: Path, records: Iterable[Record] | bytes) -> Path:
-    """Write a landing file, records one a line, and the folders above it."""
+    """Write a file, records one per line, and create its folder. Return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(records, bytes):
         records = "".join(json.dumps(record) + "\n" for record in records).encode()
@@ -31,7 +30,7 @@ def put(path: Path, records: Iterable[Record] | bytes) -> Path:
 
 
 class Lake:
-    """A landing folder and a warehouse, and the few verbs that tests use on them."""
+    """A landing folder, a warehouse and the settings of both."""
 
     def __init__(self, folder: Path, policy: str = "customer") -> None:
         self.landing = folder / "landing"
@@ -42,28 +41,30 @@ class Lake:
                 "warehouse": str(folder / "lakehouse"),
                 "consent": {"policy": policy},
                 "pseudonym_key": KEY,
-                # Two workers of two threads each take 3.6 s of the clock for what two of one take in 2.2 s.
+                # Two test workers with two threads each take 3.6 s for what takes 2.2 s with one thread each.
                 "threads": 1,
             }
         )
 
     @property
     def warehouse(self) -> Path:
-        """The folder of the tables."""
+        """The warehouse's folder."""
         return Path(self.settings.warehouse)
 
     def open_warehouse(self) -> Warehouse:
-        """Open the warehouse, in which no run need have been."""
+        """Open the warehouse, which need not exist."""
         return open_warehouse(self.settings.warehouse, self.settings.database)
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
-        """Put a landing file in place; records are written one a line."""
+        """Write a landing file, records one per line. Return its path."""
         return put(self.landing / name, records)
 
     def run(self, **options: Any) -> RunReport:
+        """Run the pipeline."""
         return run(self.settings, **options)
 
     def rows(self, sql: str, **options: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query on the newest finished run."""
         return query(self.settings, sql, **options).rows()
 
 
@@ -76,7 +77,7 @@ def customer(
     serial: str = "s1",
     **more: Any,
 ) -> dict[str, Any]:
-    """A customer record in the feed's own terms; `updated`, `shares` and `registered` are ms after `T0`, or None: absent."""
+    """Return a customer record. `updated`, `shares` and `registered` are ms after `T0`. Fields that are None are absent."""
     record = {
         "customerName": "C",
         "email": email,
@@ -89,12 +90,12 @@ def customer(
 
 
 def reading(user: str, at: int, x: float = 0.0) -> dict[str, Any]:
-    """An accelerometer record; `at` is in ms after `T0`."""
+    """Return an accelerometer record. `at` is in ms after `T0`."""
     return {"user": user, "timeStamp": T0 + at, "x": x, "y": 0.0, "z": 1.0}
 
 
 def distance(serial: str, at: int, value: float = 100) -> dict[str, Any]:
-    """A step-trainer record; `at` is in ms after `T0`."""
+    """Return a step-trainer record. `at` is in ms after `T0`."""
     return {"sensorReadingTime": T0 + at, "serialNumber": serial, "distanceFromObject": value}
 
 
@@ -102,6 +103,7 @@ def _time(at: int | None) -> int | None:
     return None if at is None else T0 + at
 
 
+# Rows of each table after a run on the public landing files, by consent policy.
 PUBLIC_COUNTS = {
     "customer": {
         "customer_landing": 956,
@@ -124,6 +126,7 @@ PUBLIC_COUNTS["reading"] = PUBLIC_COUNTS["customer"] | {
 
 
 def small(lake: Lake) -> None:
+    """Land records of two consenting customers, one of whom has a device."""
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, shares=10, serial="s2")])
     lake.land("accelerometer/1.json", [reading(p, t) for p in ("a@x", "b@x") for t in range(100, 110)])
     lake.land("step_trainer/1.json", [distance("s1", t) for t in range(100, 110)])

@@ -1,7 +1,6 @@
-"""The tables in an engine's memory: literal records in, rows out. No file is read or written, nothing is committed.
+"""Tables in DuckDB's memory, for tests with literal records. No file is read or written.
 
-Queries, rules and incremental refresh are the program's own, in the SQL of either engine. Files, catalogs and commits
-are the subject of tests/integration.
+Queries, rules and incremental refresh are the program's own. Files, catalogs and commits are tested in tests/integration.
 """
 
 import hashlib
@@ -37,10 +36,10 @@ DERIVED = tuple(t for t in REFRESHED if not t.on_demand and t is not QUARANTINE 
 
 
 def _identities(feed: str, record: Record) -> dict[str, str | None]:
-    """Who and what a record of a feed identifies, as the reader finds it."""
+    """Return the normalised identities of a record, as the landing reader does."""
     identifying = next(f for f in FEEDS if f.name == feed).identifying
-    spelled = {identity: record.get(field.name) for identity, field in identifying.items()}
-    return {identity: identity_of(identity, spelling) if spelling else None for identity, spelling in spelled.items()}
+    spellings = {identity: record.get(field.name) for identity, field in identifying.items()}
+    return {identity: identity_of(identity, spelling) if spelling else None for identity, spelling in spellings.items()}
 
 
 class InMemoryBackend(DuckDBBackend):
@@ -61,7 +60,7 @@ class InMemoryBackend(DuckDBBackend):
 
 
 class Commits(Draft):
-    """All commits of each table, as values."""
+    """A store that keeps all commits of each table in memory."""
 
     def __init__(self) -> None:
         super().__init__(None, Path())
@@ -78,8 +77,8 @@ class Commits(Draft):
         return next((snapshot for snapshot, _ in reversed(self._commits[name]) if snapshot.version == version), None)
 
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
-        found = (files for snapshot, files in reversed(self._commits[name]) if snapshot_id in (None, snapshot.id))
-        return next(found, DataFiles())
+        matching = (files for snapshot, files in reversed(self._commits[name]) if snapshot_id in (None, snapshot.id))
+        return next(matching, DataFiles())
 
     def data_folder(self, table: Table) -> str:
         return ""
@@ -89,16 +88,16 @@ class Commits(Draft):
 
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
-        stay = (path for path in files.paths if path not in commit.removed)
+        kept = (path for path in files.paths if path not in commit.removed)
         snapshot = Snapshot.of_draft(before, commit.metadata_after(before), datetime.now(UTC))
-        self._commits[table.name].append((snapshot, DataFiles((*stay, *(file.path for file in commit.added)))))
+        self._commits[table.name].append((snapshot, DataFiles((*kept, *(file.path for file in commit.added)))))
         return snapshot
 
 
 class MemoryTables:
-    """The tables of a lake without files, as `tests.support.tables.Tables`.
+    """Implements `tests.support.tables.Tables` in memory.
 
-    Tables that are not among the `derived` ones are not computed; what they contain is given.
+    Only the `derived` tables are computed. The test gives the rows of the others.
     """
 
     def __init__(self, engine: InMemoryBackend, policy: str = "customer", derived: Sequence[Table] = DERIVED) -> None:
@@ -113,55 +112,55 @@ class MemoryTables:
         self._arrivals: dict[str, int] = {}
 
     def land(self, name: str, records: Iterable[Record], *, arrived_at: int = 0) -> None:
-        """Put the records of one landing file in place; the next run takes them instead of the file's earlier ones."""
+        """Land a file. The next run replaces the records of an earlier version of the file."""
         self._waiting[name] = list(records)
         self._arrivals[name] = arrived_at
 
     def give(self, table: Table, rows: Sequence[Record]) -> None:
-        """Replace all rows of a table that is not computed."""
+        """Set the rows of a table that is not computed."""
         self._put(table, {table.name: rows})
 
     def quarantine(self, name: str, people: Sequence[str], *, arrived_at: int = 0) -> None:
-        """Put customer records in place that can't be used, instead of the file's earlier ones: whom each names."""
+        """Quarantine customer records of a file, instead of its earlier ones. `people` gives the people of each record."""
         rows = [
             {
                 "feed": "customer",
                 "source_file": name,
-                "source_position": place,
+                "source_position": position,
                 "raw_record": "{",
                 "reason": "not_json",
                 "arrived_at": arrived_at,
-                "people": named,
+                "people": record_people,
             }
-            for place, named in enumerate(people, start=1)
+            for position, record_people in enumerate(people, start=1)
         ]
         self._rejects[name] = self._hold(QUARANTINE, rows)
-        self._take("customer", {})
+        self._ingest("customer", {})
 
     def remove(self, name: str) -> None:
-        """A file that is gone leaves its rows."""
+        """Do nothing: the rows of a deleted file stay."""
 
     def use_key(self, key: str) -> None:
-        """Make pseudonyms with another key from now on."""
+        """Change the pseudonym key."""
         self._key = hashlib.sha256(key.encode()).digest()
         self.use(self.settings)
 
     def use(self, settings: QuerySettings) -> None:
-        """Compute with other settings from now on."""
+        """Change the settings of queries."""
         self.settings, self._parameters = settings, query_parameters(settings, self._key)
         self.engine.set_parameters(self._parameters)
 
-    def _take(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:
+    def _ingest(self, feed: str, files: Mapping[str, Sequence[Record]]) -> None:
         rows = {
             name: [
                 {
                     **record,
                     **_identities(feed, record),
                     "source_file": name,
-                    "source_position": place,
+                    "source_position": position,
                     "arrived_at": self._arrivals[name],
                 }
-                for place, record in enumerate(records, start=1)
+                for position, record in enumerate(records, start=1)
             ]
             for name, records in files.items()
         }
@@ -189,45 +188,44 @@ class MemoryTables:
 
     def run(self, *, select: Sequence[str] = ()) -> RunReport:
         """Refresh every table, or the selected ones and their inputs, as a run does."""
-        wanted = with_ancestors(select, BY_NAME) or set(BY_NAME)
+        selected = with_ancestors(select, BY_NAME) or set(BY_NAME)
         for feed in LANDING:
             if files := {name: records for name, records in self._waiting.items() if name.startswith(f"{feed}/")}:
-                self._take(feed, files)
+                self._ingest(feed, files)
         self._waiting.clear()
         report = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False)
-        for table in (t for t in self._derived if t.name in wanted):
-            done = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters)
-            report.tables[table.name] = done
+        for table in (t for t in self._derived if t.name in selected):
+            report.tables[table.name] = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters)
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:
                 report.outside_consent[table.name] = outside
         return report
 
     def counts(self, table: Table) -> dict[str, int]:
-        """How many rows break each rule of a table, as its newest commit has it."""
+        """Return the violation counts in a table's newest commit."""
         snapshot = self._store.snapshot(table.name)
         return {**snapshot.metadata.violations} if snapshot and snapshot.metadata else {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query over all tables by name."""
+        """Return the rows of a query on all tables."""
         tables = (*LANDING.values(), *DERIVED, *self._derived)
         scans = {table.name: self.engine.scan(table, self._store.files(table.name)) for table in tables}
         return [tuple(row.values()) for row in self.engine.select(with_relations(sql, scans))]
 
     def found_wrong(self) -> list[str]:
-        """The tables whose rows, or counts of rows that break a rule, are not those of a full computation."""
-        wrong = []
+        """Return the tables whose rows or violation counts differ from a full rebuild."""
+        different = []
         for table in self._derived:
             inputs = {name: self.engine.scan(BY_NAME[name], self._store.files(name)) for name in table.inputs}
             inputs["rejects"] = self.engine.scan(QUARANTINE, DataFiles(tuple(self._rejects.values())))
             rebuilt, actual = candidate_query(table, inputs), self.engine.scan(table, self._store.files(table.name))
-            found = {r.rule: r.failed for r in check(self.engine, table, actual, inputs)}
-            if count_differences(self.engine, table, rebuilt, actual) or found != self.counts(table):
-                wrong.append(table.name)
-        return wrong
+            violations = {r.rule: r.failed for r in check(self.engine, table, actual, inputs)}
+            if count_differences(self.engine, table, rebuilt, actual) or violations != self.counts(table):
+                different.append(table.name)
+        return different
 
     def is_like_new(self) -> bool:
-        """Whether all is as where the same records arrive at once."""
+        """Whether the tables equal those of one run on the same records."""
         fresh = MemoryTables(self.engine, self.settings.policy)
         for name, records in self._landed.items():
             fresh.land(name, records, arrived_at=self._arrivals[name])

@@ -1,4 +1,4 @@
-"""A moto server on this machine that is quick enough for thousands of requests."""
+"""A moto server that is fast enough for thousands of requests."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ import botocore.loaders
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-# Parsing the description of S3 takes 50 ms, which boto3 does again for each session.
+# boto3 parses the description of S3 for each session, which takes 50 ms.
 botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 
 
 class _Handler(MotoRequestHandler):
-    """Answers all requests of a connection. Werkzeug's own handler closes it after each, and waits for more to come."""
+    """Keeps connections open. Werkzeug's own handler closes each after one request."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -30,7 +30,7 @@ class _Handler(MotoRequestHandler):
 
     def run_wsgi(self) -> None:
         self.environ = environ = self.make_environ()
-        # A request that is read to its end leaves the connection where the next one begins.
+        # The next request begins after the body, so read all of the body.
         length = -1 if environ.get("wsgi.input_terminated") else int(self.headers.get("Content-Length", 0))
         environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(length))
         environ["wsgi.input_terminated"] = True
@@ -57,7 +57,7 @@ class _Handler(MotoRequestHandler):
 
 
 class _Application(DomainDispatcherApplication):
-    """Finds a host's service once. Moto lists its modules' folders for each request."""
+    """Caches the service of each host. Moto looks it up in its modules' folders for each request."""
 
     @functools.cache  # noqa: B019
     def get_backend_for_host(self, host: str | None) -> Any:
@@ -66,7 +66,7 @@ class _Application(DomainDispatcherApplication):
 
 @contextmanager
 def moto_server() -> Iterator[tuple[str, int]]:
-    """The host and the port of a server while it runs; all servers of a process share one state."""
+    """Run a server, and yield its host and port. All servers of a process share one state."""
     server = make_server("127.0.0.1", 0, _Application(create_backend_app), threaded=True, request_handler=_Handler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -79,7 +79,7 @@ def moto_server() -> Iterator[tuple[str, int]]:
 
 
 def forget_all(address: tuple[str, int]) -> None:
-    """Remove everything from a server's services."""
+    """Reset all services of a server."""
     connection = HTTPConnection(*address)
     connection.request("POST", "/moto-api/reset")
     connection.getresponse().read()

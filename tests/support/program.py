@@ -1,4 +1,4 @@
-"""The program as a user calls it: in this process, or as a process of its own."""
+"""Call the command line, in this process or in a new one."""
 
 import io
 import subprocess
@@ -15,7 +15,7 @@ PROGRAM = Path(sys.executable).with_name("stedi")
 
 
 def stedi(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call the program in a folder; in this process, which spares each call a second or two of starting."""
+    """Call the command line in a folder, in this process. A new process takes a second or two to start."""
     return call(main, folder, *arguments)
 
 
@@ -32,5 +32,5 @@ def call(program: Callable[[Sequence[str]], int], folder: Path, *arguments: str)
 
 
 def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Start the program in a folder, as a process of its own."""
+    """Call the command line in a folder, in a new process."""
     return subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)

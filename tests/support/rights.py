@@ -1,4 +1,4 @@
-"""Permissions that count for root, too."""
+"""File permissions that apply to root, too."""
 
 import ctypes
 import os
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# From linux/capability.h: with these, permissions of files are not checked.
+# From linux/capability.h: capabilities that bypass file permissions.
 _VERSION_3, _DAC_OVERRIDE, _DAC_READ_SEARCH = 0x20080522, 1 << 1, 1 << 2
 
 
 @contextmanager
-def permissions_count() -> Iterator[None]:
-    """Let file permissions count for this thread, and those that it starts, as for any other user."""
+def enforce_permissions() -> Iterator[None]:
+    """Apply file permissions to this thread and those it starts, even if the user is root."""
     if os.geteuid() != 0:
         yield
         return
@@ -33,13 +33,13 @@ def permissions_count() -> Iterator[None]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Take away the right to write from all files and folders below a folder, and from the folder."""
+    """Remove write permission from a folder and everything below it."""
     paths = [folder, *folder.rglob("*")]
     modes = {path: path.stat().st_mode for path in paths}
     for path, mode in modes.items():
         path.chmod(mode & 0o555)
     try:
-        with permissions_count():
+        with enforce_permissions():
             yield
     finally:
         for path, mode in modes.items():

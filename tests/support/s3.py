@@ -1,4 +1,4 @@
-"""A real S3 store and Glue catalog on this machine, and a proxy that makes them fail."""
+"""An emulated S3 store and Glue catalog, and a proxy that makes requests to them fail."""
 
 import copy
 import json
@@ -24,26 +24,29 @@ BUCKET = "stedi-landing"
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 
 
-# Where moto turns a page, so that a test of many pages needs no thousands of objects.
+# Objects per page of a listing. AWS has 1,000.
 PAGE = 40
 
 
 class Store:
-    """A bucket, and the few verbs that tests use on it."""
+    """A bucket."""
 
     def __init__(self) -> None:
         self.client = boto3.Session().client("s3")
         self.client.create_bucket(Bucket=BUCKET)
 
     def put(self, key: str, body: bytes = b"{}") -> None:
+        """Write an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=body)
 
     def delete(self, key: str) -> None:
+        """Delete an object."""
         self.client.delete_object(Bucket=BUCKET, Key=key)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, int]]:
+    """Host and port of a moto server, once per module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(PAGE))
         with moto_server() as address:
@@ -51,7 +54,7 @@ def server() -> Iterator[tuple[str, int]]:
 
 
 def set_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Set an environment with the test's AWS account and no other."""
+    """Set the environment to the test's AWS account, and unset all other AWS settings."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
     patch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
@@ -59,17 +62,18 @@ def set_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     patch.setenv("AWS_ACCESS_KEY_ID", "test-key")
     patch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
-    # Pauses between attempts grow: one more attempt shows that there are any.
+    # Pauses between attempts grow, so test with one retry.
     patch.setenv("AWS_MAX_ATTEMPTS", "2")
 
 
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set the environment of every test to the test's AWS account."""
     set_environment(monkeypatch, tmp_path)
 
 
 def new_store(server: tuple[str, int], patch: pytest.MonkeyPatch) -> Store:
-    """An empty store, to which the environment then points."""
+    """Empty the server, and set the environment to its address. Return the store."""
     host, port = server
     patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     forget_all(server)
@@ -78,6 +82,7 @@ def new_store(server: tuple[str, int], patch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def store(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty bucket."""
     return new_store(server, monkeypatch)
 
 
@@ -90,6 +95,7 @@ class StoreCopy:
 
     @classmethod
     def take(cls) -> "StoreCopy":
+        """Copy the current state."""
         keys = s3_backends[ACCOUNT]["aws"].buckets[BUCKET].keys
         return cls({name: key.value for name, key in keys.items()}, copy.deepcopy(glue_backends[ACCOUNT][REGION].databases))
 
@@ -105,17 +111,17 @@ Trouble = Callable[[str], str | None]
 
 @pytest.fixture
 def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Trouble], None]]:
-    """Put something between the program and the store that answers some requests badly.
+    """Start a proxy between the program and the store that fails some requests.
 
-    The test says how by a function of the request's path: with a status and an S3 error code such as
-    "503 SlowDown", with a status alone, with half the body ("cut"), with a failure although it was done
-    ("lost"), or as the store does (None).
+    The test passes a function from the request's path to the failure: a status with an S3 error code, such as
+    "503 SlowDown"; a status alone; "cut" for half of the body; "lost" for an error although the request was executed;
+    None for the store's own answer.
     """
     running: list[ThreadingHTTPServer] = []
 
     def begin(how: Trouble) -> None:
         class Handler(BaseHTTPRequestHandler):
-            # The newer version, because clients wait to be told before they send what is to be put.
+            # HTTP/1.1, because clients wait for `100 Continue` before they send a body.
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -138,7 +144,7 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
                     status, _, code = "500 InternalError".partition(" ") if answer == "lost" else answer.partition(" ")
                     body = f"<Error><Code>{code}</Code><Message>two\nlines</Message></Error>".encode() if code else b"What?"
                     if self.path == "/":
-                        # Services that are no stores speak JSON.
+                        # Services other than S3 use JSON.
                         body = json.dumps({"__type": code}).encode()
                     headers = [("Content-Length", str(len(body)))]
                 self.send_response(int(status))
@@ -149,7 +155,7 @@ def trouble(store: Store, server: tuple[str, int], monkeypatch: pytest.MonkeyPat
                 self.wfile.write(body[: len(body) // 2] if answer == "cut" else body)
 
             def _sent(self) -> bytes:
-                """The request's body as it comes, in chunks where it is said to."""
+                """Read the request's body, which may be chunked."""
                 if "Transfer-Encoding" not in self.headers:
                     return self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 sent, size = b"", -1
@@ -188,12 +194,12 @@ class LakeInS3(Lake):
         self.settings = self.settings.model_copy(update={"warehouse": PLACE, "database": database})
 
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
-        """Put a landing file in place of another, which may be a link to a file that other tests need as it is."""
+        """Write a landing file. Replaces a link instead of the file that it points to, which other tests need."""
         (self.landing / name).unlink(missing_ok=True)
         return super().land(name, records)
 
     def link_landing_files(self, lake: Lake) -> None:
-        """Link another lake's landing files, which a run then takes for the ones that it has seen there."""
+        """Link another lake's landing files. A run takes them for the same files, because version and time are the same."""
         for path in (path for path in lake.landing.rglob("*") if path.is_file()):
             link = self.landing / path.relative_to(lake.landing)
             link.parent.mkdir(exist_ok=True)
@@ -201,6 +207,6 @@ class LakeInS3(Lake):
 
 
 def iceberg(name: str, database: str = "stedi") -> Any:
-    """A table as another program opens it."""
+    """Open a table with PyIceberg alone."""
     where = {"s3.endpoint": os.environ["AWS_ENDPOINT_URL"], "glue.endpoint": os.environ["AWS_ENDPOINT_URL"]}
     return GlueCatalog("other", **where, **{"glue.region": REGION}).load_table((database, name))

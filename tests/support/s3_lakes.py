@@ -1,4 +1,4 @@
-"""Lakes in S3 that tests begin with: an empty one, one after its first run, and the same in a folder."""
+"""Fixtures: an empty lake in S3, one after its first run, and the same in a folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ from tests.support.s3 import BUCKET, REGION, LakeInS3, Store, StoreCopy, new_sto
 
 @pytest.fixture
 def empty(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeInS3:
+    """A lake without files."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     return LakeInS3(tmp_path)
 
 
 @dataclass(frozen=True)
 class FirstRun:
-    """A run on the first landing files, what it reported, and what it wrote."""
+    """A run on the first landing files: its lake, its report, and the objects that it wrote."""
 
     lake: LakeInS3
     report: RunReport
@@ -29,6 +30,7 @@ class FirstRun:
 
 @pytest.fixture(scope="module")
 def first_run(server: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """A first run, once per module."""
     folder = tmp_path_factory.mktemp("first-run")
     with pytest.MonkeyPatch.context() as patch:
         set_environment(patch, folder)
@@ -49,7 +51,7 @@ def lake(first_run: FirstRun, empty: LakeInS3) -> LakeInS3:
 
 @dataclass(frozen=True)
 class InFolder:
-    """A lake in a folder, what two runs reported, and what the tables contained after each."""
+    """A lake in a folder, the reports of two runs, and the contents of the tables after each."""
 
     lake: Lake
     reports: list[RunReport]
@@ -58,6 +60,7 @@ class InFolder:
 
 @pytest.fixture(scope="module")
 def in_folder(tmp_path_factory: pytest.TempPathFactory) -> InFolder:
+    """A lake in a folder after two runs, once per module."""
     found = InFolder(Lake(tmp_path_factory.mktemp("in-folder")), [], [])
     for land in (land_first, land_more):
         land(found.lake)
@@ -67,5 +70,6 @@ def in_folder(tmp_path_factory: pytest.TempPathFactory) -> InFolder:
 
 
 def keys(store: Store) -> list[str]:
+    """Return the keys of all objects."""
     pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
     return [entry["Key"] for page in pages for entry in page.get("Contents", ())]

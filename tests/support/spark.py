@@ -1,4 +1,4 @@
-"""Spark as light as it can be: it takes seconds to start."""
+"""Spark with settings for tiny data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from stedi.compute.spark.session import start
 from stedi.storage import WarehouseFolder
 from tests.support.lake import Lake
 
-# What is shuffled here is tiny, and compiling it costs more than running it.
+# Shuffles are tiny, and generating code takes longer than running it.
 _SETTINGS = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -24,7 +24,7 @@ LIGHT = " ".join([*(f"--conf '{name}={value}'" for name, value in _SETTINGS.item
 
 @contextmanager
 def light_spark(folder: Path) -> Iterator[SparkSession]:
-    """A running Spark, in which every engine of this process gets a session of its own."""
+    """Start Spark. Every engine of this process then gets a session of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_SUBMIT_ARGS", LIGHT)
         spark = start(WarehouseFolder(folder))
@@ -34,7 +34,7 @@ def light_spark(folder: Path) -> Iterator[SparkSession]:
         spark.stop()
 
 
-def on(lake: Lake, engine: str) -> Lake:
-    """The lake, whose tables an engine computes from now on."""
+def with_engine(lake: Lake, engine: str) -> Lake:
+    """Set the engine that computes the lake's tables. Return the lake."""
     lake.settings = lake.settings.model_copy(update={"engine": engine})
     return lake

@@ -1,14 +1,15 @@
-"""Landing files for both engines: all that they could read or compute otherwise."""
+"""Landing files with everything that the two engines could read or compute differently."""
 
 from typing import Any
 
 from tests.support.lake import Lake, customer, distance, reading
 
-# Around the border of the first two hours.
+# Times around the end of the first hour.
 IRREGULAR = [3_570_000 + t for t in (1, 3_100, 7_451, 9_020, 16_301, 21_090, 29_900, 29_999, 30_015, 41_701, 49_998, 57_310)]
 
 
 def land_first(lake: Lake) -> None:
+    """Land the files of the first run."""
     lake.land("customer/1.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s1")])
     lake.land("customer/2.json", [customer(" C@x\t", 10, shares=10, serial="S3 "), customer("zoé@x", 10, shares=10)])
     # Of records that can't be used: a withdrawal, and one that names two people.
@@ -29,7 +30,7 @@ def land_first(lake: Lake) -> None:
 
 
 def land_more(lake: Lake) -> None:
-    """One withdraws, one consents late, a hold ends, a file changes, and a reading comes twice."""
+    """Land the files of the second run: a withdrawal, late consent, an ended hold, a changed file, a repeated reading."""
     lake.land("customer/3.json", [customer("a@x", 20, serial="s1"), customer("b@x", 20, shares=15, serial="s1")])
     lake.land("customer/4.json", [customer("mailto:zoé@x", 20, shares=10)])
     lake.land("accelerometer/shifted too.json", [reading("g@x", t) for t in IRREGULAR if t % 2 == 0])

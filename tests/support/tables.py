@@ -1,4 +1,4 @@
-"""What tests of tables work on: records in, runs, rows out, whether they are kept in memory or in files."""
+"""The interface of table tests (land records, run, read rows), and its implementation in files."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,28 +14,28 @@ class Tables(Protocol):
     """The tables of one lake."""
 
     def land(self, name: str, records: Iterable[Record]) -> object:
-        """Put the records of one landing file in place, such as `customer/1.json`."""
+        """Land a file, such as `customer/1.json`."""
 
     def remove(self, name: str) -> None:
-        """Remove a landing file, whose rows stay."""
+        """Delete a landing file. Its rows stay."""
 
     def use_key(self, key: str) -> None:
-        """Make pseudonyms with another key from now on."""
+        """Change the pseudonym key."""
 
     def run(self, *, select: Sequence[str] = ()) -> RunReport:
-        """Bring the tables, or the selected ones and their inputs, up to date."""
+        """Refresh the tables, or the selected ones and their inputs."""
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query over the tables by name."""
 
     def contents(self) -> dict[str, list[str]]:
-        """All rows of every derived table, as text."""
+        """Return all rows of every derived table, as text."""
 
     def found_wrong(self) -> list[Any]:
-        """What differs from a full computation."""
+        """Return the differences from a full rebuild."""
 
     def is_like_new(self) -> bool:
-        """Whether all is as where the same files arrive at once; none may have been removed."""
+        """Whether the tables equal those of one run on the same files. No file may have been deleted."""
 
 
 NewTables = Callable[[str], Tables]

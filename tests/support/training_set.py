@@ -1,4 +1,4 @@
-"""Walks of a phone and a device, from which the training set is made."""
+"""Landing files of walks, from which the training set is computed."""
 
 from stedi.tables.curated.step_training_set import TABLE
 from tests.support.lake import T0, Lake, Record, customer, distance
@@ -7,7 +7,7 @@ SET = TABLE.name
 
 
 def walk(user: str, serial: str, start: int, *, step_every: int = 600) -> dict[str, list[Record]]:
-    """Six seconds of a phone that reports every 20 ms and of a sensor at every third of its moments."""
+    """Return landing files of a walk of six seconds: the phone reads every 20 ms, the sensor every 60 ms."""
     times = range(start, start + 6_000, 20)
     return {
         f"accelerometer/{user}-{start}.json": [
@@ -20,12 +20,14 @@ def walk(user: str, serial: str, start: int, *, step_every: int = 600) -> dict[s
 
 
 def land(lake: Lake, *walks: dict[str, list[Record]]) -> None:
+    """Land the files of walks."""
     for files in walks:
         for name, records in files.items():
             lake.land(name, records)
 
 
-def furnish(lake: Lake) -> None:
+def land_two_walks(lake: Lake) -> None:
+    """Land two consenting customers, and a walk of each."""
     people = [customer(f"{who}@x", 10, shares=10, serial=f"s-{who}") for who in ("ann", "bob")]
     lake.land("customer/1.json", people)
     land(lake, walk("ann", "s-ann", 100_000), walk("bob", "s-bob", 100_010))

@@ -1,4 +1,4 @@
-"""The program with other declarations: another feed, another table."""
+"""The program with one more feed or table declared."""
 
 import subprocess
 import sys
@@ -16,26 +16,26 @@ from tests.support.program import call
 
 
 class Program(Protocol):
-    """Calls the program's command line in a folder."""
+    """Calls the command line in a folder."""
 
     def __call__(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]: ...
 
 
 @contextmanager
 def with_feed(feed: Feed) -> Iterator[Program]:
-    """The program with one more feed."""
+    """Declare one more feed, and yield the program."""
 
     def declare() -> None:
         feeds: Any = import_module("stedi.tables.landing.feeds")
         feeds.FEEDS += (feed,)
 
-    with _imported_anew(declare) as program:
+    with _reimported(declare) as program:
         yield program
 
 
 @contextmanager
 def with_table(table: Table) -> Iterator[Program]:
-    """The program with one more module in the curated zone's folder, which declares the table."""
+    """Declare one more table in a new module of the curated zone, and yield the program."""
 
     with TemporaryDirectory() as folder:
         Path(folder, "added.py").touch()
@@ -47,22 +47,22 @@ def with_table(table: Table) -> Iterator[Program]:
             added.TABLE = table
             sys.modules[added.__name__] = added
 
-        with _imported_anew(declare) as program:
+        with _reimported(declare) as program:
             yield program
 
 
 @contextmanager
-def _imported_anew(declare: Callable[[], None]) -> Iterator[Program]:
-    """Import the program a second time, under changed declarations, and drop it at the end."""
-    ours = _take_out()
+def _reimported(declare: Callable[[], None]) -> Iterator[Program]:
+    """Import the program again with changed declarations, and restore the original modules at the end."""
+    ours = _remove_modules()
     try:
         declare()
         main = import_module("stedi.cli").main
         yield lambda folder, *arguments: call(main, folder, *arguments)
     finally:
-        _take_out()
+        _remove_modules()
         sys.modules.update(ours)
 
 
-def _take_out() -> dict[str, ModuleType]:
+def _remove_modules() -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "stedi"}

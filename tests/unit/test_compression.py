@@ -1,4 +1,4 @@
-"""Damaged archives: all that unpacks comes out, in order, with one damage a damaged place."""
+"""Damaged compressed files: all intact content is read, in order, with one `Damage` per damaged place."""
 
 import bz2
 import gzip
@@ -43,7 +43,7 @@ def records(folder: Path, packed: bytes, compression: Compression) -> tuple[list
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_joined_and_padded_members_are_whole(tmp_path: Path, compression: Compression) -> None:
+def test_concatenated_and_padded_members_are_undamaged(tmp_path: Path, compression: Compression) -> None:
     packed = PACK[compression](MEMBERS[0]) + bytes(1000) + PACK[compression](b"") + PACK[compression](MEMBERS[1]) + bytes(3)
     assert unpacked(packed, compression) == (MEMBERS[0] + MEMBERS[1], [])
     (tmp_path / "a").write_bytes(packed)
@@ -81,7 +81,7 @@ def test_a_wrong_checksum_loses_no_record(tmp_path: Path, compression: Compressi
     assert "all content was unpacked" in text
 
 
-def test_the_missing_content_is_counted_where_the_archive_has_its_length() -> None:
+def test_the_missing_content_is_counted_if_the_file_contains_its_length() -> None:
     packed = [bytearray(gzip.compress(member)) for member in MEMBERS]
     packed[1][100:140] = bytes(40)
     content, [damage] = unpacked(b"".join(packed), "gzip")
@@ -198,7 +198,7 @@ def test_records_in_front_of_a_failed_member_are_trusted(tmp_path: Path, compres
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_an_invalid_record_of_a_failed_member_is_where_trust_ends(tmp_path: Path, compression: Compression) -> None:
+def test_no_record_from_an_invalid_one_of_a_failed_member_on_is_trusted(tmp_path: Path, compression: Compression) -> None:
     lines = RECORDS[0], '{"user": "a@x.org"}', RECORDS[1]
     packed = _with_wrong_checksum(PACK[compression]("\n".join(lines).encode()), compression)
     (tmp_path / "a").write_bytes(packed)
@@ -208,7 +208,7 @@ def test_an_invalid_record_of_a_failed_member_is_where_trust_ends(tmp_path: Path
     assert bad.reason == f"broken_{compression}"
 
 
-def test_the_text_of_a_damaged_place_is_bounded(tmp_path: Path) -> None:
+def test_the_text_of_a_damaged_place_has_a_maximum_length(tmp_path: Path) -> None:
     lines = [RECORDS[0], *(f"~~{number}~~" for number in range(150_000))]
     packed = _with_wrong_checksum(gzip.compress("\n".join(lines).encode(), 1), "gzip")
     good, [bad] = records(tmp_path, packed, "gzip")
@@ -279,11 +279,11 @@ def test_a_changed_byte_is_one_row_and_what_lands_is_trusted(
 
 @settings(max_examples=100, deadline=None)
 @given(compression=st.sampled_from(COMPRESSIONS), content=st.binary(max_size=300), begin=st.booleans())
-def test_any_bytes_end(compression: Compression, content: bytes, begin: bool) -> None:
+def test_reading_any_bytes_ends(compression: Compression, content: bytes, begin: bool) -> None:
     unpacked((PACK[compression](MEMBERS[0])[:20] if begin else b"") + content, compression)
 
 
-def test_a_format_is_told_by_content() -> None:
+def test_a_format_is_detected_by_content() -> None:
     assert detect_compression(gzip.compress(b""), "a.json") == "gzip"
     assert detect_compression(bz2.compress(b""), "a") == detect_compression(bz2.compress(b"x"), "a.gz") == "bzip2"
     assert detect_compression(PACK["zstd"](b"x"), "a.json.gz") == "zstd"
@@ -296,7 +296,7 @@ def test_a_format_is_told_by_content() -> None:
     ]
 
 
-def test_a_whole_bzip2_file_is_unpacked_to_another(tmp_path: Path) -> None:
+def test_an_undamaged_bzip2_file_is_decompressed_to_another(tmp_path: Path) -> None:
     content = b"".join(MEMBERS) * 1000
     (tmp_path / "a").write_bytes(bz2.compress(content) + bytes(10) + bz2.compress(MEMBERS[0]))
     assert decompress_bzip2(tmp_path / "a", tmp_path / "b")

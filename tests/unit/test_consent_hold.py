@@ -1,4 +1,4 @@
-"""Whose consent a record puts on hold that can't be used, and what ends that."""
+"""Which consents an unusable record puts on hold, and what ends a hold."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def tables(tmp_path: Path) -> Iterator[MemoryTables]:
         yield made
 
 
-def test_a_record_that_names_somebody_and_cant_be_used_holds_that_consent_and_no_other(tables: MemoryTables) -> None:
+def test_an_unusable_record_holds_the_consent_of_the_people_named_in_it(tables: MemoryTables) -> None:
     tables.quarantine("customer/2.json", ["ann@x"], arrived_at=2)
     report = tables.run()
     assert tables.rows(HELD) == [("ann@x", 1)]
@@ -30,7 +30,7 @@ def test_a_record_that_names_somebody_and_cant_be_used_holds_that_consent_and_no
     assert tables.found_wrong() == []
 
 
-def test_a_record_may_name_several_people_and_nobody(tables: MemoryTables) -> None:
+def test_an_unusable_record_may_name_several_people_or_nobody(tables: MemoryTables) -> None:
     tables.quarantine("customer/2.json", ["ann@x\nbob@x\ncat@x", "ann@x"], arrived_at=2)
     tables.run()
     assert tables.rows(HELD) == [("ann@x", 2), ("bob@x", 1), ("cat@x", 1)]
@@ -38,7 +38,7 @@ def test_a_record_may_name_several_people_and_nobody(tables: MemoryTables) -> No
 
 
 @pytest.mark.parametrize(("arrived_at", "consenting"), [(1, []), (2, []), (3, [("ann@x",)])])
-def test_only_a_usable_record_of_a_later_file_ends_it(
+def test_only_a_usable_record_in_a_later_file_ends_a_hold(
     tables: MemoryTables, arrived_at: int, consenting: list[tuple[str]]
 ) -> None:
     tables.quarantine("customer/2.json", ["ann@x\nbob@x"], arrived_at=2)
@@ -50,7 +50,7 @@ def test_only_a_usable_record_of_a_later_file_ends_it(
     assert tables.found_wrong() == []
 
 
-def test_a_later_record_decides_again_also_against_consent(tables: MemoryTables) -> None:
+def test_a_later_record_decides_again_even_against_consent(tables: MemoryTables) -> None:
     tables.quarantine("customer/2.json", ["ann@x"], arrived_at=2)
     tables.run()
     tables.land("customer/3.json", [customer("ann@x", 20)], arrived_at=3)
@@ -59,7 +59,7 @@ def test_a_later_record_decides_again_also_against_consent(tables: MemoryTables)
     assert tables.rows(CONSENTING) == [("bob@x",)]
 
 
-def test_a_repaired_file_ends_it(tables: MemoryTables) -> None:
+def test_a_repaired_file_ends_a_hold(tables: MemoryTables) -> None:
     tables.quarantine("customer/2.json", ["ann@x"], arrived_at=2)
     tables.run()
     tables.quarantine("customer/2.json", [], arrived_at=3)

@@ -1,4 +1,4 @@
-"""Whose a device is: named only where it could hardly be anybody else, on clocks that agree and on clocks that don't."""
+"""Device owners from evidence, with clocks that agree and clocks that differ."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ from tests.support.tables import Tables
 OWNER = "SELECT person, status, coincidences, runner_up_coincidences FROM device_owner WHERE serialNumber = '{}'"
 
 
-def test_times_that_a_crowd_shares_are_no_evidence(tables: Tables) -> None:
+def test_times_shared_by_many_people_are_no_evidence(tables: Tables) -> None:
     people = [f"p{n:03}@x" for n in range(MAX_PEOPLE_PER_TIME + 20)]
     seconds = range(1000, 21_000, 1000)
     tables.land("customer/a.json", [customer(p, 10, shares=10, serial=f"device-{p}") for p in people])
@@ -32,7 +32,7 @@ def test_times_that_a_crowd_shares_are_no_evidence(tables: Tables) -> None:
     assert tables.rows("SELECT count(*) FROM machine_learning_curated") == [(20 * len(people),)]
 
 
-def test_as_many_people_as_a_crowd_allows_are_evidence_and_one_more_is_not(tables: Tables) -> None:
+def test_a_time_is_evidence_up_to_the_largest_number_of_people(tables: Tables) -> None:
     tables.land("accelerometer/a.json", [reading(f"p{n}@x", t) for t in (1, 2) for n in range(MAX_PEOPLE_PER_TIME + t - 1)])
     tables.land("accelerometer/b.json", [reading("P0@X ", 2)])
     tables.land("step_trainer/a.json", [distance("s", t) for t in (1, 2)])
@@ -40,7 +40,7 @@ def test_as_many_people_as_a_crowd_allows_are_evidence_and_one_more_is_not(table
     assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 1, 1)]
 
 
-def test_a_time_that_a_later_file_makes_crowded_is_evidence_no_more(tables: Tables) -> None:
+def test_a_later_file_can_make_a_time_crowded(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, serial="other")])
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in range(10)])
     tables.land("step_trainer/a.json", [distance("s", t) for t in range(10)])
@@ -53,7 +53,7 @@ def test_a_time_that_a_later_file_makes_crowded_is_evidence_no_more(tables: Tabl
     assert tables.is_like_new()
 
 
-def test_a_crowd_that_a_corrected_file_takes_away_gives_the_evidence_back(tables: Tables) -> None:
+def test_a_corrected_file_can_make_a_time_evidence_again(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, serial="other")])
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in range(10)])
     tables.land("accelerometer/b.json", [reading(f"p{n}@x", t) for n in range(MAX_PEOPLE_PER_TIME) for t in range(10)])
@@ -87,7 +87,7 @@ def test_the_readings_of_a_device_follow_it_to_its_new_owner(tables: Tables) -> 
     assert tables.is_like_new()
 
 
-def test_a_device_that_passes_to_somebody_who_does_not_consent_leaves(tables: Tables) -> None:
+def test_a_device_of_a_new_owner_without_consent_leaves_the_trusted_tables(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, serial="s")])
     tables.land("accelerometer/a.json", [reading("a@x", 500)])
     tables.land("step_trainer/a.json", [distance("s", t) for t in range(100, 110)])
@@ -131,7 +131,7 @@ def test_an_offset_of_the_device_s_clock_is_found(tables: Tables) -> None:
 SESSIONS = [hour * 3_600_000 + 9_000 + t for hour in (1, 3, 7) for t in range(0, 30_000, 20)]
 
 
-def test_a_phone_that_records_without_a_pause_is_told_by_where_it_begins_and_ends(tables: Tables) -> None:
+def test_a_continuous_recording_is_matched_by_its_start_and_end(tables: Tables) -> None:
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in SESSIONS])
     tables.land("step_trainer/a.json", [distance("s", t + 2_003) for t in SESSIONS[::3]])
     tables.run(select=["device_owner"])
@@ -152,8 +152,8 @@ def test_a_phone_that_is_always_on_could_be_another_one_of_the_home(tables: Tabl
     assert tables.rows("SELECT confidence BETWEEN 0.8 AND 0.999 FROM device_owner") == [(True,)]
 
 
-def test_of_two_phones_at_home_the_one_whose_offset_stays_is_the_owner_s(tables: Tables) -> None:
-    """The other person starts and ends some seconds later, each time another number of seconds."""
+def test_of_two_phones_at_home_the_owners_keeps_its_offset(tables: Tables) -> None:
+    """The other person starts and ends some seconds later, a different number of seconds each time."""
     later = {1: 1_300, 3: 4_000, 7: 600}
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in SESSIONS])
     tables.land("accelerometer/b.json", [reading("b@x", t + later[t // 3_600_000] + 7) for t in SESSIONS])
@@ -172,7 +172,7 @@ def test_an_exact_coincidence_has_no_offset(tables: Tables) -> None:
     ]
 
 
-def test_a_few_coincidences_in_a_crowd_name_nobody(tables: Tables) -> None:
+def test_a_few_coincidences_among_many_people_give_no_owner(tables: Tables) -> None:
     """Four of thirty against one, among ninety people: a lead of three, and chance."""
     device = range(7, 90_000, 3_001)
     crowd = [reading(f"p{n}@x", t + 29 * n + 1) for n in range(2, 90) for t in device]
@@ -184,7 +184,7 @@ def test_a_few_coincidences_in_a_crowd_name_nobody(tables: Tables) -> None:
 
 
 def test_a_stranger_in_step_who_starts_later_is_not_the_owner(tables: Tables) -> None:
-    """The owner's phone has no readings; a stranger's has 23 of 30, as one of 900 people does by accident."""
+    """The owner's phone has no readings; a stranger's has 23 of 30, as one of 900 people does by chance."""
     device = range(7, 90_000, 3_001)
     crowd = [reading(f"p{n}@x", t + 29 * n + 1) for n in range(1, 99) for t in device]
     tables.land("accelerometer/a.json", crowd + [reading("p0@x", t) for t in device[7:]])
@@ -194,7 +194,7 @@ def test_a_stranger_in_step_who_starts_later_is_not_the_owner(tables: Tables) ->
     assert tables.rows("SELECT confidence > 0.9 FROM device_owner") == [(True,)]
 
 
-def test_two_phones_that_match_equally_well_name_nobody(tables: Tables) -> None:
+def test_two_equally_good_candidates_give_no_owner(tables: Tables) -> None:
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in MOMENTS])
     tables.land("accelerometer/b.json", [reading("b@x", t) for t in MOMENTS[:-1]])
     tables.land("step_trainer/a.json", [distance("s", t) for t in MOMENTS])
@@ -202,7 +202,7 @@ def test_two_phones_that_match_equally_well_name_nobody(tables: Tables) -> None:
     assert tables.rows(OWNER.format("s")) == [(None, "ambiguous", 27, 26)]
 
 
-def test_evidence_against_a_sole_claim_has_to_be_surer_than_evidence_for_nobody_s_device(tables: Tables) -> None:
+def test_overruling_a_sole_claim_needs_a_smaller_error_probability(tables: Tables) -> None:
     """The phone of b matches all, that of the claimant the first five of forty: one in 2,000 that b is not the owner."""
     times = range(100, 140)
     tables.land("customer/a.json", [customer("a@x", 10, serial="claimed")])
@@ -215,7 +215,7 @@ def test_evidence_against_a_sole_claim_has_to_be_surer_than_evidence_for_nobody_
     ]
 
 
-def test_nobody_owns_a_device_whose_readings_are_taken_at_random(tables: Tables) -> None:
+def test_random_reading_times_give_no_owner(tables: Tables) -> None:
     @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=False), st.integers(1, 12), st.sampled_from((1, 10, 1_000)))
     def hold(chance: Random, people: int, tick_ms: int) -> None:
@@ -230,7 +230,7 @@ def test_nobody_owns_a_device_whose_readings_are_taken_at_random(tables: Tables)
     hold()
 
 
-def test_whatever_the_offsets_whoever_is_named_is_the_owner(tables: Tables) -> None:
+def test_every_inferred_owner_is_right_at_any_offset(tables: Tables) -> None:
     named = 0.0
 
     @settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
@@ -255,7 +255,7 @@ def test_whatever_the_offsets_whoever_is_named_is_the_owner(tables: Tables) -> N
     assert named >= 13
 
 
-def test_a_confidence_that_is_no_probability_of_at_least_a_half_is_refused() -> None:
+def test_a_confidence_below_a_half_or_above_one_is_refused() -> None:
     assert load_settings(None, {}).owners.confidence == 0.999
     for wrong in (0.4, 1.0):
         with pytest.raises(UsageError, match=r"owners\.confidence"):

@@ -1,4 +1,4 @@
-"""From when to when a device is whose: hand-overs, and hours of which nothing tells."""
+"""Periods of device owners: hand-overs, and hours without evidence."""
 
 from collections.abc import Iterable
 from random import Random
@@ -44,7 +44,7 @@ def test_a_device_that_changes_hands_has_a_period_for_each_owner(tables: Tables)
     ]
 
 
-def test_a_device_that_comes_back_has_three_periods(tables: Tables) -> None:
+def test_a_returned_device_has_three_periods(tables: Tables) -> None:
     tables.land("accelerometer/a.json", phone("a", (1, 96)))
     tables.land("accelerometer/b.json", phone("b", (50,)))
     tables.land("step_trainer/s.json", device((1, 50, 96)))
@@ -56,7 +56,7 @@ def test_a_device_that_comes_back_has_three_periods(tables: Tables) -> None:
     ]
 
 
-def test_two_people_in_one_hour_are_not_told_apart(tables: Tables) -> None:
+def test_two_people_in_one_hour_give_no_owner(tables: Tables) -> None:
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in sittings((1,))])
     tables.land("accelerometer/b.json", [reading("b@x", t + 40_000) for t in sittings((1,))[:7]])
     tables.land("step_trainer/s.json", [distance("s", t) for t in (*sittings((1,)), *(t + 40_000 for t in sittings((1,))))])
@@ -64,7 +64,7 @@ def test_two_people_in_one_hour_are_not_told_apart(tables: Tables) -> None:
     assert tables.rows(PERIODS) == [(1, None, None, None, "ambiguous", 24, 12)]
 
 
-def test_readings_before_the_first_coincidence_and_after_the_last_are_nobody_s(tables: Tables) -> None:
+def test_readings_outside_the_coincidences_have_no_owner(tables: Tables) -> None:
     tables.land("accelerometer/a.json", phone("a", (20, 30)))
     tables.land("step_trainer/s.json", device((1, 20, 25, 30, 31)))
     tables.run(select=["device_owner"])
@@ -75,7 +75,7 @@ def test_readings_before_the_first_coincidence_and_after_the_last_are_nobody_s(t
     ]
 
 
-def test_a_claim_that_the_evidence_confirms_reaches_beyond_it(tables: Tables) -> None:
+def test_a_confirmed_claim_covers_all_readings(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, serial="s")])
     tables.land("accelerometer/a.json", phone("a", (20, 30)))
     tables.land("step_trainer/s.json", device((1, 20, 30, 40)))
@@ -83,7 +83,7 @@ def test_a_claim_that_the_evidence_confirms_reaches_beyond_it(tables: Tables) ->
     assert tables.rows(PERIODS) == [(1, None, None, "a@x", "confirmed", 48, 24)]
 
 
-def test_a_sitting_may_go_on_into_an_hour_of_which_the_phone_has_nothing(tables: Tables) -> None:
+def test_a_sitting_may_continue_in_an_hour_without_phone_readings(tables: Tables) -> None:
     """At an offset, the last readings before the full hour are in another hour than the phone's."""
     times = [2 * HOUR - 2_500 + t for t in SITTING] + [2 * HOUR + 35_000 + t for t in SITTING]
     tables.land("accelerometer/a.json", [reading("a@x", t) for t in times])
@@ -96,7 +96,7 @@ def test_a_sitting_may_go_on_into_an_hour_of_which_the_phone_has_nothing(tables:
     assert tables.rows(PERIODS) == [(1, None, None, "a@x", "inferred", 24, 19)]
 
 
-def test_a_clock_that_is_reset_between_sittings_costs_no_evidence(tables: Tables) -> None:
+def test_a_clock_reset_between_sittings_keeps_the_evidence(tables: Tables) -> None:
     tables.land("accelerometer/a.json", phone("a", (1, 20, 30, 40)))
     tables.land("step_trainer/s.json", device((1, 20), offset=1_500))
     tables.land("step_trainer/t.json", device((30, 40), offset=-900))
@@ -122,7 +122,7 @@ def test_a_device_of_many_sittings_has_an_owner(tables: Tables) -> None:
     assert tables.rows("SELECT confidence FROM device_owner") == [(1.0,)]
 
 
-def test_a_phone_s_file_that_arrives_late_moves_the_borders(tables: Tables) -> None:
+def test_a_late_phone_file_moves_the_periods(tables: Tables) -> None:
     tables.land("accelerometer/a.json", phone("a", (1, 24)))
     tables.land("accelerometer/b.json", phone("b", (96,)))
     tables.land("step_trainer/s.json", device((1, 24, 50, 72, 96)))

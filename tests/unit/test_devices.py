@@ -18,7 +18,8 @@ from stedi.model.data_files import DataFiles
 from stedi.model.identity import padded_keys
 from stedi.model.table import Table
 from stedi.query.device_picture import picture
-from stedi.query.devices import HOUR_MS, Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
+from stedi.query.device_text import HOUR_MS
+from stedi.query.devices import Candidate, Explanation, Period, Slot, StatusCounts, explain, summarise
 from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME
 
@@ -62,22 +63,23 @@ def owner(
 ) -> dict[str, Any]:
     """A row of device_owner: 5 of 10 reading times coincide."""
     numbers = {"period": 1, "claimants": 0, "reading_times": 10, "compared_times": 10, "coincidences": 5}
-    found = {"serialNumber": serial, "status": status, "person": person, "confidence": confidence, **numbers}
-    return found | {"runner_up_coincidences": 0} | more
+    row = {"serialNumber": serial, "status": status, "person": person, "confidence": confidence, **numbers}
+    return row | {"runner_up_coincidences": 0} | more
 
 
 def hour(number: int, place: int, person: str | None, coincidences: int, **more: Any) -> dict[str, Any]:
     """A row of evidence for device `d`: 10 reading times in an hour, all of them compared."""
     numbers = {"reading_times": 10, "compared_times": 10, "offset_ms": 0.0, "offset_uncertainty_ms": 2.0}
-    found = {"serialNumber": "d", "hour_ms": number * HOUR_MS, "place": place, "person": person, **numbers}
-    return found | {"coincidences": coincidences} | more
+    row = {"serialNumber": "d", "hour_ms": number * HOUR_MS, "place": place, "person": person, **numbers}
+    return row | {"coincidences": coincidences} | more
 
 
-def shown(person: str) -> str:
+def pseudonym(person: str) -> str:
+    """Return the shortened pseudonym of a customer."""
     return hmac.new(KEY, f"customer:{person}".encode(), hashlib.sha256).hexdigest()[:12]
 
 
-def test_each_status_has_its_counts_also_where_no_device_has_it(tables_of: Sessions) -> None:
+def test_every_status_is_counted(tables_of: Sessions) -> None:
     owners = [
         owner("a", "confirmed", "p@x", 0.9999, offset_ms=7.0, offset_uncertainty_ms=3.0),
         owner("b", "confirmed", "q@x", 0.9995, offset_ms=-2.0, offset_uncertainty_ms=3.0),
@@ -103,7 +105,7 @@ def test_without_devices_all_counts_are_zero(tables_of: Sessions) -> None:
     assert summary.sole_claims.share is None
 
 
-def test_sole_claims_are_as_reliable_as_decisive_reading_times_say(tables_of: Sessions) -> None:
+def test_sole_claims_are_judged_by_periods_that_reading_times_decide(tables_of: Sessions) -> None:
     one = {"claimants": 1}
     owners = [
         owner("agrees", "confirmed", "p@x", 0.999, **one),
@@ -117,8 +119,8 @@ def test_sole_claims_are_as_reliable_as_decisive_reading_times_say(tables_of: Se
     ]
     serials = {row["serialNumber"] for row in owners} - {"claimed-by-nobody-known"}
     claims = [{"device": serial, "person": "p@x"} for serial in serials] + [{"device": "claimed-by-nobody-known"}]
-    found = summarise(tables_of(owners, claims=claims), 0.999).sole_claims
-    assert (found.devices, found.periods, found.agree, found.share) == (3, 4, 2, 0.5)
+    result = summarise(tables_of(owners, claims=claims), 0.999).sole_claims
+    assert (result.devices, result.periods, result.agree, result.share) == (3, 4, 2, 0.5)
 
 
 def test_a_device_is_explained_by_its_periods_candidates_and_hours(tables_of: Sessions) -> None:
@@ -135,26 +137,26 @@ def test_a_device_is_explained_by_its_periods_candidates_and_hours(tables_of: Se
         hour(4, 0, None, 0),
         hour(1, 1, "z@x", 10) | {"serialNumber": "other"},
     ]
-    found = explain(tables_of(owners, evidence), "d", KEYS)
-    assert found is not None
-    assert (found.claimants, found.slot_ms) == (2, HOUR_MS)
-    assert found.periods == (
-        Period(1, None, 3 * HOUR_MS, shown("p@x"), "confirmed", 1.0, 2, 10, 5, 10, 1, None, None),
-        Period(2, 3 * HOUR_MS, None, shown("q@x"), "inferred", 0.9995, 2, 10, 5, 10, 0, 40.0, None),
+    result = explain(tables_of(owners, evidence), "d", KEYS)
+    assert result is not None
+    assert (result.claimants, result.slot_ms) == (2, HOUR_MS)
+    assert result.periods == (
+        Period(1, None, 3 * HOUR_MS, pseudonym("p@x"), "confirmed", 1.0, 2, 10, 5, 10, 1, None, None),
+        Period(2, 3 * HOUR_MS, None, pseudonym("q@x"), "inferred", 0.9995, 2, 10, 5, 10, 0, 40.0, None),
     )
-    assert found.candidates == (
-        Candidate(shown("p@x"), 2, 16, 20, -2.0, 2.0),
-        Candidate(shown("q@x"), 2, 6, 18, -22.0, 42.0),
+    assert result.candidates == (
+        Candidate(pseudonym("p@x"), 2, 16, 20, -2.0, 2.0),
+        Candidate(pseudonym("q@x"), 2, 6, 18, -22.0, 42.0),
     )
-    assert [slot.from_ms for slot in found.slots] == [number * HOUR_MS for number in (1, 2, 3, 4)]
-    assert [slot.shares for slot in found.slots] == [(0.9, 0.1), (0.7, 0), (0, 0.625), (0, 0)]
+    assert [slot.from_ms for slot in result.slots] == [number * HOUR_MS for number in (1, 2, 3, 4)]
+    assert [slot.shares for slot in result.slots] == [(0.9, 0.1), (0.7, 0), (0, 0.625), (0, 0)]
 
 
 def test_at_most_five_candidates_are_listed(tables_of: Sessions) -> None:
     evidence = [hour(1, place, f"p{place}@x", 9 - place) for place in range(1, 8)]
-    found = explain(tables_of([owner("d", "ambiguous")], evidence), "d", KEYS)
-    assert found is not None
-    assert [each.coincidences for each in found.candidates] == [8, 7, 6, 5, 4]
+    result = explain(tables_of([owner("d", "ambiguous")], evidence), "d", KEYS)
+    assert result is not None
+    assert [candidate.coincidences for candidate in result.candidates] == [8, 7, 6, 5, 4]
 
 
 @pytest.mark.parametrize(
@@ -167,22 +169,22 @@ def test_at_most_five_candidates_are_listed(tables_of: Sessions) -> None:
         ((), HOUR_MS, 0),
     ],
 )
-def test_the_width_of_a_slot_follows_from_how_many_there_would_be(
+def test_the_smallest_slot_width_with_at_most_sixty_slots_is_chosen(
     tables_of: Sessions, hours: Iterable[int], slot_ms: int, slots: int
 ) -> None:
     evidence = [hour(number, 1, "p@x", 1) for number in hours]
-    found = explain(tables_of([owner("d", "inferred", "p@x")], evidence), "d", KEYS)
-    assert found is not None
-    assert (found.slot_ms, len(found.slots)) == (slot_ms, slots)
-    assert sum(slot.first_coincidences for slot in found.slots) == len(evidence)
+    result = explain(tables_of([owner("d", "inferred", "p@x")], evidence), "d", KEYS)
+    assert result is not None
+    assert (result.slot_ms, len(result.slots)) == (slot_ms, slots)
+    assert sum(slot.first_coincidences for slot in result.slots) == len(evidence)
 
 
 @pytest.mark.parametrize("serial", ["x' OR '1' = '1", "x'; DROP TABLE device_owner; --", "$serial", "{}", "\\", "%", "\0"])
-def test_a_serial_number_is_a_value_whatever_it_holds(tables_of: Sessions, serial: str) -> None:
+def test_any_text_is_safe_as_serial_number(tables_of: Sessions, serial: str) -> None:
     assert explain(tables_of([owner("d", "unknown")]), serial, KEYS) is None
-    found = explain(tables_of([owner("d", "unknown"), owner(serial, "ambiguous")]), serial, KEYS)
-    assert found is not None
-    assert [period.status for period in found.periods] == ["ambiguous"]
+    result = explain(tables_of([owner("d", "unknown"), owner(serial, "ambiguous")]), serial, KEYS)
+    assert result is not None
+    assert [period.status for period in result.periods] == ["ambiguous"]
 
 
 def explanation(serial: str = "d", names: Iterable[str] = ("1a", "2b"), slots: Iterable[Slot] = ()) -> Explanation:
@@ -194,16 +196,16 @@ def explanation(serial: str = "d", names: Iterable[str] = ("1a", "2b"), slots: I
     return Explanation(serial, 0, tuple(periods), candidates, HOUR_MS, tuple(slots))
 
 
-def test_a_picture_has_two_bars_a_slot_as_high_as_the_shares() -> None:
+def test_a_picture_has_two_bars_per_slot_as_high_as_the_shares() -> None:
     slots = [Slot(HOUR_MS, 10, 10, 5, 0), Slot(2 * HOUR_MS, 10, 10, 0, 10)]
     drawn = ElementTree.fromstring(picture(explanation(slots=slots)))
     bars = [rect for rect in drawn.iter(f"{SVG}rect") if rect.find(f"{SVG}title") is not None]
     full = float(bars[3].attrib["height"])
     assert [float(bar.attrib["height"]) / full for bar in bars] == [0.5, 0, 0, 1]
-    places = [float(bar.attrib["x"]) for bar in bars]
-    [begins] = [path.attrib["d"] for path in drawn.iter(f"{SVG}path") if "stroke-dasharray" in path.attrib]
-    assert places[1] < float(begins[1:].split()[0]) < places[2]
-    assert places == sorted(places)
+    lefts = [float(bar.attrib["x"]) for bar in bars]
+    [period_start] = [path.attrib["d"] for path in drawn.iter(f"{SVG}path") if "stroke-dasharray" in path.attrib]
+    assert lefts[1] < float(period_start[1:].split()[0]) < lefts[2]
+    assert lefts == sorted(lefts)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +215,7 @@ def test_a_picture_has_two_bars_a_slot_as_high_as_the_shares() -> None:
         ((), (Slot(0, 1234, 1234, 0, 0),), "None of the device's 1,234 reading times coincides with a phone's."),
     ],
 )
-def test_without_evidence_a_sentence_takes_the_place_of_the_bars(
-    names: tuple[str, ...], slots: tuple[Slot, ...], sentence: str
-) -> None:
+def test_a_picture_without_bars_contains_the_reason(names: tuple[str, ...], slots: tuple[Slot, ...], sentence: str) -> None:
     drawn = ElementTree.fromstring(picture(explanation(names=names, slots=slots)))
     assert sentence in [text.text for text in drawn.iter(f"{SVG}text")]
     assert len(list(drawn.iter(f"{SVG}rect"))) == 1
@@ -223,11 +223,11 @@ def test_without_evidence_a_sentence_takes_the_place_of_the_bars(
 
 
 @given(serial=st.text(max_size=80), names=st.lists(st.text(max_size=20), max_size=3))
-def test_a_picture_is_well_formed_whatever_a_device_and_its_candidates_are_called(serial: str, names: list[str]) -> None:
+def test_a_picture_is_well_formed_with_any_names(serial: str, names: list[str]) -> None:
     slots = [Slot(HOUR_MS, 10, 10, 5, 0)]
     plain, hostile = (
-        ElementTree.fromstring(picture(made))
-        for made in (
+        ElementTree.fromstring(picture(evidence))
+        for evidence in (
             explanation(names=["n"] * len(names), slots=slots),
             explanation(f"{serial}<script>\"'&]]>", [f"{name}<b onload='x'>" for name in names], slots),
         )

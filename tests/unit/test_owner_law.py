@@ -1,4 +1,4 @@
-"""Whatever is claimed and however clocks are off: who does not consent is nowhere, and no row pairs two people."""
+"""With any claims and clock offsets, nobody without consent has a row, and no row pairs two people."""
 
 from random import Random
 
@@ -46,7 +46,7 @@ class World:
                 ]
 
 
-def test_no_row_is_of_somebody_who_does_not_consent_and_none_pairs_two_people(tables: Tables) -> None:
+def test_no_row_is_of_a_person_without_consent_and_none_pairs_two_people(tables: Tables) -> None:
     paired = 0
 
     @settings(max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,4 @@
-"""Readings follow the owner at their time and pair on the phone's clock: evidence is given, pairs are worked out by hand."""
+"""Readings belong to the owner at their time and pair on the phone's clock: literal evidence, pairs worked out by hand."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -114,7 +114,7 @@ def pairs(tables: MemoryTables) -> list[tuple[object, ...]]:
     )
 
 
-def test_where_clocks_agree_equal_times_pair_and_nothing_else(tables: MemoryTables) -> None:
+def test_if_clocks_agree_only_equal_times_pair(tables: MemoryTables) -> None:
     same = [("a@x", 100), ("a@x", 100), ("a@x", 102), ("b@x", 101)]
     runs(tables, [owner("s", "a@x", differs=False)], [evidence("s", "a@x", 0, 0, 0)], [("s", 100), ("s", 101)], same)
     assert on_phones(tables) == [(100, "a@x", 100, 0), (101, "a@x", 101, 0)]
@@ -158,7 +158,7 @@ def test_the_offset_is_that_of_the_hour_and_the_owner(tables: MemoryTables) -> N
         (False, evidence("s", "a@x", 1, 700, 5), (1_000, 0)),
     ],
 )
-def test_what_an_hour_tells_of_the_clock(
+def test_the_offset_of_an_hour_by_its_evidence(
     tables: MemoryTables, differs: bool, told: Record, expected: tuple[object, object]
 ) -> None:
     runs(tables, [owner("s", "a@x", differs=differs)], [told], [("s", 1_000)], [])
@@ -182,14 +182,14 @@ def test_what_an_hour_tells_of_the_clock(
         ([("b@x", 300)], []),
     ],
 )
-def test_where_clocks_differ_the_nearest_time_pairs(
+def test_if_clocks_differ_the_nearest_time_pairs(
     tables: MemoryTables, phones: list[tuple[str, int]], expected: list[int]
 ) -> None:
     runs(tables, [owner("s", "a@x", differs=True)], [evidence("s", "a@x", 0, 700, 5)], [("s", 1_000)], phones)
     assert pairs(tables) == [("a@x", 1_000, at) for at in expected]
 
 
-def test_each_reading_of_a_device_pairs_by_itself(tables: MemoryTables) -> None:
+def test_each_reading_of_a_device_pairs_independently(tables: MemoryTables) -> None:
     """Two devices of one person, one with a known offset and one whose offset is too uncertain."""
     told = [evidence("s", "a@x", 0, 700, 5), evidence("t", "a@x", 0, 700, 20.5)]
     devices = [("s", 990), ("s", 1_000), ("s", 1_000), ("s", 1_030), ("t", 1_000)]
@@ -197,7 +197,7 @@ def test_each_reading_of_a_device_pairs_by_itself(tables: MemoryTables) -> None:
     assert pairs(tables) == [("a@x", 990, 300), ("a@x", 1_000, 300)]
 
 
-def test_an_offset_that_is_known_less_precisely_than_the_tolerance_pairs_nothing(tables: MemoryTables) -> None:
+def test_an_offset_less_certain_than_the_tolerance_pairs_nothing(tables: MemoryTables) -> None:
     inputs = ([owner("s", "a@x", differs=True)], [evidence("s", "a@x", 0, 700, 20)], [("s", 1_000)], [("a@x", 300)])
     runs(tables, *inputs)
     assert pairs(tables) == [("a@x", 1_000, 300)]
@@ -209,7 +209,7 @@ def test_an_offset_that_is_known_less_precisely_than_the_tolerance_pairs_nothing
     assert pairs(tables) == [("a@x", 1_000, -700)]
 
 
-def test_a_tolerance_of_nothing_leaves_the_pairs_of_clocks_that_are_known_exactly(tables: MemoryTables) -> None:
+def test_tolerance_zero_keeps_the_pairs_of_exact_clocks(tables: MemoryTables) -> None:
     tables.use(replace(tables.settings, match_tolerance_ms=0))
     told = [evidence("s", "a@x", 0, 700, 0), evidence("s", "a@x", 1, 700, 0.5)]
     devices = [("s", 1_000), ("s", 1_050), ("s", HOUR + 1_000), ("t", 300)]
@@ -218,7 +218,7 @@ def test_a_tolerance_of_nothing_leaves_the_pairs_of_clocks_that_are_known_exactl
     assert pairs(tables) == [("a@x", 300, 300), ("a@x", 1_000, 300)]
 
 
-def test_a_device_that_changes_hands_leaves_each_reading_to_the_owner_at_its_time(tables: MemoryTables) -> None:
+def test_readings_of_a_device_that_changes_hands_belong_to_the_owner_at_their_time(tables: MemoryTables) -> None:
     periods = [
         owner("s", "a@x", differs=False, to_ms=HOUR),
         owner("s", None, differs=False, from_ms=HOUR, to_ms=2 * HOUR),
@@ -285,7 +285,7 @@ INPUTS = st.tuples(
 )
 
 
-def test_after_every_change_the_tables_are_those_of_a_full_computation(engine: InMemoryBackend, is_deep: bool) -> None:
+def test_after_every_change_the_tables_equal_a_full_refresh(engine: InMemoryBackend, is_deep: bool) -> None:
     @settings(
         max_examples=2_000 if is_deep else 40,
         derandomize=not is_deep,

@@ -1,4 +1,4 @@
-"""Every reason for quarantine that the landing reader gives is declared, and is explained in words."""
+"""Every reason for quarantine that the landing reader gives is declared and explained."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which text of a landing file is a record, whatever its length, its neighbours and the chunks that it is read in."""
+"""The scanner finds the same records whatever their length, the text around them and the chunks of the file."""
 
 import json
 from collections.abc import Callable

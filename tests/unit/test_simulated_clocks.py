@@ -1,4 +1,4 @@
-"""Simulated clocks and hand-overs by hand: times that devices give, and who uses a device when."""
+"""Simulated clocks and hand-overs, compared with values worked out by hand."""
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +39,12 @@ def test_offset_drift_and_reset_add_up_to_the_time_on_the_device() -> None:
     assert stamps(clocks(), times, times) == [expected, times]
 
 
-def test_whole_seconds_are_cut_not_rounded() -> None:
+def test_whole_seconds_are_truncated_not_rounded() -> None:
     times = [499, 5_000_000, 12_000_000]
     assert stamps(clocks(whole_seconds=True), times, times) == [[1_000, 5_002_000, 11_999_000], times]
 
 
-def test_jitter_is_drawn_for_each_reading_up_to_its_figure() -> None:
+def test_jitter_is_drawn_for_each_reading_up_to_its_maximum() -> None:
     times = [1_000_000] * 500
     right = stamps(clocks(jitter_ms=2), times, times)[1]
     assert set(right) == {999_998, 999_999, 1_000_000, 1_000_001, 1_000_002}
@@ -81,7 +81,7 @@ def test_offsets_are_drawn_evenly_and_clocks_are_reset_while_a_device_is_used() 
     assert drawn.reset_ms[is_reset].max() < 1_000_086_400_000 + SESSION_MS
 
 
-def test_another_figure_leaves_the_other_draws_as_they_are() -> None:
+def test_another_offset_leaves_the_other_draws_unchanged() -> None:
     one, other = (
         make_clocks(np.random.default_rng(1), sessions(50), SimulationOptions(clock_offset_ms=offset, clock_drift_ppm=20))
         for offset in (0, 2_000)

@@ -1,4 +1,4 @@
-"""Each table on a few rows worked out by hand."""
+"""Each table on a few literal rows with results worked out by hand."""
 
 import hashlib
 import hmac
@@ -18,17 +18,17 @@ def test_tables_come_after_their_inputs() -> None:
     names = [table.name for table in in_run_order(reversed(ALL))]
     assert all(names.index(i) < names.index(t.name) for t in ALL for i in t.built_from)
     assert with_ancestors(["consent_history"], BY_NAME) == {"consent_history", "customer_landing"}
-    with pytest.raises(UsageError, match="no table is called 'nope'"):
+    with pytest.raises(UsageError, match="unknown table 'nope'"):
         with_ancestors(["nope"], BY_NAME)
 
 
-def test_a_table_with_addresses_must_say_whom_its_rows_are_about() -> None:
+def test_a_table_with_personal_columns_must_declare_person() -> None:
     address = Column("email", "string", "who", personal=True)
     with pytest.raises(ValueError, match="table t has personal columns: give `person`"):
         Table("t", "curated", "", "", (), (address,), query="SELECT email FROM customer_landing")
 
 
-def test_consent_given_again_does_not_reach_back_into_the_gap(tables: Tables) -> None:
+def test_renewed_consent_does_not_start_before_the_withdrawal(tables: Tables) -> None:
     tables.land(
         "customer/a.json",
         [
@@ -44,21 +44,21 @@ def test_consent_given_again_does_not_reach_back_into_the_gap(tables: Tables) ->
     assert tables.rows(INTERVALS) == [("a@x", T0 + 5, T0 + 20), ("a@x", T0 + 20, None), ("b@x", T0 + 18, None)]
 
 
-def test_the_latest_record_decides(tables: Tables) -> None:
+def test_the_newest_record_decides(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, phone="1"), customer("a@x", 20, phone="2")])
     tables.land("customer/b.json", [customer("b@x", 20, shares=10, phone="2"), customer("b@x", 10, phone="1")])
     tables.run()
     assert tables.rows("SELECT email, phone FROM customer_trusted") == [("b@x", "2")]
 
 
-def test_two_newest_records_that_disagree_are_no_consent(tables: Tables) -> None:
+def test_contradictory_newest_records_give_no_consent(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10), customer("a@x", 10)])
     tables.run()
     assert tables.rows("SELECT count(*) FROM customer_trusted") == [(0,)]
     assert tables.rows(INTERVALS) == []
 
 
-def test_a_record_without_an_address_belongs_to_nobody(tables: Tables) -> None:
+def test_a_record_without_an_address_reaches_no_trusted_table(tables: Tables) -> None:
     tables.land("customer/a.json", [customer(None, 10, shares=10), customer("  ", 10, shares=10)])
     tables.run()
     assert tables.rows("SELECT count(*) FROM customer_landing") == [(2,)]
@@ -66,7 +66,7 @@ def test_a_record_without_an_address_belongs_to_nobody(tables: Tables) -> None:
 
 
 @pytest.mark.parametrize(("policy", "kept"), [("customer", [5, 10, 19, 20, 30]), ("reading", [10, 19, 30])])
-def test_the_policy_says_which_readings_count(new_tables: NewTables, policy: str, kept: list[int]) -> None:
+def test_the_policy_decides_which_readings_are_kept(new_tables: NewTables, policy: str, kept: list[int]) -> None:
     tables = new_tables(policy)
     tables.land("customer/a.json", [customer("a@x", 10, shares=10), customer("a@x", 20), customer("a@x", 30, shares=30)])
     tables.land("accelerometer/a.json", [reading("A@x", at) for at in (5, 10, 10, 19, 20, 30)])
@@ -77,7 +77,7 @@ def test_the_policy_says_which_readings_count(new_tables: NewTables, policy: str
     assert tables.rows('SELECT DISTINCT "user" FROM accelerometer_trusted') == [("a@x",)]
 
 
-def test_distinct_readings_of_one_moment_stay_and_are_counted(tables: Tables) -> None:
+def test_conflicting_readings_of_one_time_are_kept_and_counted(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10)])
     tables.land("accelerometer/a.json", [reading("a@x", 11, 1.0), reading("a@x", 11, 2.0), reading("a@x", 11, 2.0)])
     report = tables.run()
@@ -97,7 +97,7 @@ def test_a_sole_claimant_owns_the_device(tables: Tables) -> None:
     assert tables.rows(OWNERS) == [("s1", "a@x", "confirmed"), ("s2", "b@x", "claimed")]
 
 
-def test_a_serial_of_many_needs_evidence(tables: Tables) -> None:
+def test_a_serial_claimed_by_several_needs_evidence(tables: Tables) -> None:
     tables.land("customer/a.json", [customer(f"{n}@x", 10, serial=s) for s in ("s1", "s2") for n in "abc"])
     tables.land("accelerometer/a.json", [reading("b@x", at) for at in range(100, 110)] + [reading("c@x", 100)])
     tables.land(
@@ -117,7 +117,7 @@ def test_a_serial_of_many_needs_evidence(tables: Tables) -> None:
     ]
 
 
-def test_evidence_overrules_a_sole_claim_also_for_a_person_who_does_not_consent(tables: Tables) -> None:
+def test_evidence_overrules_a_sole_claim_even_for_a_person_without_consent(tables: Tables) -> None:
     tables.land("customer/a.json", [customer("a@x", 10, shares=10, serial="s1"), customer("b@x", 10, serial="s2")])
     tables.land("accelerometer/a.json", [reading(who, at) for who, at in [("b@x", t) for t in range(10)] + [("a@x", 50)]])
     tables.land("step_trainer/a.json", [distance("s1", at) for at in range(10)])

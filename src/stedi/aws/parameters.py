@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stedi.errors import UsageError, no_such
+from stedi.errors import UsageError, unknown_name
 from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
 
 
@@ -72,7 +72,7 @@ def load_parameters(given: Mapping[str, Any]) -> DeploymentParameters:
     """
     for name in given:
         if name not in DeploymentParameters.model_fields:
-            raise no_such("parameter", name, DeploymentParameters.model_fields)
+            raise unknown_name("parameter", name, DeploymentParameters.model_fields)
     try:
         return DeploymentParameters.model_validate(dict(given))
     except ValidationError as error:

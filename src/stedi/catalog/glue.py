@@ -1,4 +1,4 @@
-"""PyIceberg's Glue Data Catalog, for warehouses in S3, and metadata files there as PyIceberg asks for them."""
+"""PyIceberg's catalog on Glue, for warehouses in S3, and the file access that PyIceberg needs there."""
 
 from io import BytesIO
 from typing import Any
@@ -7,18 +7,18 @@ from pyiceberg.catalog.glue import GlueCatalog as PyIcebergGlueCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
-from stedi.catalog.own_metadata import OwnMetadata
+from stedi.catalog.base_catalog import BaseCatalog
 from stedi.errors import WarehouseError
 from stedi.storage import Warehouse
 from stedi.storage.aws_client import create_client
 from stedi.storage.paths import location
 
 
-class GlueCatalog(OwnMetadata, PyIcebergGlueCatalog):
-    """The catalog of a warehouse in S3.
+class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
+    """The catalog of a warehouse in S3: a database of the Glue Data Catalog.
 
-    A commit is Glue's UpdateTable with the version of the table that it was worked out from, which
-    Glue refuses when there is a newer one.
+    A commit is Glue's UpdateTable with the version of the table that the commit is based on. Glue refuses it if there is
+    a newer version.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -29,14 +29,14 @@ class GlueCatalog(OwnMetadata, PyIcebergGlueCatalog):
         return self._files
 
     def namespace_properties(self, namespace: str) -> dict[str, str] | None:
-        """The properties of a database, or None when it does not exist."""
+        """Return the properties of a database, or None if it does not exist."""
         try:
             return dict(self.load_namespace_properties(namespace))
         except NoSuchNamespaceError:
             return None
 
     def metadata_location(self, namespace: str, name: str) -> str | None:
-        """The location of a table's current metadata file, or None when there is no such Iceberg table."""
+        """Return the location of a table's current metadata file, or None if there is no such Iceberg table."""
         try:
             parameters = self._get_glue_table(namespace, name).get("Parameters", {})
         except NoSuchTableError:
@@ -47,23 +47,27 @@ class GlueCatalog(OwnMetadata, PyIcebergGlueCatalog):
         return location
 
     def close(self) -> None:
+        """Close the connections to Glue."""
         self.glue.close()
 
 
 class WarehouseFileIO(FileIO):
-    """Reads and writes a warehouse's files, each whole, with the warehouse's own connections and messages."""
+    """Reads and writes whole files through the warehouse, with its connections and error messages."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__({})
         self._warehouse = warehouse
 
     def new_input(self, location: str) -> "WarehouseFile":
+        """Return a file to read."""
         return WarehouseFile(location, self._warehouse)
 
     def new_output(self, location: str) -> "WarehouseFile":
+        """Return a file to write."""
         return WarehouseFile(location, self._warehouse)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
+        """Delete a file."""
         path = location if isinstance(location, str) else location.location
         self._warehouse.delete(self._warehouse.name_of(path))
 
@@ -79,6 +83,7 @@ class WarehouseFile(InputFile, OutputFile):
         return len(self._warehouse.read(self._name))
 
     def exists(self) -> bool:
+        """Whether the file exists."""
         try:
             self._warehouse.read(self._name)
         except FileNotFoundError:
@@ -86,23 +91,27 @@ class WarehouseFile(InputFile, OutputFile):
         return True
 
     def open(self, seekable: bool = True) -> BytesIO:
+        """Read the file into a buffer."""
         return BytesIO(self._warehouse.read(self._name))
 
     def to_input_file(self) -> "WarehouseFile":
+        """Return this file: it can be read, too."""
         return self
 
-    def create(self, overwrite: bool = False) -> "BeingWritten":
-        return BeingWritten(self._warehouse, self._name)
+    def create(self, overwrite: bool = False) -> "UploadBuffer":
+        """Return a buffer for the file's content. Does not check whether the file exists: metadata files have new names."""
+        return UploadBuffer(self._warehouse, self._name)
 
 
-class BeingWritten(BytesIO):
-    """A file that is put in place when it is closed; its name is new, as those of all metadata files are."""
+class UploadBuffer(BytesIO):
+    """A buffer that is written to the warehouse as one file when it is closed."""
 
     def __init__(self, warehouse: Warehouse, name: str) -> None:
         super().__init__()
         self._warehouse, self._name = warehouse, name
 
     def close(self) -> None:
+        """Write the file, and close the buffer."""
         if not self.closed:
             self._warehouse.replace(self._name, self.getvalue())
         super().close()

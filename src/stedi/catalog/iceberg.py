@@ -1,4 +1,4 @@
-"""Tables as PyIceberg sees them: create them, list their data files, commit to them."""
+"""Create tables, list their data files and commit to them with PyIceberg."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import METADATA_KEY, Commit
 from stedi.catalog.transaction import CommitTransaction
-from stedi.errors import CatalogMovedError
+from stedi.errors import CommitConflictError
 from stedi.model.table import Table
 from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.errors import translate_damage
@@ -30,26 +30,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The files that a scan of a snapshot reads."""
+class ScanPlan:
+    """The files that a scan of a snapshot reads.
 
-    data: tuple[DataFile, ...]
-    deletes: tuple[str, ...]
+    Attributes:
+        data_files: the data files.
+        delete_files: paths of the delete files, which other writers made.
+    """
+
+    data_files: tuple[DataFile, ...]
+    delete_files: tuple[str, ...] = ()
 
 
 class IcebergTables:
-    """The tables of one warehouse, each in the version that the caller's metadata gives."""
+    """The tables of one warehouse in PyIceberg. The caller gives the metadata, which decides the version of a table."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
         self._tables: dict[str, IcebergTable] = {}
         # Snapshots and manifests never change, so each is read once.
-        self._plans: dict[int, Plan] = {}
-        self._listed: dict[str, tuple[DataFile, ...]] = {}
+        self._scan_plans: dict[int, ScanPlan] = {}
+        self._manifest_files: dict[str, tuple[DataFile, ...]] = {}
 
     @cached_property
     def catalog(self) -> "SqliteCatalog | GlueCatalog":
-        """PyIceberg's catalog, which commits go to: SQLite beside the data in a folder, or Glue's for data in S3."""
+        """PyIceberg's catalog for commits: SQLite for a warehouse in a folder, Glue for one in S3."""
         if isinstance(self._warehouse, WarehouseFolder):
             from stedi.catalog.sqlite import SqliteCatalog
 
@@ -74,7 +79,7 @@ class IcebergTables:
             self.catalog.close()
 
     def table(self, name: str, metadata: TableMetadata) -> IcebergTable:
-        """A table for reading. It needs no catalog, which takes SQLAlchemy or boto3."""
+        """Return a table for reading. It has no catalog, so SQLAlchemy and boto3 are not imported."""
         table = self._tables.get(name)
         if table is None or table.metadata_location != metadata.location:
             with translate_damage(f"metadata of {name}"):
@@ -85,14 +90,14 @@ class IcebergTables:
         return table
 
     def table_for_commits(self, name: str, metadata: TableMetadata) -> IcebergTable:
-        """The same table, with the catalog that commits go to."""
+        """Return a table with its catalog, for commits."""
         table = self.table(name, metadata)
         table.catalog = self.catalog
         return table
 
     def create(self, table: Table) -> TableMetadata:
-        """Create a table from its declaration."""
-        # In a transaction, which names the metadata file as all commits do.
+        """Create a table from its declaration. Return its metadata."""
+        # `create_table` would write the metadata file without STEDI's suffix.
         transaction = self.catalog.create_table_transaction(
             (self._warehouse.database, table.name),
             iceberg_schema(table),
@@ -106,68 +111,85 @@ class IcebergTables:
         return _metadata(created)
 
     def commit(self, table: Table, metadata: TableMetadata, commit: Commit) -> TableMetadata:
-        """Remove and add data files in one atomic commit; returns the metadata that it wrote.
+        """Remove and add data files in one atomic commit.
+
+        Args:
+            table: the table.
+            metadata: the table's metadata that the commit is based on.
+            commit: the files to remove and add, and the commit metadata.
+
+        Returns:
+            The table's metadata after the commit.
 
         Raises:
-            CatalogMovedError: another writer committed to the table meanwhile.
+            CommitConflictError: another writer committed to the table at the same time.
         """
         iceberg = self.table_for_commits(table.name, metadata)
-        doomed, before = set(commit.removed), self.plan(table.name, metadata)
-        gone = [file for file in before.data if plain_path(file.file_path) in doomed]
-        came = [as_data_file(written, iceberg.metadata) for written in commit.added]
-        recorded = commit.metadata_after(metadata.current).encode()
+        before, removed_paths = self.plan_scan(table.name, metadata), set(commit.removed)
+        removed = [file for file in before.data_files if plain_path(file.file_path) in removed_paths]
+        added = [as_data_file(written, iceberg.metadata) for written in commit.added]
+        properties = {METADATA_KEY: commit.metadata_after(metadata.current).encode()}
+        for written in commit.added:
+            self._warehouse.sync(written.path)
         try:
             with CommitTransaction(iceberg) as transaction:
-                update = transaction.update_snapshot(snapshot_properties={METADATA_KEY: recorded})
-                with update.overwrite() if gone else update.merge_append() as producer:
+                update = transaction.update_snapshot(snapshot_properties=properties)
+                with update.overwrite() if removed else update.merge_append() as producer:
                     producer.commit_uuid = own_uuid()
-                    for data_file in gone:
-                        producer.delete_data_file(data_file)
-                    for written, data_file in zip(commit.added, came, strict=True):
-                        self._warehouse.sync(written.path)
-                        producer.append_data_file(data_file)
+                    for file in removed:
+                        producer.delete_data_file(file)
+                    for file in added:
+                        producer.append_data_file(file)
         except (CommitFailedException, ValidationException):
-            raise CatalogMovedError(f"table {table.name} was changed by another writer during this run; run again") from None
+            raise CommitConflictError(
+                f"table {table.name} was changed by another writer during this run; run again"
+            ) from None
         committed = _metadata(iceberg)
-        if not before.deletes and committed.current_id is not None:
-            stays = (file for file in before.data if plain_path(file.file_path) not in doomed)
-            self._plans[committed.current_id] = Plan((*stays, *came), ())
+        if not before.delete_files and committed.current_id is not None:
+            kept = (file for file in before.data_files if plain_path(file.file_path) not in removed_paths)
+            self._scan_plans[committed.current_id] = ScanPlan((*kept, *added))
         return committed
 
     def expire(self, name: str, metadata: TableMetadata, snapshot_ids: Sequence[int]) -> None:
         """Expire snapshots of a table in one commit."""
         self.table_for_commits(name, metadata).maintenance.expire_snapshots().by_ids(list(snapshot_ids)).commit()
 
-    def plan(self, name: str, metadata: TableMetadata, snapshot_id: int | None = None) -> Plan:
-        """The files of a table at one of its snapshots, by default the current one."""
+    def plan_scan(self, name: str, metadata: TableMetadata, snapshot_id: int | None = None) -> ScanPlan:
+        """Return the files of a table at a snapshot, by default the current one. An unknown snapshot has none.
+
+        Raises:
+            WarehouseError: a manifest is damaged.
+        """
         snapshot_id = metadata.current_id if snapshot_id is None else snapshot_id
         if snapshot_id is None or snapshot_id not in metadata.snapshots:
-            return Plan((), ())
-        if snapshot_id not in self._plans:
+            return ScanPlan(())
+        if snapshot_id not in self._scan_plans:
             iceberg = self.table(name, metadata)
             snapshot = iceberg.snapshot_by_id(snapshot_id)
             assert snapshot is not None
             with translate_damage(f"list of the files of table {name}"):
-                listed = [file for manifest in snapshot.manifests(iceberg.io) for file in self.listed_by(iceberg, manifest)]
-            if all(file.content is DataFileContent.DATA for file in listed):
-                self._plans[snapshot_id] = Plan(tuple(listed), ())
+                files = [
+                    file for manifest in snapshot.manifests(iceberg.io) for file in self.manifest_files(iceberg, manifest)
+                ]
+            if all(file.content is DataFileContent.DATA for file in files):
+                self._scan_plans[snapshot_id] = ScanPlan(tuple(files))
             else:
-                # Only a scan matches another writer's deletes with data files.
+                # Only a scan matches another writer's delete files with data files.
                 tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
-                self._plans[snapshot_id] = Plan(
+                self._scan_plans[snapshot_id] = ScanPlan(
                     tuple(task.file for task in tasks),
                     tuple({delete.file_path for task in tasks for delete in task.delete_files}),
                 )
-        return self._plans[snapshot_id]
+        return self._scan_plans[snapshot_id]
 
-    def listed_by(self, iceberg: IcebergTable, manifest: ManifestFile) -> tuple[DataFile, ...]:
-        """The files that a manifest of a table lists."""
-        if manifest.manifest_path not in self._listed:
+    def manifest_files(self, iceberg: IcebergTable, manifest: ManifestFile) -> tuple[DataFile, ...]:
+        """Return the live files that a manifest of a table lists."""
+        if manifest.manifest_path not in self._manifest_files:
             entries = manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True)
-            self._listed[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
-        return self._listed[manifest.manifest_path]
+            self._manifest_files[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
+        return self._manifest_files[manifest.manifest_path]
 
 
 def _metadata(iceberg: IcebergTable) -> TableMetadata:
-    """The metadata that a commit wrote, in the form in which it is read from the file."""
+    """Return the metadata that a commit wrote, as if read from its file."""
     return TableMetadata.parse(iceberg.metadata_location, iceberg.metadata.model_dump_json())

@@ -1,7 +1,6 @@
-"""Read the metadata file of a table: its current snapshot and those before, without PyIceberg.
+"""Read a table's metadata file without PyIceberg: its snapshots and its columns.
 
-Importing PyIceberg and SQLAlchemy takes longer than most commands do otherwise. Only commits and lists of data files
-need them.
+Importing PyIceberg and SQLAlchemy takes longer than most commands need otherwise. Only commits and file lists need them.
 """
 
 import datetime
@@ -14,13 +13,21 @@ from typing import Any, Self
 from stedi.catalog.snapshot import METADATA_KEY, CommitMetadata, Snapshot
 
 _FORMAT_VERSIONS = (1, 2, 3)
-# Makes zlib expect the header of a gzip file.
-_GZIP = 16 + zlib.MAX_WBITS
+# The value of `wbits` with which zlib expects the header of a gzip file.
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True)
 class TableMetadata:
-    """A version of a table's metadata: location, JSON text, unexpired snapshots, and column names."""
+    """One version of a table's metadata.
+
+    Attributes:
+        location: location of the metadata file.
+        text: JSON text of the metadata file.
+        current_id: ID of the current snapshot. Before the first commit None, or -1 from old writers.
+        snapshots: the unexpired snapshots by ID.
+        columns: the names of the columns.
+    """
 
     location: str
     text: str
@@ -30,13 +37,13 @@ class TableMetadata:
 
     @classmethod
     def decode(cls, location: str, content: bytes) -> Self:
-        """Parse a metadata file. Other writers may have compressed it.
+        """Parse a metadata file, which other writers may have compressed.
 
         Raises:
             LookupError, TypeError, ValueError, zlib.error: the file is damaged.
         """
         if location.endswith(".gz.metadata.json"):
-            content = zlib.decompress(content, _GZIP)
+            content = zlib.decompress(content, _GZIP_WBITS)
         return cls.parse(location, content.decode())
 
     @classmethod
@@ -60,18 +67,18 @@ class TableMetadata:
 
     @property
     def current(self) -> Snapshot | None:
-        """The current snapshot, or None before the first commit. Old writers give the ID -1 then."""
+        """The current snapshot, or None before the first commit."""
         return None if self.current_id is None else self.snapshots.get(self.current_id)
 
     def history(self) -> Iterator[Snapshot]:
-        """The current snapshot and its ancestors, newest first."""
+        """Yield the current snapshot and its ancestors, newest first."""
         snapshot = self.current
         while snapshot is not None:
             yield snapshot
-            snapshot = self._before(snapshot)
+            snapshot = self._predecessor(snapshot)
 
-    def _before(self, snapshot: Snapshot) -> Snapshot | None:
-        """The parent of a snapshot. When the parent has expired, the newest older snapshot."""
+    def _predecessor(self, snapshot: Snapshot) -> Snapshot | None:
+        """Return the parent of a snapshot or, if the parent has expired, the newest older snapshot."""
         if snapshot.parent_id is None:
             return None
         if parent := self.snapshots.get(snapshot.parent_id):
@@ -81,11 +88,10 @@ class TableMetadata:
 
 
 def _schema(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The current schema. Writers of the first format version may give it alone, under another key."""
-    schemas = document.get("schemas") or [document["schema"]]
-    current = document.get("current-schema-id", 0)
-    found: Mapping[str, Any] = next(schema for schema in schemas if schema.get("schema-id", 0) == current)
-    return found
+    """Return the current schema. Format version 1 allows a single schema under another key."""
+    schemas: list[Mapping[str, Any]] = document.get("schemas") or [document["schema"]]
+    current_id = document.get("current-schema-id", 0)
+    return next(schema for schema in schemas if schema.get("schema-id", 0) == current_id)
 
 
 def _snapshot(entry: Mapping[str, Any]) -> Snapshot:

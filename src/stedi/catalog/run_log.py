@@ -1,7 +1,6 @@
-"""Which state of the tables each finished run left: one small file a run, in the warehouse.
+"""The run log: one small file per finished run, which lists the snapshot of every table.
 
-A run's record is written last and in one step, so a reader who goes by it sees the tables of
-one finished run together, never a mixture.
+A run writes its file last and atomically. Readers take the snapshots of the newest file, so they never see half a run.
 """
 
 import json
@@ -18,12 +17,20 @@ from stedi.model.query_settings import QuerySettings
 from stedi.storage import Warehouse
 
 _FOLDER = "runs"
-_IS_RECORD = re.compile(r"/\d{8}[^/]*\.json$")
+_RUN_FILE = re.compile(r"/\d{8}[^/]*\.json$")
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished run: the snapshot of every table that it left, and its alarms (none in records of old versions)."""
+    """A finished run.
+
+    Attributes:
+        run_id: its ID.
+        finished_at: when it finished, in ISO 8601.
+        settings: the settings of its queries.
+        snapshots: ID of the snapshot of each table.
+        alarms: its alarms; empty in files of old versions.
+    """
 
     run_id: str
     finished_at: str
@@ -33,104 +40,114 @@ class RunRecord:
 
 
 def new_run_id() -> str:
-    """A name that sorts by time: UTC to the second, then chance against two in one second."""
+    """Return a run ID that sorts by time: UTC to the second, then random digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
-def write_run(warehouse: Warehouse, record: RunRecord) -> int:
-    """Publish a finished run, whole or not at all; returns its number.
+def write_run(warehouse: Warehouse, run: RunRecord) -> int:
+    """Publish a finished run atomically. Return its number.
 
     Raises:
-        WarehouseBusyError: another run published under that number at this moment.
+        WarehouseBusyError: another run published under this number at the same time.
     """
     warehouse.confirm_write_lock()
-    number = next_number(warehouse)
+    number = next_run_number(warehouse)
     try:
-        warehouse.create(f"{_FOLDER}/{number:08d}.json", _encoded(record))
+        warehouse.create(f"{_FOLDER}/{number:08d}.json", _encode(run))
     except FileExistsError:
-        raise WarehouseBusyError(f"another run published run {number} of {warehouse} meanwhile; run again") from None
+        raise WarehouseBusyError(f"another run published run {number} of {warehouse} at the same time; run again") from None
     return number
 
 
-def _encoded(record: RunRecord) -> bytes:
-    content = asdict(record)
-    return json.dumps({**content.pop("settings"), **content}).encode()
+def _encode(run: RunRecord) -> bytes:
+    document = asdict(run)
+    return json.dumps({**document.pop("settings"), **document}).encode()
 
 
-def next_number(warehouse: Warehouse) -> int:
-    """The number of the next run: runs count up, so that their order rests on no clock, which may jump back."""
-    return max((int(name.rpartition("/")[2][:8]) for name in _records(warehouse)), default=0) + 1
+def next_run_number(warehouse: Warehouse) -> int:
+    """Return the number of the next run. Runs are ordered by number, because a clock may be set back."""
+    return max((int(name.rpartition("/")[2][:8]) for name in _run_files(warehouse)), default=0) + 1
 
 
-def drop_runs(warehouse: Warehouse, *, keep: int) -> int:
-    """Forget all but the newest runs, and what died runs began to record; returns how many were forgotten."""
-    records = _records(warehouse)
-    begun = [file.name for file in warehouse.list(_FOLDER) if file.name not in records]
-    for name in (*records[:-keep], *begun):
+def expire_runs(warehouse: Warehouse, *, keep: int) -> int:
+    """Delete the files of all but the newest runs, and files that killed runs left. Return the number of expired runs."""
+    names = _run_files(warehouse)
+    expired = names[:-keep]
+    leftovers = [file.name for file in warehouse.list(_FOLDER) if file.name not in names]
+    for name in (*expired, *leftovers):
         warehouse.delete(name)
-    return len(records[:-keep])
+    return len(expired)
 
 
 def update_latest_run(warehouse: Warehouse, snapshots: dict[str, int]) -> None:
-    """Let the newest run name other snapshots of the same rows, in one step."""
-    names = _records(warehouse)
+    """Replace the snapshots of the newest run, atomically. The new snapshots must have the same rows."""
+    names = _run_files(warehouse)
     if names:
-        warehouse.replace(names[-1], _encoded(replace(_read(warehouse, names[-1]), snapshots=snapshots)))
+        warehouse.replace(names[-1], _encode(replace(_read(warehouse, names[-1]), snapshots=snapshots)))
 
 
 def read_runs(warehouse: Warehouse) -> list[RunRecord]:
-    """All finished runs, oldest first, in the order in which they finished."""
+    """Return all finished runs, oldest first."""
     runs = []
-    for name in _records(warehouse):
-        # Upkeep may forget one meanwhile.
+    for name in _run_files(warehouse):
+        # Maintenance may delete a file after it was listed.
         with suppress(FileNotFoundError):
             runs.append(_read(warehouse, name))
     return runs
 
 
 def latest_run(warehouse: Warehouse) -> RunRecord | None:
-    """The run that finished last, or None where none has."""
-    names = _records(warehouse)
+    """Return the newest finished run, or None if no run has finished."""
+    names = _run_files(warehouse)
     return _read(warehouse, names[-1]) if names else None
 
 
-def _records(warehouse: Warehouse) -> list[str]:
-    with _readable(warehouse):
-        return sorted(file.name for file in warehouse.list(_FOLDER) if _IS_RECORD.search(file.name))
+def _run_files(warehouse: Warehouse) -> list[str]:
+    """Return the names of the run log's files, oldest first."""
+    with _translate_read_errors(warehouse):
+        return sorted(file.name for file in warehouse.list(_FOLDER) if _RUN_FILE.search(file.name))
 
 
 @contextmanager
-def _readable(warehouse: Warehouse) -> Iterator[None]:
+def _translate_read_errors(warehouse: Warehouse) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
         raise WarehouseError(
-            f"the run records in {warehouse.path(_FOLDER)} can't be read: {error.strerror or error}; "
+            f"the run log in {warehouse.path(_FOLDER)} can't be read: {error.strerror or error}; "
             "grant read access to the folder and its files"
         ) from error
 
 
 def _read(warehouse: Warehouse, name: str) -> RunRecord:
     try:
-        with _readable(warehouse):
+        with _translate_read_errors(warehouse):
             content = warehouse.read(name)
-        found = json.loads(content)
-        settings = QuerySettings(**{f.name: found.pop(f.name) for f in fields(QuerySettings) if f.name in found})
-        alarms = [Alarm(**alarm) for alarm in found.pop("alarms", [])]
-        return RunRecord(**found, settings=settings, alarms=alarms)
+        document = json.loads(content)
+        settings = QuerySettings(**{f.name: document.pop(f.name) for f in fields(QuerySettings) if f.name in document})
+        alarms = [Alarm(**alarm) for alarm in document.pop("alarms", [])]
+        return RunRecord(**document, settings=settings, alarms=alarms)
     except (ValueError, TypeError) as error:
         raise WarehouseError(
-            f"run record {warehouse.path(name)} can't be understood ({error}); restore it or remove it"
+            f"file {warehouse.path(name)} of the run log is damaged ({error}); restore it from a backup, or delete it"
         ) from None
 
 
 def run_as_of(runs: Sequence[RunRecord], as_of: str | None) -> RunRecord | None:
-    """The newest run, the run of that name, or the last one finished by that time (ISO 8601).
+    """Select a finished run.
+
+    Args:
+        runs: the finished runs, oldest first.
+        as_of: a run ID, a time in ISO 8601 (UTC if it has no offset), or None for the newest run.
+
+    Returns:
+        The run with that ID, or the last one that had finished by that time. None if no run has finished and `as_of` is
+        None.
 
     Raises:
-        UsageError: `as_of` is neither a run nor a time, or lies before the first run.
+        UsageError: `as_of` is neither the ID of a finished run nor a time, or no run had finished by that time.
     """
     if as_of is None:
         return runs[-1] if runs else None

@@ -1,4 +1,4 @@
-"""How a declared table stands in the catalog: schema, partitions, sort order, properties."""
+"""Iceberg schema, partition spec, sort order and properties of a declared table."""
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -8,15 +8,14 @@ from pyiceberg.types import NestedField
 
 from stedi.model.table import MILLISECONDS_A_DAY, Table
 
-# Copy-on-write, so that every reader sees plain data files.
+# Copy-on-write, so that every reader finds data files without delete files.
 PROPERTIES = {
     "format-version": "2",
     "write.delete.mode": "copy-on-write",
     "write.update.mode": "copy-on-write",
     "write.merge.mode": "copy-on-write",
     "write.parquet.compression-codec": "zstd",
-    # A commit on top of another writer's would rest on rows that we have not seen: the run
-    # looks again and decides anew instead.
+    # A retry would put our commit on top of rows that the run did not read. The run reads the table and plans again.
     "commit.retry.num-retries": "0",
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "5",
@@ -26,10 +25,10 @@ PROPERTIES = {
 
 
 def iceberg_schema(table: Table) -> Schema:
-    """The table's columns as an Iceberg schema; field numbers follow the declaration.
+    """Return the schema. Field IDs count the declared columns from 1.
 
-    Every field is optional: DuckDB writes no required Parquet columns, and a rule checks before
-    each commit that what must be filled is.
+    Every field is optional, because DuckDB writes no required Parquet columns. A rule checks required columns before each
+    commit.
     """
     fields = (
         NestedField(number, column.name, column.type, required=False, doc=column.meaning)
@@ -39,7 +38,7 @@ def iceberg_schema(table: Table) -> Schema:
 
 
 def partition_spec(table: Table) -> PartitionSpec:
-    """One partition a day (UTC) for tables of readings, none for the others."""
+    """Return the partition spec: one partition per day (UTC) for tables of readings, none for the others."""
     if table.day is None:
         return PartitionSpec()
     source = table.column_names.index(table.day) + 1
@@ -47,6 +46,6 @@ def partition_spec(table: Table) -> PartitionSpec:
 
 
 def sort_order(table: Table) -> SortOrder:
-    """How the rows of each of the table's files are sorted."""
+    """Return the order of the rows in each data file."""
     names = table.column_names
     return SortOrder(*(SortField(names.index(name) + 1, IdentityTransform()) for name in table.sort))

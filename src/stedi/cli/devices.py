@@ -60,7 +60,8 @@ def _show_summary(call: Call, svg: Path | None) -> None:
 
 def _show_device(call: Call, device: str, svg: Path | None) -> None:
     from stedi.pipeline import pseudonym_key
-    from stedi.query.device_picture import picture, shown_serial
+    from stedi.query.device_picture import picture
+    from stedi.query.device_text import format_serial
     from stedi.query.devices import explain
     from stedi.query.sandbox import open_run
 
@@ -69,7 +70,7 @@ def _show_device(call: Call, device: str, svg: Path | None) -> None:
     explanation = explain(session, device, padded_keys(pseudonym_key(settings, create=False)))
     if explanation is None:
         raise StediError(
-            f"no device has the serial number {shown_serial(device)!r}; check it, or start `stedi run` if its files are new"
+            f"no device has the serial number {format_serial(device)!r}; check it, or start `stedi run` if its files are new"
         )
     if svg is not None:
         write_svg(picture(explanation), svg)
@@ -93,16 +94,14 @@ def _summary_sections(summary: "Summary") -> list[Section]:
 
 
 def _device_sections(explanation: "Explanation") -> list[Section]:
-    from stedi.query.device_picture import why_empty
-
     periods = _periods_section(explanation)
-    if (sentence := why_empty(explanation)) is not None:
+    if (sentence := explanation.empty_reason) is not None:
         return [periods, Section("", (), (), empty=sentence)]
     return [periods, _candidates_section(explanation), _slots_section(explanation)]
 
 
 def _periods_section(explanation: "Explanation") -> Section:
-    from stedi.query.device_picture import shown_serial, shown_time
+    from stedi.query.device_text import format_serial, format_time
 
     numbers = ("period", "confidence", "readings", "coincidences", "of compared", "runner-up", "clock ahead (ms)")
     claimants = counted(explanation.claimants, "claimant")
@@ -123,11 +122,11 @@ def _periods_section(explanation: "Explanation") -> Section:
         for period in explanation.periods
     ]
     return Section(
-        f"device {shown_serial(explanation.serial)}: {claimants}; periods on its own clock (UTC)",
+        f"device {format_serial(explanation.serial)}: {claimants}; periods on its own clock (UTC)",
         ("period", "from", "to", "owner", "status", *numbers[1:]),
         rows,
         numbers,
-        show={"from": shown_time, "to": shown_time},
+        show={"from": format_time, "to": format_time},
     )
 
 
@@ -149,19 +148,19 @@ def _candidates_section(explanation: "Explanation") -> Section:
 
 
 def _slots_section(explanation: "Explanation") -> Section:
-    from stedi.query.device_picture import shown_time, shown_width
+    from stedi.query.device_text import format_slot_width, format_time
 
     names = [candidate.candidate for candidate in explanation.candidates[:2]]
     rows = [
         (
-            shown_time(slot.from_ms, explanation.slot_ms),
+            format_time(slot.from_ms, explanation.slot_ms),
             slot.reading_times,
             *(_bar(share) if slot.compared_times else "not compared" for share in slot.shares[: len(names)]),
         )
         for slot in explanation.slots
     ]
     return Section(
-        f"share of the compared reading times that coincide, by {shown_width(explanation.slot_ms)}",
+        f"share of the compared reading times that coincide, by {format_slot_width(explanation.slot_ms)}",
         ("from (UTC)", "readings", *names),
         rows,
         ("readings",),

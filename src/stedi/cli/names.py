@@ -1,6 +1,6 @@
 """Names that users type: tables and feeds, checked and completed."""
 
-from stedi.errors import no_such
+from stedi.errors import unknown_name
 from stedi.model.table import Table
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import ALL, BY_NAME
@@ -25,5 +25,5 @@ def table_called(name: str) -> Table:
         UsageError: there is none.
     """
     if name not in BY_NAME:
-        raise no_such("table", name, BY_NAME)
+        raise unknown_name("table", name, BY_NAME)
     return BY_NAME[name]

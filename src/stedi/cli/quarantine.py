@@ -9,7 +9,7 @@ from stedi.cli.program import Call, app, command
 from stedi.cli.progress import progress
 from stedi.cli.run_report import run_alerts
 from stedi.cli.sections import Result, section, show
-from stedi.errors import no_such
+from stedi.errors import unknown_name
 from stedi.ingest.reasons import explain
 from stedi.model.sql import literal
 from stedi.tables.landing.feeds import FEEDS
@@ -37,7 +37,7 @@ def quarantine(
     from stedi import pipeline
 
     if feed is not None and feed not in FEED_NAMES:
-        raise no_such("feed", feed, FEED_NAMES)
+        raise unknown_name("feed", feed, FEED_NAMES)
     report = None
     if replay:
         with progress("replaying") as display:

@@ -51,7 +51,7 @@ def list_landing(
     if _IN_S3.match(landing):
         from stedi.ingest import s3
 
-        listed = s3.list_objects(landing, feeds, skipped)
+        listed = s3.list_landing_objects(landing, feeds, skipped)
     else:
         listed = _list_folder(Path(landing), feeds, skipped, without)
     if skipped is not None:
@@ -136,7 +136,7 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
 
 def _refuse(error: OSError) -> NoReturn:
     place = safe_name(str(error.filename))
-    raise LandingError(f"landing place {place} can't be read: {error.strerror}; give this user the right to") from error
+    raise LandingError(f"landing place {place} can't be read: {error.strerror}; grant this user read access") from error
 
 
 def _refuse_unless_gone(error: OSError) -> None:

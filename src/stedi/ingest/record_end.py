@@ -87,32 +87,16 @@ class BracketScan:
                 if expects != "colon":
                     return self._contradict(start)
                 expects = "value"
-            elif first == "{":
+            elif first in "{[":
                 if expects != "value":
                     return self._contradict(start)
-                flat = _FLAT_OBJECT.match(text, start) if opened else None
-                is_in_object = bool(opened) and opened[-1] >= 0
-                is_line = (is_in_object or not flat) and bool(opened) and self._begins_line(text, start)
-                if is_line and is_in_object and not self._is_cut():
-                    self.contradiction = start, opened.copy()
+                if len(opened) == MAX_SCANNED_DEPTH:
+                    return self._stop("too deep", start)
                 self.depth = max(self.depth, len(opened) + 1)
-                if len(opened) == MAX_SCANNED_DEPTH:
-                    return self._stop("too deep", start)
-                if flat:
-                    at, expects = flat.end(), "comma"
+                if first == "[":
+                    opened.append(~start)
                 else:
-                    if is_line:
-                        self.open_lines.append((len(opened), start))
-                    opened.append(start)
-                    expects = "key"
-                self._line_floor = at
-            elif first == "[":
-                if expects != "value":
-                    return self._contradict(start)
-                if len(opened) == MAX_SCANNED_DEPTH:
-                    return self._stop("too deep", start)
-                opened.append(~start)
-                self.depth = max(self.depth, len(opened))
+                    at, expects = self._open_object(text, start, at)
             elif first in "}]":
                 if (opened[-1] < 0) != (first == "]"):
                     return self._contradict(start)
@@ -141,6 +125,23 @@ class BracketScan:
             return False
         self.contradiction = self.contradiction if self._is_cut() else None
         return self._stop("end", len(text))
+
+    def _open_object(self, text: str, start: int, at: int) -> tuple[int, Literal["key", "comma"]]:
+        """Open the object at `start`, or skip it if it has no inner ones; returns the next position and what is due."""
+        opened = self._open
+        flat = _FLAT_OBJECT.match(text, start) if opened else None
+        is_in_object = bool(opened) and opened[-1] >= 0
+        is_line = (is_in_object or not flat) and bool(opened) and self._begins_line(text, start)
+        if is_line and is_in_object and not self._is_cut():
+            self.contradiction = start, opened.copy()
+        if flat:
+            self._line_floor = flat.end()
+            return flat.end(), "comma"
+        if is_line:
+            self.open_lines.append((len(opened), start))
+        opened.append(start)
+        self._line_floor = at
+        return at, "key"
 
     def _resume(self, text: str) -> int:
         """Skip the rest of the string or word in which the text ended before; -1 if its end is still missing."""

@@ -19,7 +19,7 @@ from stedi.model.feed import Feed
 try:
     from stedi.storage.aws_client import PARALLEL_REQUESTS, create_client
     from stedi.storage.aws_errors import AWS_ERRORS, has_code, translate_aws_errors
-    from stedi.storage.s3_objects import download_object
+    from stedi.storage.s3_objects import download_object, list_objects
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
@@ -38,7 +38,7 @@ _HINTS = {
 }
 
 
-def list_objects(landing: str, feeds: Sequence[Feed], skipped: SkippedFiles | None) -> dict[str, list[LandingFile]]:
+def list_landing_objects(landing: str, feeds: Sequence[Feed], skipped: SkippedFiles | None) -> dict[str, list[LandingFile]]:
     """List the objects of some feeds below a landing prefix, by feed; `skipped` collects all others, if given.
 
     Raises:
@@ -51,20 +51,18 @@ def list_objects(landing: str, feeds: Sequence[Feed], skipped: SkippedFiles | No
     place = f"landing prefix {safe_name(landing)}"
     listed: dict[str, list[LandingFile]] = {feed.name: [] for feed in feeds}
     with _client() as client, _translate_errors(place):
-        pages = client.get_paginator("list_objects_v2")
-        for feed in feeds:
-            for folder in feed.folders:
-                for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{folder}/"):
-                    entries = page.get("Contents", ())
-                    if entries and skipped is not None:
-                        skipped.missing.pop(feed.name, None)
-                    for entry in (entry for entry in entries if not _is_marker(entry)):
-                        file = _landing_file(bucket, prefix, entry)
-                        if why := "named like a folder" if file.name.endswith("/") else skip_reason(file.name):
-                            if skipped is not None:
-                                skipped.add(file.name, why)
-                        else:
-                            listed[feed.name].append(file)
+        for name, folder in [(feed.name, folder) for feed in feeds for folder in feed.folders]:
+            for entry in list_objects(client, bucket, f"{prefix}{folder}/"):
+                if skipped is not None:
+                    skipped.missing.pop(name, None)
+                if _is_marker(entry):
+                    continue
+                file = _landing_file(bucket, prefix, entry)
+                reason = "named like a folder" if file.name.endswith("/") else skip_reason(file.name)
+                if reason is None:
+                    listed[name].append(file)
+                elif skipped is not None:
+                    skipped.add(file.name, reason)
         # Without a file of these feeds, the prefix may be mistyped.
         if not any(listed.values()) and not client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
             raise LandingError(f"{place} is empty; put one folder per feed there, or give another prefix with --landing")
@@ -111,8 +109,8 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
             number, file = numbered
             target = folder / f"{number:06}{ending_of(file.name) or ''}"
             with _translate_errors(f"landing file {safe_name(file.path)}"):
-                is_here = _download(client, file, target)
-            return replace(file, path=str(target), is_copy=True) if is_here else None
+                is_copied = _download(client, file, target)
+            return replace(file, path=str(target), is_copy=True) if is_copied else None
 
         # The first failure cancels the copies that have not begun.
         return [file for file in pool.map(copy, enumerate(files)) if file is not None]

@@ -5,16 +5,17 @@ Every step is one commit or one removal, so it can be interrupted anywhere and r
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog, Commit
-from stedi.catalog.catalog import DataFileSize
-from stedi.catalog.run_log import drop_runs, latest_run, read_runs, update_latest_run
+from stedi.catalog.file_statistics import DataFileSize, count_empty_manifests, data_file_sizes
+from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_latest_run
 from stedi.compute import Backend
 from stedi.compute.start import start_backend
 from stedi.config import Settings
 from stedi.maintenance.orphan_files import expire_snapshots, orphan_files
+from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
@@ -66,12 +67,12 @@ class MaintenanceReport:
     seconds: float = 0.0
 
 
-def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: None) -> MaintenanceReport:
+def maintain(settings: Settings, *, progress: Report = lambda _: None) -> MaintenanceReport:
     """Run the maintenance of a warehouse.
 
     Args:
         settings: where the warehouse is, and how many runs to keep.
-        progress: receives a line of text for each step.
+        progress: receives the number of finished tables.
 
     Raises:
         WarehouseBusyError: a run is at work.
@@ -91,9 +92,7 @@ def maintain(settings: Settings, *, progress: Callable[[str], None] = lambda _: 
         return run_maintenance(catalog, backend, settings.keep_runs, progress)
 
 
-def run_maintenance(
-    catalog: Catalog, backend: Backend, keep_runs: int, progress: Callable[[str], None]
-) -> MaintenanceReport:
+def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress: Report) -> MaintenanceReport:
     """Run the maintenance of a warehouse whose write lock the caller holds.
 
     Files that compaction replaces stay until the next maintenance, because running queries read them.
@@ -102,19 +101,19 @@ def run_maintenance(
         catalog: the catalog of the warehouse.
         backend: rewrites small files.
         keep_runs: number of finished runs to keep.
-        progress: receives a line of text for each step.
+        progress: receives the number of finished tables.
     """
     started = time.monotonic()
     report = MaintenanceReport({table.name: TableMaintenance() for table in ALL})
-    report.runs_forgotten = drop_runs(catalog.warehouse, keep=keep_runs)
+    report.runs_forgotten = expire_runs(catalog.warehouse, keep=keep_runs)
     keep = _snapshots_to_keep(catalog)
-    for table in ALL:
-        progress(f"{table.name}: old snapshots and orphan files")
+    for number, table in enumerate(ALL):
+        progress(Progress(f"removing orphan files of {table.name}", number, len(ALL), "tables"))
         outcome = report.tables[table.name]
         outcome.snapshots_expired = expire_snapshots(catalog, table.name, keep[table.name])
         _remove_orphan_files(catalog, table, outcome)
-    for table in ALL:
-        progress(f"{table.name}: small files")
+    for number, table in enumerate(ALL):
+        progress(Progress(f"compacting {table.name}", number, len(ALL), "tables"))
         _compact(catalog, backend, table, report.tables[table.name])
     _publish_compacted_tables(catalog)
     report.seconds = round(time.monotonic() - started, 3)
@@ -182,14 +181,14 @@ def _compact(catalog: Catalog, backend: Backend, table: Table, outcome: TableMai
     # The next run has to see the changes of another writer as they are.
     if current is None or current.metadata is None:
         return
-    chosen = files_to_compact(catalog.sizes(table.name))
+    chosen = files_to_compact(data_file_sizes(catalog, table.name))
     if chosen:
         query = f"SELECT * FROM ({backend.scan(table, files.part(chosen))})"
         written = backend.write(table, query, catalog.data_folder(table))
         catalog.commit(table, Commit(written, chosen, current.metadata))
         outcome.merged = len(chosen)
         outcome.files_after = outcome.files_before - len(chosen) + len(written)
-    elif catalog.empty_manifests(table.name) >= _MANY_EMPTY_MANIFESTS:
+    elif count_empty_manifests(catalog, table.name) >= _MANY_EMPTY_MANIFESTS:
         # A commit without files merges the manifests.
         catalog.commit(table, Commit((), (), current.metadata))
 

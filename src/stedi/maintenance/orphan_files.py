@@ -25,7 +25,7 @@ def expire_snapshots(catalog: Catalog, name: str, keep: set[int]) -> int:
     Returns:
         Number of expired snapshots.
     """
-    metadata = catalog.find(name)
+    metadata = catalog.table_metadata(name)
     if metadata is None:
         return 0
     iceberg = catalog.iceberg.table(name, metadata)
@@ -33,13 +33,13 @@ def expire_snapshots(catalog: Catalog, name: str, keep: set[int]) -> int:
     expired = [snapshot_id for snapshot_id in metadata.snapshots if snapshot_id not in keep | referenced]
     if expired:
         catalog.iceberg.expire(name, metadata, expired)
-        catalog.look_again(name)
+        catalog.forget(name)
     return len(expired)
 
 
 def orphan_files(catalog: Catalog, name: str) -> list[StoredFile]:
     """The files in a table's folder that neither its metadata nor any of its snapshots refers to."""
-    metadata = catalog.find(name)
+    metadata = catalog.table_metadata(name)
     if metadata is None:
         return []
     referenced = set(_referenced_paths(catalog, metadata, catalog.iceberg.table(name, metadata)))
@@ -65,5 +65,5 @@ def _referenced_paths(catalog: Catalog, metadata: TableMetadata, iceberg: "Icebe
                 continue
             manifests.add(manifest.manifest_path)
             yield plain_path(manifest.manifest_path)
-            for file in catalog.iceberg.listed_by(iceberg, manifest):
+            for file in catalog.iceberg.manifest_files(iceberg, manifest):
                 yield plain_path(file.file_path)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from stedi.errors import no_such
+from stedi.errors import unknown_name
 from stedi.model.column_types import ColumnType
 from stedi.model.incremental import IncrementalSpec
 from stedi.model.rules import Rule, required_columns_filled
@@ -180,7 +180,7 @@ def with_ancestors(names: Iterable[str], tables: Mapping[str, Table]) -> set[str
     while stack:
         name = stack.pop()
         if name not in tables:
-            raise no_such("table", name, tables)
+            raise unknown_name("table", name, tables)
         if name not in selected:
             selected.add(name)
             stack.extend(tables[name].built_from)

@@ -2,6 +2,6 @@
 
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.report import RunReport, Status, TableReport
-from stedi.pipeline.runner import Progress, run
+from stedi.pipeline.runner import run
 
-__all__ = ["Progress", "RunReport", "Status", "TableReport", "pseudonym_key", "query_parameters", "run"]
+__all__ = ["RunReport", "Status", "TableReport", "pseudonym_key", "query_parameters", "run"]

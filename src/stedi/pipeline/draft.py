@@ -40,7 +40,7 @@ class Store(Protocol):
     def read_side_file(self, name: str) -> bytes:
         """The content of a side file by its recorded name."""
 
-    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
+    def write_side_file(self, table: Table, prefix: str, suffix: str, content: bytes) -> str:
         """Write a side file; returns the name to record."""
 
     def side_folder(self, table: Table) -> str:
@@ -116,8 +116,8 @@ class Draft:
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
-    def write_side_file(self, table: Table, kind: str, suffix: str, content: bytes) -> str:
-        path = Path(self.side_folder(table), f"{kind}-{uuid.uuid4()}{suffix}")
+    def write_side_file(self, table: Table, prefix: str, suffix: str, content: bytes) -> str:
+        path = Path(self.side_folder(table), f"{prefix}-{uuid.uuid4()}{suffix}")
         path.write_bytes(content)
         return str(path)
 

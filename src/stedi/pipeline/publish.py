@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from stedi.catalog import Catalog, Commit, CommitMetadata
-from stedi.catalog.run_log import RunRecord, latest_run, next_number, write_run
+from stedi.catalog.run_log import RunRecord, latest_run, next_run_number, write_run
 from stedi.compute import Backend
 from stedi.compute.counts import count_rows
 from stedi.model.column_types import ColumnType
@@ -37,7 +37,7 @@ def publish_run(catalog: Catalog, start_backend: Callable[[], Backend], report: 
     if last and not report.failed and snapshots == {name: published.get(name) for name in snapshots}:
         report.run_id = last.run_id
         return None
-    number = next_number(catalog.warehouse)
+    number = next_run_number(catalog.warehouse)
     results = [*report.rules, *_results_of_unfinished_runs(catalog, report, published)]
     snapshots[TABLE.name] = _commit_results(
         catalog, start_backend(), report, number, results, last_published=published.get(TABLE.name)

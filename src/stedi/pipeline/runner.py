@@ -12,7 +12,7 @@ from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.compute import Backend
 from stedi.compute.start import backend_on_demand
 from stedi.config import Settings
-from stedi.errors import CatalogMovedError, NoWarehouseError, UsageError
+from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
 from stedi.ingest.listing import list_landing
@@ -20,6 +20,7 @@ from stedi.ingest.skipped_files import SkippedFiles
 from stedi.maintenance.maintain import run_maintenance
 from stedi.model.alarms import Alarm, fall_of_consent
 from stedi.model.feed import Feed
+from stedi.model.progress import Progress, Report
 from stedi.model.table import Table, with_ancestors
 from stedi.pipeline.draft import Draft, Store, maintained_tables
 from stedi.pipeline.landing import ingest_feed, ledger_of
@@ -33,8 +34,6 @@ from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.reference.device_owner import OWNER_IS_CLEAR
 from stedi.tables.registry import BY_NAME, REFRESHED
 from stedi.tables.trusted import customer
-
-Progress = Callable[[str], None]
 
 _FEED_OF = {feed.table.name: feed for feed in FEEDS}
 # Other writers, such as Athena, commit within seconds. One that wins five times in a row writes all the time.
@@ -51,7 +50,7 @@ def run(
     dry_run: bool = False,
     publish: bool = True,
     on_alarm: Callable[[Alarm], None] = lambda _: None,
-    progress: Progress = lambda _: None,
+    progress: Report = lambda _: None,
 ) -> RunReport:
     """Bring tables up to date with the landing files.
 
@@ -65,7 +64,7 @@ def run(
         dry_run: do everything on a draft that is thrown away.
         publish: publish the run. Without it, readers see the tables after a later run that publishes.
         on_alarm: receives each alarm before the run is published. If it raises, the next run raises the alarm again.
-        progress: receives a line of text for each step.
+        progress: receives the number of finished tables.
 
     Raises:
         StediError: see `stedi.errors`. Every table is then as it was, or completely refreshed.
@@ -168,10 +167,10 @@ class _Tables:
         """The tables to refresh, each after its inputs."""
         return [table for table in REFRESHED if table.name in self.names]
 
-    def refresh_all(self, report: RunReport, progress: Progress, *, has_retries: bool) -> None:
+    def refresh_all(self, report: RunReport, progress: Report, *, has_retries: bool) -> None:
         """Refresh the tables in order. Tables built from one that could not be published are skipped."""
-        for table in self.in_order:
-            progress(f"{table.name} …")
+        for number, table in enumerate(self.in_order):
+            progress(Progress(f"refreshing {table.name}", number, len(self.in_order), "tables"))
             started = time.monotonic()
             skip = any(name in report.tables and report.tables[name].is_stale for name in table.built_from)
             outcome = self._skip(table) if skip else self._refresh_with_retries(table, report, has_retries)
@@ -188,7 +187,7 @@ class _Tables:
         for attempt in range(1, _ATTEMPTS):
             try:
                 return self._refresh(table, report)
-            except CatalogMovedError:
+            except CommitConflictError:
                 if not has_retries:
                     raise
                 time.sleep(0.1 * 2**attempt)

@@ -1,4 +1,4 @@
-"""Why devices have the owners they have: counts by status, and the evidence for one device."""
+"""Devices and their owners: counts by status, and the evidence for the owners of one device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,26 +6,34 @@ from typing import Any
 
 from stedi.compute.duckdb.query import QuerySession
 from stedi.model.identity import customer_pseudonym
+from stedi.query.device_text import DAY_MS, HOUR_MS
 
 STATUSES = ("confirmed", "claimed", "inferred", "ambiguous", "unknown")
 
-HOUR_MS = 3_600_000
-_DAY_MS = 24 * HOUR_MS
-# Widths of a slot. The last one shows the 60 years after 2000, where times begin, in 60 slots.
-_SLOTS_MS = (HOUR_MS, _DAY_MS, 7 * _DAY_MS, 28 * _DAY_MS, 364 * _DAY_MS)
-# More bars are hard to tell apart in a picture, and no longer fit on a screen of a terminal.
-_MOST_SLOTS = 60
-_MOST_CANDIDATES = 5
-# As many digits as the examples of rules have.
-_SHOWN_DIGITS = 12
+# Widths of a slot. In the widest one, the 60 years after 2000, the earliest valid time, have 60 slots.
+_SLOT_WIDTHS_MS = (HOUR_MS, DAY_MS, 7 * DAY_MS, 28 * DAY_MS, 364 * DAY_MS)
+# More bars are hard to distinguish in a picture, and more lines do not fit on a terminal's screen.
+_MAX_SLOTS = 60
+_MAX_CANDIDATES = 5
+# Length of a shortened pseudonym. The examples of rules have the same.
+_PSEUDONYM_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class StatusCounts:
-    """The devices of one status, or of all (`status` is then "all"), in `device_owner`.
+    """Devices of one status, or of all, in `device_owner`.
 
-    A device with several periods counts in the status of each. Confidences are those of periods with a candidate. A
-    clock is off if its offset exceeds the offset's uncertainty. A device changed hands if it has two owners or more.
+    A device with several periods counts in the status of each.
+
+    Attributes:
+        status: the status, or "all".
+        devices: number of devices.
+        periods: number of periods.
+        readings: number of reading times.
+        lowest_confidence: lowest confidence of the periods with a candidate.
+        median_confidence: their median.
+        clock_off: devices whose clock offset exceeds its uncertainty.
+        changed_hands: devices with two owners or more.
     """
 
     status: str
@@ -40,7 +48,14 @@ class StatusCounts:
 
 @dataclass(frozen=True)
 class SoleClaims:
-    """How often the only claimant of a device is its owner, where reading times decide with that `confidence`."""
+    """How often the only claimant of a device is its owner, judged by periods that reading times decide.
+
+    Attributes:
+        confidence: reading times decide a period if its confidence reaches this value.
+        devices: devices with one claimant and such periods.
+        periods: these periods.
+        agree: periods whose owner is the claimant.
+    """
 
     confidence: float
     devices: int
@@ -49,13 +64,13 @@ class SoleClaims:
 
     @property
     def share(self) -> float | None:
-        """Share of the periods in which reading times agree with the claim; None without such periods."""
+        """Share of the periods whose owner is the claimant, or None without periods."""
         return self.agree / self.periods if self.periods else None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All devices by status."""
+    """Devices by status, and how often sole claims are right."""
 
     statuses: tuple[StatusCounts, ...]
     sole_claims: SoleClaims
@@ -63,7 +78,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Period:
-    """A period of a device, as `device_owner` has it; the owner is the start of the customer's pseudonym."""
+    """A period of a device: the columns of `device_owner`. The owner is a shortened pseudonym."""
 
     period: int
     from_ms: int | None
@@ -82,9 +97,15 @@ class Period:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A customer whose phone coincides with the device, with the evidence of all hours added up.
+    """A customer whose phone's reading times coincide with the device's.
 
-    The candidate is the start of the customer's pseudonym. The offsets of all hours lie between the lowest and the highest.
+    Attributes:
+        candidate: shortened pseudonym of the customer.
+        hours: hours with evidence.
+        coincidences: reading times that coincide, in all hours.
+        compared_times: reading times that were compared, in all hours.
+        lowest_offset_ms: lower bound of the clock offsets of all hours.
+        highest_offset_ms: upper bound of the clock offsets of all hours.
     """
 
     candidate: str
@@ -97,7 +118,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Slot:
-    """A span of time with readings of the device: how many of them coincide with the first two candidates."""
+    """A span of time in which the device has readings.
+
+    Attributes:
+        from_ms: its start in ms since the epoch, on the device's clock.
+        reading_times: number of reading times.
+        compared_times: reading times that were compared with phones.
+        first_coincidences: those that coincide with the first candidate's phone.
+        second_coincidences: those that coincide with the second candidate's phone.
+    """
 
     from_ms: int
     reading_times: int
@@ -114,7 +143,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a device has its owner: periods, candidates with most coincidences first, and slots of `slot_ms`."""
+    """The evidence for the owners of a device.
+
+    Attributes:
+        serial: serial number of the device.
+        claimants: customers who claim the device.
+        periods: periods of the device, in order of time.
+        candidates: at most five, those with most coincidences first.
+        slot_ms: width of a slot in ms.
+        slots: at most 60, in order of time.
+    """
 
     serial: str
     claimants: int
@@ -123,10 +161,21 @@ class Explanation:
     slot_ms: int
     slots: tuple[Slot, ...]
 
+    @property
+    def empty_reason(self) -> str | None:
+        """Why there are no coincidences to draw, as a sentence. None if there are."""
+        if not self.slots:
+            return "The device has no readings, so nothing can coincide with a phone."
+        if not self.candidates:
+            readings = sum(slot.reading_times for slot in self.slots)
+            return f"None of the device's {readings:,} reading times coincides with a phone's."
+        return None
 
-_PERSON = f"left({customer_pseudonym('person')}, {_SHOWN_DIGITS})"
+
+_PERSON = f"left({customer_pseudonym('person')}, {_PSEUDONYM_DIGITS})"
 
 _SUMMARY = """
+-- Devices with two owners or more.
 WITH changed_hands AS (
     SELECT serialNumber FROM device_owner GROUP BY serialNumber HAVING min(person) <> max(person)
 ),
@@ -134,7 +183,8 @@ periods AS (
     SELECT *, abs(offset_ms) > offset_uncertainty_ms AS is_off, serialNumber IN (FROM changed_hands) AS has_changed_hands
     FROM device_owner
 ),
--- A claim without an e-mail address names nobody who could be the owner.
+-- Periods that reading times decide, of devices with one claim. Claims without an e-mail address are left out: no owner
+-- can equal them.
 sole_claims AS (
     SELECT serialNumber, status FROM device_owner
     WHERE claimants = 1 AND confidence >= $owners_confidence
@@ -169,6 +219,7 @@ WITH evidence AS MATERIALIZED (
     SELECT hour_ms, place, person, reading_times, compared_times, coincidences, offset_ms, offset_uncertainty_ms
     FROM device_evidence WHERE serialNumber = $serial
 ),
+-- Candidates with the evidence of all hours added up, numbered from the most coincidences.
 candidates AS MATERIALIZED (
     SELECT person, count(*) AS hours,
         sum(coincidences)::BIGINT AS coincidences, sum(compared_times)::BIGINT AS compared_times,
@@ -177,17 +228,19 @@ candidates AS MATERIALIZED (
         row_number() OVER (ORDER BY sum(coincidences) DESC, count(*) DESC, person) AS number
     FROM evidence WHERE place > 0 GROUP BY person
 ),
+-- Coincidences of the first two candidates by hour.
 hours AS MATERIALIZED (
     SELECT e.hour_ms, max(e.reading_times) AS reading_times, max(e.compared_times) AS compared_times,
         coalesce(max(e.coincidences) FILTER (WHERE c.number = 1), 0) AS first_coincidences,
         coalesce(max(e.coincidences) FILTER (WHERE c.number = 2), 0) AS second_coincidences
     FROM evidence AS e LEFT JOIN candidates AS c ON c.person = e.person GROUP BY e.hour_ms
 ),
+-- The smallest width that gives at most {_MAX_SLOTS} slots with readings.
 slot AS MATERIALIZED (
-    SELECT coalesce(min(ms), {_SLOTS_MS[-1]}) AS ms FROM (
+    SELECT coalesce(min(ms), {_SLOT_WIDTHS_MS[-1]}) AS ms FROM (
         SELECT w.ms, count(DISTINCT h.hour_ms // w.ms) AS slots
-        FROM (VALUES {", ".join(f"({ms})" for ms in _SLOTS_MS)}) AS w(ms) LEFT JOIN hours AS h ON true GROUP BY w.ms
-    ) WHERE slots <= {_MOST_SLOTS}
+        FROM (VALUES {", ".join(f"({ms})" for ms in _SLOT_WIDTHS_MS)}) AS w(ms) LEFT JOIN hours AS h ON true GROUP BY w.ms
+    ) WHERE slots <= {_MAX_SLOTS}
 )
 SELECT
     ARRAY(
@@ -204,7 +257,7 @@ SELECT
             candidate: {_PERSON}, hours: hours, coincidences: coincidences, compared_times: compared_times,
             lowest_offset_ms: lowest_offset_ms, highest_offset_ms: highest_offset_ms
         }}
-        FROM candidates WHERE number <= {_MOST_CANDIDATES} ORDER BY number
+        FROM candidates WHERE number <= {_MAX_CANDIDATES} ORDER BY number
     ) AS candidates,
     (SELECT ms FROM slot) AS slot_ms,
     ARRAY(
@@ -223,15 +276,15 @@ def summarise(session: QuerySession, confidence: float) -> Summary:
 
     Args:
         session: the tables.
-        confidence: the confidence from which reading times decide: the run's `owners.confidence`.
+        confidence: the setting `owners.confidence` of the run.
 
     Raises:
         QueryError: the tables can't be read.
     """
-    found = _one_row(session, _SUMMARY, {"owners_confidence": confidence})
-    counted = {row["status"]: StatusCounts(**row) for row in found["statuses"]}
-    statuses = tuple(counted.get(name, StatusCounts(name, 0, 0, 0, None, None, 0, 0)) for name in (*STATUSES, "all"))
-    return Summary(statuses, SoleClaims(confidence, **found["sole_claims"]))
+    row = _query_one_row(session, _SUMMARY, {"owners_confidence": confidence})
+    by_status = {counts["status"]: StatusCounts(**counts) for counts in row["statuses"]}
+    statuses = tuple(by_status.get(name, StatusCounts(name, 0, 0, 0, None, None, 0, 0)) for name in (*STATUSES, "all"))
+    return Summary(statuses, SoleClaims(confidence, **row["sole_claims"]))
 
 
 def explain(session: QuerySession, serial: str, keys: Mapping[str, bytes]) -> Explanation | None:
@@ -239,30 +292,31 @@ def explain(session: QuerySession, serial: str, keys: Mapping[str, bytes]) -> Ex
 
     Args:
         session: the tables.
-        serial: the serial number as `identity.device_of` has it; may hold anything.
+        serial: the serial number as `identity.device_of` returns it. Any text is safe.
         keys: the padded keys of the pseudonyms (`identity.padded_keys`).
 
     Returns:
-        The evidence; None where `device_owner` has no such device.
+        The evidence, or None if `device_owner` has no such device.
 
     Raises:
         QueryError: the tables can't be read.
     """
-    found = _one_row(session, _EXPLANATION, {"serial": serial, **keys})
-    if not found["periods"]:
+    row = _query_one_row(session, _EXPLANATION, {"serial": serial, **keys})
+    if not row["periods"]:
         return None
-    periods = tuple(Period(**row) for row in found["periods"])
+    periods = tuple(Period(**period) for period in row["periods"])
     return Explanation(
         serial,
         max(period.claimants for period in periods),
         periods,
-        tuple(Candidate(**row) for row in found["candidates"]),
-        found["slot_ms"],
-        tuple(Slot(**row) for row in found["slots"]),
+        tuple(Candidate(**candidate) for candidate in row["candidates"]),
+        row["slot_ms"],
+        tuple(Slot(**slot) for slot in row["slots"]),
     )
 
 
-def _one_row(session: QuerySession, sql: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+def _query_one_row(session: QuerySession, sql: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Run a query with one row. Return the row by column name."""
     result = session.run(sql, parameters)
     [row] = result.rows()
     return dict(zip(result.columns, row, strict=True))

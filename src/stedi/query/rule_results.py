@@ -1,4 +1,4 @@
-"""What the rules found, read back from the table that keeps it."""
+"""The newest rule results, read from the table `rule_result`."""
 
 import json
 
@@ -9,19 +9,19 @@ from stedi.tables.registry import REFRESHED
 
 
 def latest_results(settings: Settings) -> list[RuleResult]:
-    """What the rules found when each table was last checked, tables in the order of a run.
+    """Return the rule results of each table's newest check, tables in the order of a run.
 
     Raises:
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
-    found = query(
+    newest = query(
         settings,
         "SELECT table_name, rule, level, meaning, checked_rows, broken_rows, examples FROM rule_result "
         "QUALIFY run_number = max(run_number) OVER (PARTITION BY table_name)",
     )
     results = [
         RuleResult(table, rule, level, meaning, checked, failed, tuple(json.loads(examples)) if examples else ())
-        for table, rule, level, meaning, checked, failed, examples in found.rows()
+        for table, rule, level, meaning, checked, failed, examples in newest.rows()
     ]
     order = [table.name for table in REFRESHED]
     return sorted(results, key=lambda result: order.index(result.table))

@@ -1,4 +1,4 @@
-"""Any SQL over every table, read-only, on the tables of one finished run."""
+"""Run read-only SQL on the tables of a finished run."""
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import RunRecord, latest_run, read_runs, run_as_of
@@ -12,41 +12,53 @@ from stedi.tables.registry import ALL
 
 
 def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryResult:
-    """Run one SQL statement on the tables as the newest finished run, or an earlier one, left them.
+    """Run one SQL statement on the tables of a finished run.
+
+    Args:
+        settings: say where the warehouse is, and limit memory and threads.
+        sql: the statement.
+        as_of: a run ID, or a time in ISO 8601 by which the run had finished. None for the newest run.
 
     Raises:
         QueryError: the statement writes, reads other files, or fails.
-        UsageError: `as_of` names no finished run and no time after one.
+        UsageError: `as_of` is not the ID of a finished run, nor a time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
     return open_run(settings, as_of)[0].run(sql)
 
 
 def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession, RunRecord]:
-    """Open the tables as a finished run left them, by default the newest, for one statement; returns the run, too.
+    """Open the tables of a finished run for one statement.
+
+    Args:
+        settings: say where the warehouse is, and limit memory and threads.
+        as_of: a run ID, or a time in ISO 8601 by which the run had finished. None for the newest run.
+
+    Returns:
+        The session, and the run.
 
     Raises:
-        UsageError: `as_of` names no finished run and no time after one.
+        UsageError: `as_of` is not the ID of a finished run, nor a time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
     while True:
         with Catalog(warehouse) as catalog:
-            record = run_as_of(read_runs(catalog.warehouse), as_of)
-            if record is None:
+            run = run_as_of(read_runs(catalog.warehouse), as_of)
+            if run is None:
                 raise WarehouseError(f"no run has finished in {settings.warehouse}; start one with `stedi run`")
             try:
-                return _session(catalog, record, settings), record
+                return _session(catalog, run, settings), run
             except WarehouseError:
-                # Upkeep after a newer run may have removed what this one left; then that run is read.
-                if as_of is not None or latest_run(catalog.warehouse) == record:
+                # Maintenance after a newer run may have deleted this run's files. Then read the newer run.
+                if as_of is not None or latest_run(catalog.warehouse) == run:
                     raise
 
 
-def _session(catalog: Catalog, record: RunRecord, settings: Settings) -> QuerySession:
+def _session(catalog: Catalog, run: RunRecord, settings: Settings) -> QuerySession:
     session = QuerySession(catalog.warehouse, memory_limit=settings.memory_limit, threads=settings.threads)
     with translate_storage_errors(f"warehouse {catalog.warehouse} can't be read"):
         for table in ALL:
-            snapshot_id = record.snapshots.get(table.name)
+            snapshot_id = run.snapshots.get(table.name)
             session.add_table(table, catalog.files(table.name, snapshot_id) if snapshot_id is not None else DataFiles())
     return session

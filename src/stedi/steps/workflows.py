@@ -60,7 +60,7 @@ def load_examples(settings: Settings, seed: int, progress: Report) -> list[Examp
         TrainingError: an error-level rule is violated, or fewer than three people have steps.
         StediError: the run fails.
     """
-    report = run(settings, select=[table.name for table in REFRESHED], progress=lambda step: progress(Progress(step)))
+    report = run(settings, select=[table.name for table in REFRESHED], progress=progress)
     if report.failed:
         rule = report.failed[0]
         raise TrainingError(f"the training set is not current: {rule.table} violates {rule.rule}; see `stedi quality`")

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stedi.errors import DAMAGED, WarehouseError
+from stedi.errors import REPAIR_ADVICE, WarehouseError
 
 _NEXT_STEPS = {
     **dict.fromkeys(
@@ -37,7 +37,7 @@ def translate_damage(what: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _DAMAGE) and not _is_from(error, "pyiceberg.exceptions", "ValidationError"):
             raise
-        raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {DAMAGED}") from error
+        raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {REPAIR_ADVICE}") from error
 
 
 @contextmanager

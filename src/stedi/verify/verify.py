@@ -4,7 +4,7 @@ Derived tables are rebuilt from the landing tables, and landing tables are compa
 happens in a temporary folder.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stedi.catalog import Catalog
@@ -18,6 +18,7 @@ from stedi.errors import WarehouseError
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import list_files
 from stedi.model.feed import Feed
+from stedi.model.progress import Progress, Report
 from stedi.model.sql import literal
 from stedi.pipeline.draft import Draft, maintained_tables
 from stedi.pipeline.landing import ledger_of
@@ -29,8 +30,6 @@ from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import REFRESHED
 from stedi.verify.invariants import INVARIANTS
-
-Progress = Callable[[str], None]
 
 _LANDING_TABLES = frozenset(feed.table.name for feed in FEEDS)
 
@@ -57,14 +56,14 @@ class Finding:
         return self.wrong == 0
 
 
-def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[Finding]:
+def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Finding]:
     """Verify all tables of the newest finished run.
 
     The rebuild uses the settings that the run was made with.
 
     Args:
         settings: where the landing files and the warehouse are.
-        progress: receives a line of text for each step.
+        progress: receives the step, and the number of finished tables.
 
     Returns:
         One finding for each check, whether or not it holds.
@@ -87,7 +86,7 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
         backend.set_parameters(parameters)
         findings: list[Finding] = []
         for feed in FEEDS:
-            progress(f"reading the files of {feed.name} again")
+            progress(Progress(f"reading the landing files of {feed.name}"))
             findings += _check_landing_table(catalog, backend, feed, list_files(settings.landing, feed))
         tables = []
         for table in maintained_tables(catalog):
@@ -97,13 +96,13 @@ def verify(settings: Settings, *, progress: Progress = lambda _: None) -> list[F
             else:
                 findings.append(Finding(table.name, "not made: no run was asked for it yet", 0, 0))
         draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
-        for table in tables:
-            progress(f"rebuilding {table.name}")
+        for number, table in enumerate(tables):
+            progress(Progress(f"rebuilding {table.name}", number, len(tables), "tables"))
             if table.name not in _LANDING_TABLES:
                 refresh(table, draft, lambda: backend, "verify", parameters)
         actual = {table.name: backend.scan(table, catalog.files(table.name)) for table in tables}
         for table in (t for t in tables if t.name not in _LANDING_TABLES):
-            progress(f"comparing {table.name}")
+            progress(Progress(f"comparing {table.name}"))
             rebuilt = backend.scan(table, draft.files(table.name))
             differences = count_differences(backend, table, actual[table.name], rebuilt)
             question = "rows that a full rebuild does not have, or has besides"
@@ -123,11 +122,11 @@ def _finished_run(catalog: Catalog) -> RunRecord:
     return run
 
 
-def _check_invariants(backend: Backend, tables: Mapping[str, str], progress: Progress) -> Iterator[Finding]:
+def _check_invariants(backend: Backend, tables: Mapping[str, str], progress: Report) -> Iterator[Finding]:
     """Count the violations of all invariants of some tables, given a query for the rows of each by name."""
     for invariant in INVARIANTS:
         if invariant.table in tables:
-            progress(f"{invariant.table}: {invariant.violation}")
+            progress(Progress(f"checking {invariant.table}: {invariant.violation}"))
             violations = count_rows(backend, with_relations(invariant.query, tables))
             yield Finding(invariant.table, invariant.violation, count_rows(backend, tables[invariant.table]), violations)
 

@@ -86,7 +86,7 @@ class Access(Construct):
             "lakeformation:GrantPermissions",
             "lakeformation:RevokePermissions",
             on=["*"],
-            wide="AWS knows no resource for it; Lake Formation lets a principal pass on only what it may pass on.",
+            wide="These actions have no resource. Lake Formation limits a principal to permissions with the grant option.",
         )
         allow(
             role,
@@ -113,7 +113,7 @@ class Access(Construct):
             "s3:PutObject",
             "s3:DeleteObject",
             on=[lakehouse.arn_for_objects(f"{TABLES}/*")],
-            wide="All tables: Lake Formation narrows it to one for each query.",
+            wide="All tables: Lake Formation limits each query to its own.",
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[self.storage.key.key_arn])
         location = lakeformation.CfnResource(
@@ -135,7 +135,7 @@ class Access(Construct):
             "DataScience",
             role_name=f"{self.deployment.stack}-data-science",
             assumed_by=iam.AccountPrincipal(Aws.ACCOUNT_ID),
-            description=f"{self.deployment.stack}: reads the columns of curated tables that name nobody",
+            description=f"{self.deployment.stack}: reads columns of curated tables that are not personal",
         )
         allow(
             role,
@@ -166,7 +166,7 @@ class Access(Construct):
             "s3:PutObject",
             "s3:AbortMultipartUpload",
             on=[storage.results.arn_for_objects("results/*")],
-            wide="Athena names results by chance, and writes and reads them in the name of who asks.",
+            wide="Results have random names, and Athena writes and reads them with the caller's role.",
         )
         allow(
             role,
@@ -179,7 +179,7 @@ class Access(Construct):
             role,
             "lakeformation:GetDataAccess",
             on=["*"],
-            wide="AWS knows no resource for it; Lake Formation's grants say which columns.",
+            wide="The action has no resource. Lake Formation's grants limit it to columns.",
         )
         return role
 

@@ -72,7 +72,7 @@ class Alarms(Construct):
             ("timed-out", machine.metric_timed_out()),
             ("aborted", machine.metric_aborted()),
         ):
-            self._alarm(f"run-{state}", metric.with_(period=Duration.minutes(5), statistic="Sum"), "a run ended badly")
+            self._alarm(f"run-{state}", metric.with_(period=Duration.minutes(5), statistic="Sum"), "a run did not succeed")
         self._alarm(
             "no-run",
             machine.metric_succeeded(period=Duration.days(1), statistic="Sum"),

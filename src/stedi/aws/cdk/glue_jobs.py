@@ -75,7 +75,7 @@ class GlueJobs(Construct):
             self,
             job.name,
             name=f"{deployment.stack}-{job.name}",
-            description=f"brings up to date: {', '.join(job.tables) or 'everything, and publishes the run'}",
+            description=f"refreshes {', '.join(job.tables) or 'all tables, and publishes the run'}",
             role=self.roles[job.name].role_arn,
             glue_version=GLUE_VERSION,
             worker_type=deployment.worker_type,
@@ -191,5 +191,5 @@ class GlueJobs(Construct):
             "cloudwatch:PutMetricData",
             on=["*"],
             where={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-            wide="AWS knows no resource for it; the namespace limits it.",
+            wide="The action has no resource. The namespace limits it.",
         )

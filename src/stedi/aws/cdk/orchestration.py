@@ -119,7 +119,7 @@ class Orchestration(Construct):
             "xray:GetSamplingRules",
             "xray:GetSamplingTargets",
             on=["*"],
-            wide="AWS knows no resource for the delivery of logs and traces.",
+            wide="The delivery of logs and traces has no resource.",
         )
         return role
 

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.parameters import DeploymentParameters
-from stedi.catalog.catalog import LAYOUT_VERSION
+from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.storage.paths import table_folder
 
 if TYPE_CHECKING:

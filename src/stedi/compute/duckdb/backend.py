@@ -11,7 +11,7 @@ from stedi.compute.duckdb.session import Session, first_line
 from stedi.compute.duckdb.sql import bind_parameters, scan, scan_with_filename
 from stedi.compute.duckdb.written_files import written_files
 from stedi.compute.sql import typed_columns
-from stedi.errors import DAMAGED, WarehouseError
+from stedi.errors import REPAIR_ADVICE, WarehouseError
 from stedi.ingest.landing_file import LandingFile
 from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.feed import Feed
@@ -50,7 +50,7 @@ class DuckDBBackend(Session):
             # DuckDB raises it for a truncated file, and also for values, which must not get into a message.
             if "parquet" not in str(error).lower():
                 raise
-            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {DAMAGED}") from error
+            raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {REPAIR_ADVICE}") from error
 
     def materialize(self, relation: str, query: str) -> None:
         """See `Backend`."""

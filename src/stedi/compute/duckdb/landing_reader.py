@@ -105,7 +105,7 @@ class LandingReader:
             except PermissionError as error:
                 name = safe_name(str(error.filename))
                 raise LandingError(
-                    f"landing file {name} can't be read: {error.strerror}; give this user the right to"
+                    f"landing file {name} can't be read: {error.strerror}; grant this user read access"
                 ) from error
             unchanged = [file for file in copies if is_unchanged(file)]
         if len(unchanged) < len(copies):

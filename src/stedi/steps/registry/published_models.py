@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from stedi.catalog.run_log import latest_run, new_run_id
 from stedi.config import Settings
-from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, no_such
+from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, unknown_name
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
 from stedi.storage.disk import atomic_write, exclusive_lock, fsync
@@ -154,7 +154,7 @@ def find_usable_model(settings: Settings, model: str | None = None) -> Path:
     if not folder.is_dir():
         if not models:
             raise UsageError(f"no model is called {model!r}, and {models_folder(settings)} contains none; {_TRAIN}")
-        raise no_such("model", model, [published.name for published in models])
+        raise unknown_name("model", model, [published.name for published in models])
     _check_folder(settings, folder)
     return folder
 

@@ -1,4 +1,4 @@
-"""What the tables' other readers and our upkeep ask of metadata files, in whichever catalog."""
+"""What both of our PyIceberg catalogs share: metadata files with STEDI's suffix, and timestamps that never decrease."""
 
 import re
 
@@ -9,15 +9,16 @@ from pyiceberg.typedef import Identifier
 
 from stedi.storage.own_files import own_uuid
 
-_UNIQUE_PART = re.compile(r"[0-9a-f-]{36}(?=\.metadata\.json$)")
+_UUID = re.compile(r"[0-9a-f-]{36}(?=\.metadata\.json$)")
 
 
-class OwnMetadata(MetastoreCatalog):
-    """A catalog whose metadata files tell by their names who made them, and whose times never go back.
+class BaseCatalog(MetastoreCatalog):
+    """PyIceberg's catalog with two additions to every metadata file.
 
-    A killed process leaves such files torn or uncommitted: their names are then all there is. And
-    Iceberg in Java (Spark, Athena, Trino) refuses a table whose log goes back by more than a
-    minute, as it would after the clock did.
+    - The file name has STEDI's suffix. A killed process leaves metadata files that are truncated or uncommitted.
+      Maintenance recognises them as STEDI's by their names.
+    - The timestamps never decrease, even if the clock was set back. Iceberg in Java (Spark, Athena, Trino) refuses a
+      table whose metadata log goes back by more than a minute.
     """
 
     def _update_and_stage_table(
@@ -32,11 +33,12 @@ class OwnMetadata(MetastoreCatalog):
         staged = super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
         if staged.metadata.last_updated_ms < earliest_ms:
             staged.metadata = staged.metadata.model_copy(update={"last_updated_ms": earliest_ms})
-        staged.metadata_location = _UNIQUE_PART.sub(str(own_uuid()), staged.metadata_location)
+        staged.metadata_location = _UUID.sub(str(own_uuid()), staged.metadata_location)
         return staged
 
 
 def _not_before(earliest_ms: int, update: TableUpdate) -> TableUpdate:
+    """Return the update, with the timestamp of its snapshot raised to `earliest_ms` (ms since the epoch)."""
     if isinstance(update, AddSnapshotUpdate) and update.snapshot.timestamp_ms < earliest_ms:
         return update.model_copy(update={"snapshot": update.snapshot.model_copy(update={"timestamp_ms": earliest_ms})})
     return update

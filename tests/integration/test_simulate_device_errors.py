@@ -1,4 +1,4 @@
-"""Clocks that disagree, shared homes and hand-overs, as simulated: the files agree with the ground truth."""
+"""Simulated clock errors, losses, shared homes and hand-overs: the files agree with the ground truth."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -38,8 +38,8 @@ class World:
         return found.sort_values("row", ignore_index=True)
 
 
-def make(folder: Path, **figures: Any) -> World:
-    simulate(folder, replace(IDEAL, **SIZE, clean=True, **figures))
+def make(folder: Path, **values: Any) -> World:
+    simulate(folder, replace(IDEAL, **SIZE, clean=True, **values))
 
     def feed(name: str) -> pandas.DataFrame:
         files = sorted((folder / name).glob("*.json"))
@@ -57,7 +57,7 @@ def ideal(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Callable[..., World]:
-    return lambda **figures: make(tmp_path / "landing", **figures)
+    return lambda **values: make(tmp_path / "landing", **values)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_clock_keeps_its_offset_and_drift_when_its_device_changes_hands(tmp_pa
     assert made.periods["offset_ms"].abs().max() > 4_000
 
 
-def test_jitter_and_whole_seconds_are_on_devices_alone(world: Callable[..., World], ideal: World) -> None:
+def test_only_devices_have_jitter_and_whole_seconds(world: Callable[..., World], ideal: World) -> None:
     made = world(clock_jitter_ms=5, whole_seconds=0.5)
     pandas.testing.assert_frame_equal(made.phone, ideal.phone)
     phone_ms = ideal.device["sensorReadingTime"]
@@ -126,7 +126,7 @@ def test_jitter_and_whole_seconds_are_on_devices_alone(world: Callable[..., Worl
     assert (made.periods["jitter_ms"] == 5).all()
 
 
-def test_readings_of_phones_and_devices_are_lost_each_by_itself(world: Callable[..., World], ideal: World) -> None:
+def test_readings_of_phones_and_devices_are_lost_independently(world: Callable[..., World], ideal: World) -> None:
     made = world(lost=0.3)
     for arrived, sent in ((made.phone, ideal.phone), (made.device, ideal.device)):
         both = sent.drop_duplicates().merge(arrived.drop_duplicates(), how="left", indicator=True)
@@ -159,7 +159,7 @@ def test_pairs_at_home_record_at_the_same_times(world: Callable[..., World], ide
     assert set(owners.values()) > {user for user, _ in pairs}
 
 
-def test_a_device_that_changes_hands_is_at_its_new_users_phone(world: Callable[..., World]) -> None:
+def test_a_device_that_changes_hands_records_with_its_new_users_phone(world: Callable[..., World]) -> None:
     made = world(hand_overs=1)
     before, after = made.periods[made.periods["to_ms"].notna()], made.periods[made.periods["to_ms"].isna()]
     assert before["serialNumber"].tolist() == after["serialNumber"].tolist()
@@ -180,7 +180,7 @@ def test_a_device_that_changes_hands_is_at_its_new_users_phone(world: Callable[.
     assert not records["serialNumber_x"][~own].isin(made.owners["serialNumber"]).any()
 
 
-def test_owners_without_a_phone_have_readings_of_their_devices_alone(world: Callable[..., World], ideal: World) -> None:
+def test_owners_without_a_phone_have_readings_of_their_devices_only(world: Callable[..., World], ideal: World) -> None:
     made = world(without_phone=0.5)
     silent = set(made.periods[~made.periods["phone_reports"]]["user"])
     assert len(silent) == 3
@@ -203,7 +203,7 @@ ALL: dict[str, Any] = {
 }
 
 
-def test_everything_at_once_lands_and_is_what_the_command_writes(landing: LandingFolder, tmp_path: Path) -> None:
+def test_all_errors_together_land_and_the_command_writes_the_same_files(landing: LandingFolder, tmp_path: Path) -> None:
     simulate(landing.landing, SimulationOptions(**SIZE, clean=True, **ALL))
     assert landing.run().quarantined == {"customer": 0, "accelerometer": 0, "step_trainer": 0}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in (SIZE | ALL).items()]
@@ -211,14 +211,14 @@ def test_everything_at_once_lands_and_is_what_the_command_writes(landing: Landin
     assert tree(tmp_path / "again") == tree(landing.landing)
 
 
-@pytest.mark.parametrize("figures", [{"lost": 1}, {"without_phone": 1}])
-def test_feeds_without_a_reading_are_written(tmp_path: Path, figures: dict[str, Any]) -> None:
-    simulate(tmp_path / "out", replace(IDEAL, **SIZE, **figures))
+@pytest.mark.parametrize("values", [{"lost": 1}, {"without_phone": 1}])
+def test_feeds_without_a_reading_are_written(tmp_path: Path, values: dict[str, Any]) -> None:
+    simulate(tmp_path / "out", replace(IDEAL, **SIZE, **values))
     assert not any(file.stat().st_size for file in (tmp_path / "out/accelerometer").iterdir())
 
 
 @pytest.mark.parametrize(
-    ("figures", "message"),
+    ("values", "message"),
     [
         ({"clock_offset_ms": -1}, "clock_offset_ms must be 0 to 86,400,000, not -1"),
         ({"clock_drift_ppm": float("nan")}, "clock_drift_ppm must be 0 to 1,000,000, not nan"),
@@ -228,9 +228,9 @@ def test_feeds_without_a_reading_are_written(tmp_path: Path, figures: dict[str, 
         ({"clock_resets": 0.1}, "has no effect without"),
     ],
 )
-def test_figures_out_of_range_are_refused_before_anything_is_written(
-    tmp_path: Path, figures: dict[str, Any], message: str
+def test_values_out_of_range_are_refused_before_anything_is_written(
+    tmp_path: Path, values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        simulate(tmp_path / "out", replace(IDEAL, **SIZE, **figures))
+        simulate(tmp_path / "out", replace(IDEAL, **SIZE, **values))
     assert not (tmp_path / "out").exists()

@@ -211,8 +211,12 @@ def test_maintenance_and_verify_leave_models_alone(three: Lake) -> None:
 def test_the_command_lists_models(three: Lake, tmp_path: Path) -> None:
     assert "train one with `stedi train`" in stedi(tmp_path, "models").stderr
     assert json.loads(stedi(tmp_path, "models", "--json").stdout) == {"models": []}
-    scores = {"f1_100": 0.9312, "count_mape": None}
-    folder = make(three.settings, pseudonyms(three).values(), run_id="20260101T000000Z-1", trained_at="2026", scores=scores)
+    card = {
+        "run_id": "20260101T000000Z-1",
+        "trained_at": "2026-01-01T00:00:00+00:00",
+        "scores": {"f1_100": 0.9312, "count_mape": None},
+    }
+    folder = make(three.settings, pseudonyms(three).values(), **card)
     shown = stedi(tmp_path, "models").stdout
     assert folder.name in shown
     assert "0.931" in shown
@@ -221,7 +225,7 @@ def test_the_command_lists_models(three: Lake, tmp_path: Path) -> None:
     assert json.loads(stedi(tmp_path, "models", "--json").stdout)["models"] == [
         {
             "model": folder.name,
-            "trained_at": "2026",
+            "trained_at": card["trained_at"],
             "run_id": "20260101T000000Z-1",
             "policy": "customer",
             "people": 3,

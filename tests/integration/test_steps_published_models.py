@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,7 +212,7 @@ def test_maintenance_and_verify_leave_models_alone(three: Lake) -> None:
 def test_the_command_lists_models(three: Lake, tmp_path: Path) -> None:
     assert "train one with `stedi train`" in stedi(tmp_path, "models").stderr
     assert json.loads(stedi(tmp_path, "models", "--json").stdout) == {"models": []}
-    card = {
+    card: dict[str, Any] = {
         "run_id": "20260101T000000Z-1",
         "trained_at": "2026-01-01T00:00:00+00:00",
         "scores": {"f1_100": 0.9312, "count_mape": None},

@@ -63,7 +63,7 @@ def main() -> None:
         "no condition": (shortcuts, lambda *_: "true"),
     }
     times: dict[str, list[float]] = {name: [] for name in conditions}
-    with TemporaryDirectory() as folder, DuckDBBackend(scratch=Path(folder), threads=1) as engine:
+    with TemporaryDirectory() as folder, DuckDBBackend(scratch=Path(folder), threads=1) as backend:
         path = Path(folder) / FEED.folders[0] / "a.json"
         path.parent.mkdir()
         path.write_text(FILES[CLEAN](int(megabytes * 1e6)))
@@ -74,7 +74,7 @@ def main() -> None:
                     setattr(clean_records, part, function)
                 landing_reader.is_clean = condition  # type: ignore[assignment]
                 before = time.process_time()
-                engine.ingest(FEED, files)
+                backend.ingest(FEED, files)
                 times[name].append((time.process_time() - before) / megabytes)
     for name, seconds in times.items():
         print(f"{name:20}{min(seconds):.4f} s/MB")

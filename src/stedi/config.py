@@ -70,7 +70,7 @@ class Match(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings, as values. Environment variables are STEDI_LANDING, STEDI_CONSENT__POLICY, …"""
+    """All settings, as values. Environment variables are named STEDI_LANDING, STEDI_CONSENT__POLICY and so on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 

@@ -20,10 +20,14 @@ _EXTRAS = {"aws": "aws_cdk", "ml": "onnxruntime", "spark": "pyspark"}
 
 @dataclass(frozen=True)
 class Installation:
-    """The environment that STEDI runs in, and the source it was installed from.
+    """The environment that STEDI runs in, and the source that it was installed from.
 
-    `direct_url` is the content of `direct_url.json` (PEP 610), empty for a package from a registry.
-    `installer` is the content of `INSTALLER`: "pip" or "uv".
+    Attributes:
+        prefix: folder of the environment.
+        python: path of its interpreter.
+        direct_url: content of `direct_url.json` (PEP 610); empty for a package from a registry.
+        installer: content of `INSTALLER`, "pip" or "uv".
+        extras: the installed extras.
     """
 
     prefix: Path
@@ -34,12 +38,12 @@ class Installation:
 
     @property
     def checkout(self) -> Path | None:
-        """The checkout of an editable installation."""
+        """The checkout of an editable installation; None for other installations."""
         editable = self.direct_url.get("dir_info", {}).get("editable", False)
         return Path(url2pathname(urlsplit(self.direct_url["url"]).path)) if editable else None
 
     def requirement(self, extra: str) -> str:
-        """Return the PEP 508 requirement for STEDI from the same source, with the installed extras and one more."""
+        """Return the PEP 508 requirement of STEDI from the same source, with the installed extras and one more."""
         name = f"stedi[{','.join(sorted(self.extras | {extra}))}]"
         url = self.direct_url.get("url")
         if url is None:
@@ -51,7 +55,7 @@ class Installation:
         return f"{name} @ {url}"
 
     def command(self, extra: str, folder: Path) -> str:
-        """Return the shell command that installs an extra, to be run in a folder."""
+        """Return the shell command that installs an extra when it is run in a folder."""
         requirement = shlex.quote(self.requirement(extra))
         checkout = self.checkout
         if checkout is not None:
@@ -72,7 +76,7 @@ class Installation:
 
 
 def installation() -> Installation:
-    """Read how the running program was installed."""
+    """Return how the running program was installed."""
     package: Distribution | None
     try:
         package = distribution("stedi")
@@ -90,7 +94,11 @@ def installation() -> Installation:
 def not_installed(what: str, extra: str, error: ImportError | OSError) -> UsageError:
     """Return the error for a missing extra, with the command that installs it.
 
-    An OSError comes from a system library that a package loads: LightGBM needs OpenMP, which slim images lack.
+    Args:
+        what: what needs the extra, such as "S3 support".
+        extra: the extra.
+        error: the error of the import. An OSError means that a system library is missing: LightGBM needs OpenMP, which
+            slim images lack.
     """
     if isinstance(error, OSError):
         return UsageError(f"{what} can't be loaded ({error}); install that library (libgomp is in Debian's libgomp1)")

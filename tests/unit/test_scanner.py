@@ -378,7 +378,7 @@ def work(monkeypatch: pytest.MonkeyPatch, read: Reader) -> Callable[[str], int]:
     read_ = file_text.FileText.read
     monkeypatch.setattr(scanner, "decode", decode)
     monkeypatch.setattr(file_text.FileText, "read", read_more)
-    for kind in (record_end.BracketScan, record_end.EndOfCutOff, record_end.EndOfGarbage):
+    for kind in (record_end.BracketScan, record_end.CutRecordSearch, record_end.NonObjectSearch):
         monkeypatch.setattr(kind, "scan", counts(kind.scan))
     return total
 

@@ -10,7 +10,7 @@ from typing import Literal
 # Ten times the depth that a record may have.
 MAX_SCANNED_DEPTH = 1000
 _BEFORE_AN_OBJECT = re.compile(r"[\n}][\s,\[\]]*+(?=\{)")
-_END_OF_GARBAGE = re.compile(r"\n|[^\s,:\[][ \t,]*+(?=\{)")
+_NON_OBJECT_END = re.compile(r"\n|[^\s,:\[][ \t,]*+(?=\{)")
 # The next line of a record that is spread over lines begins with a key or a closing bracket.
 _CONTINUES = re.compile(r'\s*+["}\]]')
 _INDENT = re.compile(r"[^\S\n]*+")
@@ -216,11 +216,11 @@ class GapSearch(ABC):
             self._counted = end
 
 
-class EndOfGarbage(GapSearch):
+class NonObjectSearch(GapSearch):
     """Finds the end of a line that begins with no object, or an object on it that is not part of the cut-off text."""
 
     def __init__(self, at: int) -> None:
-        super().__init__(_END_OF_GARBAGE, at, 0)
+        super().__init__(_NON_OBJECT_END, at, 0)
 
     def _end(self, text: str, gap: re.Match[str]) -> int | None:
         if gap[0] == "\n":
@@ -228,7 +228,7 @@ class EndOfGarbage(GapSearch):
         return gap.end() if self._lists <= 0 else None
 
 
-class EndOfCutOff(GapSearch):
+class CutRecordSearch(GapSearch):
     """Finds the start of the next record behind a record that contradicts itself.
 
     If the record was one line, the next record is the first line that begins with an object, even if the scan took

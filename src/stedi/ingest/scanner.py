@@ -28,7 +28,15 @@ from itertools import pairwise
 from pathlib import Path
 
 from stedi.ingest.file_text import FileText, open_text
-from stedi.ingest.record_end import MAX_SCANNED_DEPTH, SEPARATORS, BracketScan, EndOfCutOff, EndOfGarbage, GapSearch, end_of
+from stedi.ingest.record_end import (
+    MAX_SCANNED_DEPTH,
+    SEPARATORS,
+    BracketScan,
+    CutRecordSearch,
+    GapSearch,
+    NonObjectSearch,
+    end_of,
+)
 from stedi.ingest.records import MAX_DEPTH, Pairs, ScannedRecord, decode
 from stedi.model.feed import Feed
 from stedi.model.identity import people_in
@@ -74,7 +82,7 @@ def scan_records(
         OSError: the file can't be read.
     """
     with path.open("rb") as raw:
-        yield from _records(open_text(raw, name or path.name, chunk_bytes), max_chars, is_valid)
+        yield from _scan_parts(open_text(raw, name or path.name, chunk_bytes), max_chars, is_valid)
 
 
 def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
@@ -96,7 +104,8 @@ def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
     return tuple(spelled.get(field.name.lower(), field.name) for field in feed.fields)
 
 
-def _records(text: FileText, max_chars: int, is_valid: Callable[[Pairs], bool]) -> Iterator[ScannedRecord]:
+def _scan_parts(text: FileText, max_chars: int, is_valid: Callable[[Pairs], bool]) -> Iterator[ScannedRecord]:
+    """Scan the parts of a file between its gaps, and join each gap with the cut-off text before and behind it."""
     gap, before, behind = None, _Excerpt(), _Excerpt()
     while True:
         last: ScannedRecord | None = None
@@ -195,16 +204,16 @@ class _Scanner:
         while self._skip_separators():
             self._begin, self._head, self._left_out = self._offset + self._at, "", set()
             if self._text[self._at] != "{":
-                search = EndOfGarbage(self._at)
+                search = NonObjectSearch(self._at)
                 self._search(search)
                 yield self._take(search.at, reason="not_an_object")
             elif (lists := self._failure.open.get(self._begin)) is not None:
-                yield self._cut_off(self._failure.at - self._offset, lists, self._column())
+                yield self._take_cut_record(self._failure.at - self._offset, lists, self._column())
             else:
                 try:
                     pairs, end = decode(self._text, self._at)
                 except (ValueError, RecursionError):
-                    yield from self._undecoded()
+                    yield from self._take_unreadable()
                 else:
                     yield self._take(end, pairs=pairs)
 
@@ -219,30 +228,30 @@ class _Scanner:
             self._drop(self._at)
             self._text = self._source.read()
 
-    def _undecoded(self) -> Iterator[ScannedRecord]:
+    def _take_unreadable(self) -> Iterator[ScannedRecord]:
         """Find the end of the record here, which the decoder can't read in the text in memory."""
         length, column = len(self._text), self._column()
         structure = BracketScan(self._at, column)
         self._search(structure)
         end, is_too_long = structure.at, self._size(structure.at) > self._max_chars
         if structure.outcome == "closed":
-            yield self._closed(end, structure.depth, is_new=end > length and not is_too_long)
+            yield self._take_closed(end, structure.depth, is_new=end > length and not is_too_long)
         elif is_too_long and structure.outcome == "end":
             yield self._take(end, reason="record_too_long")
         elif is_too_long:
-            yield self._cut_off(end, structure.count_lists(), column)
+            yield self._take_cut_record(end, structure.count_lists(), column)
         elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
-            yield from self._cut_lines(structure)
+            yield from self._take_cut_lines(structure)
         elif structure.outcome == "too deep":
-            yield self._cut_off(end, structure.count_lists(), column, reason="nested_too_deep")
+            yield self._take_cut_record(end, structure.count_lists(), column, reason="nested_too_deep")
         elif contradiction := structure.contradiction:
             at, opened = contradiction
             self._failure = _Failure(self._offset + at, _lists_in(opened, self._offset))
-            yield self._cut_off(at, self._failure.open[self._begin], column)
+            yield self._take_cut_record(at, self._failure.open[self._begin], column)
         else:
             yield self._take(end, reason=_why_it_ends(self._text[self._at : end]))
 
-    def _closed(self, end: int, depth: int, *, is_new: bool) -> ScannedRecord:
+    def _take_closed(self, end: int, depth: int, *, is_new: bool) -> ScannedRecord:
         """Take the record up to its closing bracket; decode it if it was not complete in memory before."""
         if is_new:
             try:
@@ -253,7 +262,7 @@ class _Scanner:
                 return self._take(end, pairs=pairs)
         return self._take(end, reason="nested_too_deep" if depth > MAX_DEPTH else "not_json")
 
-    def _cut_lines(self, structure: BracketScan) -> Iterator[ScannedRecord]:
+    def _take_cut_lines(self, structure: BracketScan) -> Iterator[ScannedRecord]:
         """Take records that each begin a line within the one before: lines that were cut in a list."""
         cuts = [self._at, *(at for _, at in structure.open_lines)]
         if structure.outcome == "too deep":
@@ -268,10 +277,10 @@ class _Scanner:
         self._go_to(cuts[-1])
         yield from cut_records
 
-    def _cut_off(self, failed_at: int, lists: int, column: int, *, reason: str = "not_json") -> ScannedRecord:
+    def _take_cut_record(self, failed_at: int, lists: int, column: int, *, reason: str = "not_json") -> ScannedRecord:
         """Take the record here, whose scan failed at a position within `lists` of its lists."""
         may_be_line = reason == "not_json" and self._size(failed_at) <= self._max_chars
-        search = EndOfCutOff(self._at, column, failed_at, lists, self._at + self._max_chars, may_be_line=may_be_line)
+        search = CutRecordSearch(self._at, column, failed_at, lists, self._at + self._max_chars, may_be_line=may_be_line)
         self._search(search)
         end = search.at
         if self._source.ended and end == len(self._text) and self._size(end) <= self._max_chars:

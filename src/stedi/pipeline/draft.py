@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
 from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.table import Table
@@ -61,7 +63,7 @@ def maintained_tables(store: Store) -> tuple[Table, ...]:
     return tuple(table for table in REFRESHED if not table.on_demand or store.snapshot(table.name))
 
 
-class Draft:
+class Draft(Store):
     """A store whose commits are kept in memory and whose files are in a temporary folder.
 
     Dry runs plan with it, and verification rebuilds tables in it.
@@ -79,14 +81,17 @@ class Draft:
         self._snapshots: dict[str, Snapshot] = {}
         self._files: dict[str, DataFiles] = {}
 
+    @override
     def snapshot(self, name: str) -> Snapshot | None:
         return self._snapshots.get(name) or next(self._history(name), None)
 
+    @override
     def latest_metadata(self, name: str) -> CommitMetadata | None:
         if drafted := self._snapshots.get(name):
             return drafted.metadata
         return next((snapshot.metadata for snapshot in self._history(name) if snapshot.metadata), None)
 
+    @override
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
         drafted = self._snapshots.get(name)
         if drafted and drafted.version == version:
@@ -97,6 +102,7 @@ class Draft:
         if self._catalog is not None and name not in self._rebuild:
             yield from self._catalog.history(name)
 
+    @override
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
         drafted = self._snapshots.get(name)
         if drafted and snapshot_id in (None, drafted.id):
@@ -105,9 +111,11 @@ class Draft:
             return DataFiles()
         return self._catalog.files(name, snapshot_id)
 
+    @override
     def data_folder(self, table: Table) -> str:
         return self._create_folder(table, "data")
 
+    @override
     def side_folder(self, table: Table) -> str:
         return self._create_folder(table, "metadata")
 
@@ -116,28 +124,34 @@ class Draft:
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
+    @override
     def write_side_file(self, table: Table, prefix: str, suffix: str, content: bytes) -> str:
         path = Path(self.side_folder(table), f"{prefix}-{uuid.uuid4()}{suffix}")
         path.write_bytes(content)
         return str(path)
 
+    @override
     def keep_side_file(self, path: str) -> str:
         return path
 
+    @override
     def side_path(self, name: str) -> str:
         if self._catalog is None or Path(name).is_absolute():
             return name
         return self._catalog.side_path(name)
 
+    @override
     def read_side_file(self, name: str) -> bytes:
         if self._catalog is None or Path(name).is_absolute():
             return Path(name).read_bytes()
         return self._catalog.read_side_file(name)
 
+    @override
     def discard(self, written: Iterable[WrittenFile]) -> None:
         for file in written:
             Path(file.path).unlink()
 
+    @override
     def commit(self, table: Table, commit: Commit) -> Snapshot:
         before, files = self.snapshot(table.name), self.files(table.name)
         removed, added = set(commit.removed), (written.path for written in commit.added)

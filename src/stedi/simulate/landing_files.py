@@ -1,6 +1,6 @@
 """Write simulated people and motion as landing files, with the defects of the real feeds, and the ground truth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from stedi.compute.duckdb.json_lines import JsonLinesWriter
 from stedi.errors import LandingError, UsageError
+from stedi.model.progress import Progress, Report
 from stedi.simulate.clocks import Clocks, device_periods, make_clocks
 from stedi.simulate.defects import write_defects
 from stedi.simulate.draws import Flags, Integers
@@ -49,13 +50,13 @@ class Simulated:
     step_trainer: int
 
 
-def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str], None] = lambda _: None) -> Simulated:
+def simulate(out: Path, options: SimulationOptions, *, progress: Report = lambda _: None) -> Simulated:
     """Write landing folders and `ground_truth/` below a folder. The same options write the same bytes.
 
     Args:
         out: a folder that is empty or does not exist.
         options: what to simulate.
-        progress: called with what is being written.
+        progress: receives the progress.
 
     Raises:
         UsageError: the folder is not empty or not writable, or the days are too short for so many readings.
@@ -68,7 +69,7 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str],
     # Separate streams, so that errors of clocks, losses and hand-overs leave the other draws unchanged.
     clock_rng, jitter_rng, loss_rng, record_rng = rng.spawn(4)
     start_ms = min(FIRST_DAY_MS, _END_MS - days * DAY_MS)
-    progress("customers")
+    progress(Progress("simulating customers"))
     people = make_people(rng, options.customers, start_ms, days)
     sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, options)
     handed = sessions.handed
@@ -83,7 +84,7 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str],
         simulated = 0
         with _MotionTruth(out / TRUTH) as truth:
             for label, chosen in deal_uploads(rng, sessions, start_ms + days * DAY_MS):
-                progress(f"readings {simulated:,} of {readings:,}")
+                progress(Progress("simulating readings", simulated, readings, "readings"))
                 motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
                 who, device = sessions.who[chosen], sessions.device[chosen]
                 users = people.users.take(pa.array(who))
@@ -101,7 +102,7 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Callable[[str],
                     counts[feed] += delivered.num_rows
                 simulated += motion.times_ms.size
         if not options.clean:
-            progress("defects")
+            progress(Progress("writing defects"))
             for feed in FEEDS:
                 write_defects(out / feed, feed)
     return Simulated(customers, **counts)

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from typing_extensions import override
+
 from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.storage.disk import atomic_write, exclusive_lock, fsync, shared_lock
 from stedi.storage.warehouse import StoredFile, Warehouse
@@ -46,21 +48,26 @@ class WarehouseFolder(Warehouse):
         """The folder's absolute path without links, as in the locations of its tables."""
         return self.given.resolve()
 
+    @override
     def path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else str(self.root)
 
+    @override
     def make_folder(self, name: str) -> str:
         (self.root / name).mkdir(parents=True, exist_ok=True)
         return self.path(name)
 
+    @override
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
 
+    @override
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         if (self.root / name).exists():
             raise FileExistsError(f"{name} already exists")
         self._write(name, content, 0o600 if private else 0o666)
 
+    @override
     def replace(self, name: str, content: bytes) -> None:
         self._write(name, content, 0o666)
 
@@ -70,12 +77,15 @@ class WarehouseFolder(Warehouse):
         with atomic_write(path, mode) as file:
             file.write(content)
 
+    @override
     def sync(self, path: str) -> None:
         fsync(Path(path))
 
+    @override
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
+    @override
     def list(self, folder: str) -> list[StoredFile]:
         files = []
         for parent, _, names in os.walk(self.root / folder, onerror=_raise_unless_missing):
@@ -88,11 +98,13 @@ class WarehouseFolder(Warehouse):
                         files.append(StoredFile(str(path)[len(self.path("")) + 1 :], status.st_size, status.st_mtime))
         return sorted(files, key=lambda file: Path(file.name))
 
+    @override
     def delete_empty_folders(self, folder: str) -> None:
         for path in sorted((self.root / folder).rglob("*"), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
+    @override
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         with ExitStack() as stack:
@@ -118,6 +130,7 @@ class WarehouseFolder(Warehouse):
         except OSError:
             return WarehouseBusyError(f"another run is working on {self}; wait for it to end, then run again")
 
+    @override
     @contextmanager
     def read_lock(self) -> Iterator[None]:
         with ExitStack() as stack:
@@ -140,6 +153,7 @@ class WarehouseFolder(Warehouse):
     def confirm_write_lock(self) -> None:
         """Do nothing: the lock lasts as long as the process."""
 
+    @override
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         # The process that left files in it has ended.
@@ -148,6 +162,7 @@ class WarehouseFolder(Warehouse):
         folder.mkdir()
         yield folder
 
+    @override
     @contextmanager
     def reader_scratch(self) -> Iterator[Path]:
         with ExitStack() as stack:

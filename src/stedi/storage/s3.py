@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from typing_extensions import override
+
 from stedi.errors import WarehouseError
 from stedi.installation import not_installed
 from stedi.storage.warehouse import StoredFile, Warehouse
@@ -61,12 +63,15 @@ class WarehouseInS3(Warehouse):
     def _object(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self._key(name)}
 
+    @override
     def path(self, name: str) -> str:
         return f"s3://{self.bucket}/{self._key(name)}".rstrip("/")
 
+    @override
     def make_folder(self, name: str) -> str:
         return self.path(name)
 
+    @override
     def read(self, name: str) -> bytes:
         with self._translate_errors(name, "read"):
             try:
@@ -76,6 +81,7 @@ class WarehouseInS3(Warehouse):
                     raise FileNotFoundError(f"{self.path(name)} does not exist") from None
                 raise
 
+    @override
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         assert not private
         with self._translate_errors(name, "written"):
@@ -88,6 +94,7 @@ class WarehouseInS3(Warehouse):
                 if self.read(name) != content:
                     raise FileExistsError(f"{self.path(name)} already exists") from None
 
+    @override
     def replace(self, name: str, content: bytes) -> None:
         with self._translate_errors(name, "written"):
             self._client.put_object(**self._object(name), Body=content)
@@ -95,10 +102,12 @@ class WarehouseInS3(Warehouse):
     def sync(self, path: str) -> None:
         """Do nothing: S3 has stored an object durably when it answers."""
 
+    @override
     def delete(self, name: str) -> None:
         with self._translate_errors(name, "removed"):
             self._client.delete_object(**self._object(name))
 
+    @override
     def list(self, folder: str) -> list[StoredFile]:
         start = len(self._key("")) + bool(self.prefix)
         with self._translate_errors(folder, "listed"):
@@ -110,6 +119,7 @@ class WarehouseInS3(Warehouse):
     def delete_empty_folders(self, folder: str) -> None:
         """Do nothing: S3 has no folders."""
 
+    @override
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         self._lease = self._new_lease()
@@ -119,6 +129,7 @@ class WarehouseInS3(Warehouse):
         finally:
             self._lease = None
 
+    @override
     @contextmanager
     def read_lock(self) -> Iterator[None]:
         # A reader without the right to write can't take the lease. The metadata that it has read stays valid:
@@ -127,6 +138,7 @@ class WarehouseInS3(Warehouse):
             self._new_lease().raise_if_held()
         yield
 
+    @override
     def confirm_write_lock(self) -> None:
         if self._lease is not None:
             with self._translate_errors("", "written"):
@@ -135,6 +147,7 @@ class WarehouseInS3(Warehouse):
     def _new_lease(self) -> Lease:
         return Lease(self._client, self.bucket, self._key(".lock"), str(self))
 
+    @override
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with TemporaryDirectory(prefix="stedi-") as folder:

@@ -8,8 +8,8 @@ with generated records.
 
 The condition looks odd because its direct form is slow: listing each record's keys and asking for the JSON type of each
 value. Here, cheap tests of the text decide nearly all records, and the direct tests decide the rest. CPU time to read
-50 MB of clean readings (`bench/clean_records.py`): 0.0085 s/MB with the cheap tests, 0.0390 with the direct ones alone,
-0.0065 without any test. Record by record in Python it is 0.134 (`bench/bad_files.py`).
+50 MB of clean readings (`bench/clean_records.py`): 0.0087 s/MB with the cheap tests, 0.0389 with the direct ones alone,
+0.0068 without any test. Record by record in Python it is 0.134 (`bench/bad_files.py`).
 
 DuckDB evaluates all operands of AND and OR, but only the necessary branches of CASE. So each shortcut is a CASE.
 """

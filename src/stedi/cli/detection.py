@@ -45,25 +45,28 @@ def detect(
         step_file.check_suffix(out)
     settings = call.settings()
     detector = OnnxDetector.load(find_usable_model(settings, model))
-    with open_detection(files, detector, settings) as detected:
+    with progress("reading files") as display, open_detection(files, detector, settings, display) as detected:
         if detected.left_out:
             left_out = sum(detected.left_out.values())
-            note(f"stedi: left out {left_out:,} of {detected.rows:,} rows: {format_reasons(detected.left_out)}")
+            with display.paused():
+                note(f"stedi: left out {left_out:,} of {detected.rows:,} rows: {format_reasons(detected.left_out)}")
         if out is not None:
-            with progress("detecting"):
-                step_file.write_file(detected.steps, out)
-            if call.as_json:
-                with output():
-                    counts = {
-                        "users": detected.users,
-                        "broken": detected.users_without_second,
-                        "weightless": detected.users_without_gravity,
-                        "rows": detected.rows,
-                    }
-                    print_json({"out": str(out), **counts, "left_out": dict(detected.left_out)})
+            step_file.write_file(detected.steps, out)
         else:
+            if sys.stdout.isatty():
+                display.stop()
             with output():
                 step_file.write_json(detected.steps, sys.stdout)
+        display.stop()
+        if out is not None and call.as_json:
+            counts = {
+                "users": detected.users,
+                "broken": detected.users_without_second,
+                "weightless": detected.users_without_gravity,
+                "rows": detected.rows,
+            }
+            with output():
+                print_json({"out": str(out), **counts, "left_out": dict(detected.left_out)})
         if detected.users_without_second:
             note(
                 f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no unbroken second of readings "

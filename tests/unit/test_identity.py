@@ -4,7 +4,7 @@ import unicodedata
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stedi.model.identity import (
@@ -107,6 +107,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS)
+@example("a@x.\u3002\u3002")
 def test_resolving_what_was_resolved_changes_nothing(text: str) -> None:
     device = device_of(text)
     assert device_of(device) == device

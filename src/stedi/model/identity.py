@@ -107,7 +107,8 @@ def _canonical(address: str) -> str:
         address = fold(unquote(address[scheme.end() :].partition("?")[0]))
     address = _NEEDLESS_QUOTES.sub(r"\1@", re.sub(r"\s*@\s*", "@", address).strip())
     local, _, domain = address.rpartition("@")
-    labels = domain.replace(_IDEOGRAPHIC_STOP, ".").removesuffix(".").split(".")
+    # All trailing dots: with only the first removed, an address normalised twice would be another one.
+    labels = domain.replace(_IDEOGRAPHIC_STOP, ".").rstrip(".").split(".")
     return f"{local}@{'.'.join(map(_ascii_label, labels))}"
 
 

@@ -28,7 +28,7 @@ class Invariant:
 
 
 _RECORDS = """
-    SELECT person, shareWithResearchAsOfDate IS NOT NULL AS consents, arrived_at,
+    SELECT person, shareWithResearchAsOfDate IS NOT NULL AS consents, shareWithResearchAsOfDate AS shared_ms, arrived_at,
         coalesce(lastUpdateDate, registrationDate) AS valid_from_ms
     FROM customer_landing WHERE person IS NOT NULL"""
 # A person is on hold if no usable record arrived after the last unusable one.
@@ -46,6 +46,19 @@ _CONSENTING = f"""
       ON n.person = r.person AND n.newest_ms = r.valid_from_ms
     WHERE r.person NOT IN ({_ON_HOLD})
     GROUP BY r.person HAVING bool_and(r.consents)"""
+# For each time before which a person does not consent (a withdrawal, or the beginning of time): what the next change says.
+_NEXT_CHANGES = f"""
+    SELECT person, at_ms, next.consents AS consents, next.shared_ms AS shared_ms FROM (
+        SELECT person, at_ms, consents,
+            lead({{consents: consents, shared_ms: shared_ms}}) OVER (PARTITION BY person ORDER BY at_ms) AS next
+        FROM (
+            SELECT person, valid_from_ms AS at_ms, bool_and(consents) AS consents, max(shared_ms) AS shared_ms
+            FROM ({_RECORDS}) AS records GROUP BY person, valid_from_ms
+            UNION ALL
+            SELECT DISTINCT person, -9223372036854775807, false, NULL FROM ({_RECORDS}) AS records
+        ) AS changes
+    ) AS changes_in_order
+    WHERE NOT consents"""
 _CONSENTING_PSEUDONYMS = f"SELECT {customer_pseudonym('person')} FROM ({_CONSENTING}) AS consenting"
 # The pairs of which both readings were received, and the device belonged to the person when it recorded.
 _EXPLAINED_PAIRS = f"""
@@ -69,12 +82,33 @@ def _rows_without_consent(table: Table) -> str:
     return f"SELECT 1 FROM {quoted(table.name)} WHERE {table.person} IS NULL OR {table.person} NOT IN ({consenting})"
 
 
+def readings_outside_consent(table: str, time: str) -> str:
+    """Write the SQL for the readings of a table that the policy `reading` excludes; none under another policy.
+
+    A reading is allowed if the first change after the person's last withdrawal before it gives consent, and gives it
+    from a date at or before the reading.
+
+    Args:
+        table: name of the table.
+        time: column with the time of a reading (ms since the epoch).
+    """
+    return f"""
+    SELECT r.* FROM {quoted(table)} AS r
+    ASOF LEFT JOIN ({_NEXT_CHANGES}) AS n ON n.person = r.person AND n.at_ms <= r.{quoted(time)}
+    WHERE $consent_policy = 'reading'
+        AND NOT coalesce(n.consents AND n.shared_ms <= r.{quoted(time)}, false)"""
+
+
 INVARIANTS = (
     # Every table that declares whose data its rows are.
     *(
         Invariant(table.name, "rows of people who do not consent", _rows_without_consent(table))
         for table in REFRESHED
         if table.requires_consent
+    ),
+    *(
+        Invariant(table, "readings outside consent, under the policy `reading`", readings_outside_consent(table, time))
+        for table, time in (("accelerometer_trusted", "timeStamp"), ("step_trainer_trusted", "sensorReadingTime"))
     ),
     Invariant(
         "consent_hold",

@@ -33,7 +33,7 @@ from typing import Literal, Self
 import duckdb
 
 from stedi.compute.backend import Ingested
-from stedi.compute.duckdb.clean_records import is_clean
+from stedi.compute.duckdb.clean_records import is_clean, json_type
 from stedi.compute.duckdb.session import Session, interruptible
 from stedi.compute.duckdb.sql import paths
 from stedi.errors import LandingError
@@ -58,7 +58,6 @@ from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 
 DuckDBCompression = Literal["none", "gzip", "zstd"]
 
-_JSON_TYPES = {"text": "VARCHAR", "milliseconds": "DOUBLE", "number": "DOUBLE"}
 _SLOW_BATCH = 50_000
 # The longest record that the fast path reads. Files with longer ones take the slow path.
 _MAX_OBJECT_BYTES = 1 << 20
@@ -153,7 +152,7 @@ class LandingReader:
             The files in the order of their numbers, without those of other formats, and the numbers of the irregular
             files: those that take the slow path as a whole.
         """
-        columns = ", ".join(f"{quoted(field.name)} {_JSON_TYPES[field.kind]}" for field in self._feed.fields)
+        columns = ", ".join(f"{quoted(field.name)} {json_type(field)}" for field in self._feed.fields)
         identities = "".join(f"{quoted(identity)} VARCHAR, " for identity in self._feed.identifying)
         self._session.sql(
             f"CREATE OR REPLACE TEMP TABLE staged_records "
@@ -209,7 +208,7 @@ class LandingReader:
         """
         fields = self._feed.fields
         clean = is_clean(self._feed, keys, [last_time_ms(opened.file.modified_ns) for opened in files], first)
-        structure = json.dumps({key: _JSON_TYPES[field.kind] for key, field in zip(keys, fields, strict=True)})
+        structure = json.dumps({key: json_type(field) for key, field in zip(keys, fields, strict=True)})
         values = ", ".join(
             f"converted.{quoted(key)} AS {quoted(field.name)}" for key, field in zip(keys, fields, strict=True)
         )
@@ -302,9 +301,7 @@ class LandingReader:
     def _create_landed_view(self) -> None:
         """Create the view of all landed rows: clean records, and rows from the slow path."""
         values = ", ".join(
-            f"s.{quoted(field.name)}::BIGINT AS {quoted(field.name)}"
-            if field.kind == "milliseconds"
-            else f"s.{quoted(field.name)}"
+            f"s.{quoted(field.name)}::{COLUMN_TYPES[field.column_type].duckdb} AS {quoted(field.name)}"
             for field in self._feed.fields
         )
         identities = "".join(

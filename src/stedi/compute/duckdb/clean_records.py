@@ -99,7 +99,7 @@ def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:
 
 def _spells_values_as_json_does(feed: Feed, keys: Sequence[str]) -> list[str]:
     """SQL conditions: no value is a boolean, and no number is a text such as "1_000" or "+-5"."""
-    fields = [(key, quoted(field.name), field.kind == "text") for key, field in zip(keys, feed.fields, strict=True)]
+    fields = [(key, quoted(field.name), json_type(field) == "VARCHAR") for key, field in zip(keys, feed.fields, strict=True)]
     # DuckDB converts a bare true to 1 or 'true', depending on the field's type.
     may_be_boolean = " OR ".join(
         f"{value} = {converted}"

@@ -132,7 +132,7 @@ def _setting(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    return str(value) if isinstance(value, int) else f'"{value}"'
+    return str(value) if isinstance(value, int | float) else f'"{value}"'
 
 
 def house() -> str:

@@ -166,7 +166,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_short_command_shows_no_progress() -> None:
     with redirect_stderr(io.StringIO()) as lines, progress("starting") as display:
-        display("customer_trusted …")
+        display(Progress("refreshing customer_trusted"))
     assert lines.getvalue() == ""
 
 

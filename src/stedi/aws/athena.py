@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stedi.aws.clients import client, translate_errors
 from stedi.errors import QueryError
+from stedi.model.progress import Progress, Report
 
 _POLL_SECONDS = 0.5
 _LONGEST_REASON = 300
@@ -25,7 +26,7 @@ class QueryResult:
     rows: Iterator[tuple[str | None, ...]] = field(repr=False)
 
 
-def run_query(sql: str, *, workgroup: str, database: str, progress: Callable[[str], None]) -> QueryResult:
+def run_query(sql: str, *, workgroup: str, database: str, progress: Report) -> QueryResult:
     """Run a query and wait for it. An interrupt also stops the query.
 
     Args:
@@ -63,7 +64,7 @@ def run_query(sql: str, *, workgroup: str, database: str, progress: Callable[[st
     )
 
 
-def _wait(athena: Any, query_id: str, progress: Callable[[str], None]) -> Mapping[str, Any]:
+def _wait(athena: Any, query_id: str, progress: Report) -> Mapping[str, Any]:
     """Wait until a query has ended; stop it on any error or interrupt. Return its description."""
     has_ended = False
     try:
@@ -75,7 +76,7 @@ def _wait(athena: Any, query_id: str, progress: Callable[[str], None]) -> Mappin
                     has_ended = True
                     return execution
                 scanned = execution.get("Statistics", {}).get("DataScannedInBytes", 0)
-                progress(f"{state.lower()}, {scanned / 1e6:,.1f} MB scanned …")
+                progress(Progress(f"{state.lower()}, {scanned / 1e6:,.1f} MB scanned"))
                 time.sleep(_POLL_SECONDS)
     finally:
         if not has_ended:

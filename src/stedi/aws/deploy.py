@@ -14,8 +14,7 @@ from stedi.aws.parameters import DeploymentParameters
 from stedi.aws.release import release_files, release_name
 from stedi.aws.templates import synthesise
 from stedi.errors import DeploymentError
-
-Progress = Callable[[str], None]
+from stedi.model.progress import Progress, Report
 
 # Days until a KMS key is deleted, the shortest that AWS allows. Until then the deletion can be cancelled.
 _KEY_DAYS = 7
@@ -34,7 +33,7 @@ def deploy(
     *,
     administrator: str | None,
     confirm: Callable[[stacks.Change], bool],
-    progress: Progress,
+    progress: Report,
 ) -> Deployed:
     """Create or update both stacks, and upload the code of the jobs.
 
@@ -63,7 +62,7 @@ def deploy(
         changed.append((stack, len(change.resources)))
 
     with TemporaryDirectory(prefix="stedi-deploy-") as folder:
-        progress("making templates …")
+        progress(Progress("making templates"))
         foundation_template, template = synthesise(deployment, Path(folder) / "templates")
         foundation = f"{deployment.stack}-foundation"
         update(foundation, foundation_template, {})
@@ -76,7 +75,7 @@ def deploy(
         with translate_errors(f"the release can't be put in bucket {artefacts}"):
             s3 = client("s3")
             for key, content in uploads.items():
-                progress(f"uploading {key} …")
+                progress(Progress(f"uploading {key}"))
                 s3.put_object(Bucket=artefacts, Key=key, Body=content)
         url = f"https://{artefacts}.s3.{region()}.amazonaws.com/{template_key}"
         update(deployment.stack, template, {"Administrator": administrator, "Release": release}, url)
@@ -112,7 +111,7 @@ def _caller() -> str:
         return str(client("iam").get_role(RoleName=role)["Role"]["Arn"])
 
 
-def destroy(stack: str, *, delete_data: bool, progress: Progress) -> tuple[str, ...]:
+def destroy(stack: str, *, delete_data: bool, progress: Report) -> tuple[str, ...]:
     """Remove both stacks. Return the buckets, secrets and keys that are left.
 
     Args:
@@ -153,7 +152,7 @@ def destroy(stack: str, *, delete_data: bool, progress: Progress) -> tuple[str, 
     return tuple(left)
 
 
-def _empty(bucket: str, progress: Progress) -> None:
+def _empty(bucket: str, progress: Report) -> None:
     """Delete all versions of all objects of a bucket."""
     with translate_errors(f"bucket {bucket} can't be emptied"):
         s3, deleted = client("s3"), 0
@@ -168,4 +167,4 @@ def _empty(bucket: str, progress: Progress) -> None:
                 if errors:
                     raise DeploymentError(f"bucket {bucket} can't be emptied: AWS refuses to delete {len(errors)} objects")
                 deleted += len(objects)
-                progress(f"bucket {bucket}: {deleted:,} objects deleted …")
+                progress(Progress(f"bucket {bucket}: {deleted:,} objects deleted"))

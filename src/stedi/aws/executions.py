@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from stedi.aws.clients import client, translate_errors
 from stedi.aws.jobs import JOBS
 from stedi.errors import DeploymentError
+from stedi.model.progress import Progress, Report
 
 _POLL_SECONDS = 10
 
@@ -116,7 +117,7 @@ def job_states(events: Iterable[Mapping[str, Any]]) -> list[JobState]:
     return list(states.values())
 
 
-def wait(arn: str, progress: Callable[[str], None]) -> Execution:
+def wait(arn: str, progress: Report) -> Execution:
     """Wait until a run has ended.
 
     Args:
@@ -129,7 +130,7 @@ def wait(arn: str, progress: Callable[[str], None]) -> Execution:
     while (run := find(arn)).status == "RUNNING":
         working = next((state for state in jobs_of(arn) if state.state == "running"), None)
         attempt = f" (attempt {working.attempts})" if working and working.attempts > 1 else ""
-        progress(f"{working.job}{attempt} …" if working else "waiting for its turn …")
+        progress(Progress(f"{working.job}{attempt}" if working else "waiting for its turn"))
         time.sleep(_POLL_SECONDS)
     if run.status != "SUCCEEDED":
         failed = next((state.job for state in jobs_of(arn) if state.state == "failed"), None)

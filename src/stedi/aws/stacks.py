@@ -2,14 +2,13 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stedi.aws.clients import client, region, translate_errors
 from stedi.errors import DeploymentError
-
-Progress = Callable[[str], None]
+from stedi.model.progress import Progress, Report
 
 # CloudFormation's own console polls as often.
 _POLL_SECONDS = 5
@@ -61,7 +60,7 @@ def outputs(stack: str) -> dict[str, str]:
 
 
 def plan(
-    stack: str, template: str, parameters: Mapping[str, str], *, template_url: str | None = None, progress: Progress
+    stack: str, template: str, parameters: Mapping[str, str], *, template_url: str | None = None, progress: Report
 ) -> Change | None:
     """Create a change set that brings a stack to a template; None if nothing changes.
 
@@ -84,7 +83,7 @@ def plan(
     assert template_url or len(template.encode()) <= _INLINE_BYTES, f"the template of {stack} is too large for a request"
     name = f"stedi-{uuid.uuid4().hex[:12]}"
     body = {"TemplateURL": template_url} if template_url else {"TemplateBody": template}
-    progress(f"{stack}: planning the change …")
+    progress(Progress(f"{stack}: planning the change"))
     with translate_errors(f"stack {stack} can't be changed"):
         formation = client("cloudformation")
         formation.create_change_set(
@@ -128,7 +127,7 @@ def discard(change: Change) -> None:
             formation.delete_stack(StackName=change.stack)
 
 
-def execute(change: Change, progress: Progress) -> None:
+def execute(change: Change, progress: Report) -> None:
     """Execute a change set, and wait for it.
 
     Raises:
@@ -144,7 +143,7 @@ def execute(change: Change, progress: Progress) -> None:
         )
 
 
-def remove(stack: str, progress: Progress) -> None:
+def remove(stack: str, progress: Report) -> None:
     """Delete a stack, and wait for it. A missing stack is no error.
 
     Raises:
@@ -160,7 +159,7 @@ def remove(stack: str, progress: Progress) -> None:
         raise DeploymentError(f"stack {stack} is partly deleted: {_failure_reason(stack)}; run `stedi aws destroy` again")
 
 
-def _wait(stack: str, progress: Progress) -> str:
+def _wait(stack: str, progress: Report) -> str:
     """Wait until a stack is no longer changing; return its status."""
     while True:
         description = find(stack)
@@ -170,7 +169,7 @@ def _wait(stack: str, progress: Progress) -> str:
         with translate_errors(f"the events of stack {stack} can't be read"):
             events = client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
         if events:
-            progress(f"{events[0]['StackName']}: {events[0]['LogicalResourceId']} {events[0]['ResourceStatus']}")
+            progress(Progress(f"{events[0]['StackName']}: {events[0]['LogicalResourceId']} {events[0]['ResourceStatus']}"))
         time.sleep(_POLL_SECONDS)
 
 

@@ -30,10 +30,10 @@ class ProgressDisplay:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __call__(self, report: Progress | str) -> None:
-        """Take a report: progress, or only the name of the step."""
-        progress = Progress(report.rstrip(" …")) if isinstance(report, str) else report
-        if progress.step != self._latest.step or self._first.done is None:
+    def __call__(self, progress: Progress) -> None:
+        """Take a report. Rate and time left are those of all steps that count towards the same total."""
+        is_same_count = (progress.total, progress.unit) == (self._latest.total, self._latest.unit)
+        if not is_same_count or self._latest.done is None or (progress.done or 0) < self._latest.done:
             self._first, self._step_began = progress, time.monotonic()
         self._latest = progress
 

@@ -33,8 +33,8 @@ from stedi.tables.registry import BY_NAME
 class ComputedDelta:
     """The delta of a table that this run refreshed, and the versions of the table before and after it.
 
-    A table that reads this one needs no diff of its files. That saves 30% of a run after five of 115,000 customers withdrew:
-    their 3 million readings are spread over all files.
+    A table that reads this one needs no diff of its files. It saves 18% of the CPU time after five people withdrew
+    from a warehouse of 3 million readings, because theirs are spread over all files.
     """
 
     before: str

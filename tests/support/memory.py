@@ -25,7 +25,7 @@ from stedi.pipeline import RunReport
 from stedi.pipeline.checks import check
 from stedi.pipeline.draft import Draft
 from stedi.pipeline.pseudonym_key import query_parameters
-from stedi.pipeline.refresh import refresh
+from stedi.pipeline.refresh import ComputedDelta, refresh
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 from stedi.tables.registry import BY_NAME, REFRESHED
@@ -194,8 +194,11 @@ class MemoryTables:
                 self._ingest(feed, files)
         self._waiting.clear()
         report = RunReport(f"v{next(self.engine.numbers)}", self.settings, dry_run=False)
+        deltas: dict[str, ComputedDelta] = {}
         for table in (t for t in self._derived if t.name in selected):
-            report.tables[table.name] = refresh(table, self._store, lambda: self.engine, report.run_id, self._parameters)
+            report.tables[table.name] = refresh(
+                table, self._store, lambda: self.engine, report.run_id, self._parameters, deltas=deltas
+            )
             outside = self.counts(table).get("taken_after_consent")
             if outside is not None:
                 report.outside_consent[table.name] = outside

@@ -25,12 +25,39 @@ from stedi.model.table import Table
 
 
 @dataclass(frozen=True)
+class Delta:
+    """The difference between candidate and current rows of a table.
+
+    Attributes:
+        added: relation of the rows to add.
+        removed: relation of the rows to remove.
+        added_count: rows of `added`.
+        removed_count: rows of `removed`.
+        touched_files: paths of the table's files that contain removed rows.
+    """
+
+    added: str
+    removed: str
+    added_count: int
+    removed_count: int
+    touched_files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class InputChange:
-    """The data files of a table's input: `now`, and `before`, when the table was last computed."""
+    """A change of a table's input.
+
+    Attributes:
+        table: the input.
+        now: its data files now.
+        before: its data files when the table was last computed.
+        delta: the difference of the two, if it has already been computed.
+    """
 
     table: Table
     now: DataFiles
     before: DataFiles
+    delta: Delta | None = None
 
 
 @dataclass(frozen=True)
@@ -66,25 +93,6 @@ class ComputedRows:
 
     candidate: str
     current: str
-
-
-@dataclass(frozen=True)
-class Delta:
-    """The difference between candidate and current rows of a table.
-
-    Attributes:
-        added: relation of the rows to add.
-        removed: relation of the rows to remove.
-        added_count: rows of `added`.
-        removed_count: rows of `removed`.
-        touched_files: paths of the table's files that contain removed rows.
-    """
-
-    added: str
-    removed: str
-    added_count: int
-    removed_count: int
-    touched_files: tuple[str, ...]
 
 
 class TemporaryRelations:
@@ -198,6 +206,9 @@ def find_affected_keys(relations: TemporaryRelations, spec: IncrementalSpec, cha
 def input_delta(backend: Backend, change: InputChange, names: Sequence[str]) -> str:
     """SQL query for an input's rows that were added or removed: some of its columns, or all if none is named."""
     shown = names_of(change.table, names)
+    if change.delta is not None:
+        added, removed = _all_of(change.delta.added), _all_of(change.delta.removed)
+        return f"SELECT {shown} FROM ({multiset_diff(shown, added, removed)}) AS changed"
     before, now = change.before, change.now
     # A delete file removes rows of files that stay. Only under the same delete files does a file contain the same rows.
     unchanged = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
@@ -210,13 +221,15 @@ def input_delta(backend: Backend, change: InputChange, names: Sequence[str]) -> 
 
 
 def diff(relations: TemporaryRelations, table: Table, rows: ComputedRows) -> Delta:
-    """Compare candidate rows with current rows. Equal rows count as often as they occur."""
+    """Compare candidate rows with current rows. Equal rows count as often as they occur.
+
+    The relations of the delta outlive `relations`: they stay until the next delta of the table, or the end of the backend.
+    """
     backend, names = relations.backend, columns(table)
     counted = relations.materialize("diff", multiset_diff(names, rows.candidate, rows.current))
-    added, removed = (
-        relations.materialize(role, backend.repeat_rows(names, f"{quoted(counted)} WHERE {times} > 0", times))
-        for role, times in (("added", "n"), ("removed", "-n"))
-    )
+    added, removed = f"added_{table.name}", f"removed_{table.name}"
+    for relation, times in ((added, "n"), (removed, "-n")):
+        backend.materialize(relation, backend.repeat_rows(names, f"{quoted(counted)} WHERE {times} > 0", times))
     [counts] = backend.select(
         "SELECT coalesce(sum(n) FILTER (WHERE n > 0), 0)::BIGINT AS added, "
         f"coalesce(sum(-n) FILTER (WHERE n < 0), 0)::BIGINT AS removed FROM {quoted(counted)}"

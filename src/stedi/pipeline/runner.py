@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,7 @@ from stedi.pipeline.draft import Draft, Store, maintained_tables
 from stedi.pipeline.landing import ingest_feed, ledger_of
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.publish import publish_run
-from stedi.pipeline.refresh import fingerprint, refresh, staleness_reason
+from stedi.pipeline.refresh import ComputedDelta, fingerprint, refresh, staleness_reason
 from stedi.pipeline.report import RunReport, Status, TableReport
 from stedi.storage import Warehouse, WarehouseFolder, open_warehouse
 from stedi.storage.errors import translate_storage_errors
@@ -161,6 +161,7 @@ class _Tables:
     replay: frozenset[str]
     reingest: bool
     full_refresh: bool
+    deltas: dict[str, ComputedDelta] = field(default_factory=dict)
 
     @property
     def in_order(self) -> list[Table]:
@@ -202,6 +203,7 @@ class _Tables:
                 self.start_backend,
                 self.run_id,
                 self.parameters,
+                deltas=self.deltas,
                 full_refresh=self.full_refresh,
             )
         outcome, plan = ingest_feed(

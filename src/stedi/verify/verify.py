@@ -99,7 +99,7 @@ def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Fin
         for number, table in enumerate(tables):
             progress(Progress(f"rebuilding {table.name}", number, len(tables), "tables"))
             if table.name not in _LANDING_TABLES:
-                refresh(table, draft, lambda: backend, "verify", parameters)
+                refresh(table, draft, lambda: backend, "verify", parameters, deltas={})
         actual = {table.name: backend.scan(table, catalog.files(table.name)) for table in tables}
         for table in (t for t in tables if t.name not in _LANDING_TABLES):
             progress(Progress(f"comparing {table.name}"))

@@ -19,6 +19,7 @@ from stedi import cli
 from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
+from stedi.model.progress import Progress
 from stedi.storage import Warehouse, open_warehouse
 from tests.support.disk import free_bytes, move_to_disk, small_disk
 from tests.support.killing import (
@@ -174,8 +175,8 @@ def test_a_folder_that_turns_read_only_in_the_midst_of_a_run_is_said_and_the_nex
     for folder in ("customer_trusted/data", "customers_curated/metadata", "rule_result", "../runs"):
         with ExitStack() as mounts:
 
-            def turn(progress: str, folder: Path = tables / folder, mounts: ExitStack = mounts) -> None:
-                if progress.startswith("customer_trusted"):
+            def turn(progress: Progress, folder: Path = tables / folder, mounts: ExitStack = mounts) -> None:
+                if progress.step == "refreshing customer_trusted":
                     mounts.enter_context(read_only(folder))
 
             with pytest.raises(WarehouseError, match=r"^[^\n]*Read-only[^\n]*$"):

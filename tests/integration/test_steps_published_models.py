@@ -152,7 +152,7 @@ def test_the_error_on_a_damaged_card_is_one_line(three: Lake, card: str) -> None
 def test_unknown_model_names(three: Lake) -> None:
     with pytest.raises(WarehouseError, match="there is no model in"):
         find_usable_model(three.settings)
-    with pytest.raises(UsageError, match=r"no model is called 'x', and .*/models contains none"):
+    with pytest.raises(UsageError, match=r"unknown model 'x'; .*/models contains no model"):
         find_usable_model(three.settings, "x")
     folder = make(three.settings, pseudonyms(three).values())
     with pytest.raises(UsageError, match=f"did you mean {folder.name}"):

@@ -53,7 +53,7 @@ def trained(settings: Settings, reports: list[Progress]) -> TrainingResult:
 
 
 def test_progress_counts_up_to_the_total(trained: TrainingResult, reports: list[Progress]) -> None:
-    assert {report.unit for report in reports} == {"", "stretches", "trees", "candidates", "methods"}
+    assert {report.unit for report in reports} == {"", "tables", "stretches", "trees", "candidates", "methods"}
     for step in ("5-fold cross-validation", "fitting the detector"):
         trees = [report for report in reports if report.step == step]
         assert [report.done for report in trees] == list(range(1, len(trees) + 1))

@@ -15,6 +15,7 @@ from stedi.catalog.run_log import read_runs
 from stedi.config import load_settings
 from stedi.errors import NoWarehouseError, QueryError, StediError, UsageError, WarehouseBusyError, WarehouseError
 from stedi.maintenance.maintain import maintain
+from stedi.model.progress import Progress
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
@@ -252,8 +253,8 @@ def test_who_stood_still_until_another_took_over_commits_nothing_more(empty: Lak
     land_first(empty)
     stolen = json.dumps({"holder": "another", "seconds": 60}).encode()
 
-    def steal(progress: str) -> None:
-        if progress.startswith("device_owner"):
+    def steal(progress: Progress) -> None:
+        if progress.step == "refreshing device_owner":
             store.put("lake/house/.lock", stolen)
             clock.setattr(time, "time", lambda: real() + 3600)
 

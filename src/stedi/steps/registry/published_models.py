@@ -153,7 +153,7 @@ def find_usable_model(settings: Settings, model: str | None = None) -> Path:
         raise UsageError(f"model {model} is a file; give its folder: {folder.parent}")
     if not folder.is_dir():
         if not models:
-            raise UsageError(f"no model is called {model!r}, and {models_folder(settings)} contains none; {_TRAIN}")
+            raise UsageError(f"unknown model {model!r}; {models_folder(settings)} contains no model; {_TRAIN}")
         raise unknown_name("model", model, [published.name for published in models])
     _check_folder(settings, folder)
     return folder

@@ -2,7 +2,9 @@
 
 import traceback
 from collections.abc import Sequence
+from copy import copy
 
+import typer
 from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
@@ -45,7 +47,7 @@ def run_command(arguments: Sequence[str]) -> int:
         load_help_renderer()
     call = Call()
     try:
-        return app(arguments, prog_name="stedi", standalone_mode=False, obj=call) or 0
+        return _program_for(arguments[0])(arguments, prog_name="stedi", standalone_mode=False, obj=call) or 0
     except SystemExit as end:
         # Typer ends so after it printed or installed the completion.
         return int(end.code or 0)
@@ -53,6 +55,19 @@ def run_command(arguments: Sequence[str]) -> int:
         if call.trace:
             traceback.print_exc()
         return _fail_with(error)
+
+
+def _program_for(first: str) -> typer.Typer:
+    """The program with the named command alone, or with all commands if the first argument names none.
+
+    At each start typer evaluates the parameters of every command, which takes 12 ms of 250.
+    """
+    program = copy(app)
+    named = [info for info in app.registered_commands if info.callback is not None and info.callback.__name__ == first]
+    groups = [info for info in app.registered_groups if info.name == first]
+    if named or groups:
+        program.registered_commands, program.registered_groups = named, groups
+    return program
 
 
 def _fail_with(error: Exception) -> int:

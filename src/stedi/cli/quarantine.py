@@ -10,7 +10,6 @@ from stedi.cli.progress import progress
 from stedi.cli.run_report import run_alerts
 from stedi.cli.sections import Result, section, show
 from stedi.errors import unknown_name
-from stedi.ingest.reasons import explain
 from stedi.model.sql import literal
 from stedi.tables.landing.feeds import FEEDS
 
@@ -35,6 +34,7 @@ def quarantine(
     Example: stedi quarantine --feed customer
     """
     from stedi import pipeline
+    from stedi.ingest.reasons import explain
 
     if feed is not None and feed not in FEED_NAMES:
         raise unknown_name("feed", feed, FEED_NAMES)

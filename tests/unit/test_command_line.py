@@ -112,7 +112,7 @@ def test_identifiers_are_cut_on_a_terminal_only() -> None:
         ("offset_ms", 1500, "1,500"),
         ("rows", 1795788180000, "1,795,788,180,000"),
         ("x", 0.5, "0.5"),
-        ("ok", True, "yes"),
+        ("ok", True, "true"),
         ("from_ms", None, ""),
     ],
 )

@@ -25,7 +25,7 @@ def value_text(name: str, value: object, *, short: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"
     if isinstance(value, int):
         return f"{value}  {moment(value)}" if is_time(name, value) else f"{value:,}"
     if isinstance(value, float):

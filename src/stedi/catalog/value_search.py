@@ -40,7 +40,7 @@ def files_by_snapshot(
     files: dict[int, DataFiles] = {}
     for snapshot in sorted(metadata.snapshots.values(), key=lambda snapshot: snapshot.sequence_number):
         scan = catalog.iceberg.plan_scan(name, metadata, snapshot.id)
-        candidates = (file for file in scan.data_files if field_id is None or _may_contain(file, field_id, encoded))
+        candidates = (file for file in scan.data_files if field_id is None or may_contain(file, field_id, encoded))
         files[snapshot.id] = DataFiles(
             tuple(sorted(plain_path(file.file_path) for file in candidates)),
             tuple(sorted(plain_path(path) for path in scan.delete_files)),
@@ -50,7 +50,7 @@ def files_by_snapshot(
     return files
 
 
-def _may_contain(file: "DataFile", field_id: int, values: Sequence[bytes]) -> bool:
+def may_contain(file: "DataFile", field_id: int, values: Sequence[bytes]) -> bool:
     """Whether the bounds of a text column admit one of some values. UTF-8 sorts as bytes like the text does.
 
     Bounds are cut after some characters. A cut lower bound sorts before the values, and writers raise a cut upper bound.

@@ -15,7 +15,8 @@ from stedi.errors import UsageError
 from stedi.model.identity import identity_of
 
 if TYPE_CHECKING:
-    from stedi.privacy.report import PersonReport, PurposeConsent
+    from stedi.privacy.report import PersonReport
+    from stedi.privacy.timeline import PurposeConsent
 
 _NO_ROWS = "no data about a person"
 
@@ -45,7 +46,7 @@ def person(
 
     report = describe_person(call.settings(), address, "person")
     if svg is not None:
-        write_svg(picture(report), svg)
+        write_svg(picture(report), svg, private=True)
     sections = [
         *_consent_sections(report),
         *_device_sections(report),

@@ -21,7 +21,7 @@ from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
 from stedi.ingest.reasons import explain
 from stedi.model.data_files import DataFiles
-from stedi.model.identity import customer_pseudonym, padded_keys
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym, padded_keys
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
 from stedi.privacy.privacy_log import log_question
@@ -37,18 +37,17 @@ from stedi.privacy.report import (
     TableRows,
 )
 from stedi.privacy.timeline import read_consent
-from stedi.privacy.whose_rows import DEVICES, TIMES, FileRows, RowMatch, count_by_file, row_match
+from stedi.privacy.whose_rows import DEVICES, TIMES, FileRows, RowMatch, count_by_file, devices_of_owner, row_match
 from stedi.steps.registry.published_models import models_folder, read_current_consent, read_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL, BY_NAME, ZONES
 
-# Length of a shortened pseudonym, as in `stedi devices` and in the examples of rules.
-_PSEUDONYM_DIGITS = 12
+# See docs/device-owners.md.
 _WHY = {
-    "confirmed": "their records name its serial number, and its reading times coincide with their phone's",
-    "claimed": "their records name its serial number; reading times neither confirm nor refute it",
-    "inferred": "its reading times coincide with their phone's; their records do not name its serial number",
+    "confirmed": "only their records contain its serial number, and its reading times coincide with their phone's",
+    "claimed": "only their records contain its serial number; reading times do not decide",
+    "inferred": "its reading times coincide with their phone's; they are not its only claimant",
 }
 
 
@@ -121,20 +120,22 @@ class _Reading:
         backend: has the parameters `$person` and `$pseudonym`.
         runs: the finished runs, oldest first.
         files: files that may contain the person, by table and snapshot ID.
-        counts: the person's rows by table, in files that have some.
+        counts: the person's rows by table and path of the file, where there are some.
     """
 
     catalog: Catalog
     backend: Backend
     runs: Sequence[RunRecord]
     files: dict[str, dict[int, DataFiles]] = field(default_factory=dict)
-    counts: dict[str, list[FileRows]] = field(default_factory=dict)
+    counts: dict[str, dict[str, list[FileRows]]] = field(default_factory=dict)
 
     def count(self, table: Table, match: RowMatch, values: Sequence[str]) -> None:
         """Count the person's rows in all files of a table's snapshots. Each file is read once."""
         by_snapshot = self.files[table.name] = files_by_snapshot(self.catalog, table.name, match.column, values)
         paths = sorted({path for files in by_snapshot.values() for path in files.paths})
-        self.counts[table.name] = count_by_file(self.backend, table, match, paths)
+        self.counts[table.name] = defaultdict(list)
+        for rows in count_by_file(self.backend, table, match, paths):
+            self.counts[table.name][rows.path].append(rows)
 
     def rows_in(self, table: str, snapshot_id: int) -> int:
         """The person's rows in the files of a snapshot."""
@@ -143,8 +144,7 @@ class _Reading:
     def counts_in(self, table: str, snapshot_id: int) -> list[FileRows]:
         """The person's rows by file of a snapshot and month."""
         files = self.files.get(table, {}).get(snapshot_id, DataFiles())
-        paths = set(files.paths)
-        return [rows for rows in self.counts.get(table, ()) if rows.path in paths]
+        return [rows for path in files.paths for rows in self.counts[table].get(path, ())]
 
     def newest_files(self, table: str) -> DataFiles:
         """The files of the newest finished run that contain the person, with the files of deleted rows."""
@@ -161,20 +161,21 @@ class _Reading:
 def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedModel]) -> PersonReport:
     backend, run = reading.backend, reading.runs[-1]
     matches = {table.name: match for table in ALL if (match := row_match(table))}
-    values = {"address": (identity.address,), "pseudonym": (identity.pseudonym,)}
-    # The person's devices are known before the tables in which rows are found by device.
+    values: dict[str, tuple[str, ...]] = {"address": (identity.address,), "pseudonym": (identity.pseudonym,)}
+    # The person's devices must be known before the tables in which rows are found by them.
     for name, match in matches.items():
-        if match.by != "device":
+        if not match.needs_devices:
             reading.count(BY_NAME[name], match, values.get(match.by, ()))
     for name in ("customer_landing", "consent_hold", "device_owner"):
         backend.materialize(name, reading.newest_rows(BY_NAME[name], matches[name]))
     devices = _devices(backend)
-    backend.materialize(DEVICES, "SELECT serialNumber AS serial, from_ms, to_ms FROM device_owner")
+    values["device"] = tuple({device.serial for device in devices})
+    backend.materialize(DEVICES, devices_of_owner())
     for name, match in matches.items():
-        if match.by == "device":
-            reading.count(BY_NAME[name], match, sorted({device.serial for device in devices}))
+        if match.needs_devices:
+            reading.count(BY_NAME[name], match, values.get(match.by, ()))
     return PersonReport(
-        identity.pseudonym[:_PSEUDONYM_DIGITS],
+        identity.pseudonym[:SHORT_PSEUDONYM_DIGITS],
         run.run_id,
         run.finished_at,
         read_consent(backend),

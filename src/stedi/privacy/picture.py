@@ -79,8 +79,11 @@ def _scale(report: PersonReport) -> _Scale:
     times += [time for time in (report.consent.first_change_ms, report.consent.last_change_ms) if time is not None]
     times += [hold.held_since_ms for hold in report.holds]
     times += [time for month in report.readings for time in (month.month_ms, _month_end(month.month_ms))]
-    intervals = [interval for purpose in report.consent.purposes for interval in purpose.intervals]
-    times += [time for span in (*intervals, *report.devices) for time in (span.from_ms, span.to_ms) if time is not None]
+    spans: list[tuple[int | None, int | None]] = [
+        (interval.from_ms, interval.to_ms) for purpose in report.consent.purposes for interval in purpose.intervals
+    ]
+    spans += [(device.from_ms, device.to_ms) for device in report.devices]
+    times += [time for span in spans for time in span if time is not None]
     return _Scale(min(times), max(max(times), min(times) + DAY_MS))
 
 

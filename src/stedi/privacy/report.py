@@ -110,7 +110,8 @@ class TableRows:
     Attributes:
         table: its name.
         zone: its zone.
-        found_by: address, pseudonym, device or quarantined record; None if the table's rows are about no person.
+        found_by: address, pseudonym, device, quarantined record or example of a violation; None if the rows are about no
+            person.
         rows: rows in the newest finished run; None if the rows are about no person, or that run has no such table.
         snapshot_count: number of unexpired snapshots of the table.
         snapshots: those that contain the person, oldest first.

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from stedi.compute import Backend
 from stedi.model.data_files import DataFiles
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, device_pseudonym
 from stedi.model.sql import quoted
 from stedi.model.table import Table
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.operations import rule_result
 
-# The relation with the devices that are the person's, and when.
+# The relation with the devices that are the person's: serial, from_ms and to_ms of a period, and the start of the device's
+# pseudonym.
 DEVICES = "devices_of_person"
 # Time of a record, by landing table of readings.
 TIMES = {
@@ -23,15 +26,20 @@ class RowMatch:
     """How to find a person's rows in a table.
 
     Attributes:
-        by: address, pseudonym, device, or quarantined record.
+        by: address, pseudonym, device, quarantined record, or example of a violation.
         condition: SQL condition over the table's rows. It reads the parameters `$person` and `$pseudonym`, and the
-            relation `DEVICES` if the rows are found by device.
+            relation `DEVICES` if `needs_devices`.
         column: text column whose bounds tell which files can't have such rows; None if no column does.
     """
 
     by: str
     condition: str
-    column: str | None
+    column: str | None = None
+
+    @property
+    def needs_devices(self) -> bool:
+        """Whether the person's devices must be known before."""
+        return DEVICES in self.condition
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,18 @@ def row_match(table: Table) -> RowMatch | None:
         theirs = f"d.serial = device AND {time} >= coalesce(d.from_ms, {time}) AND ({time} < d.to_ms OR d.to_ms IS NULL)"
         return RowMatch("device", f"EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE {theirs})", "device")
     if table is quarantine.TABLE:
-        return RowMatch("quarantined record", "list_contains(string_split(people, chr(10)), $person)", None)
+        return RowMatch("quarantined record", "list_contains(string_split(people, chr(10)), $person)")
+    if table is rule_result.TABLE:
+        customer = f"contains(examples, left($pseudonym, {SHORT_PSEUDONYM_DIGITS}))"
+        device = f"EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE contains(examples, d.short_pseudonym))"
+        return RowMatch("example of a violation", f"({customer} OR {device})")
     return None
+
+
+def devices_of_owner() -> str:
+    """Write the query for the relation `DEVICES`, from a relation `device_owner` with the person's rows alone."""
+    short = f"left({device_pseudonym('serialNumber')}, {SHORT_PSEUDONYM_DIGITS})"
+    return f"SELECT serialNumber AS serial, from_ms, to_ms, {short} AS short_pseudonym FROM device_owner"
 
 
 def count_by_file(backend: Backend, table: Table, match: RowMatch, paths: Sequence[str]) -> list[FileRows]:

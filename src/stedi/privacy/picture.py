@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from stedi.privacy.report import PersonReport
 from stedi.query.device_text import DAY_MS, format_serial, format_time
@@ -13,8 +14,10 @@ _WIDTH, _LEFT, _RIGHT, _TOP = 960, 150, 20, 40
 _ROW, _BAR, _CHART, _GAP, _BOTTOM = 24, 14, 80, 24, 36
 _CONSENT, _HOLD, _DEVICE, _PHONE_READINGS, _DEVICE_READINGS = "#2c7bb6", "#d7191c", "#6a51a3", "#fdae61", "#6a51a3"
 _MAX_LABELS = 8
-_LABEL_LENGTH = 18
-# More rows make the picture longer than a page. The command's other output has all of them.
+_LABEL_LENGTH = 13
+# Narrower bars are hard to see.
+_MIN_BAR_WIDTH = 3
+# More rows make the picture longer than a page. The command's other output has all devices.
 _MAX_DEVICE_ROWS = 20
 
 
@@ -105,12 +108,17 @@ def _consent_rows(report: PersonReport) -> Iterator[tuple[str, list[_Bar]]]:
 
 
 def _device_rows(report: PersonReport) -> Iterator[tuple[str, list[_Bar]]]:
-    for device in report.devices[:_MAX_DEVICE_ROWS]:
-        serial = format_serial(device.serial)
+    """One row for each device, with a bar for each period."""
+    by_serial = [(serial, list(periods)) for serial, periods in groupby(report.devices, key=lambda device: device.serial)]
+    for serial, periods in by_serial[:_MAX_DEVICE_ROWS]:
         label = serial if len(serial) <= _LABEL_LENGTH else f"{serial[:_LABEL_LENGTH]}…"
-        yield label, [_Bar(device.from_ms, device.to_ms, _DEVICE, f"device {serial}: {device.status}, {device.why}")]
-    if (more := len(report.devices) - _MAX_DEVICE_ROWS) > 0:
-        yield f"and {more:,} more periods", []
+        tooltip = f"device {format_serial(serial)}"
+        yield (
+            f"device: {label}",
+            [_Bar(d.from_ms, d.to_ms, _DEVICE, f"{tooltip}: {d.status}, {d.why}") for d in periods],
+        )
+    if (more := len(by_serial) - _MAX_DEVICE_ROWS) > 0:
+        yield f"and {more:,} more devices", []
 
 
 def _row(scale: _Scale, y: float, label: str, bars: list[_Bar]) -> Iterator[str]:
@@ -118,8 +126,8 @@ def _row(scale: _Scale, y: float, label: str, bars: list[_Bar]) -> Iterator[str]
     yield f'<path d="M{_LEFT} {y + _BAR / 2:g}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
     for bar in bars:
         left, right = scale.x(bar.from_ms, scale.from_ms), scale.x(bar.to_ms, scale.to_ms)
-        # A short interval must be visible, too.
-        yield rectangle(left, y, max(right - left, 1), _BAR, bar.colour, bar.tooltip)
+        width = max(right - left, _MIN_BAR_WIDTH)
+        yield rectangle(min(left, _WIDTH - _RIGHT - width), y, width, _BAR, bar.colour, bar.tooltip)
 
 
 def _chart(report: PersonReport, scale: _Scale, y: float) -> Iterator[str]:

@@ -181,6 +181,26 @@ def test_snapshots_that_maintenance_expired_are_not_listed(two: Lake) -> None:
     }
 
 
+def test_when_maintenance_deletes_files_meanwhile_the_newer_state_is_read(
+    two: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = report_of(two)
+    two.settings = two.settings.model_copy(update={"keep_runs": 1})
+    searched: list[str] = []
+
+    def interrupted(backend: Any, table: Table, match: RowMatch, paths: Sequence[str]) -> list[FileRows]:
+        searched.append(table.name)
+        if len(searched) == 1:
+            for _ in range(2):
+                maintain(two.settings)
+        return count_by_file(backend, table, match, paths)
+
+    monkeypatch.setattr(person_module, "count_by_file", interrupted)
+    report = report_of(two)
+    assert searched.count(searched[0]) == 2
+    assert report.runs == expected.runs[-1:]
+
+
 def test_models_that_learned_from_the_person(two: Lake) -> None:
     train(two, [BEN])
     assert report_of(two).models == ()

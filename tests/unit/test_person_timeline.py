@@ -183,12 +183,12 @@ def test_the_picture_has_a_bar_for_each_interval_hold_month_and_device() -> None
         "1970-03",
         'device s<1>"&\ufffd',
     ]
-    assert all(left >= 150 and left + width <= 940.1 and width > 0 for _, left, width in drawn)
+    assert all(left >= 170 and left + width <= 940.1 and width > 0 for _, left, width in drawn)
     first, second, held = (left for _, left, _ in drawn[:3])
     assert first < second < held
     # An interval without an end, and a device's only period, reach the edge.
     assert drawn[1][1] + drawn[1][2] == pytest.approx(940, abs=0.2)
-    assert drawn[-1][1:] == (150, 790)
+    assert drawn[-1][1:] == (170, 770)
 
 
 def test_the_picture_of_a_person_without_anything_is_valid() -> None:

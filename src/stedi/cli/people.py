@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stedi.cli.program import Call, app, as_utf8, command
+from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, show, write_svg
 from stedi.cli.text import moment
 from stedi.errors import UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _NO_ROWS = "no data about a person"
 
 
-@command(app, "Look at tables")
+@command(app, "Privacy")
 def person(
     call: Call,
     email: Annotated[
@@ -44,7 +45,8 @@ def person(
     from stedi.privacy.person import describe_person
     from stedi.privacy.picture import picture
 
-    report = describe_person(call.settings(), address, "person")
+    with progress("searching") as display:
+        report = describe_person(call.settings(), address, "person", progress=display)
     if svg is not None:
         write_svg(picture(report), svg, private=True)
     sections = [

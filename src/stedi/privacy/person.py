@@ -22,6 +22,7 @@ from stedi.errors import StediError, WarehouseError
 from stedi.ingest.reasons import explain
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym, padded_keys
+from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
 from stedi.privacy.privacy_log import log_question
@@ -51,32 +52,32 @@ _WHY = {
 }
 
 
-def describe_person(settings: Settings, person: str, command: str) -> PersonReport:
+def describe_person(settings: Settings, person: str, command: str, *, progress: Report = lambda _: None) -> PersonReport:
     """Log the question, then collect everything that the lakehouse knows about a person.
 
     Args:
         settings: where the warehouse and the models are.
         person: normalised e-mail address (`identity.person_of`).
         command: the command to log.
+        progress: receives the table that is searched, and the number of finished tables.
 
     Raises:
         StediError: nothing is known about the person.
         WarehouseError: there is no finished run, the question can't be logged, or a file can't be read.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    with translate_storage_errors(f"warehouse {warehouse} can't be read"):
-        _finished_runs(warehouse)
-        key = pseudonym_key(settings, create=False)
+    with (
         # Not in the warehouse: a run that starts meanwhile empties its folder for temporary files.
-        with (
-            TemporaryDirectory(prefix="stedi-person-") as folder,
-            start_duckdb(settings, warehouse, Path(folder)) as backend,
-        ):
-            backend.set_parameters({"person": person, **padded_keys(key)})
-            [row] = backend.select(f"SELECT {customer_pseudonym('$person')} AS pseudonym")
-            log_question(warehouse, command, row["pseudonym"])
-            backend.set_parameters(row)
-            report = _read_report(settings, warehouse, backend, _Identity(person, row["pseudonym"]))
+        TemporaryDirectory(prefix="stedi-person-") as folder,
+        translate_storage_errors(f"warehouse {warehouse} can't be read"),
+        start_duckdb(settings, warehouse, Path(folder)) as backend,
+    ):
+        _finished_runs(warehouse)
+        backend.set_parameters({"person": person, **padded_keys(pseudonym_key(settings, create=False))})
+        [row] = backend.select(f"SELECT {customer_pseudonym('$person')} AS pseudonym")
+        log_question(warehouse, command, row["pseudonym"])
+        backend.set_parameters(row)
+        report = _read_report(settings, warehouse, backend, _Identity(person, row["pseudonym"]), progress)
     if not report.is_known:
         raise StediError(
             "the lakehouse contains nothing about this address; check it, or start `stedi run` if its files are new"
@@ -98,14 +99,16 @@ def _finished_runs(warehouse: Warehouse) -> list[RunRecord]:
     return runs
 
 
-def _read_report(settings: Settings, warehouse: Warehouse, backend: Backend, identity: _Identity) -> PersonReport:
+def _read_report(
+    settings: Settings, warehouse: Warehouse, backend: Backend, identity: _Identity, progress: Report
+) -> PersonReport:
     """Read the report. If maintenance deletes files meanwhile, start again with the runs that are left."""
     while True:
         runs = _finished_runs(warehouse)
         try:
             with Catalog(warehouse) as catalog:
                 models = _learned_models(settings, identity.pseudonym)
-                return _report(_Reading(catalog, backend, runs), identity, models)
+                return _report(_Reading(catalog, backend, runs, progress), identity, models)
         except WarehouseError:
             if _finished_runs(warehouse) == runs:
                 raise
@@ -119,6 +122,7 @@ class _Reading:
         catalog: the catalog.
         backend: has the parameters `$person` and `$pseudonym`.
         runs: the finished runs, oldest first.
+        progress: receives the table that is searched.
         files: files that may contain the person, by table and snapshot ID.
         counts: the person's rows by table and path of the file, where there are some.
     """
@@ -126,11 +130,13 @@ class _Reading:
     catalog: Catalog
     backend: Backend
     runs: Sequence[RunRecord]
+    progress: Report
     files: dict[str, dict[int, DataFiles]] = field(default_factory=dict)
     counts: dict[str, dict[str, list[FileRows]]] = field(default_factory=dict)
 
     def count(self, table: Table, match: RowMatch, values: Sequence[str]) -> None:
         """Count the person's rows in all files of a table's snapshots. Each file is read once."""
+        self.progress(Progress(f"searching {table.name}", len(self.counts), len(ALL), "tables"))
         by_snapshot = self.files[table.name] = files_by_snapshot(self.catalog, table.name, match.column, values)
         paths = sorted({path for files in by_snapshot.values() for path in files.paths})
         self.counts[table.name] = defaultdict(list)

@@ -10,7 +10,7 @@ from stedi.query.device_text import DAY_MS, format_serial, format_time
 from stedi.query.svg import document, rectangle, text
 
 # Size of the picture and its parts, in SVG units.
-_WIDTH, _LEFT, _RIGHT, _TOP = 960, 150, 20, 40
+_WIDTH, _LEFT, _RIGHT, _TOP = 960, 170, 20, 40
 _ROW, _BAR, _CHART, _GAP, _BOTTOM = 24, 14, 80, 24, 36
 _CONSENT, _HOLD, _DEVICE, _PHONE_READINGS, _DEVICE_READINGS = "#2c7bb6", "#d7191c", "#6a51a3", "#fdae61", "#6a51a3"
 _MAX_LABELS = 8

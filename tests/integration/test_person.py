@@ -6,7 +6,7 @@ import json
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -123,10 +123,28 @@ def test_consent_holds_devices_and_readings(two: Lake) -> None:
     assert (hold.source_file, hold.source_position, hold.records) == ("customer/3.json", 1, 1)
     assert hold.meaning
     assert [(device.serial, device.status) for device in report.devices] == [(ANNS, "confirmed")]
-    assert report.devices[0].why
+    assert report.devices[0].why.startswith("only their records contain its serial number, and")
     assert [(claim.serial, claim.records, claim.is_theirs) for claim in report.claims] == [(ANNS, 3, True)]
     assert [(month.phone, month.device) for month in report.readings] == [(10, 10), (5, 0)]
     assert report.pseudonym == pseudonym(ANN)[:12]
+
+
+def test_why_a_device_is_the_persons_whatever_their_records_say(new_lake: Callable[..., Lake]) -> None:
+    lake = new_lake("wrong-claims")
+    # Ann's records have a wrong serial number. Ben's device is claimed by both.
+    lake.land("customer/1.json", [customer(ANN, 10, serial=BENS), customer(BEN, 10, serial=BENS)])
+    for person, serial, start in ((ANN, ANNS, 0), (BEN, BENS, DAY)):
+        times = [start + 1_017 * n for n in range(200)]
+        lake.land(f"accelerometer/{serial}.json", [reading(person, t) for t in times])
+        lake.land(f"step_trainer/{serial}.json", [distance(serial, t) for t in times])
+    lake.run()
+    [anns], [bens] = report_of(lake).devices, report_of(lake, BEN).devices
+    assert (anns.serial, anns.status, anns.is_claimed) == (ANNS, "inferred", False)
+    assert anns.why.endswith("although their records do not contain its serial number")
+    assert (bens.serial, bens.status, bens.is_claimed) == (BENS, "inferred", True)
+    assert bens.why.endswith("not only their records contain its serial number")
+    [claim] = report_of(lake).claims
+    assert (claim.serial, claim.is_theirs) == (BENS, False)
 
 
 def test_rows_equal_those_of_queries_in_every_run_of_the_run_log(two: Lake) -> None:

@@ -153,7 +153,7 @@ def report(**changes: Any) -> PersonReport:
         finished_at="1970-05-01T00:00:00+00:00",
         consent=Consent(3, 40 * DAY, 70 * DAY, purposes),
         holds=(Hold(80 * DAY, 1, "customer/1.json", 1, "not_json", ""),),
-        devices=(DevicePeriod('s<1>"&\x00', None, None, "claimed", "why", None, 1, 0, 0),),
+        devices=(DevicePeriod('s<1>"&\x00', None, None, "claimed", True, "why", None, 1, 0, 0),),
         claims=(),
         readings=(MonthReadings(31 * DAY, 10, 0), MonthReadings(59 * DAY, 5, 20)),
         tables=(),
@@ -198,5 +198,5 @@ def test_the_picture_of_a_person_without_anything_is_valid() -> None:
 
 @given(st.text())
 def test_any_serial_number_gives_valid_xml(serial: str) -> None:
-    device = DevicePeriod(serial, 41 * DAY, 42 * DAY, "inferred", "why", 0.5, 1, 1, 1)
+    device = DevicePeriod(serial, 41 * DAY, 42 * DAY, "inferred", False, "why", 0.5, 1, 1, 1)
     ElementTree.fromstring(picture(report(devices=(device,) * 30)))

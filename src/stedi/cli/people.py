@@ -100,7 +100,7 @@ def _interval_rows(purpose: "PurposeConsent", is_on_hold: bool) -> Iterator[tupl
 def _device_sections(report: "PersonReport") -> Iterator[Section]:
     yield Section(
         "devices of the person; times on the device's clock",
-        ("serial number", "from", "to", "status", "why", "confidence", "readings", "coincide", "of compared"),
+        ("serial number", "from", "to", "status", "why", "confidence", "reading times", "coincide", "of compared"),
         [
             (
                 device.serial,
@@ -115,7 +115,7 @@ def _device_sections(report: "PersonReport") -> Iterator[Section]:
             )
             for device in report.devices
         ],
-        ("confidence", "readings", "coincide", "of compared"),
+        ("confidence", "reading times", "coincide", "of compared"),
         show={"from": moment, "to": moment},
         empty="No device is the person's.\n",
     )

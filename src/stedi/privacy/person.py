@@ -44,13 +44,6 @@ from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL, BY_NAME, ZONES
 
-# See docs/device-owners.md.
-_WHY = {
-    "confirmed": "only their records contain its serial number, and its reading times coincide with their phone's",
-    "claimed": "only their records contain its serial number; reading times do not decide",
-    "inferred": "its reading times coincide with their phone's; they are not its only claimant",
-}
-
 
 def describe_person(settings: Settings, person: str, command: str, *, progress: Report = lambda _: None) -> PersonReport:
     """Log the question, then collect everything that the lakehouse knows about a person.
@@ -204,10 +197,26 @@ def _holds(backend: Backend) -> tuple[Hold, ...]:
 
 def _devices(backend: Backend) -> tuple[DevicePeriod, ...]:
     rows = backend.select(
-        "SELECT serialNumber AS serial, from_ms, to_ms, status, confidence, reading_times, compared_times, coincidences "
-        "FROM device_owner ORDER BY serialNumber, period"
+        """
+        SELECT serialNumber AS serial, from_ms, to_ms, status,
+            serialNumber IN (SELECT device FROM customer_landing WHERE device IS NOT NULL) AS is_claimed,
+            confidence, reading_times, compared_times, coincidences
+        FROM device_owner ORDER BY serialNumber, period"""
     )
-    return tuple(DevicePeriod(**row, why=_WHY.get(row["status"], "")) for row in rows)
+    return tuple(DevicePeriod(**row, why=_why(row["status"], row["is_claimed"])) for row in rows)
+
+
+def _why(status: str, is_claimed: bool) -> str:
+    """Return why a device is the person's (see docs/device-owners.md); empty for statuses of other versions."""
+    if status == "confirmed":
+        return "only their records contain its serial number, and its reading times coincide with their phone's"
+    if status == "claimed":
+        return "only their records contain its serial number; reading times do not decide"
+    if status == "inferred" and is_claimed:
+        return "its reading times coincide with their phone's; not only their records contain its serial number"
+    if status == "inferred":
+        return "its reading times coincide with their phone's, although their records do not contain its serial number"
+    return ""
 
 
 def _claims(backend: Backend) -> tuple[Claim, ...]:

@@ -36,6 +36,7 @@ class DevicePeriod:
         from_ms: start on the device's clock, included (ms since the epoch, UTC); None for the device's first period.
         to_ms: end, excluded; None for its last period.
         status: confirmed, claimed or inferred.
+        is_claimed: whether their records contain the serial number.
         why: the status as a sentence.
         confidence: probability, from reading times alone, that the device is the person's.
         reading_times: distinct reading times in the period.
@@ -47,6 +48,7 @@ class DevicePeriod:
     from_ms: int | None
     to_ms: int | None
     status: str
+    is_claimed: bool
     why: str
     confidence: float | None
     reading_times: int

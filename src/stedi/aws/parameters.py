@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stedi.errors import UsageError, unknown_name
-from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
+from stedi.model.query_settings import MAX_TOLERANCE_MS, Policy, QuerySettings
 
 
 class DeploymentParameters(BaseModel):
@@ -43,7 +43,7 @@ class DeploymentParameters(BaseModel):
     match_tolerance_ms: int = Field(
         default=QuerySettings.match_tolerance_ms,
         ge=0,
-        le=MOST_TOLERANCE_MS,
+        le=MAX_TOLERANCE_MS,
         description="largest time between the two readings of a pair, for clocks that disagree (ms)",
     )
     schedule: str = Field(

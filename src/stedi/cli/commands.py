@@ -73,10 +73,10 @@ def _program_for(first: str) -> typer.Typer:
 def _fail_with(error: Exception) -> int:
     """Print an error in one line; returns the exit code."""
     if isinstance(error, TyperException):
-        from stedi.config import PYDANTICS_OWN_WORDS
+        from stedi.config import PYDANTIC_PREFIX
 
         # Without a command typer has shown the help. There is no message then.
-        message = error.format_message().replace(PYDANTICS_OWN_WORDS, "")
+        message = error.format_message().replace(PYDANTIC_PREFIX, "")
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "stedi"
         return fail(f"{message} (see `{command} --help`)", error.exit_code) if message else error.exit_code

@@ -2,7 +2,7 @@
 
 from stedi.model.identity import customer_pseudonym, device_pseudonym
 from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
-from stedi.model.query_settings import MOST_TOLERANCE_MS
+from stedi.model.query_settings import MAX_TOLERANCE_MS
 from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import CUSTOMER_PSEUDONYM, KNOWN_PSEUDONYM
 from stedi.tables.reference.device_evidence import HOUR_MS
@@ -10,7 +10,7 @@ from stedi.tables.trusted import accelerometer, step_trainer
 
 # Paired readings are at most the largest tolerance apart. A phone's readings that compete for one of a device are at most
 # twice as far apart.
-_STEP_MARGIN_MS, _READING_MARGIN_MS = MOST_TOLERANCE_MS, 2 * MOST_TOLERANCE_MS
+_STEP_MARGIN_MS, _READING_MARGIN_MS = MAX_TOLERANCE_MS, 2 * MAX_TOLERANCE_MS
 # Times at most a tolerance apart are in the same bucket of that width or in adjacent ones.
 _TOLERANCE = "$match_tolerance_ms::BIGINT"
 _BUCKET_MS = f"greatest({_TOLERANCE}, 1)"

@@ -96,9 +96,7 @@ class Settings(BaseModel):
     )
     engine: EngineName = Field(default="embedded", description="engine that runs the queries: embedded or spark")
     keep_runs: int = Field(default=30, ge=1, description="number of finished runs that --as-of can read")
-    maintain_every: int = Field(
-        default=20, ge=0, description="number of runs from one maintenance to the next; 0: no maintenance in runs"
-    )
+    maintain_every: int = Field(default=20, ge=0, description="number of runs from one maintenance to the next; 0: never")
     memory_limit: str | None = Field(default=None, description="memory limit of the embedded engine, such as 8GB")
     # The engine would start any number of threads, and thousands by mistake would freeze the machine.
     threads: int | None = Field(default=None, ge=1, le=1024, description="threads of the embedded engine, at most 1024")

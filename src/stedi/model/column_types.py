@@ -1,4 +1,4 @@
-"""Column types of tables, and their names in each engine. A new column type is one entry in `ColumnType` and one in `COLUMN_TYPES`."""
+"""Column types of tables, and their names in each engine. A new type is an entry in `ColumnType` and in `COLUMN_TYPES`."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple

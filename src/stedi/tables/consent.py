@@ -2,11 +2,11 @@
 
 from stedi.model.rules import Rule
 
-# The largest BIGINT, for an interval without an end: every time is before it.
+# The end of an interval without an end: the largest BIGINT, which is after every time.
 NO_END = 9223372036854775807
 
-# One row (person, changed_at, consents, shared_as_of) for each time at which a customer's records changed, from a CTE
-# `records`. Records of the same time that disagree give no consent, however else they differ: all of them must consent.
+# Query over the CTE `records`: one row (person, changed_at, consents, shared_as_of) for each time of a customer's records.
+# Consent needs all records of that time: if one lacks it, there is none.
 CONSENT_CHANGES = """
     SELECT person, changed_at,
         count(*) = count(shareWithResearchAsOfDate) AS consents,
@@ -43,7 +43,7 @@ def usable_spans(people: str) -> str:
     do not overlap.
 
     Args:
-        people: the table of the people to return.
+        people: the table with the people for whom spans are returned.
 
     Returns:
         SQL with the columns person, from_ms (included) and to_ms (excluded).
@@ -68,7 +68,7 @@ def taken_after_consent(time: str) -> Rule:
     return Rule(
         "taken_after_consent",
         "warn",
-        "readings were taken while consent was in force; the policy `customer` also keeps others",
+        "every reading was taken while consent was in force; the policy `customer` also keeps others",
         violations=f"""
         SELECT r.person, count(*) - count(i.person) AS n
         FROM {{rows}} AS r LEFT JOIN ({_INTERVALS}) AS i

@@ -8,8 +8,8 @@ from stedi.model.rules import Rule
 from stedi.model.table import Column, Table
 from stedi.tables.consent import CONSENT_CHANGES, NO_END, customer_records
 
-# An interval starts with the first consenting change after a withdrawal, or after nothing, and ends with the next
-# withdrawal. It never starts before the previous withdrawal, even if the consent date is earlier.
+# An interval starts with the first consenting change, or the first one after a withdrawal, and ends with the next
+# withdrawal. It never starts before the last change without consent, even if the consent date is earlier.
 _QUERY = f"""
 WITH records AS ({customer_records("shareWithResearchAsOfDate")}),
 changes AS ({CONSENT_CHANGES}),

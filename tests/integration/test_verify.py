@@ -322,7 +322,7 @@ def test_a_run_that_died_before_its_first_commit_left_nothing_to_find(furnished:
 
 
 def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
-    with pytest.raises(WarehouseError, match=r"no warehouse at .*; make one with `stedi run`"):
+    with pytest.raises(WarehouseError, match=r"no warehouse at .*; create one with `stedi run`"):
         verify(lake.settings)
     assert not lake.warehouse.exists()
     with commits(die_at=1), pytest.raises(Died):

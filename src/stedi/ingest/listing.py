@@ -90,7 +90,7 @@ def _list_top(root: Path) -> list[str]:
     try:
         if not root.is_dir():
             problem = "is no folder" if root.exists() else "does not exist"
-            raise LandingError(f"landing folder {root} {problem}; give its place with --landing")
+            raise LandingError(f"landing folder {root} {problem}; give another with --landing")
         return sorted(path.name for path in root.iterdir())
     except OSError as error:
         _refuse(error)
@@ -135,8 +135,8 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    place = safe_name(str(error.filename))
-    raise LandingError(f"landing place {place} can't be read: {error.strerror}; grant this user read access") from error
+    path = safe_name(str(error.filename))
+    raise LandingError(f"landing path {path} can't be read: {error.strerror}; grant this user read access") from error
 
 
 def _refuse_unless_gone(error: OSError) -> None:

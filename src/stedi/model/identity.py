@@ -139,20 +139,20 @@ def identity_of(identity: Identity, text: str) -> str | None:
         return None
 
 
-def people_in(text: str, *, is_cut_before: bool = False, is_cut_behind: bool = False) -> set[str]:
+def people_in(text: str, *, is_cut_before: bool = False, is_cut_after: bool = False) -> set[str]:
     """Find all addresses in a text, such as a broken record or a list of addresses. Takes linear time.
 
     Args:
         text: any text, or a piece of a longer one. Pieces must overlap by the length of an address.
         is_cut_before: whether the text is cut at its start. An address there may be incomplete and is left out.
-        is_cut_behind: the same for its end.
+        is_cut_after: the same for its end.
 
     Returns:
         The normalised addresses.
     """
     if is_cut_before:
         text = text[_to_separator(text[:_MAX_ADDRESS]) :]
-    if is_cut_behind:
+    if is_cut_after:
         text = text[: len(text) - _to_separator(text[: -_MAX_ADDRESS - 1 : -1])]
     addresses = set()
     for at in _AT.finditer(text):

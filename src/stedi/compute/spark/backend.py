@@ -162,7 +162,7 @@ class SparkBackend:
         return self._session.sql(text, args=used)
 
     def _checkpoint(self, relation: str, frame: DataFrame) -> None:
-        """Compute a relation now, and drop its plan. Otherwise later plans would contain the plans of all earlier relations."""
+        """Compute a relation now, and drop its plan. Otherwise later plans would contain those of all earlier relations."""
         self._relations.add(relation)
         with spark_errors():
             frame.localCheckpoint().createOrReplaceTempView(relation)

@@ -53,7 +53,7 @@ class Owners(BaseModel):
         default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
-        description="least probability at which reading times decide the owner of a device; below it a device is ambiguous",
+        description="minimum probability for an owner that is inferred from reading times; below it only a sole claim decides",
     )
 
 
@@ -66,7 +66,7 @@ class Match(BaseModel):
         default=QuerySettings.match_tolerance_ms,
         ge=0,
         le=MAX_TOLERANCE_MS,
-        description="largest time between the readings of a pair in machine_learning_curated, for clocks that disagree (ms)",
+        description="maximum time between the readings of a pair in machine_learning_curated, for clocks that disagree (ms)",
     )
 
 
@@ -148,7 +148,8 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in given.items():
         if isinstance(value, str) and not _is_utf8(value):
-            raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(f"option {option} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
     values = _read_file(file)
     for source in (_read_environment(), _sectioned(given)):
         values = _merged(values, source)

@@ -5,7 +5,7 @@ from typing import Literal
 
 Policy = Literal["customer", "reading"]
 EngineName = Literal["embedded", "spark"]
-# Largest tolerance that can be set. An incremental refresh reads all readings that are this near to changed ones.
+# Maximum tolerance that can be set. An incremental refresh reads all readings that are this near to changed ones.
 MAX_TOLERANCE_MS = 1_000
 
 
@@ -17,8 +17,8 @@ class QuerySettings:
 
     Attributes:
         policy: which readings of a consenting customer to keep: all (`customer`), or those taken under consent (`reading`).
-        owners_confidence: least probability at which reading times decide the owner of a device.
-        match_tolerance_ms: largest time between the readings of a pair (ms), for clocks that disagree.
+        owners_confidence: minimum probability for an owner that is inferred from reading times.
+        match_tolerance_ms: maximum time between the readings of a pair (ms), for clocks that disagree.
     """
 
     policy: str

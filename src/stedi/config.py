@@ -53,7 +53,7 @@ class Owners(BaseModel):
         default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
-        description="minimum probability for an owner that is inferred from reading times; below it only a sole claim decides",
+        description="minimum probability of an owner inferred from reading times; below it only a sole claim decides",
     )
 
 

@@ -37,12 +37,12 @@ class BracketScan:
     def __init__(self, at: int, column: int) -> None:
         self.at = at
         """Position of the scan. With an outcome: where the record closes, or where the scan failed."""
-        self.outcome: Literal["closed", "contradiction", "too deep", "end"] | None = None
+        self.outcome: Literal["closed", "syntax error", "too deep", "end"] | None = None
         self.depth = 0
         """Maximum depth of the brackets."""
         self.open_lines: list[tuple[int, int]] = []
         """Depth and position of open objects that begin a line and are indented no further than the record."""
-        self.contradiction: tuple[int, list[int]] | None = None
+        self.syntax_error: tuple[int, list[int]] | None = None
         """Position of a syntax error, and the open brackets there, as in `_open`.
 
         Without a syntax error: position of an object that follows a colon, begins a line, and is indented no further than
@@ -85,11 +85,11 @@ class BracketScan:
                 expects = "value" if opened[-1] < 0 else "key"
             elif first == ":":
                 if expects != "colon":
-                    return self._contradict(start)
+                    return self._fail(start)
                 expects = "value"
             elif first in "{[":
                 if expects != "value":
-                    return self._contradict(start)
+                    return self._fail(start)
                 if len(opened) == MAX_SCANNED_DEPTH:
                     return self._stop("too deep", start)
                 self.depth = max(self.depth, len(opened) + 1)
@@ -99,7 +99,7 @@ class BracketScan:
                     at, expects = self._open_object(text, start, at)
             elif first in "}]":
                 if (opened[-1] < 0) != (first == "]"):
-                    return self._contradict(start)
+                    return self._fail(start)
                 opened.pop()
                 if self.open_lines and self.open_lines[-1][0] == len(opened):
                     self.open_lines.pop()
@@ -116,14 +116,14 @@ class BracketScan:
                     self._inside = "word"
                     break
             else:
-                return self._contradict(start)
+                return self._fail(start)
         self._expects = expects
         if self.outcome:
             return True
         self.at = max(self.at, at)
         if not is_all:
             return False
-        self.contradiction = self.contradiction if self._is_cut() else None
+        self.syntax_error = self.syntax_error if self._is_cut() else None
         return self._stop("end", len(text))
 
     def _open_object(self, text: str, start: int, at: int) -> tuple[int, Literal["key", "comma"]]:
@@ -137,7 +137,7 @@ class BracketScan:
         is_in_object = bool(opened) and opened[-1] >= 0
         is_line = (is_in_object or not flat) and bool(opened) and self._begins_line(text, start)
         if is_line and is_in_object and not self._is_cut():
-            self.contradiction = start, opened.copy()
+            self.syntax_error = start, opened.copy()
         if flat:
             self._line_floor = flat.end()
             return flat.end(), "comma"
@@ -159,7 +159,7 @@ class BracketScan:
                 self._inside = "string"
                 return -1
             if text[at] != '"':
-                self._contradict(at)
+                self._fail(at)
                 return -1
             at += 1
         return at
@@ -170,17 +170,17 @@ class BracketScan:
         return newline >= 0 and _indent(text, newline) <= self._column
 
     def _is_cut(self) -> bool:
-        """Whether the object around the unlikely line break (see `contradiction`) is still open."""
-        if not self.contradiction:
+        """Whether the object around the unlikely line break (see `syntax_error`) is still open."""
+        if not self.syntax_error:
             return False
-        depth = len(self.contradiction[1])
-        return self._open[depth - 1 : depth] == self.contradiction[1][-1:]
+        depth = len(self.syntax_error[1])
+        return self._open[depth - 1 : depth] == self.syntax_error[1][-1:]
 
-    def _contradict(self, at: int) -> Literal[True]:
-        self.contradiction = at, self._open.copy()
-        return self._stop("contradiction", at)
+    def _fail(self, at: int) -> Literal[True]:
+        self.syntax_error = at, self._open.copy()
+        return self._stop("syntax error", at)
 
-    def _stop(self, outcome: Literal["closed", "contradiction", "too deep", "end"], at: int) -> Literal[True]:
+    def _stop(self, outcome: Literal["closed", "syntax error", "too deep", "end"], at: int) -> Literal[True]:
         self.outcome, self.at = outcome, at
         return True
 

@@ -242,12 +242,12 @@ class _Scanner:
             yield self._take(end, reason="record_too_long")
         elif is_too_long:
             yield self._take_cut_record(end, structure.count_lists(), column)
-        elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
+        elif structure.outcome != "syntax error" and len(structure.open_lines) > 1:
             yield from self._take_cut_lines(structure)
         elif structure.outcome == "too deep":
             yield self._take_cut_record(end, structure.count_lists(), column, reason="nested_too_deep")
-        elif contradiction := structure.contradiction:
-            at, opened = contradiction
+        elif syntax_error := structure.syntax_error:
+            at, opened = syntax_error
             self._failure = _Failure(self._offset + at, _lists_in(opened, self._offset))
             yield self._take_cut_record(at, self._failure.open[self._begin], column)
         else:

@@ -534,7 +534,7 @@ def test_an_empty_setting_is_no_setting(folder: Path, monkeypatch: pytest.Monkey
 def test_a_warehouse_among_the_landing_files_is_refused(folder: Path) -> None:
     for warehouse in ("landing/customer", "landing/accelerometer/x/lake"):
         done = stedi(folder, "--warehouse", warehouse, "run")
-        assert (done.returncode, "lies among the landing files in" in done.stderr) == (2, True)
+        assert (done.returncode, "is inside the landing folder" in done.stderr) == (2, True)
         assert not (folder / warehouse / "catalog.db").exists()
 
 

@@ -40,7 +40,7 @@ def main(*tables: str, publish: bool = False) -> None:
 
         report = pipeline.run(_settings(arguments), select=tables, publish=publish, on_alarm=send)
         print_json(run_json(report))
-        report.refuse_failures()
+        report.raise_failures()
     except StediError as error:
         raise SystemExit(f"stedi: {error}") from None
     except Exception as error:

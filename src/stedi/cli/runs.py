@@ -47,5 +47,5 @@ def run(
             progress=display,
         )
     show(run_result(report), as_json=call.as_json)
-    report.refuse_failures()
+    report.raise_failures()
     report.raise_alarms()

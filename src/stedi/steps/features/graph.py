@@ -1,6 +1,6 @@
 """Features of a phone's motion, as one ONNX graph.
 
-The graph is the only definition of the features. Training runs it, and the detector's file contains it, so a phone needs
+The graph is the only definition of the features. Training runs it, and the detector's file contains it, so inference needs
 only the ONNX runtime. Features do not depend on the unit or the orientation of the phone: acceleration is divided by its
 own mean length over 5 s (which is gravity in any unit), and only its component along gravity, its component across gravity
 and its norm are used.

@@ -238,7 +238,7 @@ def test_a_job_reaches_its_tables_and_feeds_and_no_others(lakehouse: dict[str, A
     data = f"<{bucket_named(lakehouse, 'Lakehouse')}>/lakehouse/"
     landing = f"<{bucket_named(lakehouse, 'Landing')}>/"
     objects = {resource for action, resource in may if action in ("s3:PutObject", "s3:GetObject", "s3:DeleteObject")}
-    reach = {table.name for table in job.reach}
+    reach = {table.name for table in job.accessible_tables}
     assert {r for r in objects if r.startswith(f"{data}stedi/")} == {f"{data}stedi/{name}/*" for name in reach}
     folders = {folder for feed in job.feeds for folder in feed.folders}
     assert {r for r in objects if r.startswith(landing)} == {f"{landing}{folder}/*" for folder in folders}
@@ -250,7 +250,12 @@ def test_a_job_reaches_its_tables_and_feeds_and_no_others(lakehouse: dict[str, A
 
 def test_the_customers_job_knows_nothing_of_sensors() -> None:
     job = next(job for job in JOBS if job.name == "customer_landing_to_trusted")
-    assert {table.name for table in job.reach} == {"customer_landing", "consent_hold", "customer_trusted", "consent_history"}
+    assert {table.name for table in job.accessible_tables} == {
+        "customer_landing",
+        "consent_hold",
+        "customer_trusted",
+        "consent_history",
+    }
     assert [feed.name for feed in job.feeds] == ["customer"]
 
 
@@ -261,7 +266,7 @@ def test_jobs_cover_every_table_and_come_after_their_inputs() -> None:
     for position, name in enumerate(order):
         assert all(order.index(needed) < position for needed in BY_NAME[name].built_from if needed in order)
     assert JOBS[-1].publishes
-    assert JOBS[-1].reach == ALL
+    assert JOBS[-1].accessible_tables == ALL
     assert not any(job.publishes for job in JOBS[:-1])
     assert {table.name for table in REFRESHED} >= set(order)
 

@@ -1,6 +1,6 @@
 """Athena DDL: external JSON tables over the landing files, and the Iceberg tables.
 
-Both have the same names, so the external tables are in a database of their own.
+Both have the same table names, so the external tables are in a separate database.
 """
 
 from stedi.model.column_types import COLUMN_TYPES
@@ -14,7 +14,7 @@ LANDING, WAREHOUSE = "s3://YOUR-LANDING-BUCKET", "s3://YOUR-LAKEHOUSE-BUCKET/lak
 
 
 def _text(value: str) -> str:
-    """Quote a text for Athena's DDL. It comes from Hive and escapes quotes, which queries double."""
+    """Quote a text for Athena's DDL, which escapes quotes with a backslash as Hive does; queries double them."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

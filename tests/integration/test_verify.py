@@ -345,7 +345,7 @@ def test_the_command_prints_the_figures_exits_1_on_a_difference_and_names_nobody
     done = [stedi(folder, "verify"), stedi(folder, "--json", "verify")]
     for each in done:
         assert each.returncode == 1
-        assert "1 of 25 checks failed, first accelerometer_trusted for 1 rows" in each.stderr
+        assert "1 of 25 checks failed, first accelerometer_trusted with 1 differences" in each.stderr
         assert not [name for name in ("ann", "bob", "cat@", "serial-") if name in each.stdout + each.stderr]
     [broken] = [finding for finding in json.loads(done[1].stdout)["findings"] if not finding["holds"]]
     assert broken == {"table": "accelerometer_trusted", "question": REBUILT, "rows": 20, "wrong": 1, "holds": False}

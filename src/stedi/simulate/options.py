@@ -86,8 +86,8 @@ class SimulationOptions:
         error_ms = self.clock_offset_ms + self.clock_jitter_ms + self.clock_drift_ppm * self.days * DAY_MS / 1e6
         if error_ms > _MAX_CLOCK_ERROR_MS:
             raise UsageError(
-                f"clocks could be off by {error_ms / DAY_MS:,.1f} days; times more than a day after arrival are quarantined; "
-                "reduce offset, jitter, drift or days"
+                f"clocks could be off by {error_ms / DAY_MS:,.1f} days; times of more than a day after arrival are "
+                "quarantined: reduce offset, jitter, drift or days"
             )
         if self.clock_resets and not self.clock_offset_ms and not self.clock_drift_ppm:
             raise UsageError("clock_resets has no effect without clock_offset_ms or clock_drift_ppm; give one of them")

@@ -95,7 +95,7 @@ def _require_current_consent(settings: Settings) -> CurrentConsent:
     consent = read_current_consent(settings)
     if consent is None:
         raise WarehouseError(
-            f"no run has finished in {settings.warehouse}, so models can't be checked for consent; start one with `stedi run`"
+            f"no run has finished in {settings.warehouse} to check models for consent; start one with `stedi run`"
         )
     return consent
 

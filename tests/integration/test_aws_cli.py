@@ -264,7 +264,7 @@ def test_jobs_are_read_off_the_history() -> None:
     first, second, third = (job.name for job in JOBS[:3])
     events = [
         event("ExecutionStarted", 0),
-        event("WaitStateEntered", 0, "settle"),
+        event("WaitStateEntered", 0, "wait for more files"),
         event("WaitStateExited", 30),
         event("TaskStateEntered", 30, first),
         event("TaskScheduled", 30),
@@ -276,7 +276,7 @@ def test_jobs_are_read_off_the_history() -> None:
         event("TaskScheduled", 121),
         event("TaskFailed", 140),
         event("TaskStateExited", 140),
-        event("TaskStateEntered", 140, "tell"),
+        event("TaskStateEntered", 140, "send alarm"),
         event("TaskScheduled", 140),
         event("TaskSucceeded", 141),
         event("TaskStateExited", 141),

@@ -37,7 +37,7 @@ def raw_ddl(feed: Feed, landing: str, database: str) -> str:
         f"  `{f.name.lower()}` {COLUMN_TYPES[f.column_type].athena} COMMENT {_text(f.meaning)}" for f in feed.fields
     )
     return (
-        f"-- the raw files of the {feed.name} feed\n"
+        f"-- the landing files of the feed {feed.name}\n"
         f"CREATE EXTERNAL TABLE IF NOT EXISTS `{raw_database(database)}`.`{feed.table.name}` (\n{columns}\n)\n"
         "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         "WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')\n"

@@ -25,7 +25,7 @@ class RuleResult:
         table: name of the table.
         rule: name of the rule.
         level: `error` or `warn`.
-        meaning: what the rule promises.
+        meaning: the condition, as text for people.
         checked: number of rows checked.
         failed: number of violations.
         examples: the first violations, by the columns that identify them. Columns that identify a person contain the

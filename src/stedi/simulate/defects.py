@@ -12,7 +12,7 @@ _RECORDS_PER_LINE = 3
 
 
 def write_defects(folder: Path, feed: str) -> None:
-    """Write copies of a feed's first file, one per layout or defect, to `retries/` below the feed's folder.
+    """Write a copy of a feed's first file, and of its first records in each layout, to `retries/` in the feed's folder.
 
     Each record is also in an intact file, so the defects do not change the ground truth.
     """

@@ -37,14 +37,14 @@ def definition(
         column_grants: columns to grant and to revoke after the last job, see `Access.column_grants`.
     """
     states = _waiting_states(machine, first_job=next(iter(jobs)))
-    states |= _job_states(jobs, last="open columns")
-    states["open columns"] = {
+    states |= _job_states(jobs, last="grant columns")
+    states["grant columns"] = {
         "Type": "Parallel",
         "Branches": [_grant_states(grants) for grants in column_grants],
         "Catch": [_caught()],
         "End": True,
     }
-    states["tell"] = {
+    states["send alarm"] = {
         "Type": "Task",
         "Resource": "arn:aws:states:::sns:publish",
         # Without the cause: a service's error message may quote data.
@@ -61,7 +61,7 @@ def definition(
     return {
         "Comment": "Landing files to published tables, one execution at a time",
         "QueryLanguage": "JSONata",
-        "StartAt": "settle",
+        "StartAt": "wait for more files",
         "TimeoutSeconds": _TIMEOUT_SECONDS,
         "States": states,
     }
@@ -70,27 +70,27 @@ def definition(
 def _waiting_states(machine: str, *, first_job: str) -> dict[str, Any]:
     """Return the states that let one execution run and one wait, and end all others."""
     return {
-        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
-        "look": {
+        "wait for more files": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "count older runs"},
+        "count older runs": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
             "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
             "Assign": {"older": _OLDER},
             "Retry": [_retry("States.ALL", 5, seconds=10)],
             "Catch": [_caught()],
-            "Next": "turn",
+            "Next": "start or wait",
         },
-        "turn": {
+        "start or wait": {
             "Type": "Choice",
             "Choices": [
                 {"Condition": "{% $older = 0 %}", "Next": first_job},
                 # An older execution that is still waiting will ingest the same files.
-                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
+                {"Condition": "{% $older > 1 %}", "Next": "leave to older run"},
             ],
-            "Default": "wait",
+            "Default": "wait for older run",
         },
-        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
-        "leave to another": {"Type": "Succeed"},
+        "wait for older run": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "count older runs"},
+        "leave to older run": {"Type": "Succeed"},
     }
 
 
@@ -125,13 +125,13 @@ def _retry(error: str, times: int, *, seconds: int) -> dict[str, Any]:
 
 
 def _caught() -> dict[str, Any]:
-    return {"ErrorEquals": ["States.ALL"], "Assign": {"failure": "{% $states.errorOutput.Error %}"}, "Next": "tell"}
+    return {"ErrorEquals": ["States.ALL"], "Assign": {"failure": "{% $states.errorOutput.Error %}"}, "Next": "send alarm"}
 
 
 def _grant_states(grants: Mapping[str, Any]) -> dict[str, Any]:
     """Return the states for one table: revoke the personal columns if they were granted, then grant the others."""
     table = grants["table"]
-    grant, revoke = f"open {table}", f"close {table}"
+    grant, revoke = f"grant {table}", f"revoke {table}"
     absent = f"no {table} yet"
     # An on-demand table is created at its first use, so it may be missing.
     missing = [{"ErrorEquals": ["LakeFormation.EntityNotFoundException"], "Next": absent}] if grants["on_demand"] else []

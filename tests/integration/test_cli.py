@@ -488,7 +488,7 @@ def test_global_options_may_stand_before_the_command_and_behind_it(folder: Path,
 def test_behind_two_dashes_nothing_is_an_option(folder: Path) -> None:
     (folder / "lakehouse").rename(folder / "--json")
     done = stedi(folder, "demo", "--", "--json")
-    assert (done.returncode, "folder --json contains other files else" in done.stderr) == (2, True)
+    assert (done.returncode, "folder --json contains other files" in done.stderr) == (2, True)
 
 
 def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from tests.support.program import stedi
 
 NO_CONSENT = "rows of people who do not consent"
 PAIRS = "pairs that are not two readings of one person"
-RECORDED = "files whose landing or quarantined rows are not as many as the ledger says"
+RECORDED = "files whose row counts differ from the ledger"
 OF_PEOPLE = tuple(table.name for table in REFRESHED if table.requires_consent and not table.on_demand)
 # A value that the first row of each table does not have.
 ALTERED: Mapping[str, tuple[str, object]] = {

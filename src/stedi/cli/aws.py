@@ -40,7 +40,7 @@ def _parameters(given: list[str] | None) -> dict[str, str]:
         if not equals:
             raise UsageError(f"--set {text!r} gives no value; write NAME=VALUE, such as --set budget_usd=100")
         if name == "stack":
-            raise UsageError("the name of the stack is no --set parameter; it is given with --stack")
+            raise UsageError("the name of the stack is not a --set parameter; it is given with --stack")
         parameters[name] = value
     return parameters
 

@@ -150,7 +150,7 @@ def _check_landing_table(catalog: Catalog, backend: Backend, feed: Feed, listed:
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    question = "files whose landing or quarantined rows are not as many as the ledger says"
+    question = "files whose row counts differ from the ledger"
     yield Finding(table.name, question, len(entries), count_rows(backend, with_relations(mismatches, tables)))
     unchanged = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
     ingested = backend.ingest(feed, unchanged)

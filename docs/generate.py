@@ -1,4 +1,4 @@
-"""Write the generated pages and tables: flow, data dictionary, commands, settings, house, reasons for quarantine."""
+"""Write the generated pages and tables: flow, data dictionary, commands, settings, modules, reasons for quarantine."""
 
 import ast
 import re
@@ -135,31 +135,30 @@ def _toml(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else f'"{value}"'
 
 
-def house() -> str:
-    """Every module under its folder, by what it says of itself."""
+def module_list() -> str:
+    """All modules by package, with the first line of each docstring."""
     source = ROOT / "src/stedi"
     parts = [
-        "# The house\n\nWritten by `make docs` from the modules' own first lines; do not edit by hand. "
-        "A room uses only rooms\nbelow it, and each library has one place: `pyproject.toml` has the layers, "
-        "and `make check` proves them.\n"
+        "# Modules\n\nWritten by `make docs` from the first lines of the modules' docstrings; do not edit by hand.\n"
+        "[Architecture](architecture.md) describes which package may import which.\n"
     ]
     for folder in sorted({module.parent for module in source.rglob("*.py")}):
         modules = sorted(module for module in folder.glob("*.py") if module.name != "__init__.py")
         name = folder.relative_to(source.parent).as_posix()
-        parts.append(f"## {name}/\n\n{_says(folder / '__init__.py')}\n")
+        parts.append(f"## {name}/\n\n{_first_line(folder / '__init__.py')}\n")
         if modules:
-            rows = (f"| `{module.name}` | {_cell(_says(module))} |" for module in modules)
+            rows = (f"| `{module.name}` | {_cell(_first_line(module))} |" for module in modules)
             parts.append("\n".join(("| module | |", "|---|---|", *rows)) + "\n")
     return "\n".join(parts)
 
 
-def _says(module: Path) -> str:
+def _first_line(module: Path) -> str:
     return (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n")[0]
 
 
-def question(asked: NamedQuery) -> str:
-    """A named query of Athena, as a file of its own."""
-    return f"-- {asked.meaning}\n{asked.athena};\n"
+def query_file(query: NamedQuery) -> str:
+    """The content of the file of a named query for Athena."""
+    return f"-- {query.meaning}\n{query.athena};\n"
 
 
 _REASONS_BEGIN, _REASONS_END = "<!-- reasons: written by `make docs` -->\n", "<!-- end of reasons -->"
@@ -174,7 +173,7 @@ def landing() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/house.md": house,
+    "docs/modules.md": module_list,
     "docs/landing.md": landing,
     "docs/flow.svg": flow_picture.picture,
     "docs/aws.svg": deployment_picture.picture,
@@ -184,7 +183,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "deploy/ddl/databases.sql": databases_ddl,
     **{f"deploy/ddl/{table.name}.sql": partial(ddl, table) for table in ALL},
     **{f"deploy/jobs/{job.name}.py": partial(script, job) for job in JOBS},
-    **{f"deploy/queries/{asked.name}.sql": partial(question, asked) for asked in NAMED_QUERIES},
+    **{f"deploy/queries/{asked.name}.sql": partial(query_file, asked) for asked in NAMED_QUERIES},
 }
 
 

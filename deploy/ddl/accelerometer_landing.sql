@@ -1,4 +1,4 @@
--- the raw files of the accelerometer feed
+-- the landing files of the feed accelerometer
 CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`accelerometer_landing` (
   `user` string COMMENT 'e-mail address of the customer',
   `timestamp` bigint COMMENT 'time of the reading, on the phone\'s clock (ms since the epoch, UTC)',

@@ -1,4 +1,4 @@
--- the raw files of the customer feed
+-- the landing files of the feed customer
 CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`customer_landing` (
   `customername` string COMMENT 'full name',
   `email` string COMMENT 'e-mail address as received',

@@ -9,13 +9,13 @@ CREATE TABLE IF NOT EXISTS `stedi`.`device_evidence` (
   `last_reading_ms` bigint COMMENT 'the last of them (ms since the epoch, UTC)',
   `compared_times` bigint COMMENT 'reading times compared with phones, without times that many people share; a sample if clocks differ',
   `coincidences` bigint COMMENT 'compared times that coincide with readings of the candidate\'s phone at the offset',
-  `compared_before` bigint COMMENT 'compared times before the first coincidence',
-  `compared_after` bigint COMMENT 'compared times after the last coincidence',
+  `compared_before` bigint COMMENT 'number of compared times before the first coincidence',
+  `compared_after` bigint COMMENT 'number of compared times after the last coincidence',
   `offset_ms` double COMMENT 'time that the device\'s clock is ahead of the candidate\'s phone (ms)',
   `offset_uncertainty_ms` double COMMENT 'half the width of the range of equally good offsets (ms)',
   `is_continuous` boolean COMMENT 'whether the candidate\'s phone records continuously: it matches at any offset',
-  `is_regular` boolean COMMENT 'whether the device\'s readings have even intervals, so that others may tick in step; false if exact',
-  `accident_log` bigint COMMENT 'natural logarithm, in thousandths, of the chance that unrelated readings coincide this often',
+  `is_regular` boolean COMMENT 'whether the device\'s readings are evenly spaced, so unrelated readings may be in step; false without offset',
+  `accident_log` bigint COMMENT 'natural logarithm, in thousandths, of the probability that unrelated readings coincide this often',
   `presence_log` bigint COMMENT 'natural logarithm, in thousandths, of the share of the hour\'s people who record when the device does',
   `people` bigint COMMENT 'people with accelerometer readings in this hour'
 )

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS `stedi`.`rule_result` (
   `table_name` string COMMENT 'the table that was checked',
   `rule` string COMMENT 'name of the rule',
   `level` string COMMENT 'error (violations prevent publication) or warn (violations are counted)',
-  `meaning` string COMMENT 'what the rule says',
+  `meaning` string COMMENT 'what holds if there is no violation, in words',
   `checked_rows` bigint COMMENT 'number of rows of the table',
   `broken_rows` bigint COMMENT 'number of rows that violate the rule',
   `examples` string COMMENT 'a few violations of this run, as JSON; customers and devices by the start of their pseudonym'

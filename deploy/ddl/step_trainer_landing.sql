@@ -1,4 +1,4 @@
--- the raw files of the step_trainer feed
+-- the landing files of the feed step_trainer
 CREATE EXTERNAL TABLE IF NOT EXISTS `stedi_raw`.`step_trainer_landing` (
   `sensorreadingtime` bigint COMMENT 'time of the reading, on the device\'s clock (ms since the epoch, UTC)',
   `serialnumber` string COMMENT 'serial number that the device itself reports; reliable',

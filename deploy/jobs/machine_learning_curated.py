@@ -1,4 +1,4 @@
-"""Glue job: the two readings of the same person and moment, under pseudonyms."""
+"""Glue job: pairs of simultaneous readings of one person, under pseudonyms."""
 
 from stedi.cli.glue_job import main
 

@@ -1,4 +1,4 @@
--- how many customers gave and withdrew consent, month by month (UTC)
+-- how many customers gave and withdrew consent, by month (UTC)
 SELECT
   "month_of_change",
   SUM("given") AS "given",

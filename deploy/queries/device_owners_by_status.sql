@@ -1,4 +1,4 @@
--- how many devices have a clear owner, by evidence
+-- how many devices have an owner, by status
 SELECT
   "status",
   COUNT(*) AS "devices",

@@ -1,4 +1,4 @@
--- pairs of readings and their span, person by person, under pseudonyms
+-- pairs of readings and their time span, by pseudonymised person
 SELECT
   "customer_pseudonym",
   COUNT(*) AS "pairs",

@@ -1,4 +1,4 @@
--- violations of each rule in the newest run that checked it, broken rules first
+-- violations of each rule in the newest run that checked it, violated rules first
 SELECT
   "table_name",
   "rule",

@@ -1,4 +1,4 @@
--- rows that broke a rule, run by run
+-- rules with violations, by run
 SELECT
   "run_number",
   "checked_at",

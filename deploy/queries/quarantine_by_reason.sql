@@ -1,4 +1,4 @@
--- how many records were refused, from how many files, by feed and reason
+-- how many records are quarantined, from how many files, by feed and reason
 SELECT
   "feed",
   "reason",

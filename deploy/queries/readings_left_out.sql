@@ -1,4 +1,4 @@
--- accelerometer readings received, distinct, and kept because their customer consents
+-- accelerometer readings: received, distinct, and kept in the trusted table
 SELECT
   (
     SELECT

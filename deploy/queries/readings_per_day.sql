@@ -1,4 +1,4 @@
--- consented readings of both sensors, day by day (UTC)
+-- readings of both sensors in the trusted tables, by day (UTC)
 SELECT
   "reading_day",
   SUM("accelerometer") AS "accelerometer",

@@ -1,4 +1,4 @@
--- how many rows each table holds, in the order in which data flows
+-- number of rows of each table, in run order
 SELECT
   "zone",
   "table_name",

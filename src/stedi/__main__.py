@@ -1,6 +1,6 @@
-"""Entry point of `stedi` and `python -m stedi`, which Ctrl-C and SIGTERM can interrupt at any moment.
+"""Entry point of `stedi` and `python -m stedi`.
 
-Both signals end the program with one line and exit code 130.
+Ctrl-C and SIGTERM can interrupt the program at any time. It then prints one line and exits with code 130.
 """
 
 import atexit
@@ -18,14 +18,14 @@ _REQUESTS = (signal.SIGINT, signal.SIGTERM)
 # Library modules whose calls end before the interrupt is raised; see `_is_interruptible`.
 _UNINTERRUPTIBLE = frozenset({"importlib._bootstrap", "fsspec.spec", "concurrent.futures.thread", "tempfile"})
 _RETRY_SECONDS = 0.01
-# Libraries create a million permanent objects. By default Python would scan them three hundred times for garbage.
+# Libraries create a million permanent objects. With Python's default, the garbage collector would scan them 300 times.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main() -> int:
     """Load and run the program; returns the exit code."""
-    # Container images set PYTHONDONTWRITEBYTECODE, and uv compiles nothing when it installs a tool. Together they would
-    # make every start compile every module, so the first start that imports a module keeps its bytecode.
+    # Container images set PYTHONDONTWRITEBYTECODE, and uv does not compile when it installs a tool. Without this line, every
+    # start would compile every module again.
     sys.dont_write_bytecode = False
     _prepare_streams()
     exit_codes: list[int] = []
@@ -52,13 +52,13 @@ def main() -> int:
 def _prepare_streams() -> None:
     """Open closed standard streams on /dev/null, and write results as UTF-8.
 
-    The next file to be opened would otherwise get the number of a closed standard stream.
+    Otherwise the next file that is opened would get the file descriptor of a closed standard stream.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(number, mode))
-    # Programs that read results expect UTF-8, and names contain letters that some locales lack.
+    # Programs that read results expect UTF-8, and some locales lack letters of names.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
@@ -77,11 +77,11 @@ def _exit_quickly(exit_codes: list[int]) -> None:
 
 
 class _Interrupts:
-    """Signal handlers for requests to stop.
+    """Signal handlers for SIGINT and SIGTERM.
 
-    Before the command starts, a request ends the program at once. Later it raises KeyboardInterrupt, so that the
-    command releases its resources: temporary folders, a lease in S3, a query in Athena. A second request exits
-    without waiting for that.
+    Before the command starts, a signal ends the program at once. Later it raises KeyboardInterrupt, so that the command
+    releases its resources: temporary folders, a lease in S3, a query in Athena. A second signal ends the program without
+    waiting for that.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class _Interrupts:
 
     def _handle(self, request: int, frame: FrameType | None) -> None:
         if not self.are_raised:
-            _exit_with("interrupted; nothing had begun")
+            _exit_with("interrupted before the command started; nothing was changed")
         if self._is_requested and request != signal.SIGALRM:
             _exit_with("interrupted again; temporary files may be left")
         self._is_requested = True
@@ -108,10 +108,10 @@ def _is_interruptible(frame: FrameType | None) -> bool:
     It may not while one of these calls is on the stack:
 
     - An import. DuckDB aborts the process if it is interrupted while it loads, and pydantic builds a wrong class.
-    - A file system that DuckDB calls. DuckDB takes a file as missing if the call fails. fsspec is one, and our own
-      module for it sets `CALLED_BY_NATIVE_CODE`.
-    - The start of a pool's thread. Python waits at its end for a thread that is started and not yet listed.
-    - The creation of a temporary folder. Nobody would remove it.
+    - A file system that DuckDB calls: fsspec, and modules that set `CALLED_BY_NATIVE_CODE`. If the call fails, DuckDB
+      treats the file as missing.
+    - The start of a pool's thread. At exit Python would wait for a thread that is started but not registered.
+    - The creation of a temporary folder, which would never be deleted.
     """
     while frame is not None:
         module = frame.f_globals

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from stedi.errors import UsageError, unknown_name
-from stedi.model.query_settings import MOST_TOLERANCE_MS, EngineName, Policy, QuerySettings
+from stedi.model.query_settings import MAX_TOLERANCE_MS, EngineName, Policy, QuerySettings
 from stedi.storage import open_warehouse, refuse_other_stores
 
-PYDANTICS_OWN_WORDS = "Value error, "
+# Pydantic puts this before the text of a ValueError.
+PYDANTIC_PREFIX = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
-# Options of commands and jobs whose setting is in a section.
+# Section and name of the settings that command-line options set without naming the section.
 _OPTIONS_OF_SECTIONS = {
     "policy": ("consent", "policy"),
     "alarm_drop": ("consent", "alarm_drop"),
@@ -38,8 +39,8 @@ class Consent(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="a run that loses a larger share of the customers with consent in force is an alarm, "
-        "from 100 customers on; 1: never",
+        description="a run raises an alarm if it loses a larger share of the customers with consent in force, "
+        "and there were at least 100; 1: never",
     )
 
 
@@ -52,7 +53,7 @@ class Owners(BaseModel):
         default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
-        description="least probability at which reading times decide the owner of a device; below it a device is ambiguous",
+        description="minimum probability of an owner inferred from reading times; below it only a sole claim decides",
     )
 
 
@@ -64,8 +65,8 @@ class Match(BaseModel):
     tolerance_ms: int = Field(
         default=QuerySettings.match_tolerance_ms,
         ge=0,
-        le=MOST_TOLERANCE_MS,
-        description="largest time between the readings of a pair in machine_learning_curated, for clocks that disagree (ms)",
+        le=MAX_TOLERANCE_MS,
+        description="maximum time between the readings of a pair in machine_learning_curated, for clocks that disagree (ms)",
     )
 
 
@@ -95,9 +96,9 @@ class Settings(BaseModel):
     )
     engine: EngineName = Field(default="embedded", description="engine that runs the queries: embedded or spark")
     keep_runs: int = Field(default=30, ge=1, description="number of finished runs that --as-of can read")
-    maintain_every: int = Field(default=20, ge=0, description="every how many runs one also does maintenance; 0: never")
+    maintain_every: int = Field(default=20, ge=0, description="number of runs from one maintenance to the next; 0: never")
     memory_limit: str | None = Field(default=None, description="memory limit of the embedded engine, such as 8GB")
-    # The engine starts any number of threads, and thousands by mistake would stop the machine.
+    # The engine would start any number of threads, and thousands by mistake would freeze the machine.
     threads: int | None = Field(default=None, ge=1, le=1024, description="threads of the embedded engine, at most 1024")
 
     @property
@@ -109,7 +110,7 @@ class Settings(BaseModel):
     @classmethod
     def _refuse_nul(cls, place: object) -> object:
         if "\0" in str(place):
-            raise ValueError("contains a NUL character, which no path can")
+            raise ValueError("contains a NUL character, which no path may contain; remove it")
         return place
 
     @field_validator("landing")
@@ -121,14 +122,14 @@ class Settings(BaseModel):
     @field_validator("warehouse")
     @classmethod
     def _check_warehouse(cls, place: str) -> str:
-        """Refuse an address at which no warehouse can be, before anything starts. Drop a slash at its end."""
+        """Refuse an address at which no warehouse can be, before anything starts. Normalise the others."""
         if not place:
             raise ValueError("is empty; name a folder or an s3:// prefix")
         return str(open_warehouse(place))
 
 
 class _EnvironmentSettings(Settings, BaseSettings):
-    """The fields that pydantic-settings looks for in the environment."""
+    """The settings as pydantic-settings reads them from the environment."""
 
     model_config = SettingsConfigDict(extra="forbid", env_prefix=_PREFIX, env_nested_delimiter=_NESTED)
 
@@ -138,7 +139,7 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
 
     Args:
         file: TOML file; by default `stedi.toml` in the working folder, if it exists.
-        options: values from a command line by setting; None is no value.
+        options: values of command-line options by name; None if an option is not given.
 
     Raises:
         UsageError: the file is missing or malformed, or a key, an environment variable or a value is not valid.
@@ -147,7 +148,8 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     given = {key: value for key, value in options.items() if value is not None}
     for key, value in given.items():
         if isinstance(value, str) and not _is_utf8(value):
-            raise UsageError(f"option --{key} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(f"option {option} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
     values = _read_file(file)
     for source in (_read_environment(), _sectioned(given)):
         values = _merged(values, source)
@@ -156,7 +158,7 @@ def load_settings(file: Path | None, options: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTICS_OWN_WORDS)}") from None
+        raise UsageError(f"setting {key!r}: {first['msg'].removeprefix(PYDANTIC_PREFIX)}") from None
 
 
 def _check_environment() -> None:
@@ -173,7 +175,7 @@ def _check_environment() -> None:
         if name.upper() not in variables:
             raise unknown_name("environment setting", name, variables)
         if not value.strip():
-            # For example a secret that a scheduler does not know. An empty pseudonym key would be no secret.
+            # For example because a scheduler lacks the secret. An empty pseudonym key would be no secret.
             raise UsageError(f"environment setting {name} is empty; give it a value, or unset it")
         if not _is_utf8(value):
             raise UsageError(f"environment setting {name} is not valid UTF-8; give it in UTF-8, in a UTF-8 locale")
@@ -183,11 +185,11 @@ def _read_environment() -> dict[str, Any]:
     try:
         return EnvSettingsSource(_EnvironmentSettings)()
     except SettingsError as error:
-        raise UsageError(f"{error}; it is written as JSON in the environment") from None
+        raise UsageError(f"{error}; in the environment, write a section as JSON") from None
 
 
 def _read_file(file: Path | None) -> dict[str, Any]:
-    """Read a settings file, by default stedi.toml where there is one. It may begin with a byte-order mark."""
+    """Read a settings file, by default stedi.toml if it exists. It may begin with a byte-order mark."""
     path = file or Path("stedi.toml")
     if file is None and not path.exists():
         return {}
@@ -200,7 +202,7 @@ def _read_file(file: Path | None) -> dict[str, Any]:
 
 
 def _sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Move options to the sections of the settings file that they belong to."""
+    """Move options to their sections of the settings."""
     values: dict[str, Any] = {}
     for key, value in options.items():
         section, name = _OPTIONS_OF_SECTIONS.get(key, (None, key))
@@ -209,7 +211,7 @@ def _sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge settings key by key, also inside sections; the stronger value wins."""
+    """Merge settings key by key, also inside sections. Values of `stronger` win."""
     merged = {**values, **stronger}
     for key in values.keys() & stronger.keys():
         if isinstance(values[key], dict) and isinstance(stronger[key], dict):
@@ -218,7 +220,7 @@ def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str,
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether a text from the operating system contains no bytes that Python could not decode."""
+    """Whether a text from the operating system was valid UTF-8. Python decodes other bytes as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -11,7 +11,7 @@ StediError                  one line for the user, exit code 1
 ├── OutputError             results can't be written to the given file or stream
 ├── QueryError              the user's SQL was refused or failed
 ├── TrainingError           the training data are too few, or the model is no better than chance
-├── RuleError               error-level rules failed, so tables were not published
+├── RuleError               a table violates an error-level rule and was not published
 └── AlarmError              the run succeeded and raised an alarm, exit code 3
 """
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 class StediError(Exception):
-    """What failed, where, for how many rows, and what to do next, in one line."""
+    """An error for the user. Its text is one line: what failed, where, for how many rows, and what to do next."""
 
     exit_code = 1
 
@@ -71,7 +71,7 @@ class TrainingError(StediError):
 
 
 class RuleError(StediError):
-    """An error-level rule failed. The table keeps its last good snapshot."""
+    """A table violates an error-level rule. It keeps its last good snapshot."""
 
 
 class AlarmError(StediError):
@@ -91,7 +91,7 @@ def unknown_name(noun: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown name. It suggests the two most similar names, or else lists all.
 
     Args:
-        noun: what the name should be of, in the singular, such as "table".
+        noun: what the name should denote, in the singular, such as "table".
         name: the unknown name.
         known: the names that exist.
     """

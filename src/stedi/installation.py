@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 from stedi.errors import UsageError
 
-# One module per extra, installed by that extra alone.
+# A module that only this extra installs, by extra.
 _EXTRAS = {"aws": "aws_cdk", "ml": "onnxruntime", "spark": "pyspark"}
 
 
@@ -26,7 +26,7 @@ class Installation:
         prefix: folder of the environment.
         python: path of its interpreter.
         direct_url: content of `direct_url.json` (PEP 610); empty for a package from a registry.
-        installer: content of `INSTALLER`, "pip" or "uv".
+        installer: content of the package's file `INSTALLER`, such as "pip" or "uv".
         extras: the installed extras.
     """
 
@@ -95,7 +95,7 @@ def not_installed(what: str, extra: str, error: ImportError | OSError) -> UsageE
     """Return the error for a missing extra, with the command that installs it.
 
     Args:
-        what: what needs the extra, such as "S3 support".
+        what: what the extra provides, such as "S3 support".
         extra: the extra.
         error: the error of the import. An OSError means that a system library is missing: LightGBM needs OpenMP, which
             slim images lack.

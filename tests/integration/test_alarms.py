@@ -65,7 +65,7 @@ def test_an_alarm_is_the_first_line_the_exit_code_and_in_json(feed: Lake) -> Non
     done = stedi(folder, "run")
     assert done.returncode == 3
     assert done.stdout.splitlines()[0].startswith(f"ALARM: {MESSAGE}; look at `stedi quality`")
-    assert done.stdout.splitlines()[0].endswith("brings everybody back")
+    assert done.stdout.splitlines()[0].endswith("the next run restores these customers")
     assert done.stderr.splitlines()[-1].startswith("stedi: the run succeeded with alarms")
     assert "consent_date_usable" in done.stdout
     again = stedi(folder, "--json", "run")

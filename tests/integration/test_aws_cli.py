@@ -197,7 +197,7 @@ def test_what_was_typed_wrong_is_said_and_nothing_is_done(
 def test_a_missing_stack_is_said_with_its_region(stedi: Stedi, aws: dict[str, str], command: list[str]) -> None:
     said = stedi("aws", *command, "--stack", "other")
     assert said.code == 1
-    assert "no stack other is in us-east-1; create it with `stedi aws deploy`" in said.err
+    assert "there is no stack other in us-east-1; create it with `stedi aws deploy`" in said.err
 
 
 def test_without_credentials_one_line_says_so(stedi: Stedi, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def test_a_run_starts_is_listed_and_ends(stedi: Stedi, aws: dict[str, str], monk
     ender.join()
     assert waited.json["status"] == "SUCCEEDED"
     # The emulated history knows none of the jobs, as that of a run that left.
-    assert "another run that waits will do its work" in waited.err
+    assert "an earlier run that is still waiting ingests the same files" in waited.err
 
 
 def test_a_run_that_fails_is_an_error(stedi: Stedi, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_jobs_are_read_off_the_history() -> None:
     first, second, third = (job.name for job in JOBS[:3])
     events = [
         event("ExecutionStarted", 0),
-        event("WaitStateEntered", 0, "settle"),
+        event("WaitStateEntered", 0, "wait for more files"),
         event("WaitStateExited", 30),
         event("TaskStateEntered", 30, first),
         event("TaskScheduled", 30),
@@ -276,7 +276,7 @@ def test_jobs_are_read_off_the_history() -> None:
         event("TaskScheduled", 121),
         event("TaskFailed", 140),
         event("TaskStateExited", 140),
-        event("TaskStateEntered", 140, "tell"),
+        event("TaskStateEntered", 140, "send alarm"),
         event("TaskScheduled", 140),
         event("TaskSucceeded", 141),
         event("TaskStateExited", 141),
@@ -399,4 +399,4 @@ def test_destroying_keeps_data_unless_it_is_told_to_delete_it(
     left = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     assert not {names["LandingBucket"], names["LakehouseBucket"]} & left
     again = stedi("aws", "destroy", "--stack", "short", "--confirm", "short")
-    assert (again.code, "no stack short is in eu-west-1" in again.err) == (1, True)
+    assert (again.code, "there is no stack short in eu-west-1" in again.err) == (1, True)

@@ -238,7 +238,7 @@ def test_a_job_reaches_its_tables_and_feeds_and_no_others(lakehouse: dict[str, A
     data = f"<{bucket_named(lakehouse, 'Lakehouse')}>/lakehouse/"
     landing = f"<{bucket_named(lakehouse, 'Landing')}>/"
     objects = {resource for action, resource in may if action in ("s3:PutObject", "s3:GetObject", "s3:DeleteObject")}
-    reach = {table.name for table in job.reach}
+    reach = {table.name for table in job.accessible_tables}
     assert {r for r in objects if r.startswith(f"{data}stedi/")} == {f"{data}stedi/{name}/*" for name in reach}
     folders = {folder for feed in job.feeds for folder in feed.folders}
     assert {r for r in objects if r.startswith(landing)} == {f"{landing}{folder}/*" for folder in folders}
@@ -250,7 +250,12 @@ def test_a_job_reaches_its_tables_and_feeds_and_no_others(lakehouse: dict[str, A
 
 def test_the_customers_job_knows_nothing_of_sensors() -> None:
     job = next(job for job in JOBS if job.name == "customer_landing_to_trusted")
-    assert {table.name for table in job.reach} == {"customer_landing", "consent_hold", "customer_trusted", "consent_history"}
+    assert {table.name for table in job.accessible_tables} == {
+        "customer_landing",
+        "consent_hold",
+        "customer_trusted",
+        "consent_history",
+    }
     assert [feed.name for feed in job.feeds] == ["customer"]
 
 
@@ -261,7 +266,7 @@ def test_jobs_cover_every_table_and_come_after_their_inputs() -> None:
     for position, name in enumerate(order):
         assert all(order.index(needed) < position for needed in BY_NAME[name].built_from if needed in order)
     assert JOBS[-1].publishes
-    assert JOBS[-1].reach == ALL
+    assert JOBS[-1].accessible_tables == ALL
     assert not any(job.publishes for job in JOBS[:-1])
     assert {table.name for table in REFRESHED} >= set(order)
 
@@ -286,48 +291,48 @@ def machine(stack: Mapping[str, Any]) -> dict[str, Any]:
 def test_the_jobs_run_one_after_the_other_with_another_try_and_an_alarm(lakehouse: dict[str, Any]) -> None:
     states = machine(lakehouse)["States"]
     name, ran = machine(lakehouse)["StartAt"], []
-    while name != "open columns":
+    while name != "grant columns":
         state = states[name]
         if "glue:startJobRun.sync" in state.get("Resource", ""):
             ran.append(name)
             assert state["Arguments"] == {"JobName": f"stedi-{name}"}
             assert any(retry["ErrorEquals"] == ["States.ALL"] for retry in state["Retry"])
-            assert state["Catch"][0]["Next"] == "tell"
+            assert state["Catch"][0]["Next"] == "send alarm"
         name = state["Choices"][0]["Next"] if state["Type"] == "Choice" else state["Next"]
     assert ran == [job.name for job in JOBS]
-    assert states["tell"]["Resource"].endswith(":sns:publish")
-    assert states[states["tell"]["Next"]]["Type"] == "Fail"
+    assert states["send alarm"]["Resource"].endswith(":sns:publish")
+    assert states[states["send alarm"]["Next"]]["Type"] == "Fail"
 
 
 def test_only_the_oldest_execution_works_and_at_most_one_waits(lakehouse: dict[str, Any]) -> None:
     states = machine(lakehouse)["States"]
-    assert states["look"]["Arguments"]["StatusFilter"] == "RUNNING"
-    [work, leave] = states["turn"]["Choices"]
+    assert states["count older runs"]["Arguments"]["StatusFilter"] == "RUNNING"
+    [work, leave] = states["start or wait"]["Choices"]
     assert (work["Condition"], work["Next"]) == ("{% $older = 0 %}", JOBS[0].name)
     assert (leave["Condition"], states[leave["Next"]]["Type"]) == ("{% $older > 1 %}", "Succeed")
-    assert states[states["turn"]["Default"]]["Next"] == "look"
+    assert states[states["start or wait"]["Default"]]["Next"] == "count older runs"
 
 
 def test_data_scientists_read_no_column_that_names_a_person(lakehouse: dict[str, Any]) -> None:
-    branches = machine(lakehouse)["States"]["open columns"]["Branches"]
-    grants = [s["Arguments"] for b in branches for n, s in b["States"].items() if n.startswith("open ")]
+    branches = machine(lakehouse)["States"]["grant columns"]["Branches"]
+    grants = [s["Arguments"] for b in branches for n, s in b["States"].items() if n.startswith("grant ")]
     opened = {g["Resource"]["TableWithColumns"]["Name"]: g["Resource"]["TableWithColumns"]["ColumnNames"] for g in grants}
     assert set(opened) == {table.name for table in ALL if table.zone == "curated"}
     for name, columns in opened.items():
         assert columns == [c.name for c in BY_NAME[name].columns if not c.personal]
     assert {"person", "email", "customerName", "phone", "birthDay"}.isdisjoint(opened["customers_curated"])
-    revoked = [s["Arguments"] for b in branches for n, s in b["States"].items() if n.startswith("close ")]
+    revoked = [s["Arguments"] for b in branches for n, s in b["States"].items() if n.startswith("revoke ")]
     closed = {r["Resource"]["TableWithColumns"]["Name"]: r["Resource"]["TableWithColumns"]["ColumnNames"] for r in revoked}
     assert closed["customers_curated"] == [c.name for c in BY_NAME["customers_curated"].columns if c.personal]
 
 
 def test_a_table_that_nobody_asked_for_yet_fails_no_run(lakehouse: dict[str, Any]) -> None:
-    branches = machine(lakehouse)["States"]["open columns"]["Branches"]
+    branches = machine(lakehouse)["States"]["grant columns"]["Branches"]
     for table in (table for table in ALL if table.zone == "curated"):
-        [branch] = [b for b in branches if f"open {table.name}" in b["States"]]
+        [branch] = [b for b in branches if f"grant {table.name}" in b["States"]]
         missing = [
             branch["States"][caught["Next"]]["Type"]
-            for caught in branch["States"][f"open {table.name}"].get("Catch", ())
+            for caught in branch["States"][f"grant {table.name}"].get("Catch", ())
             if caught["ErrorEquals"] == ["LakeFormation.EntityNotFoundException"]
         ]
         assert missing == (["Succeed"] if table.on_demand else [])

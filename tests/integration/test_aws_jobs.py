@@ -108,4 +108,4 @@ def test_a_job_whose_rule_fails_fails(bucket: Bucket, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Table, "checks", property(lambda table: (never,) if table.name == "customer_trusted" else ()))
     land_first(bucket)
     said = failure("customer_landing_to_trusted", bucket.arguments("embedded"))
-    assert said.startswith("stedi: 1 error-level rule(s) failed, first customer_trusted.never_true for 2 rows;")
+    assert said.startswith("stedi: 1 error-level rule(s) failed, first customer_trusted.never_true with 2 violations;")

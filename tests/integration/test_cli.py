@@ -199,7 +199,7 @@ def test_who_is_asked_to_stop_says_so_in_a_line_and_leaves_nothing(
             running.kill()
     # It may still be loading then, or on a quick machine have been done before.
     if running.returncode == 130:
-        assert said.endswith(("stedi: interrupted; nothing had begun\n", INTERRUPTED))
+        assert said.endswith(("stedi: interrupted before the command started; nothing was changed\n", INTERRUPTED))
     else:
         assert (running.returncode, "interrupted" in said) == (0, False)
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -490,7 +490,7 @@ def test_global_options_may_stand_before_the_command_and_behind_it(folder: Path,
 def test_behind_two_dashes_nothing_is_an_option(folder: Path) -> None:
     (folder / "lakehouse").rename(folder / "--json")
     done = stedi(folder, "demo", "--", "--json")
-    assert (done.returncode, "folder --json holds something else" in done.stderr) == (2, True)
+    assert (done.returncode, "folder --json contains other files" in done.stderr) == (2, True)
 
 
 def test_unknown_settings_are_refused_and_the_order_of_sources_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -536,7 +536,7 @@ def test_an_empty_setting_is_no_setting(folder: Path, monkeypatch: pytest.Monkey
 def test_a_warehouse_among_the_landing_files_is_refused(folder: Path) -> None:
     for warehouse in ("landing/customer", "landing/accelerometer/x/lake"):
         done = stedi(folder, "--warehouse", warehouse, "run")
-        assert (done.returncode, "lies among the landing files in" in done.stderr) == (2, True)
+        assert (done.returncode, "is inside the landing folder" in done.stderr) == (2, True)
         assert not (folder / warehouse / "catalog.db").exists()
 
 

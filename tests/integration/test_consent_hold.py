@@ -111,7 +111,7 @@ def test_who_looks_is_told_and_nobody_is_named(consenting: Lake, monkeypatch: py
     program = ("--landing", str(consenting.landing), "--warehouse", str(consenting.warehouse))
     done = stedi(Path(), *program, "run")
     assert done.returncode == 0
-    assert done.stdout.startswith("consent on hold: 1 customer (a record of theirs can't be used); see `stedi quarantine`")
+    assert done.stdout.startswith("consent on hold: 1 customer (with an unusable record); see `stedi quarantine`")
     assert json.loads(stedi(Path(), *program, "--json", "run").stdout)["on_hold"] == 1
     listed = json.loads(stedi(Path(), *program, "--json", "quarantine").stdout)["on_hold"]
     assert [(each["source_file"], each["source_position"], each["reason"], each["records"]) for each in listed] == [

@@ -97,7 +97,7 @@ def test_an_empty_key_is_none(lake: Lake, content: bytes) -> None:
     lake.settings = lake.settings.model_copy(update={"pseudonym_key": None})
     (lake.warehouse / "pseudonym.key").write_bytes(content)
     for work in (lake.run, lambda: lake.run(dry_run=True), lambda: verify(lake.settings)):
-        with pytest.raises(WarehouseError, match=r"pseudonym\.key is empty; give it the secret"):
+        with pytest.raises(WarehouseError, match=r"pseudonym\.key is empty; set it to the secret"):
             work()
     lake.settings = lake.settings.model_copy(update={"pseudonym_key": SecretStr(" ")})
     with pytest.raises(WarehouseError, match="the configured pseudonym key is empty"):

@@ -18,8 +18,10 @@ from tests.support.lake import Lake
 def described(lake: Lake, table: Table, query: str) -> list[tuple[DataFile, DataFile]]:
     """Files written for a table: as we describe them, and as PyIceberg does after reading them."""
     with Catalog(lake.open_warehouse(), create=True) as catalog, DuckDBBackend(scratch=lake.landing) as engine:
-        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
+        metadata = catalog.table_metadata(table.name)
+        assert metadata is not None
+        iceberg = catalog.iceberg.table(table.name, metadata)
         return [
             (
                 as_data_file(file, iceberg.metadata),

@@ -238,7 +238,7 @@ def test_credentials_that_can_not_be_had_are_told(store: Store, monkeypatch: pyt
         ("403 InvalidAccessKeyId", "the credentials are refused; renew them"),
         ("400 AuthorizationHeaderMalformed", "name it in AWS_DEFAULT_REGION"),
         ("418 Teapot", "AWS answers Teapot; run again"),
-        ("404", "AWS answers 404; run again, and if it stays so, check AWS_ENDPOINT_URL"),
+        ("404", "AWS answers 404; run again, and if it fails again, check AWS_ENDPOINT_URL"),
     ],
 )
 def test_a_refusal_says_what_to_do(trouble: Callable[[Trouble], None], answer: str, advice: str) -> None:
@@ -396,7 +396,7 @@ def test_a_place_that_may_not_be_read_is_named(
     # Not by the file's mode: whoever runs the tests may be allowed to read everything.
     monkeypatch.setattr(owner, function, deny)
     message = error(str(tmp_path))
-    assert message.startswith(f"landing place {tmp_path}/customer")
+    assert message.startswith(f"landing path {tmp_path}/customer")
     assert f"{name} can't be read: Permission denied; grant this user read access" in message
 
 

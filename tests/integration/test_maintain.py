@@ -257,7 +257,7 @@ def _work(report: MaintenanceReport) -> dict[str, tuple[int, ...]]:
 
 
 def test_upkeep_of_a_new_warehouse(lake: Lake) -> None:
-    with pytest.raises(WarehouseError, match=r"no warehouse at .*; make one with `stedi run`"):
+    with pytest.raises(WarehouseError, match=r"no warehouse at .*; create one with `stedi run`"):
         maintain(lake.settings)
     assert not lake.warehouse.exists()
     with commits(die_at=1), pytest.raises(Died):

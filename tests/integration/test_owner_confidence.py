@@ -24,7 +24,7 @@ def test_a_lower_confidence_names_more_owners(lake: Lake) -> None:
     strict = lake.settings
     lake.settings = Settings.model_validate(strict.model_dump() | {"owners": {"confidence": 0.9}})
     report = lake.run()
-    assert report.tables["device_owner"].reason.startswith("the consent policy, the confidence of owners")
+    assert report.tables["device_owner"].reason.startswith("the consent policy, owners.confidence")
     assert lake.rows(owner) == [("p0@x", "inferred", 0.99)]
     assert report.tables["step_trainer_trusted"].rows == 29
     assert (report.unresolved_readings, run_alerts(report)) == (0, [])

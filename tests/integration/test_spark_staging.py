@@ -57,8 +57,10 @@ def test_files_are_described_as_by_reading_them(
     lake: Lake, engine: SparkBackend, table: Table, query: str, days: int | None
 ) -> None:
     with Catalog(lake.open_warehouse(), create=True) as catalog:
-        iceberg = catalog.ensure_table(table)
         written = engine.write(table, query, catalog.data_folder(table))
+        metadata = catalog.table_metadata(table.name)
+        assert metadata is not None
+        iceberg = catalog.iceberg.table(table.name, metadata)
         for file in written:
             ours = as_data_file(file, iceberg.metadata)
             theirs = parquet_file_to_data_file(iceberg.io, iceberg.metadata, location(file.path))

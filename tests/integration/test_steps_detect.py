@@ -541,7 +541,7 @@ def test_usage_errors_of_the_command(model_folder: Path, walked: Path, tmp_path:
     for arguments, says in (
         (["--out", "steps.txt", "--model", str(model_folder)], "end its name in .json or .parquet"),
         (["--model", "none"], "unknown model 'none'"),
-        (["--model", str(model_folder / FILE_NAME)], f"give its folder: {model_folder}"),
+        (["--model", str(model_folder / FILE_NAME)], f"name its folder: {model_folder}"),
         ([], "there is no model in lakehouse/models; train one with `stedi train`"),
         (["--out", "none/steps.json", "--model", str(model_folder)], "can't be written"),
     ):

@@ -97,7 +97,7 @@ def test_true_steps_and_positions_of_other_people_or_times_are_refused(settings:
         {"positions": {"nobody": [PositionSpan(0, 1e15, "hand")]}},
         {"true_steps": {person: np.array([1_000.0])}},
     ):
-        with pytest.raises(UsageError, match="falls on recorded motion"):
+        with pytest.raises(UsageError, match="is within recorded motion"):
             evaluate(settings, **given)
 
 

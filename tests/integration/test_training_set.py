@@ -18,7 +18,7 @@ from stedi.maintenance.maintain import maintain
 from stedi.model.resampling import resample_sql
 from stedi.simulate import IDEAL
 from stedi.simulate.landing_files import simulate
-from stedi.tables.curated.step_training_set import FEWEST_READINGS, TABLE
+from stedi.tables.curated.step_training_set import MIN_READINGS, TABLE
 from stedi.verify.verify import verify
 from tests.support.compare import REBUILT, as_another, contents, found_wrong, rule_counts
 from tests.support.lake import KEY, T0, Lake, customer
@@ -224,7 +224,7 @@ def test_noise_holds_no_steps_and_few_readings_tell_nothing() -> None:
     # Even chance, as in the public landing set: 7919 is prime, so its multiples fall anywhere.
     assert steps((50 * i, 201 + i * 7_919 % 100) for i in range(200)) == []
     assert steps((50 * i, 250.0) for i in range(200)) == []
-    few = [(50 * i, 60.0 if i % 20 == 10 else 250.0) for i in range(FEWEST_READINGS)]
+    few = [(50 * i, 60.0 if i % 20 == 10 else 250.0) for i in range(MIN_READINGS)]
     assert len(steps(few)) == 5
     assert steps(few[:-1]) == []
 

@@ -35,7 +35,7 @@ from tests.support.program import stedi
 
 NO_CONSENT = "rows of people who do not consent"
 PAIRS = "pairs that are not two readings of one person"
-RECORDED = "files whose landed and quarantined rows are not those recorded"
+RECORDED = "files whose row counts differ from the ledger"
 OF_PEOPLE = tuple(table.name for table in REFRESHED if table.requires_consent and not table.on_demand)
 # A value that the first row of each table does not have.
 ALTERED: Mapping[str, tuple[str, object]] = {
@@ -94,7 +94,7 @@ def wrong(lake: Lake) -> dict[tuple[str, str], int]:
 
 
 def read_again(files: int) -> str:
-    return f"records of the {files} files still there that are neither landed nor quarantined, or not as they are"
+    return f"records that differ between the tables and the {files} landing files that still exist"
 
 
 def append(lake: Lake, name: str, rows: pa.Table) -> None:
@@ -161,7 +161,7 @@ def test_an_altered_row_in_each_table_is_found(furnished: Lake) -> None:
 @pytest.mark.parametrize("name", DERIVED)
 def test_a_commit_that_passes_for_ours_is_found_even_after_a_run_that_believes_it(furnished: Lake, name: str) -> None:
     as_another(furnished, name, first_row_with(*ALTERED[name]), keeps_mark=True)
-    with pytest.raises(WarehouseError, match=f"did not finish \\({name} is ahead\\)"):
+    with pytest.raises(WarehouseError, match=f"did not finish \\({name} is newer\\)"):
         verify(furnished.settings)
     furnished.run()
     assert wrong(furnished)[name, REBUILT] == 2
@@ -308,7 +308,7 @@ def test_a_run_that_died_between_tables_is_said_and_another_run_makes_it_good(fu
     furnished.land("customer/2.json", [customer("bob@x", 20, serial="serial-b")])
     with commits(die_at=3, after=True), pytest.raises(Died):
         furnished.run()
-    with pytest.raises(WarehouseError, match=r"a run began and did not finish .*; run again, then verify"):
+    with pytest.raises(WarehouseError, match=r"a run did not finish .*; start `stedi run` again, then verify"):
         verify(furnished.settings)
     furnished.run()
     assert wrong(furnished) == {}
@@ -322,7 +322,7 @@ def test_a_run_that_died_before_its_first_commit_left_nothing_to_find(furnished:
 
 
 def test_what_cannot_be_verified_is_said(lake: Lake) -> None:
-    with pytest.raises(WarehouseError, match=r"no warehouse at .*; make one with `stedi run`"):
+    with pytest.raises(WarehouseError, match=r"no warehouse at .*; create one with `stedi run`"):
         verify(lake.settings)
     assert not lake.warehouse.exists()
     with commits(die_at=1), pytest.raises(Died):
@@ -345,7 +345,7 @@ def test_the_command_prints_the_figures_exits_1_on_a_difference_and_names_nobody
     done = [stedi(folder, "verify"), stedi(folder, "--json", "verify")]
     for each in done:
         assert each.returncode == 1
-        assert "1 of 25 checks failed, first accelerometer_trusted for 1 rows" in each.stderr
+        assert "1 of 25 checks failed, first accelerometer_trusted with 1 differences" in each.stderr
         assert not [name for name in ("ann", "bob", "cat@", "serial-") if name in each.stdout + each.stderr]
     [broken] = [finding for finding in json.loads(done[1].stdout)["findings"] if not finding["holds"]]
     assert broken == {"table": "accelerometer_trusted", "question": REBUILT, "rows": 20, "wrong": 1, "holds": False}
@@ -356,7 +356,7 @@ def test_tables_that_no_run_was_asked_for_are_not_missed_and_a_lost_one_is(lake:
     lake.run(select=["consent_history"])
     found = verify(lake.settings)
     assert all(finding.holds for finding in found)
-    not_made = {finding.table for finding in found if finding.question.startswith("not made")}
+    not_made = {finding.table for finding in found if finding.question.startswith("not created")}
     assert {"customer_trusted", "machine_learning_curated", "accelerometer_landing"} <= not_made
     assert not not_made & {"customer_landing", "consent_history"}
     lake.run()

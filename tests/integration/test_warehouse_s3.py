@@ -238,7 +238,7 @@ def test_of_two_runs_one_works_and_one_that_was_killed_lets_go_after_its_lease(l
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
-    assert "one that was killed lets go after 3 seconds" in said_by(lake)
+    assert "the lock of a killed run expires after 3 seconds" in said_by(lake)
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:

@@ -29,7 +29,7 @@ from tests.support.lake import Lake
 # The tables of a run without a selection.
 NAMES = tuple(table.name for table in REFRESHED if not table.on_demand)
 DERIVED = tuple(name for name in NAMES if not name.endswith("_landing"))
-REBUILT = "rows that a full rebuild does not have, or has besides"
+REBUILT = "rows that only the table or only a full rebuild has"
 
 
 def contents(lake: Lake, tables: Sequence[str] = NAMES, **options: str) -> dict[str, list[str]]:

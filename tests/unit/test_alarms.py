@@ -33,7 +33,8 @@ def test_an_alarm_says_what_happened_and_what_to_do() -> None:
     assert fall_of_consent(482, 3, 0.5) == Alarm(
         "fall_of_consent",
         "consent in force fell from 482 to 3 customers (99%) in this run; look at `stedi quality` (consent dates that "
-        "can't be used) and `stedi quarantine`; a repaired feed brings everybody back",
+        "can't be used) and `stedi quarantine`; if the feed is at fault, land corrected files: the next run restores these "
+        "customers",
         482,
         3,
     )

@@ -85,7 +85,7 @@ def test_a_section_without_rows_is_a_sentence_or_nothing() -> None:
 
 
 def test_records_are_limited_where_a_section_says_so() -> None:
-    part = Section("", ("a",), [("x" * 50,)] * 8, most_records=3)
+    part = Section("", ("a",), [("x" * 50,)] * 8, max_records=3)
     assert "row 3 of 8" in shown(part, 30)
     assert "row 4 of 8" not in shown(part, 30)
 

@@ -211,7 +211,7 @@ def test_a_picture_has_two_bars_per_slot_as_high_as_the_shares() -> None:
 @pytest.mark.parametrize(
     ("names", "slots", "sentence"),
     [
-        ((), (), "The device has no readings, so nothing can coincide with a phone."),
+        ((), (), "The device has no readings, so none can coincide with a phone's."),
         ((), (Slot(0, 1234, 1234, 0, 0),), "None of the device's 1,234 reading times coincides with a phone's."),
     ],
 )

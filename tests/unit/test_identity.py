@@ -136,5 +136,5 @@ def test_what_sql_takes_for_plain_is_what_python_makes_of_it(text: str) -> None:
 def test_pieces_that_overlap_have_the_addresses_of_the_whole_and_no_others(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     overlap = data.draw(st.integers(min(at + 12, len(text)), len(text)))
-    first = people_in(text[:overlap], is_cut_behind=overlap < len(text))
+    first = people_in(text[:overlap], is_cut_after=overlap < len(text))
     assert first | people_in(text[at:], is_cut_before=at > 0) == people_in(text)

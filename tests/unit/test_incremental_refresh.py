@@ -371,7 +371,7 @@ def test_another_pseudonym_key_renames_everybody_and_moves_nothing_else(tables: 
     refreshed = {name for name, table in report.tables.items() if table.status == "refreshed"}
     assert refreshed == {"customers_curated", "step_trainer_trusted", "machine_learning_curated"}
     assert report.tables["machine_learning_curated"].reason.startswith(
-        "the consent policy, the confidence of owners, the tolerance of pairs or the pseudonym key changed"
+        "the consent policy, owners.confidence, match.tolerance_ms or the pseudonym key changed"
     )
     renamed = people_of(tables, "machine_learning_curated", "customer_pseudonym")
     assert sorted(renamed.values()) == sorted(names.values())

@@ -29,7 +29,7 @@ def test_the_last_line_says_what_a_run_means() -> None:
         "2 of 2 tables refreshed: 0 rows added, 0 removed. No error-level rule failed; 2 rules warned, see `stedi quality`."
     )
     assert run_summary(run("failed", "skipped", "refreshed", broken=("error",))) == (
-        "2 of 3 tables kept the last good state because an error-level rule failed: t0, t1. See `stedi quality`."
+        "2 of 3 tables kept the last good snapshot because an error-level rule failed: t0, t1. See `stedi quality`."
     )
     assert run_summary(run("would refresh", "up to date", dry_run=True)) == (
         "Plan only: nothing was written. A run would refresh 1 of 2 tables."

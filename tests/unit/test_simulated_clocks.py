@@ -58,13 +58,13 @@ def sessions(devices: int) -> Sessions:
     return Sessions(
         walkers=devices,
         walker=device,
-        who=device,
+        customer=device,
         device=device,
         start_ms=start,
         is_late=np.zeros(2 * devices, dtype=np.bool_),
         neighbour=np.full(devices, -1),
         reports=np.ones(devices, dtype=np.bool_),
-        handed=HandOvers(nothing, nothing, nothing),
+        hand_overs=HandOvers(nothing, nothing, nothing),
     )
 
 
@@ -106,8 +106,8 @@ def test_a_new_owners_records_claim_the_device_from_the_hand_over_on_and_no_othe
         users=pa.array(["ann", "bob", "cy"]),
         serials=pa.array(["a", "b", "c"]),
         owners=np.array([0, 1, 2]),
-        more=np.zeros(3, dtype=np.int64),
-        more_from=np.full(3, 3),
+        extra_devices=np.zeros(3, dtype=np.int64),
+        first_extra_device=np.full(3, 3),
         records=pa.table({"serialNumber": ["a", "b", "r", "b", "r", "c"], "lastUpdateDate": [100, 99, 99, 100, 100, 100]}),
         record_of=np.array([0, 1, 1, 1, 1, 2]),
         reused=pa.array(["r"] * 30),

@@ -1,1 +1,1 @@
-"""STEDI on AWS: its Glue jobs, and the deployment that `stedi aws` makes and asks."""
+"""STEDI on AWS: Glue jobs, and the deployment that `stedi aws` creates and uses."""

@@ -11,7 +11,7 @@ from stedi.errors import QueryError
 from stedi.model.progress import Progress, Report
 
 _POLL_SECONDS = 0.5
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
@@ -32,8 +32,8 @@ def run_query(sql: str, *, workgroup: str, database: str, progress: Report) -> Q
     Args:
         sql: one statement in Athena's SQL.
         workgroup: the workgroup whose limit and result bucket apply.
-        database: the database of tables without one.
-        progress: is called with the state of the query twice a second.
+        database: the database of tables that the query names without one.
+        progress: receives the state of the query twice a second.
 
     Raises:
         QueryError: Athena refuses the query, it fails, or it would scan more than the workgroup allows.
@@ -112,4 +112,4 @@ def failure_reason(reason: str, state: str, workgroup: str, sql: str) -> str:
             "or raise scan_limit_gb with `stedi aws deploy`"
         )
     safe = _QUOTED.sub(lambda quote: quote[0] if quote[0][1:-1] in sql else "…", " ".join(reason.split()))
-    return f"Athena says {state.lower()}: {safe[:_LONGEST_REASON] or 'no reason given'}"
+    return f"Athena says {state.lower()}: {safe[:_MAX_REASON_LENGTH] or 'no reason given'}"

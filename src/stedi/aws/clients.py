@@ -25,7 +25,7 @@ _HINTS = {
 
 # Errors about the request itself. Their text says what is wrong with the request, and quotes no data.
 _SAFE_TO_QUOTE = ("ValidationError", "InvalidRequestException")
-_LONGEST_QUOTE = 300
+_MAX_QUOTE_LENGTH = 300
 
 
 def client(service: str) -> Any:
@@ -59,4 +59,4 @@ def translate_errors(what: str) -> Iterator[None]:
             if not has_code(error, *_SAFE_TO_QUOTE):
                 raise
             quote = " ".join(str(error).partition("operation: ")[2].split())
-            raise DeploymentError(f"{what}: {quote[:_LONGEST_QUOTE]}") from error
+            raise DeploymentError(f"{what}: {quote[:_MAX_QUOTE_LENGTH]}") from error

@@ -15,15 +15,15 @@ from stedi.ingest.landing_file import is_landing_name
 from stedi.storage.s3_objects import list_objects
 from stedi.tables.landing.feeds import FEEDS
 
-GLUE_USD_A_DPU_HOUR = 0.44
-ATHENA_USD_A_TB = 5.0
-STORAGE_USD_A_GB_MONTH = 0.023
-# Start of Spark, planning, commits. Glue bills seconds, at least 60 a job. A guess from local Spark: a whole run on
+GLUE_USD_PER_DPU_HOUR = 0.44
+ATHENA_USD_PER_TB = 5.0
+STORAGE_USD_PER_GB_MONTH = 0.023
+# Start of Spark, planning, commits. Glue bills by the second, at least 60 s per job. An estimate from local Spark: a run on
 # 20.6 MB took 127 s of CPU time, and each job starts Spark again and does a part of that work.
-_SECONDS_A_JOB = 90
+_SECONDS_PER_JOB = 90
 # Measured with local Spark on large files (docs/performance.md), not on Glue.
-BYTES_A_SECOND_AND_CORE = 1_000_000
-_CORES_A_DPU = 4
+BYTES_PER_CORE_SECOND = 1_000_000
+_CORES_PER_DPU = 4
 # A DPU is 4 vCPUs with 16 GB. The number in a worker type's name is its DPUs.
 _DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 
@@ -49,25 +49,25 @@ def estimate(
     table_bytes: int,
     worker_type: str,
     workers: int,
-    dpu_price: float = GLUE_USD_A_DPU_HOUR,
-    scan_price: float = ATHENA_USD_A_TB,
+    dpu_price: float = GLUE_USD_PER_DPU_HOUR,
+    scan_price: float = ATHENA_USD_PER_TB,
 ) -> Estimate:
     """Compute an estimate.
 
-    One worker is the driver and computes nothing. Every job pays for its start.
+    One worker is the driver and computes nothing. Each job has a start-up time.
 
     Args:
         landing_bytes: size of all landing files.
         new_bytes: size of the landing files that the run will read.
         table_bytes: size of all tables.
         worker_type: Glue's worker type.
-        workers: workers of a job, with the driver.
-        dpu_price: US dollars a DPU-hour of Glue.
-        scan_price: US dollars a terabyte scanned by Athena.
+        workers: workers of a job, including the driver.
+        dpu_price: US dollars per DPU-hour of Glue.
+        scan_price: US dollars per terabyte scanned by Athena.
     """
     dpus = _DPUS[worker_type]
-    cores = (workers - 1) * dpus * _CORES_A_DPU
-    seconds = len(JOBS) * _SECONDS_A_JOB + new_bytes / (BYTES_A_SECOND_AND_CORE * cores)
+    cores = (workers - 1) * dpus * _CORES_PER_DPU
+    seconds = len(JOBS) * _SECONDS_PER_JOB + new_bytes / (BYTES_PER_CORE_SECOND * cores)
     dpu_hours = seconds * workers * dpus / 3_600
     return Estimate(
         landing_bytes=landing_bytes,
@@ -77,20 +77,20 @@ def estimate(
         run_usd=round(dpu_hours * dpu_price, 2),
         table_bytes=table_bytes,
         scan_usd=round(table_bytes / 1e12 * scan_price, 4),
-        storage_usd_a_month=round((landing_bytes + table_bytes) / 1e9 * STORAGE_USD_A_GB_MONTH, 2),
+        storage_usd_a_month=round((landing_bytes + table_bytes) / 1e9 * STORAGE_USD_PER_GB_MONTH, 2),
     )
 
 
 def estimate_run(names: Mapping[str, str], *, stack: str, dpu_price: float, scan_price: float) -> Estimate:
     """Estimate the next run of a deployment from the objects in its buckets.
 
-    Landing files that arrived after the last successful run began are new. Before the first run all are.
+    Landing files are new if they arrived after the start of the last successful run; without such a run all are.
 
     Args:
         names: outputs of the deployment's stack.
         stack: name of the stack.
-        dpu_price: US dollars a DPU-hour of Glue.
-        scan_price: US dollars a terabyte scanned by Athena.
+        dpu_price: US dollars per DPU-hour of Glue.
+        scan_price: US dollars per terabyte scanned by Athena.
 
     Raises:
         DeploymentError: AWS refuses a request or can't be reached.
@@ -99,7 +99,7 @@ def estimate_run(names: Mapping[str, str], *, stack: str, dpu_price: float, scan
     landing = list(_landing_files(names["LandingBucket"]))
     prefix = names["Warehouse"].removeprefix(f"s3://{names['LakehouseBucket']}/")
     tables = sum(entry["Size"] for entry in _objects(names["LakehouseBucket"], f"{prefix}/stedi/"))
-    with translate_errors("the jobs' size can't be looked up"):
+    with translate_errors("the size of the jobs can't be looked up"):
         job = client("glue").get_job(JobName=f"{stack}-{JOBS[0].name}")["Job"]
     return estimate(
         landing_bytes=sum(size for size, _ in landing),

@@ -1,6 +1,6 @@
 """Athena DDL: external JSON tables over the landing files, and the Iceberg tables.
 
-Both have the same names, so the external tables are in a database of their own.
+Both have the same table names, so the external tables are in a separate database.
 """
 
 from stedi.model.column_types import COLUMN_TYPES
@@ -14,7 +14,7 @@ LANDING, WAREHOUSE = "s3://YOUR-LANDING-BUCKET", "s3://YOUR-LAKEHOUSE-BUCKET/lak
 
 
 def _text(value: str) -> str:
-    """Quote a text for Athena's DDL. It comes from Hive and escapes quotes, which queries double."""
+    """Quote a text for Athena's DDL, which escapes quotes with a backslash as Hive does; queries double them."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -37,7 +37,7 @@ def raw_ddl(feed: Feed, landing: str, database: str) -> str:
         f"  `{f.name.lower()}` {COLUMN_TYPES[f.column_type].athena} COMMENT {_text(f.meaning)}" for f in feed.fields
     )
     return (
-        f"-- the raw files of the {feed.name} feed\n"
+        f"-- the landing files of the feed {feed.name}\n"
         f"CREATE EXTERNAL TABLE IF NOT EXISTS `{raw_database(database)}`.`{feed.table.name}` (\n{columns}\n)\n"
         "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         "WITH SERDEPROPERTIES ('case.insensitive' = 'true', 'ignore.malformed.json' = 'true')\n"

@@ -1,4 +1,4 @@
-"""Deploy to AWS and remove a deployment: templates, code, stacks, and the data that outlives them."""
+"""Deploy to AWS, and remove a deployment: templates, code, stacks, and the data that stays without them."""
 
 import json
 from collections.abc import Callable
@@ -41,12 +41,12 @@ def deploy(
         deployment: the parameters.
         administrator: ARN of the role or user that administers Lake Formation. By default that of the last
             deployment, and for the first one the caller.
-        confirm: is called with each change before it is made; False stops the deployment.
-        progress: is called with each step.
+        confirm: is called with each change before it is made. If it returns False, the deployment stops.
+        progress: receives each step.
 
     Raises:
-        DeploymentError: AWS refuses a request, a stack fails, or a change is not confirmed. Steps that succeeded
-            stay, and deploying again continues.
+        DeploymentError: AWS refuses a request, a stack fails, or a change is not confirmed. Finished steps stay, and
+            deploying again continues after them.
     """
     administrator = administrator or _administrator_of(deployment.stack) or _caller()
     changed: list[tuple[str, int]] = []
@@ -57,7 +57,9 @@ def deploy(
             return
         if not confirm(change):
             stacks.discard(change)
-            raise DeploymentError(f"stack {stack} is unchanged; run again to continue")
+            raise DeploymentError(
+                f"the change was not confirmed, and stack {stack} is as before; run `stedi aws deploy` again to continue"
+            )
         stacks.execute(change, progress)
         changed.append((stack, len(change.resources)))
 
@@ -117,7 +119,7 @@ def destroy(stack: str, *, delete_data: bool, progress: Report) -> tuple[str, ..
     Args:
         stack: name of the stack.
         delete_data: whether to delete landing files, tables and their keys, too.
-        progress: is called with each step.
+        progress: receives each step.
 
     Raises:
         DeploymentError: there is no such stack, a run is working, or AWS refuses a request. Destroying again continues.
@@ -125,7 +127,7 @@ def destroy(stack: str, *, delete_data: bool, progress: Report) -> tuple[str, ..
     foundation = f"{stack}-foundation"
     lakehouse, base = stacks.find(stack), stacks.find(foundation)
     if lakehouse is None and base is None:
-        raise DeploymentError(f"no stack {stack} is in {region()}; AWS_DEFAULT_REGION and --stack name another")
+        raise DeploymentError(f"there is no stack {stack} in {region()}; name another with AWS_DEFAULT_REGION or --stack")
     names = stacks.outputs(stack) if lakehouse and "Outputs" in lakehouse else {}
     if names and is_running(names["StateMachine"]):
         raise DeploymentError(f"a run of stack {stack} is working; wait for it to end (see `stedi aws status`)")
@@ -165,6 +167,8 @@ def _empty(bucket: str, progress: Report) -> None:
             if objects:
                 errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors")
                 if errors:
-                    raise DeploymentError(f"bucket {bucket} can't be emptied: AWS refuses to delete {len(errors)} objects")
+                    raise DeploymentError(
+                        f"bucket {bucket} can't be emptied: {len(errors)} objects are left; run `stedi aws destroy` again"
+                    )
                 deleted += len(objects)
                 progress(Progress(f"bucket {bucket}: {deleted:,} objects deleted"))

@@ -17,7 +17,7 @@ _POLL_SECONDS = 10
 
 @dataclass(frozen=True)
 class JobState:
-    """State of one job in one run: waiting, running, done or failed; its attempts; its times in UTC."""
+    """A job in one run; `state` is waiting, running, done or failed. Times are in UTC."""
 
     job: str
     state: str
@@ -28,7 +28,7 @@ class JobState:
 
 @dataclass(frozen=True)
 class Execution:
-    """One run as Step Functions knows it: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
+    """One run of the state machine; `status` is RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
 
     arn: str
     name: str
@@ -57,7 +57,7 @@ def last_runs(machine: str, count: int) -> list[Execution]:
 
 
 def is_running(machine: str) -> bool:
-    """Whether a run is working, or waiting for another to end."""
+    """Whether a run is in progress or waiting for another one to end."""
     return bool(_list(machine, statusFilter="RUNNING", maxResults=1))
 
 
@@ -94,7 +94,8 @@ def jobs_of(arn: str) -> list[JobState]:
 def job_states(events: Iterable[Mapping[str, Any]]) -> list[JobState]:
     """Compute the state of each job from a run's history, oldest event first.
 
-    The history leaves a job whose error was caught like one that succeeded, so a job is done only after TaskSucceeded.
+    In the history, a job whose error was caught ends with the same event as a successful one. So a job counts as done only
+    after TaskSucceeded.
     """
     states = {job.name: JobState(job.name, "waiting") for job in JOBS}
     current: str | None = None
@@ -122,10 +123,10 @@ def wait(arn: str, progress: Report) -> Execution:
 
     Args:
         arn: ARN of the run.
-        progress: is called with the current job every ten seconds.
+        progress: receives the current job every ten seconds.
 
     Raises:
-        DeploymentError: the run failed. The message names the job.
+        DeploymentError: the run failed. The message contains the name of the failed job.
     """
     while (run := find(arn)).status == "RUNNING":
         working = next((state for state in jobs_of(arn) if state.state == "running"), None)
@@ -134,7 +135,7 @@ def wait(arn: str, progress: Report) -> Execution:
         time.sleep(_POLL_SECONDS)
     if run.status != "SUCCEEDED":
         failed = next((state.job for state in jobs_of(arn) if state.state == "failed"), None)
-        where = f"in the job {failed}" if failed else "outside of its jobs"
+        where = f"in the job {failed}" if failed else "outside its jobs"
         raise DeploymentError(
             f"run {run.name} ended as {run.status} {where}; the tables keep their last good state; "
             "the job's log in CloudWatch (/aws-glue/jobs/error) says why"

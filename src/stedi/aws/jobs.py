@@ -1,6 +1,6 @@
-"""The Glue jobs, in the order in which the state machine runs them, and the tables that each one refreshes.
+"""The Glue jobs in run order, and the tables that each one refreshes.
 
-`make docs` writes each job's script to `deploy/jobs/`. A job that is started by itself also refreshes the inputs of its
+`make docs` writes each job's script to `deploy/jobs/`. A job that is started on its own also refreshes the inputs of its
 tables.
 """
 
@@ -27,7 +27,7 @@ class Job:
         return not self.tables
 
     @property
-    def reach(self) -> tuple[Table, ...]:
+    def accessible_tables(self) -> tuple[Table, ...]:
         """The tables that the job may read or write: its own and all their inputs."""
         if self.publishes:
             return ALL
@@ -37,11 +37,11 @@ class Job:
     @property
     def feeds(self) -> tuple[Feed, ...]:
         """The feeds whose landing files the job may read."""
-        names = {table.name for table in self.reach}
+        names = {table.name for table in self.accessible_tables}
         return tuple(feed for feed in FEEDS if feed.table.name in names)
 
 
-# (name, meaning, last table). The names are fixed: users know them.
+# (name, meaning, last table). Users know the names, so they must not change.
 _JOBS = (
     ("ingest_landing", "ingest new and changed landing files", "quarantine"),
     (
@@ -62,7 +62,7 @@ _JOBS = (
     ("step_trainer_trusted", "step-trainer readings of curated customers' devices", "step_trainer_trusted"),
     (
         "machine_learning_curated",
-        "the two readings of the same person and moment, under pseudonyms",
+        "pairs of simultaneous readings of one person, under pseudonyms",
         "machine_learning_curated",
     ),
 )
@@ -77,13 +77,15 @@ def _plan_jobs() -> Iterator[Job]:
     """
     assigned: set[str] = set()
     for name, meaning, last in _JOBS:
-        reach = with_ancestors([last], BY_NAME)
+        ancestors = with_ancestors([last], BY_NAME)
         zone = BY_NAME[last].zone
         zones = {zone, "reference"} if zone == "trusted" else {zone}
         without_further_input = {
-            t.name for t in REFRESHED if t.zone in zones and t.built_from and set(t.built_from) <= reach and not t.on_demand
+            t.name
+            for t in REFRESHED
+            if t.zone in zones and t.built_from and set(t.built_from) <= ancestors and not t.on_demand
         }
-        tables = tuple(t.name for t in REFRESHED if t.name in (reach | without_further_input) - assigned)
+        tables = tuple(t.name for t in REFRESHED if t.name in (ancestors | without_further_input) - assigned)
         assigned.update(tables)
         yield Job(name, meaning, tables)
     yield Job("publish_run", "refresh all tables, publish the run, and do the maintenance that is due")

@@ -1,4 +1,4 @@
-"""Named queries over the tables, written once in DuckDB's SQL and translated for Athena."""
+"""Named queries over the tables, written in DuckDB's SQL and translated for Athena."""
 
 from dataclasses import dataclass
 
@@ -32,12 +32,12 @@ _ROWS = "\nUNION ALL ".join(
 NAMED_QUERIES: tuple[NamedQuery, ...] = (
     NamedQuery(
         "rows_per_table",
-        "how many rows each table holds, in the order in which data flows",
+        "number of rows of each table, in run order",
         f"SELECT zone, table_name, table_rows FROM ({_ROWS}) AS counted ORDER BY place",
     ),
     NamedQuery(
         "consent_over_time",
-        "how many customers gave and withdrew consent, month by month (UTC)",
+        "how many customers gave and withdrew consent, by month (UTC)",
         """
 SELECT month_of_change, sum(given) AS given, sum(withdrawn) AS withdrawn
 FROM (
@@ -53,7 +53,7 @@ ORDER BY month_of_change
     ),
     NamedQuery(
         "device_owners_by_status",
-        "how many devices have a clear owner, by evidence",
+        "how many devices have an owner, by status",
         """
 SELECT status, count(*) AS devices, count(person) AS with_owner, sum(reading_times) AS reading_times
 FROM device_owner GROUP BY status ORDER BY devices DESC, status
@@ -61,7 +61,7 @@ FROM device_owner GROUP BY status ORDER BY devices DESC, status
     ),
     NamedQuery(
         "readings_per_day",
-        "consented readings of both sensors, day by day (UTC)",
+        "readings of both sensors in the trusted tables, by day (UTC)",
         """
 SELECT reading_day, sum(accelerometer) AS accelerometer, sum(step_trainer) AS step_trainer
 FROM (
@@ -77,7 +77,7 @@ ORDER BY reading_day
     ),
     NamedQuery(
         "readings_left_out",
-        "accelerometer readings received, distinct, and kept because their customer consents",
+        "accelerometer readings: received, distinct, and kept in the trusted table",
         """
 SELECT
     (SELECT count(*) FROM accelerometer_landing) AS received,
@@ -87,7 +87,7 @@ SELECT
     ),
     NamedQuery(
         "quarantine_by_reason",
-        "how many records were refused, from how many files, by feed and reason",
+        "how many records are quarantined, from how many files, by feed and reason",
         """
 SELECT feed, reason, count(*) AS records, count(DISTINCT source_file) AS files, max(arrived_at) AS last_arrived
 FROM quarantine GROUP BY feed, reason ORDER BY records DESC, feed, reason
@@ -95,7 +95,7 @@ FROM quarantine GROUP BY feed, reason ORDER BY records DESC, feed, reason
     ),
     NamedQuery(
         "quality_of_the_last_run",
-        "violations of each rule in the newest run that checked it, broken rules first",
+        "violations of each rule in the newest run that checked it, violated rules first",
         """
 SELECT table_name, rule, level, broken_rows, checked_rows, meaning, run_id
 FROM (
@@ -107,7 +107,7 @@ ORDER BY CASE WHEN broken_rows > 0 THEN 0 ELSE 1 END, level, table_name, rule
     ),
     NamedQuery(
         "quality_over_time",
-        "rows that broke a rule, run by run",
+        "rules with violations, by run",
         """
 SELECT run_number, checked_at, table_name, rule, level, broken_rows
 FROM rule_result WHERE broken_rows > 0 ORDER BY run_number DESC, table_name, rule
@@ -132,7 +132,7 @@ FROM device_owner WHERE claimants > 1 ORDER BY claimants DESC, serialNumber LIMI
     ),
     NamedQuery(
         "pairs_per_person",
-        "pairs of readings and their span, person by person, under pseudonyms",
+        "pairs of readings and their time span, by pseudonymised person",
         """
 SELECT customer_pseudonym, count(*) AS pairs, count(DISTINCT device_pseudonym) AS devices,
     epoch_ms(min(timeStamp)) AS first_reading, epoch_ms(max(timeStamp)) AS last_reading

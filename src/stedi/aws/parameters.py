@@ -1,4 +1,4 @@
-"""Parameters of a deployment: names, sizes, limits. They are the context parameters of the CDK app."""
+"""Parameters of a deployment: names, sizes, limits. The CDK app receives them as its context."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stedi.errors import UsageError, unknown_name
-from stedi.model.query_settings import MOST_TOLERANCE_MS, Policy, QuerySettings
+from stedi.model.query_settings import MAX_TOLERANCE_MS, Policy, QuerySettings
 
 
 class DeploymentParameters(BaseModel):
@@ -32,31 +32,33 @@ class DeploymentParameters(BaseModel):
         default=0.5,
         gt=0,
         le=1,
-        description="a run that loses a larger share of consenting customers is an alarm; 1: never",
+        description="share of the consenting customers; if one run loses more, it raises an alarm; 1: never",
     )
     owners_confidence: float = Field(
         default=QuerySettings.owners_confidence,
         ge=0.5,
         lt=1,
-        description="least probability at which reading times decide the owner of a device",
+        description="minimum probability for an owner that is inferred from reading times",
     )
     match_tolerance_ms: int = Field(
         default=QuerySettings.match_tolerance_ms,
         ge=0,
-        le=MOST_TOLERANCE_MS,
-        description="largest time between the two readings of a pair, for clocks that disagree (ms)",
+        le=MAX_TOLERANCE_MS,
+        description="maximum time between the two readings of a pair, for clocks that disagree (ms)",
     )
     schedule: str = Field(
         default="cron(0 3 * * ? *)",
         pattern=r"^(cron|rate)\(.+\)$",
-        description="EventBridge schedule of runs that need no new files (UTC)",
+        description="EventBridge schedule of runs, with or without new files (UTC)",
     )
     alarm_email: str | None = Field(
         default=None,
         pattern=r"^[^@\s]+@[^@\s]+$",
-        description="address for the alarms; its owner has to confirm the subscription",
+        description="e-mail address for alarms; AWS asks its owner to confirm the subscription",
     )
-    budget_usd: int = Field(default=50, ge=1, description="monthly cost of the account that sends an alarm (USD)")
+    budget_usd: int = Field(
+        default=50, ge=1, description="monthly budget of the whole account, with alarms at 80% and 100% (USD)"
+    )
     scan_limit_gb: int = Field(default=10, ge=1, le=7_000, description="scan limit of one Athena query (GB)")
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = Field(default="G.1X", description="size of a Glue worker")
     workers: int = Field(default=2, ge=2, le=299, description="workers of a job, including the driver")

@@ -43,7 +43,7 @@ def _wheel() -> bytes:
     buffer = BytesIO()
     with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
         for name, data in content.items():
-            # The default time stamp and mode, whatever the files have.
+            # A fixed time stamp and mode, so that equal files give an equal wheel.
             info = ZipInfo(name)
             info.external_attr = 0o644 << 16
             archive.writestr(info, data, ZIP_DEFLATED)

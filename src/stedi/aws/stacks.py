@@ -10,16 +10,16 @@ from stedi.aws.clients import client, region, translate_errors
 from stedi.errors import DeploymentError
 from stedi.model.progress import Progress, Report
 
-# CloudFormation's own console polls as often.
+# As often as CloudFormation's console polls.
 _POLL_SECONDS = 5
 # Largest template in a request. A larger one has to be in S3.
 _INLINE_BYTES = 51_200
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change set that is not executed yet: (action, type, logical name) of each resource."""
+    """A change set that is not executed yet; `resources` has (action, type, logical name) of each resource."""
 
     stack: str
     name: str
@@ -51,7 +51,7 @@ def outputs(stack: str) -> dict[str, str]:
     description = find(stack)
     if description is None:
         raise DeploymentError(
-            f"no stack {stack} is in {region()}; create it with `stedi aws deploy`, "
+            f"there is no stack {stack} in {region()}; create it with `stedi aws deploy`, "
             "or name another with AWS_DEFAULT_REGION and --stack"
         )
     if "Outputs" not in description:
@@ -62,14 +62,14 @@ def outputs(stack: str) -> dict[str, str]:
 def plan(
     stack: str, template: str, parameters: Mapping[str, str], *, template_url: str | None = None, progress: Report
 ) -> Change | None:
-    """Create a change set that brings a stack to a template; None if nothing changes.
+    """Create a change set that updates a stack to a template, or creates the stack; None if nothing changes.
 
     Args:
-        stack: name of the stack, which need not exist.
+        stack: name of the stack; it need not exist.
         template: text of the template.
         parameters: parameters of the template.
         template_url: URL of the same template in S3. Needed if it is larger than a request allows.
-        progress: is called with each step.
+        progress: receives each step.
 
     Raises:
         DeploymentError: the stack is being changed by somebody else, or CloudFormation refuses the template.
@@ -77,7 +77,9 @@ def plan(
     description = find(stack)
     status = description["StackStatus"] if description else "REVIEW_IN_PROGRESS"
     if status == "ROLLBACK_COMPLETE":
-        raise DeploymentError(f"the creation of stack {stack} failed before; remove what is left with `stedi aws destroy`")
+        raise DeploymentError(
+            f"the creation of stack {stack} failed before; remove the rest with `stedi aws destroy`, then deploy again"
+        )
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         raise DeploymentError(f"stack {stack} is being changed ({status}); wait for it to end, then run again")
     assert template_url or len(template.encode()) <= _INLINE_BYTES, f"the template of {stack} is too large for a request"
@@ -106,7 +108,9 @@ def plan(
             formation.delete_change_set(StackName=stack, ChangeSetName=name)
             if "didn't contain changes" in reason or "No updates" in reason:
                 return None
-            raise DeploymentError(f"stack {stack} can't be changed: {_one_line(reason)}")
+            raise DeploymentError(
+                f"stack {stack} can't be changed: {_one_line(reason)}; correct it, then run `stedi aws deploy` again"
+            )
         pages = formation.get_paginator("describe_change_set").paginate(StackName=stack, ChangeSetName=name)
         changes = [change["ResourceChange"] for page in pages for change in page["Changes"]]
     resources = tuple((c["Action"], c["ResourceType"], c["LogicalResourceId"]) for c in changes)
@@ -198,4 +202,4 @@ def first_failure(events: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST_REASON]
+    return " ".join(text.split())[:_MAX_REASON_LENGTH]

@@ -41,7 +41,7 @@ def synthesise(deployment: DeploymentParameters, out: Path) -> list[Path]:
         "CDK_OUTDIR": str(out.resolve()),
         "CDK_CONTEXT_JSON": json.dumps(deployment.model_dump(exclude_none=True)),
         "JSII_NODE": str(node()),
-        # CDK's cache is in the home directory. It saves four of nine seconds, and fails where that is read-only.
+        # CDK's cache is in the home directory. It saves four of nine seconds, but fails in a read-only home directory.
         "JSII_RUNTIME_PACKAGE_CACHE": "enabled" if os.access(Path.home(), os.W_OK) else "disabled",
     }
     # Compiling CDK's modules at every start would take longer than the synthesis.
@@ -51,7 +51,9 @@ def synthesise(deployment: DeploymentParameters, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise DeploymentError(f"templates can't be written to {out}: {error.strerror or error}") from error
+        raise DeploymentError(
+            f"templates can't be written to {out}: {error.strerror or error}; name another folder"
+        ) from error
     if process.returncode:
         last = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise DeploymentError(f"CDK made no templates ({last[:200]}); for the full message run: {shlex.join(command)}")

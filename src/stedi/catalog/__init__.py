@@ -1,4 +1,4 @@
-"""The Iceberg catalog of a warehouse. The only folder that talks to PyIceberg."""
+"""The Iceberg catalog of a warehouse. The only folder that imports PyIceberg."""
 
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.snapshot import Commit, CommitMetadata, Fingerprint, Snapshot

@@ -1,4 +1,4 @@
-"""What both of our PyIceberg catalogs share: metadata files with STEDI's suffix, and timestamps that never decrease."""
+"""Base of both PyIceberg catalogs: metadata files with STEDI's suffix, and timestamps that never decrease."""
 
 import re
 

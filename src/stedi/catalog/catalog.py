@@ -18,8 +18,6 @@ from stedi.storage.own_files import own_uuid
 from stedi.storage.paths import DATA, METADATA, plain_path, table_folder
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Table as IcebergTable
-
     from stedi.catalog.iceberg import IcebergTables
 
 
@@ -81,10 +79,10 @@ class Catalog:
         return SqliteCatalogReader(self.warehouse.root / "catalog.db")
 
     def _create_namespace(self, properties: dict[str, str] | None) -> dict[str, str]:
-        """Create the namespace, or mark an empty one that somebody else created. Return its properties."""
+        """Create the namespace, or set the properties of an empty one that another program created. Return them."""
         database, ours = self.warehouse.database, namespace_properties_of(self.warehouse)
         if properties is None:
-            # Only if it is missing: jobs on AWS may not create databases, their deployment has created it.
+            # Only if it is missing: jobs on AWS may not create databases. Their deployment has created it.
             self.iceberg.catalog.create_namespace_if_not_exists(database, ours)
             properties = self._reader.namespace_properties(database) or {}
         if "layout_version" not in properties:
@@ -116,11 +114,8 @@ class Catalog:
         """Drop the cached metadata of a table, after another writer committed to it."""
         self._metadata.pop(name, None)
 
-    def ensure_table(self, table: Table) -> "IcebergTable":
-        """Return a table in PyIceberg. Creates the table from its declaration if it does not exist."""
-        return self.iceberg.table(table.name, self._ensure_metadata(table))
-
     def _ensure_metadata(self, table: Table) -> TableMetadata:
+        """Return the metadata of a table. Creates the table from its declaration if it does not exist."""
         metadata = self.table_metadata(table.name)
         if metadata is None:
             metadata = self._metadata[table.name] = self.iceberg.create(table)
@@ -175,7 +170,9 @@ class Catalog:
             return DataFiles()
         snapshot_id = snapshot_id or metadata.current.id
         if snapshot_id not in metadata.snapshots:
-            raise WarehouseError(f"snapshot {snapshot_id} of table {name} has expired")
+            raise WarehouseError(
+                f"snapshot {snapshot_id} of table {name} has expired; choose a newer run, see `stedi history {name}`"
+            )
         scan = self.iceberg.plan_scan(name, metadata, snapshot_id)
         # DuckDB estimates a table's rows as the first file's rows times the number of files. An overestimated table is at
         # worst scanned, an underestimated one is loaded into memory whole. So the largest file comes first.
@@ -213,7 +210,7 @@ class Catalog:
         return name
 
     def keep_side_file(self, path: str) -> str:
-        """Sync a side file that an engine wrote to the disk. Return the name to record."""
+        """Make a side file durable that an engine wrote. Return the name to record."""
         self.warehouse.sync(path)
         return self.warehouse.name_of(path)
 

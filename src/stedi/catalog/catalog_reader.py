@@ -1,4 +1,4 @@
-"""Read what a catalog stores itself: namespace properties and metadata locations. SQLite is read without PyIceberg."""
+"""Read a catalog's own entries: namespace properties and metadata locations. SQLite is read without PyIceberg."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 from stedi.model.data_files import ColumnStatistics, Value, WrittenFile
 from stedi.storage.paths import location
 
-# Characters of a text that a bound keeps: `truncate(16)`, the default of Iceberg's writers.
+# Characters of text that a bound keeps: `truncate(16)`, the default of Iceberg's writers.
 _BOUND_LENGTH = 16
 
 

@@ -1,4 +1,4 @@
-"""Sizes of a table's data files, and manifests without live files: what compaction is decided by."""
+"""Inputs of the decision to compact: sizes of a table's data files, and manifests without live files."""
 
 from dataclasses import dataclass
 

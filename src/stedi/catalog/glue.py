@@ -52,7 +52,7 @@ class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
 
 
 class WarehouseFileIO(FileIO):
-    """Reads and writes whole files through the warehouse, with its connections and error messages."""
+    """Reads and writes whole files through the warehouse's storage, which has the connections and error messages."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__({})

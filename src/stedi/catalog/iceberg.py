@@ -35,7 +35,7 @@ class ScanPlan:
 
     Attributes:
         data_files: the data files.
-        delete_files: paths of the delete files, which other writers made.
+        delete_files: paths of the delete files, all from other writers.
     """
 
     data_files: tuple[DataFile, ...]
@@ -43,7 +43,7 @@ class ScanPlan:
 
 
 class IcebergTables:
-    """The tables of one warehouse in PyIceberg. The caller gives the metadata, which decides the version of a table."""
+    """The tables of one warehouse in PyIceberg. The caller passes the metadata, and so selects the version of a table."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -167,14 +167,14 @@ class IcebergTables:
             iceberg = self.table(name, metadata)
             snapshot = iceberg.snapshot_by_id(snapshot_id)
             assert snapshot is not None
-            with translate_damage(f"list of the files of table {name}"):
+            with translate_damage(f"file list of {name}"):
                 files = [
                     file for manifest in snapshot.manifests(iceberg.io) for file in self.manifest_files(iceberg, manifest)
                 ]
             if all(file.content is DataFileContent.DATA for file in files):
                 self._scan_plans[snapshot_id] = ScanPlan(tuple(files))
             else:
-                # Only a scan matches another writer's delete files with data files.
+                # Delete files of another writer. Only a scan finds the data files that they apply to.
                 tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
                 self._scan_plans[snapshot_id] = ScanPlan(
                     tuple(task.file for task in tasks),

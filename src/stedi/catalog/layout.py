@@ -9,7 +9,7 @@ from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.paths import location, plain_path
 from stedi.tables.registry import BY_NAME
 
-# Incremented when this version and the one before can no longer use each other's warehouses.
+# Incremented when a version can no longer use the warehouses of the version before it.
 LAYOUT_VERSION = 4
 
 
@@ -27,8 +27,8 @@ def check_database(warehouse: WarehouseFolder, *, create: bool) -> None:
 
     Raises:
         NoWarehouseError: there is no database, and `create` is off.
-        WarehouseError: the database of finished runs is missing. A new one would list no tables, and maintenance would
-            take all files for orphan files.
+        WarehouseError: runs have finished, but the database is missing or empty. A new one would list no tables, and
+            maintenance would delete all files as orphan files.
     """
     database = warehouse.root / "catalog.db"
     if not (database.exists() and database.stat().st_size) and latest_run(warehouse) is not None:
@@ -37,7 +37,7 @@ def check_database(warehouse: WarehouseFolder, *, create: bool) -> None:
             "restore it from a backup, or build another warehouse from the landing files with --warehouse"
         )
     if not create and not database.exists():
-        raise NoWarehouseError(f"no warehouse at {warehouse}; make one with `stedi run`")
+        raise NoWarehouseError(f"no warehouse at {warehouse}; create one with `stedi run`")
 
 
 def check_layout(warehouse: Warehouse, properties: Mapping[str, str] | None) -> None:
@@ -67,14 +67,14 @@ def check_layout(warehouse: Warehouse, properties: Mapping[str, str] | None) -> 
     if created_at != warehouse.path(""):
         raise WarehouseError(
             f"warehouse {warehouse} was created at {created_at}, and its tables refer to their files by that path; "
-            "move it back, or build another from the landing files"
+            "move it back, or build another from the landing files with --warehouse"
         )
 
 
 def check_columns(warehouse: Warehouse, name: str, metadata: TableMetadata) -> None:
     """Check that a table has all declared columns.
 
-    The layout version is no proof of that: a deployment on AWS sets it on a database whose tables are older.
+    The layout version does not imply that: a deployment on AWS sets it on a database whose tables may be older.
 
     Raises:
         WarehouseError: a column is missing.

@@ -1,4 +1,4 @@
-"""Files on a local disk for PyIceberg, written durably."""
+"""PyIceberg's access to local files, with durable writes."""
 
 import os
 from io import BufferedReader, BufferedWriter

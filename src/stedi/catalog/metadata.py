@@ -1,6 +1,6 @@
 """Read a table's metadata file without PyIceberg: its snapshots and its columns.
 
-Importing PyIceberg and SQLAlchemy takes longer than most commands need otherwise. Only commits and file lists need them.
+Importing PyIceberg and SQLAlchemy would take longer than the rest of most commands. Only commits and file lists need them.
 """
 
 import datetime
@@ -13,7 +13,7 @@ from typing import Any, Self
 from stedi.catalog.snapshot import METADATA_KEY, CommitMetadata, Snapshot
 
 _FORMAT_VERSIONS = (1, 2, 3)
-# The value of `wbits` with which zlib expects the header of a gzip file.
+# The value of `wbits` for content with a gzip header.
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 

@@ -28,8 +28,8 @@ class RunRecord:
         run_id: its ID.
         finished_at: when it finished, in ISO 8601.
         settings: the settings of its queries.
-        snapshots: ID of the snapshot of each table.
-        alarms: its alarms; empty in files of old versions.
+        snapshots: snapshot ID by table.
+        alarms: its alarms. Files of old versions have none.
     """
 
     run_id: str
@@ -70,7 +70,7 @@ def next_run_number(warehouse: Warehouse) -> int:
 
 
 def expire_runs(warehouse: Warehouse, *, keep: int) -> int:
-    """Delete the files of all but the newest runs, and files that killed runs left. Return the number of expired runs."""
+    """Delete the files of all but the `keep` newest runs, and those left by killed runs. Return how many runs expired."""
     names = _run_files(warehouse)
     expired = names[:-keep]
     leftovers = [file.name for file in warehouse.list(_FOLDER) if file.name not in names]
@@ -155,11 +155,11 @@ def run_as_of(runs: Sequence[RunRecord], as_of: str | None) -> RunRecord | None:
         if run.run_id == as_of:
             return run
     try:
-        moment = datetime.fromisoformat(as_of)
+        time = datetime.fromisoformat(as_of)
     except ValueError:
         raise UsageError(f"{as_of!r} is neither a finished run nor a time; see `stedi history TABLE`") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    before = [run for run in runs if datetime.fromisoformat(run.finished_at) <= moment]
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    before = [run for run in runs if datetime.fromisoformat(run.finished_at) <= time]
     if not before:
         raise UsageError(f"no run had finished by {as_of}; see `stedi history TABLE`")
     return before[-1]

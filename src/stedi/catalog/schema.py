@@ -8,14 +8,14 @@ from pyiceberg.types import NestedField
 
 from stedi.model.table import MILLISECONDS_A_DAY, Table
 
-# Copy-on-write, so that every reader finds data files without delete files.
+# Copy-on-write, so that Iceberg's other writers make no delete files.
 PROPERTIES = {
     "format-version": "2",
     "write.delete.mode": "copy-on-write",
     "write.update.mode": "copy-on-write",
     "write.merge.mode": "copy-on-write",
     "write.parquet.compression-codec": "zstd",
-    # A retry would put our commit on top of rows that the run did not read. The run reads the table and plans again.
+    # A retry would put our commit on top of rows that the run did not read. Instead, the run plans the table again.
     "commit.retry.num-retries": "0",
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "5",
@@ -25,7 +25,7 @@ PROPERTIES = {
 
 
 def iceberg_schema(table: Table) -> Schema:
-    """Return the schema. Field IDs count the declared columns from 1.
+    """Return the schema. Field IDs number the declared columns from 1.
 
     Every field is optional, because DuckDB writes no required Parquet columns. A rule checks required columns before each
     commit.

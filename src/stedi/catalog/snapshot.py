@@ -1,4 +1,4 @@
-"""Iceberg snapshots, and the metadata that each of our commits records in its snapshot summary."""
+"""Iceberg snapshots, and the metadata that each commit of STEDI records in its snapshot summary."""
 
 import datetime
 import json
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from stedi.model.data_files import WrittenFile
 
-# Key of the snapshot summary. Warehouses of every version have it.
+# Key in the snapshot summary. Its old name stays, because existing warehouses have it.
 METADATA_KEY = "stedi.reflects"
 
 
@@ -21,7 +21,7 @@ class Fingerprint:
         definition: digest of the table's declaration.
         parameters: digest of the query's parameters.
         inputs: version of each input table, None for an input that did not exist.
-        rejects_of: digest of the list of quarantine files of each landing table that the query reads rejects of.
+        rejects_of: digest of the list of quarantine files, for each landing table whose quarantined records the query reads.
     """
 
     definition: str
@@ -30,11 +30,11 @@ class Fingerprint:
     rejects_of: Mapping[str, str | None]
 
     def has_same_query(self, other: "Fingerprint") -> bool:
-        """Whether both were computed by the same query with the same parameters."""
+        """Whether the query and its parameters are the same."""
         return (self.definition, self.parameters) == (other.definition, other.parameters)
 
     def changed_inputs(self, other: "Fingerprint") -> tuple[str, ...]:
-        """The inputs of `other` whose version or quarantine files differ here."""
+        """Return the inputs of `other` whose version or quarantine files differ from this one's."""
         changed = [name for name, version in other.inputs.items() if self.inputs.get(name) != version]
         changed += [name for name, digest in other.rejects_of.items() if self.rejects_of.get(name) != digest]
         return tuple(dict.fromkeys(changed))
@@ -49,7 +49,7 @@ class CommitMetadata:
     Attributes:
         run_id: the run that made the commit.
         rows: number of rows in the table.
-        version: identifies the rows. A commit that changes no file keeps the version.
+        version: identifies the rows. A commit that changes no rows keeps the version.
         violations: number of rows that violate each rule, by rule name.
         fingerprint: what the rows were computed from; derived tables only.
         ledger: file that lists the ingested landing files; landing tables only.
@@ -70,7 +70,7 @@ class CommitMetadata:
         return self.rejects if self.ledger is None else (*self.rejects, self.ledger)
 
     def encode(self) -> str:
-        """The JSON text for the snapshot summary."""
+        """Return the JSON text for the snapshot summary."""
         document: dict[str, Any] = {
             "run_id": self.run_id,
             "rows": self.rows,
@@ -122,7 +122,7 @@ class Commit:
     metadata: CommitMetadata
 
     def metadata_after(self, before: "Snapshot | None") -> CommitMetadata:
-        """The metadata to record on top of a snapshot: without a change of files the version stays."""
+        """Return the metadata to record if the commit follows `before`. Without a change of files it keeps the version."""
         if before is None or self.added or self.removed:
             return self.metadata
         return replace(self.metadata, version=before.version)
@@ -133,13 +133,13 @@ class Snapshot:
     """One committed state of a table.
 
     Attributes:
-        id: Iceberg's snapshot ID; negative for the snapshot of a draft.
+        id: Iceberg's snapshot ID; negative in the draft of a dry run, which commits nothing.
         parent_id: ID of the snapshot before.
         committed_at: time of the commit (UTC).
         operation: Iceberg's operation, such as "append" or "overwrite".
         metadata: what our commit recorded; None for commits of other writers, such as Athena.
-        total_rows: number of rows by the totals of Iceberg's summary.
-        sequence_number: counts the commits of the table.
+        total_rows: number of rows according to Iceberg's summary.
+        sequence_number: Iceberg's sequence number, which increases with each commit.
     """
 
     id: int
@@ -152,7 +152,7 @@ class Snapshot:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this program made the commit."""
+        """Whether STEDI made the commit."""
         return self.metadata is not None
 
     @cached_property
@@ -167,6 +167,6 @@ class Snapshot:
 
     @classmethod
     def of_draft(cls, parent: "Snapshot | None", metadata: CommitMetadata, at: datetime.datetime) -> Self:
-        """A snapshot that exists in a draft only. IDs of drafts count down from -1."""
+        """Make a snapshot of a draft (see `stedi.pipeline.draft`). Its IDs count down from -1."""
         number = parent.id - 1 if parent and parent.id < 0 else -1
         return cls(number, parent.id if parent else None, at, "draft", metadata, metadata.rows)

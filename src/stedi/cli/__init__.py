@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: the user interrupted. Where typer caught the interrupt, the exit code is 130 instead.
     """
     if list(arguments) == ["--version"]:
-        # Deployment scripts ask for the version often. It needs none of the libraries.
+        # Scripts call `--version` often, and it needs no library.
         return print_version()
     from stedi.cli.commands import run_command
 

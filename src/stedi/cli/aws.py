@@ -1,4 +1,4 @@
-"""Commands about a deployment on AWS: deploy, run, query, remove."""
+"""Commands for a deployment on AWS: deploy, run, query, remove."""
 
 import sys
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stedi.cli.program import Call, as_utf8, check_folder_name, command, group
 from stedi.cli.progress import progress
-from stedi.cli.queries import MOST_ROWS_SHOWN
+from stedi.cli.queries import MAX_ROWS_SHOWN
 from stedi.cli.sections import Result, Section, renderables, section, show
 from stedi.cli.terminal import note, output, print_json
 from stedi.cli.text import counted, duration, moment, size
@@ -40,7 +40,7 @@ def _parameters(given: list[str] | None) -> dict[str, str]:
         if not equals:
             raise UsageError(f"--set {text!r} gives no value; write NAME=VALUE, such as --set budget_usd=100")
         if name == "stack":
-            raise UsageError("the stack's name is given with --stack, for every command")
+            raise UsageError("the name of the stack is not a --set parameter; it is given with --stack")
         parameters[name] = value
     return parameters
 
@@ -74,12 +74,14 @@ def deploy(
     parameters: Parameters = None,
     administrator: Annotated[
         str | None,
-        typer.Option(help="ARN of the Lake Formation administrator (default: as before; at first, the caller)"),
+        typer.Option(help="ARN of the Lake Formation administrator (default: that of the last deployment, else the caller)"),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="make the changes, also of roles, without confirmation")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="make all changes, including those of roles, without confirmation")
+    ] = False,
     stack: Stack = "stedi",
 ) -> None:
-    """Create or change the deployment. Shows every change first, and keeps parameters that are not given.
+    """Create or change the deployment. Show every change first, and keep parameters that are not given.
 
     Example: stedi aws deploy --set alarm_email=ops@example.org
     """
@@ -88,7 +90,7 @@ def deploy(
     from stedi.aws.parameters import load_parameters
 
     if not yes and not sys.stdin.isatty():
-        raise UsageError("nobody is here to confirm the changes; look at them with `stedi aws synth`, then add --yes")
+        raise UsageError("changes can't be confirmed without a terminal; review them with `stedi aws synth`, then add --yes")
     given = {"stack": stack, **_parameters(parameters)}
     load_parameters(given)
     with progress("starting") as display:
@@ -124,7 +126,7 @@ def run(
     wait: Annotated[bool, typer.Option("--wait", help="wait for the run to end, and show its progress")] = False,
     stack: Stack = "stedi",
 ) -> None:
-    """Start a run. It waits while another one is running.
+    """Start a run. The run waits while another one is in progress.
 
     Example: stedi aws run --wait
     """
@@ -143,7 +145,7 @@ def run(
     json = {"run": name, "status": execution.status, "jobs": [_job_json(job) for job in jobs]}
     show(Result([_jobs_section(name, jobs)], json), as_json=call.as_json)
     if not any(job.state == "done" for job in jobs):
-        note("another run that waits will do its work; see `stedi aws status`")
+        note("an earlier run that is still waiting ingests the same files; see `stedi aws status`")
 
 
 @command(aws)
@@ -152,7 +154,7 @@ def status(
     last: Annotated[int, typer.Option(min=1, max=100, help="number of runs to list")] = 5,
     stack: Stack = "stedi",
 ) -> None:
-    """List the last runs, and every job of the newest.
+    """List the last runs, and the jobs of the newest run.
 
     Example: stedi aws status --last 10
     """
@@ -189,10 +191,10 @@ def _iso(at: datetime | None) -> str | None:
 @command(aws)
 def query(
     call: Call,
-    sql: Annotated[str, typer.Argument(help="SQL of Athena, or the name of a query in deploy/queries")],
+    sql: Annotated[str, typer.Argument(help="SQL for Athena, or the name of a query in deploy/queries")],
     stack: Stack = "stedi",
 ) -> None:
-    """Query Athena in the deployment's workgroup, which stops a query that scans more than its limit.
+    """Run a query on Athena, in the deployment's workgroup and within its scan limit.
 
     Example: stedi aws query "SELECT count(*) FROM customer_trusted"
     """
@@ -204,7 +206,7 @@ def query(
     statement = next((named.athena for named in NAMED_QUERIES if named.name == sql.strip()), sql)
     with progress("waiting for Athena") as display:
         answer = athena.run_query(statement, workgroup=names["WorkGroup"], database=names["Database"], progress=display)
-        rows = list(islice(answer.rows, MOST_ROWS_SHOWN + 1))
+        rows = list(islice(answer.rows, MAX_ROWS_SHOWN + 1))
     if call.as_json:
         # All rows: JSON is for programs.
         rows += answer.rows
@@ -212,11 +214,11 @@ def query(
             print_json({"columns": answer.columns, "rows": rows, "scanned_bytes": answer.scanned_bytes})
         return
     numbers = [name for name, data_type in zip(answer.columns, answer.types, strict=True) if data_type in _NUMBERS]
-    shown = Section("", answer.columns, rows[:MOST_ROWS_SHOWN], numbers, empty="No row.")
+    shown = Section("", answer.columns, rows[:MAX_ROWS_SHOWN], numbers, empty="No row.")
     show(Result([shown], None), as_json=False)
     note(f"{size(answer.scanned_bytes)} scanned in {duration(answer.milliseconds / 1000)}")
-    if len(rows) > MOST_ROWS_SHOWN:
-        note(f"only the first {MOST_ROWS_SHOWN:,} rows are shown; --json gives all")
+    if len(rows) > MAX_ROWS_SHOWN:
+        note(f"only the first {MAX_ROWS_SHOWN:,} rows are shown; --json gives all")
 
 
 @command(aws)
@@ -237,17 +239,17 @@ def cost(
         estimate = costing.estimate_run(
             stacks.outputs(stack),
             stack=stack,
-            dpu_price=costing.GLUE_USD_A_DPU_HOUR if dpu_price is None else dpu_price,
-            scan_price=costing.ATHENA_USD_A_TB if scan_price is None else scan_price,
+            dpu_price=costing.GLUE_USD_PER_DPU_HOUR if dpu_price is None else dpu_price,
+            scan_price=costing.ATHENA_USD_PER_TB if scan_price is None else scan_price,
         )
     rows = [
         ("landing files", f"{size(estimate.landing_bytes)}, {size(estimate.new_bytes)} of them new"),
         ("duration of the next run", f"{estimate.seconds / 60:,.0f} minutes, {estimate.dpu_hours:,.2f} DPU-hours"),
         ("cost of the next run", f"{estimate.run_usd:,.2f} USD"),
-        ("one scan of every table", f"{size(estimate.table_bytes)}, {estimate.scan_usd:,.4f} USD at most"),
-        ("storage of files and tables", f"{estimate.storage_usd_a_month:,.2f} USD a month"),
+        ("one scan of all tables", f"{size(estimate.table_bytes)}, {estimate.scan_usd:,.4f} USD at most"),
+        ("storage of files and tables", f"{estimate.storage_usd_a_month:,.2f} USD per month"),
     ]
-    estimated = Section(f"estimate for stack {stack}", ("what", "about"), rows)
+    estimated = Section(f"estimate for stack {stack}", ("item", "estimate"), rows)
     show(Result([estimated], asdict(estimate)), as_json=call.as_json)
 
 
@@ -255,7 +257,7 @@ def cost(
 def destroy(
     call: Call,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="also delete landing files, tables and their keys, for good")
+        bool, typer.Option("--delete-data", help="also delete landing files, tables and their keys, permanently")
     ] = False,
     name: Annotated[str | None, typer.Option("--confirm", help="the stack's name, instead of typing it")] = None,
     stack: Stack = "stedi",
@@ -268,14 +270,17 @@ def destroy(
 
     if name is None:
         if not sys.stdin.isatty():
-            raise UsageError(f"nobody is here to confirm; add --confirm {stack}")
+            raise UsageError(f"the removal can't be confirmed without a terminal; add --confirm {stack}")
         what = "with all landing files and tables" if delete_data else "without its data"
         name = typer.prompt(f"Type {stack} to remove it {what}", err=True)
     if name != stack:
-        raise UsageError(f"{name!r} is not the stack's name, {stack!r}; nothing was removed")
+        raise UsageError(f"{name!r} is not the name of the stack, {stack!r}; nothing was removed")
     with progress("removing") as display:
         left = remove_stacks(stack, delete_data=delete_data, progress=display)
     listed = Section(
-        f"stack {stack} is removed; what is left", ("name",), [(one,) for one in left], empty=f"Stack {stack} is removed."
+        f"stack {stack} is removed; these resources are left",
+        ("name",),
+        [(resource,) for resource in left],
+        empty=f"Stack {stack} is removed.",
     )
     show(Result([listed], {"stack": stack, "left": list(left)}), as_json=call.as_json)

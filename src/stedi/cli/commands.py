@@ -43,14 +43,14 @@ def run_command(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: the user interrupted. Where typer caught the interrupt, the exit code is 130 instead.
     """
     arguments = list(arguments) or ["--help"]
-    # The shell asks for completions without arguments.
+    # For completions, the shell calls the program without arguments.
     if "--help" in arguments:
         load_help_renderer()
     call = Call()
     try:
         return _program_for(arguments[0])(arguments, prog_name="stedi", standalone_mode=False, obj=call) or 0
     except SystemExit as end:
-        # Typer ends so after it printed or installed the completion.
+        # Typer exits this way after it printed or installed the completion.
         return int(end.code or 0)
     except Exception as error:
         if call.trace:
@@ -59,9 +59,9 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _program_for(first: str) -> typer.Typer:
-    """The program with the named command alone, or with all commands if the first argument names none.
+    """The program with only the named command, or with all commands if the first argument is no command.
 
-    At each start typer evaluates the parameters of every command, which takes 12 ms of 250.
+    Typer evaluates the parameters of every command at each start, which takes 12 of 250 ms.
     """
     program = copy(app)
     named = [info for info in app.registered_commands if info.callback is not None and info.callback.__name__ == first]
@@ -74,10 +74,10 @@ def _program_for(first: str) -> typer.Typer:
 def _fail_with(error: Exception) -> int:
     """Print an error in one line; returns the exit code."""
     if isinstance(error, TyperException):
-        from stedi.config import PYDANTICS_OWN_WORDS
+        from stedi.config import PYDANTIC_PREFIX
 
-        # Without a command typer has shown the help. There is no message then.
-        message = error.format_message().replace(PYDANTICS_OWN_WORDS, "")
+        # Without a command, typer has shown the help and the message is empty.
+        message = error.format_message().replace(PYDANTIC_PREFIX, "")
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "stedi"
         return fail(f"{message} (see `{command} --help`)", error.exit_code) if message else error.exit_code
@@ -86,14 +86,14 @@ def _fail_with(error: Exception) -> int:
     if isinstance(error, OSError):
         return _fail_with_os_error(error)
     if isinstance(error, UnicodeEncodeError):
-        return fail("a text can't be encoded in this locale; set LC_ALL=C.UTF-8, and give texts as UTF-8", 1)
+        return fail("a text can't be encoded in this locale; set LC_ALL=C.UTF-8, and give arguments as UTF-8", 1)
     # The error's text may quote data. Print its type only.
     return fail(f"unexpected {type(error).__name__}; run with --trace to see where", 1)
 
 
 def _fail_with_os_error(error: OSError) -> int:
     """Print an error of the operating system in one line; returns the exit code."""
-    # Typer prints the help itself.
+    # Typer prints the help, so `output` did not translate this error.
     if any(frame.f_code.co_name == "rich_format_help" for frame, _ in traceback.walk_tb(error.__traceback__)):
         try:
             with output():

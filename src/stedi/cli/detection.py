@@ -69,12 +69,12 @@ def detect(
                 print_json({"out": str(out), **counts, "left_out": dict(detected.left_out)})
         if detected.users_without_second:
             note(
-                f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no unbroken second of readings "
-                "to find steps in: it takes at least 15 readings a second, with times in ms"
+                f"stedi: {detected.users_without_second:,} of {detected.users:,} users have no uninterrupted second of "
+                "readings, so no step can be detected: record at least 15 readings a second, with times in ms"
             )
         if detected.users_without_gravity:
             note(
                 f"stedi: the readings of {detected.users_without_gravity:,} of {detected.users:,} users lack gravity, so "
-                "hardly any step is found: give TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together "
+                "hardly any step is detected: use TYPE_ACCELEROMETER on Android, and gravity and userAcceleration together "
                 "on iOS"
             )

@@ -1,4 +1,4 @@
-"""The command about devices and their owners."""
+"""The command that shows devices and their owners."""
 
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
@@ -29,9 +29,9 @@ def devices(
         Path | None, typer.Option("--svg", help="also write a picture: the counts, or a device's coincidences over time")
     ] = None,
 ) -> None:
-    """Count devices by how well their owner is known, or show why one device has its owner.
+    """Count devices by the status of their owner, or show the evidence for the owner of one device.
 
-    Customers are shown as the start of their pseudonym.
+    Customers are shown by the first digits of their pseudonym.
 
     Example: stedi devices SERIAL --svg device.svg
     """
@@ -40,7 +40,7 @@ def devices(
     else:
         device = identity_of("device", as_utf8("the serial number", serial))
         if device is None:
-            raise UsageError("the serial number is blank; give one, or none for a summary of all devices")
+            raise UsageError("the serial number is blank; give one, or leave it out to count all devices")
         _show_device(call, device, svg)
 
 
@@ -77,12 +77,12 @@ def _show_device(call: Call, device: str, svg: Path | None) -> None:
 def _summary_sections(summary: "Summary") -> list[Section]:
     columns = ("status", *(field.name.replace("_", " ") for field in fields(summary.statuses[0])[1:]))
     claims = summary.sole_claims
-    headings = ("devices with one claimant", "periods that decide", "agree with the claim", "share")
+    headings = ("devices with one claimant", "decided periods", "owner is the claimant", "share")
     share = "" if claims.share is None else f"{claims.share:.1%}"
     return [
         Section("devices by status", columns, [astuple(status) for status in summary.statuses], columns[1:]),
         Section(
-            f"sole claims against reading times that decide (confidence from {claims.confidence:g})",
+            f"sole claims compared with owners by reading times (confidence of at least {claims.confidence:g})",
             headings,
             [(claims.devices, claims.periods, claims.agree, share)],
             headings,

@@ -1,4 +1,4 @@
-"""Main function of the scripts in `deploy/jobs`: run the pipeline for some tables with a Glue job's arguments."""
+"""Main function of the scripts in `deploy/jobs`: run the pipeline for some tables, with the arguments of a Glue job."""
 
 import argparse
 import sys
@@ -21,12 +21,12 @@ _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 def main(*tables: str, publish: bool = False) -> None:
     """Refresh some tables and their inputs, and print the run's report as JSON.
 
-    Alarms go to the SNS topic in the argument `--alarm_topic` before the run is published. If one can't be sent, the
-    job fails, and the retry sends it again. A job with alarms succeeds.
+    Alarms are sent to the SNS topic in the argument `--alarm_topic` before the run is published. If an alarm can't be
+    sent, the job fails, and its retry sends the alarm again. An alarm does not fail the job.
 
     Args:
         tables: names of the tables; without any, all tables.
-        publish: whether readers see the run. Only the last job publishes, also what the jobs before it committed.
+        publish: whether to publish the run. Only the last job publishes; this includes the commits of the earlier jobs.
 
     Raises:
         SystemExit: the job failed. The message is one line, which Glue shows as the error of the job run.
@@ -40,12 +40,14 @@ def main(*tables: str, publish: bool = False) -> None:
 
         report = pipeline.run(_settings(arguments), select=tables, publish=publish, on_alarm=send)
         print_json(run_json(report))
-        report.refuse_failures()
+        report.raise_failures()
     except StediError as error:
         raise SystemExit(f"stedi: {error}") from None
     except Exception as error:
         # The error's text may quote data, so only its type is printed.
-        raise SystemExit(f"stedi: unexpected {type(error).__name__}; run again, and report it if it stays so") from None
+        raise SystemExit(
+            f"stedi: unexpected {type(error).__name__}; start the job again, and report the error if it occurs again"
+        ) from None
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
@@ -69,7 +71,7 @@ def _settings(arguments: Namespace) -> Settings:
 
 
 def _send(topic: str, alarm: Alarm) -> None:
-    """Publish an alarm to an SNS topic. Its text contains counts of people, and no names."""
+    """Send an alarm to an SNS topic. Its text contains counts of people and no names."""
     from stedi.storage.aws_client import create_client
     from stedi.storage.aws_errors import translate_aws_errors
 

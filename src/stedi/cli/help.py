@@ -3,8 +3,8 @@
 import sys
 from types import ModuleType
 
-# The help is neither Markdown nor a traceback. Importing both modules takes a third of the time of `stedi --help`,
-# and of a completion, which imports the renderer too.
+# The help contains neither Markdown nor tracebacks. Importing both modules would take a third of the time of
+# `stedi --help` and of a completion.
 _UNUSED = {"rich.markdown": "Markdown", "rich.traceback": "Traceback"}
 
 

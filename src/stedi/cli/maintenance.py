@@ -1,4 +1,4 @@
-"""The command that maintains the files behind the tables."""
+"""The command that runs maintenance."""
 
 from dataclasses import asdict
 
@@ -24,5 +24,5 @@ def maintain(call: Call) -> None:
     title = f"maintenance · {counted(report.runs_forgotten, 'old run')} expired · {duration(report.seconds)}"
     tables = Section(title, ("table", *numbers), rows, numbers, show={"bytes removed": size})
     freed = sum(table.bytes_removed for table in report.tables.values())
-    last = f"{size(freed)} freed." if freed else "No file had to be removed."
+    last = f"{size(freed)} freed." if freed else "No orphan file had to be deleted."
     show(Result([tables], asdict(report), last=last), as_json=call.as_json)

@@ -1,4 +1,4 @@
-"""Commands about models: train, evaluate and list step detectors."""
+"""Commands for models: train, evaluate and list step detectors."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,9 @@ _PANEL = "Step detector"
 Seed = Annotated[int, typer.Option(help="random seed")]
 PositionsFile = Annotated[
     Path | None,
-    typer.Option("--positions", help="file of phone positions, for metrics by position: user, from_ms, to_ms, position"),
+    typer.Option(
+        "--positions", help="file of phone positions, for metrics by position, with columns user, from_ms, to_ms, position"
+    ),
 ]
 
 
@@ -45,7 +47,7 @@ def train(call: Call, seed: Seed = 1, positions: PositionsFile = None) -> None:
     json = _assessment_json(assessment) | {"model": model.folder.name, "folder": str(model.folder)}
     show(Result(sections, json), as_json=call.as_json)
     for method in assessment.better_baselines:
-        note(f"The {method} has the higher F1 at ±0.1 s. More people, or more of their walking, would help.")
+        note(f"The {method} has the higher F1 at ±0.1 s. Train on more people or more of their walking.")
     note(f"Model card: {model.folder / 'card.md'}. Next: stedi detect FILE")
 
 
@@ -53,7 +55,7 @@ def train(call: Call, seed: Seed = 1, positions: PositionsFile = None) -> None:
 def evaluate(
     call: Call,
     truth: Annotated[
-        Path | None, typer.Option(help="file of true step times: user, timeStamp (ms); CSV, JSON or Parquet")
+        Path | None, typer.Option(help="file of true step times with columns user and timeStamp (ms): CSV, JSON or Parquet")
     ] = None,
     positions: PositionsFile = None,
     out: Annotated[Path | None, typer.Option(help="folder for plots of the result")] = None,
@@ -89,7 +91,7 @@ def evaluate(
 
 @command(app, _PANEL)
 def models(call: Call) -> None:
-    """List the trained models: run, people, metrics, and whether consent changed since (stale).
+    """List the trained models with run, people, metrics, and whether consent has changed since then (stale).
 
     Example: stedi models
     """
@@ -129,7 +131,7 @@ def _assessment_sections(assessment: "Assessment", title: str) -> list[Section]:
     sections = [Section(f"{title} ({amount})", headings, metric_rows(assessment), headings[1:])]
     if assessment.by_position:
         rows = position_rows(assessment)
-        sections.append(Section("the detector, by position", POSITION_HEADINGS, rows, POSITION_HEADINGS[1:]))
+        sections.append(Section("the detector by phone position", POSITION_HEADINGS, rows, POSITION_HEADINGS[1:]))
     return sections
 
 

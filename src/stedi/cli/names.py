@@ -1,4 +1,4 @@
-"""Names that users type: tables and feeds, checked and completed."""
+"""Check and complete the names of tables and feeds that users type."""
 
 from stedi.errors import unknown_name
 from stedi.model.table import Table
@@ -9,17 +9,17 @@ FEED_NAMES = tuple(feed.name for feed in FEEDS)
 
 
 def complete_table(incomplete: str) -> list[str]:
-    """Return the names of tables that begin with a text, for the shell."""
+    """Complete the name of a table for the shell: all names with this prefix."""
     return [table.name for table in ALL if table.name.startswith(incomplete)]
 
 
 def complete_feed(incomplete: str) -> list[str]:
-    """Return the names of feeds that begin with a text, for the shell."""
+    """Complete the name of a feed for the shell: all names with this prefix."""
     return [name for name in FEED_NAMES if name.startswith(incomplete)]
 
 
 def table_called(name: str) -> Table:
-    """Return the table of a name.
+    """Return the table with a name.
 
     Raises:
         UsageError: there is none.

@@ -22,7 +22,7 @@ GLOBAL_PANEL = "Options of every command"
 P = ParamSpec("P")
 
 app = typer.Typer(
-    help="Turn landing files into curated Iceberg tables that hold only what customers agreed to share.\n\n"
+    help="Turn landing files into curated Iceberg tables that contain only what customers agreed to share.\n\n"
     "Example: stedi demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 @dataclass
 class Call:
-    """The global options of one call. Options behind the command override those before it."""
+    """The global options of one call. Options after the command override those before it."""
 
     landing: str | None = None
     warehouse: str | None = None
@@ -41,7 +41,7 @@ class Call:
     trace: bool = False
 
     def add(self, given: dict[str, Any]) -> None:
-        """Set the options that were given; an option that is None or False was not."""
+        """Set the options that were given. An option that is None or False was not given."""
         for name, value in given.items():
             if value:
                 setattr(self, name, value)
@@ -61,7 +61,7 @@ class Call:
         return load_settings(self.config, {"landing": self.landing, "warehouse": self.warehouse} | options)
 
     def open_warehouse(self) -> "Warehouse":
-        """Open the warehouse that the settings name."""
+        """Open the warehouse of the settings."""
         from stedi.storage import open_warehouse
 
         settings = self.settings()
@@ -71,7 +71,7 @@ class Call:
 def _global_options(
     *,
     landing: Annotated[
-        str | None, typer.Option(help="folder with one folder a feed (default: ./landing)", rich_help_panel=GLOBAL_PANEL)
+        str | None, typer.Option(help="folder with one folder per feed (default: ./landing)", rich_help_panel=GLOBAL_PANEL)
     ] = None,
     warehouse: Annotated[
         str | None,
@@ -87,7 +87,7 @@ def _global_options(
         bool, typer.Option("--trace", help="print the traceback of an error", rich_help_panel=GLOBAL_PANEL)
     ] = False,
 ) -> None:
-    """Declare the global options. Every command and group takes them, so they work before and behind its name."""
+    """Declare the global options. Every command and group takes them, so they may come before or after its name."""
 
 
 _GLOBAL_OPTIONS = tuple(inspect.signature(_global_options).parameters.values())
@@ -103,7 +103,7 @@ def _parsed_by_typer(call: Callable[..., None], own: tuple[inspect.Parameter, ..
 
 
 def _take_global_options(context: typer.Context, given: dict[str, Any]) -> Call:
-    """Move the global options from a command's arguments into the call, which the context carries to inner commands."""
+    """Move the global options from a command's arguments to the call, which the context passes on to inner commands."""
     call = context.ensure_object(Call)
     call.add({parameter.name: given.pop(parameter.name) for parameter in _GLOBAL_OPTIONS})
     return call
@@ -116,8 +116,8 @@ def command(
 
     Args:
         group: the program or a group of its commands.
-        panel: heading under which the help lists the command.
-        parameters: further options, which the function takes as keyword arguments.
+        panel: heading of the command in the help.
+        parameters: further options, passed to the function as keyword arguments.
     """
 
     def add(function: Callable[Concatenate[Call, P], None]) -> Callable[Concatenate[Call, P], None]:
@@ -125,7 +125,7 @@ def command(
         def parse(context: typer.Context, **given: Any) -> None:
             call = _take_global_options(context, given)
             _check_working_folder()
-            # A misspelled setting is an error in every command, also in one that does not read it.
+            # Report a misspelled setting even if this command does not use it.
             call.settings()
             function(call, **given)  # type: ignore[call-arg]
 
@@ -143,7 +143,7 @@ def group(name: str, text: str, panel: str) -> typer.Typer:
     Args:
         name: what users type before the command.
         text: the group's help.
-        panel: heading under which the help lists the group.
+        panel: heading of the group in the help.
     """
     commands = typer.Typer(no_args_is_help=True)
 
@@ -179,7 +179,7 @@ app.callback()(_parsed_by_typer(_parse_program, (_VERSION,)))
 
 
 def _check_working_folder() -> None:
-    """Raise an error if the working folder was deleted: libraries ask for it, even if all paths are absolute."""
+    """Raise an error if the working folder was deleted. Libraries need it even if all paths are absolute."""
     try:
         Path.cwd()
     except OSError as error:
@@ -214,4 +214,4 @@ def check_folder_name(folder: Path) -> None:
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"folder {folder} is not valid UTF-8; name another, in a UTF-8 locale") from None
+        raise UsageError(f"the name of folder {folder} is not valid UTF-8; choose another, in a UTF-8 locale") from None

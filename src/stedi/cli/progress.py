@@ -21,7 +21,7 @@ _BAR_WIDTH = 30
 
 
 class ProgressDisplay:
-    """Displays the newest report of the running command, from a thread of its own. Call it to report."""
+    """Displays the newest progress report in a separate thread. Call it to report progress."""
 
     def __init__(self, step: str) -> None:
         self._latest = Progress(step)
@@ -31,7 +31,7 @@ class ProgressDisplay:
         self._thread: threading.Thread | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Take a report. Rate and time left are those of all steps that count towards the same total."""
+        """Receive a report. Rate and time left continue over steps that count towards the same total."""
         is_same_count = (progress.total, progress.unit) == (self._latest.total, self._latest.unit)
         if not is_same_count or self._latest.done is None or (progress.done or 0) < self._latest.done:
             self._first, self._step_began = progress, time.monotonic()
@@ -39,7 +39,7 @@ class ProgressDisplay:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Display nothing while the context lasts, so that the command can ask the user."""
+        """Hide the display while the context lasts, so that the command can prompt the user."""
         self.stop()
         try:
             yield
@@ -124,7 +124,7 @@ def progress(step: str) -> Iterator[ProgressDisplay]:
     """Display progress while the context lasts.
 
     Args:
-        step: what is done until the first report.
+        step: the step to display until the first report.
     """
     display = ProgressDisplay(step)
     display.start()

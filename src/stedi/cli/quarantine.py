@@ -1,4 +1,4 @@
-"""The command about quarantined records."""
+"""The command that shows quarantined records."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from stedi.tables.landing.feeds import FEEDS
 if TYPE_CHECKING:
     from stedi.config import Settings
 
-_ON_HOLD = "consent on hold: one row per customer; it ends with a usable record of the customer in a later file"
+_ON_HOLD = "consent on hold, one row per customer; a usable record of the customer in a later file ends the hold"
 
 
 @command(app, "Look at tables")
@@ -26,10 +26,10 @@ def quarantine(
         str | None, typer.Option(help=f"only this feed: {', '.join(FEED_NAMES)}", autocompletion=complete_feed)
     ] = None,
     replay: Annotated[
-        bool, typer.Option("--replay", help="first read the files with quarantined records again, and refresh")
+        bool, typer.Option("--replay", help="first ingest the files with quarantined records again, and refresh all tables")
     ] = False,
 ) -> None:
-    """Count quarantined records by feed, file and reason, and list the consents that they put on hold.
+    """Count quarantined records by feed, file and reason, and list the consent holds that they cause.
 
     Example: stedi quarantine --feed customer
     """

@@ -14,8 +14,8 @@ from stedi.errors import UsageError
 if TYPE_CHECKING:
     from stedi.compute.duckdb.query import QueryResult
 
-# More rows are for a file.
-MOST_ROWS_SHOWN = 1_000
+# For more rows, a file is better than a terminal.
+MAX_ROWS_SHOWN = 1_000
 _NUMBERS = ("int64", "int32", "double")
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -27,7 +27,7 @@ def query(
     call: Call,
     sql: Annotated[str, typer.Argument(help="one DuckDB SQL query over the tables by name")],
     form: Annotated[Format, typer.Option("--format", help="format of the rows")] = "table",
-    as_of: Annotated[str | None, typer.Option(help="a finished run, or a time (ISO 8601)")] = None,
+    as_of: Annotated[str | None, typer.Option(help="read the tables as of a finished run (ID) or a time (ISO 8601)")] = None,
     svg: Svg = None,
 ) -> None:
     """Run SQL on the tables of the newest finished run, read-only.
@@ -38,7 +38,7 @@ def query(
     from stedi.query.sandbox import query as run_query
 
     if form == "parquet" and sys.stdout.isatty():
-        raise UsageError("parquet is not for a terminal; send it to a file: … --format parquet > rows.parquet")
+        raise UsageError("Parquet can't be shown on a terminal; write it to a file: … --format parquet > rows.parquet")
     result = run_query(call.settings(), as_utf8("the query", sql), as_of=as_of)
     with output():
         if form == "csv":
@@ -54,10 +54,10 @@ def query(
 
 
 def _show_first_rows(result: "QueryResult", svg: Path | None, *, as_json: bool) -> None:
-    rows = result.rows(MOST_ROWS_SHOWN + 1)
-    shown = rows[:MOST_ROWS_SHOWN]
+    rows = result.rows(MAX_ROWS_SHOWN + 1)
+    shown = rows[:MAX_ROWS_SHOWN]
     numbers = [field.name for field in result.schema if str(field.type) in _NUMBERS]
     sections = [Section("", result.columns, shown, numbers, empty=f"No row. Columns: {', '.join(result.columns)}.")]
     show(Result(sections, {"columns": result.columns, "rows": shown}), as_json=as_json, svg=svg, title="stedi query")
     if len(rows) > len(shown):
-        note(f"only the first {MOST_ROWS_SHOWN:,} rows are shown; --format csv gives all")
+        note(f"only the first {MAX_ROWS_SHOWN:,} rows are shown; --format csv gives all")

@@ -1,4 +1,4 @@
-"""The command about rules and alarms."""
+"""The command that shows rule results and alarms."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ from stedi.cli.text import moment
 
 @command(app, "Look at tables")
 def quality(call: Call) -> None:
-    """Show the alarms of the finished runs, and the result of each rule at its table's last refresh.
+    """Show the alarms of the finished runs, and the results of each table's rules at its last refresh.
 
     Example: stedi quality
     """

@@ -1,4 +1,4 @@
-"""What a run did, for people and for programs."""
+"""The report of a run, for people and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
 
-# Statuses of tables that a run did not change.
+# Statuses of tables that the run did not change.
 _UNCHANGED = ("up to date", "failed", "skipped")
 
 
@@ -27,7 +27,7 @@ def run_alerts(report: "RunReport") -> list[str]:
     lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
     if report.on_hold:
         customers = counted(report.on_hold, "customer")
-        lines.append(f"consent on hold: {customers} (a record of theirs can't be used); see `stedi quarantine`")
+        lines.append(f"consent on hold: {customers} (with an unusable record); see `stedi quarantine`")
     if report.unresolved_readings:
         readings = counted(report.unresolved_readings, "step-trainer reading")
         lines.append(f"owner not clear: {readings} left out of the trusted tables; see `stedi devices`")
@@ -35,7 +35,7 @@ def run_alerts(report: "RunReport") -> list[str]:
 
 
 def run_summary(report: "RunReport") -> str:
-    """Return one sentence about what a run means."""
+    """Return the outcome of a run as one or two sentences."""
     tables = report.tables.values()
     held_back = [name for name, table in report.tables.items() if table.is_stale]
     refreshed = [table for table in tables if table.status not in _UNCHANGED]
@@ -46,7 +46,7 @@ def run_summary(report: "RunReport") -> str:
         return f"Plan only: nothing was written. A run would refresh {len(refreshed)} {of_tables}."
     if held_back:
         return (
-            f"{len(held_back)} {of_tables} kept the last good state because an error-level rule failed: "
+            f"{len(held_back)} {of_tables} kept the last good snapshot because an error-level rule failed: "
             f"{', '.join(held_back)}. See `stedi quality`."
         )
     if not refreshed:
@@ -61,13 +61,13 @@ def run_summary(report: "RunReport") -> str:
 
 
 def run_sections(report: "RunReport") -> list[Section]:
-    """Return a row a table, then files not taken, stale tables and the rules that failed."""
+    """Return one row per table, then skipped files, stale tables and rules with violations."""
     sections = [_tables_section(report), *_not_taken_sections(report.not_taken)]
     if report.outside_consent:
-        title = "kept readings taken while consent was not in force"
+        title = "readings kept although consent was not in force at their time"
         sections.append(Section(title, ("table", "readings"), list(report.outside_consent.items()), ("readings",)))
     if report.left_behind:
-        title = "stale tables (not selected): may contain customers who withdrew; run `stedi run`"
+        title = "stale tables (not selected): may contain withdrawn customers; run `stedi run`"
         sections.append(Section(title, ("table",), [(name,) for name in report.left_behind]))
     violated = [rule for rule in report.rules if not rule.passed]
     return [*sections, rules_section("rules with violations", violated)]
@@ -102,14 +102,16 @@ def _tables_section(report: "RunReport") -> Section:
 
 
 def _not_taken_sections(not_taken: "SkippedFiles") -> list[Section]:
-    """A row a reason why files were not taken, and a row a folder to check."""
+    """One row per reason why files were skipped, and one row per folder to check."""
     rows = [
         (reason, files, ", ".join(not_taken.first[reason]) + (", …" if files > len(not_taken.first[reason]) else ""))
         for reason, files in not_taken.reasons.items()
     ]
     more = " or more" if not_taken.has_more else ""
     hints = [
-        f"{folder.name}/ is no feed's folder; did you mean {folder.meant}/?" for folder in not_taken.folders if folder.meant
+        f"{folder.name}/ is not the folder of a feed; did you mean {folder.meant}/?"
+        for folder in not_taken.folders
+        if folder.meant
     ]
     if not_taken.is_empty:
         hints.append("the landing folder contains no landing file")
@@ -122,7 +124,7 @@ def _not_taken_sections(not_taken: "SkippedFiles") -> list[Section]:
 
 
 def rules_section(title: str, rules: Sequence["RuleResult"], empty: str = "") -> Section:
-    """Return a row a rule: what it promises, how many rows violate it, and the first of them."""
+    """Return one row per rule: its meaning, the number of violations, and the first violation."""
     rows = [
         (
             rule.table,
@@ -141,14 +143,14 @@ def rules_section(title: str, rules: Sequence["RuleResult"], empty: str = "") ->
 
 
 def _outcome(rule: "RuleResult") -> str:
-    """`failed` keeps a table from being published; violations of a warn-level rule are published and counted."""
+    """Result of a rule in one word. `failed` prevents publication; rows that violate a warn-level rule are published."""
     if rule.passed:
         return "passed"
     return "failed" if rule.level == "error" else "warn"
 
 
 def run_json(report: "RunReport") -> dict[str, Any]:
-    """Return what a run did, for programs."""
+    """Return the report of a run as JSON values."""
     return {
         "run_id": report.run_id,
         "alarms": [asdict(alarm) for alarm in report.alarms],
@@ -183,5 +185,5 @@ def _not_taken_json(not_taken: "SkippedFiles") -> dict[str, Any]:
 
 
 def rule_json(rule: "RuleResult") -> dict[str, Any]:
-    """Return the result of one rule, for programs."""
+    """Return the result of one rule as JSON values."""
     return asdict(rule) | {"passed": rule.passed}

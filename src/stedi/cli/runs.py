@@ -21,16 +21,18 @@ def run(
     ] = None,
     select: Annotated[
         list[str] | None,
-        typer.Option(help="refresh only this table and its inputs; may be repeated", autocompletion=complete_table),
+        typer.Option(
+            help="refresh only this table and the tables it is built from; may be repeated", autocompletion=complete_table
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan, write nothing")] = False,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="recompute every derived table from the landing tables")
     ] = False,
-    reingest: Annotated[bool, typer.Option("--reingest", help="read all landing files again")] = False,
+    reingest: Annotated[bool, typer.Option("--reingest", help="ingest all landing files again")] = False,
     engine: Annotated[EngineName | None, typer.Option(help="engine that runs the SQL")] = None,
 ) -> None:
-    """Ingest new landing files and refresh every table. Exit code 3 means: done, with an alarm.
+    """Ingest new landing files and refresh every table. Exit code 3 means success with an alarm.
 
     Example: stedi run --dry-run
     """
@@ -47,5 +49,5 @@ def run(
             progress=display,
         )
     show(run_result(report), as_json=call.as_json)
-    report.refuse_failures()
+    report.raise_failures()
     report.raise_alarms()

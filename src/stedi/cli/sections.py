@@ -1,4 +1,4 @@
-"""Results of commands: rows under a title, shown as a table, as records or as a picture, and printed as JSON."""
+"""Results of commands: rows with a title, rendered as a table, as records, as a picture or as JSON."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from stedi.errors import WarehouseError
 _PICTURE_WIDTH = 150
 # Width of a border and the spaces around it.
 _GAP = 3
-# A text may wrap to this many lines in a table. If a row needs more, it is shown as a record.
-_MOST_LINES = 4
+# In a table, a text may wrap to this many lines. If a text needs more, the rows are shown as records.
+_MAX_LINES = 4
 # Texts up to this width never wrap.
 _SHORT_TEXT = 20
 
@@ -35,10 +35,10 @@ class Section:
         columns: names of the columns, as headings.
         rows: values in the order of the columns.
         numbers: columns that are aligned to the right.
-        optional: columns that a terminal too narrow for all leaves out, the first one first.
+        optional: columns to leave out on a narrow terminal, in this order.
         show: functions that format the values of a column, by its name.
-        empty: sentence to print if there is no row; nothing is printed without one.
-        most_records: number of rows to show if they are too wide for a table; None for all.
+        empty: sentence to print if there are no rows; by default nothing is printed.
+        max_records: maximum number of rows to show as records, if they are too wide for a table; None for all.
     """
 
     title: str
@@ -48,15 +48,15 @@ class Section:
     optional: Sequence[str] = ()
     show: Mapping[str, Show] = field(default_factory=dict)
     empty: str = ""
-    most_records: int | None = None
+    max_records: int | None = None
 
 
 def section(title: str, items: Iterable[Mapping[str, Any]], headings: Mapping[str, str], **options: Any) -> Section:
-    """Make a section of the items that JSON gets too.
+    """Make a section from the items that are also printed as JSON.
 
     Args:
         title: heading.
-        items: one mapping a row.
+        items: one mapping per row.
         headings: the heading of each key to show, in order.
         options: further attributes of `Section`.
     """
@@ -69,8 +69,8 @@ class Result:
     """What a command prints.
 
     Attributes:
-        sections: what people see.
-        json: what programs get with `--json`.
+        sections: the result for people.
+        json: the result for programs (`--json`).
         first: lines above the sections, such as alarms.
         last: a sentence below the sections.
     """
@@ -92,7 +92,7 @@ def show(result: Result, *, as_json: bool, svg: Path | None = None, title: str =
     Args:
         result: what to print.
         as_json: print its JSON instead of its sections.
-        svg: file for a picture of the sections; none is written without it.
+        svg: file for a picture of the sections; by default none is written.
         title: title of the picture.
 
     Raises:
@@ -183,7 +183,7 @@ def _cell(part: Section, name: str, value: object, short: bool) -> str:
 
 
 def _least_width(name: str, texts: Sequence[str], *, can_wrap: bool) -> int:
-    """The narrowest width of a column that breaks no word and wraps no text to more than a few lines."""
+    """The minimum width of a column that breaks no word and wraps no text to more than a few lines."""
     heading = max(map(cell_len, name.split()), default=0)
     return max((heading, *map(_least_text_width if can_wrap else cell_len, texts)))
 
@@ -192,8 +192,8 @@ def _least_text_width(text: str) -> int:
     width = max(map(cell_len, text.splitlines()), default=0)
     if width <= _SHORT_TEXT:
         return width
-    # A quarter more than an even share: lines end at spaces.
-    share = width * 5 // (_MOST_LINES * 4)
+    # A quarter more than an even share, because lines end at spaces.
+    share = width * 5 // (_MAX_LINES * 4)
     return max(share, _SHORT_TEXT, *map(cell_len, text.split()))
 
 
@@ -214,8 +214,8 @@ def _table(part: Section, cells: Sequence[Sequence[str]], shown: Sequence[int], 
 
 
 def _records(part: Section, cells: Sequence[Sequence[str]]) -> list[RenderableType]:
-    """One line a column for each row, as DuckDB's line mode and psql's \\x show rows."""
-    shown = cells[: part.most_records]
+    """One line per column for each row, as in DuckDB's line mode and psql's \\x."""
+    shown = cells[: part.max_records]
     parts: list[RenderableType] = [*_title(part)]
     for number, row in enumerate(shown, start=1):
         grid = Grid.grid(padding=(0, 2))

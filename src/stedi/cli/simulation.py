@@ -16,7 +16,7 @@ from stedi.simulate.options import IDEAL, Option, SimulationOptions, describe_op
 
 
 def _option(option: Option) -> inspect.Parameter:
-    """Make the command-line option of an option of the simulator."""
+    """Convert an option of the simulator to a command-line option."""
     bounds = f" ({option.bounds})" if option.bounds else ""
     text = f"{option.description}{bounds}"
     # Without names of its own, typer adds --no-clean to --clean.
@@ -33,7 +33,7 @@ def _option(option: Option) -> inspect.Parameter:
 def simulate(
     call: Call, /, out: Annotated[Path, typer.Argument(help="folder to write, new or empty")], **options: Any
 ) -> None:
-    """Write landing files with all the defects of the real feeds, and their ground truth.
+    """Write landing files with all defects of the real feeds, and their ground truth.
 
     Example: stedi simulate landing --clock-offset-ms 2000 --clock-jitter-ms 5 --shared-homes 0.2
     """
@@ -52,8 +52,8 @@ def simulate(
 
 
 @command(app, "Make tables")
-def demo(call: Call, folder: Annotated[Path, typer.Argument(help="folder of the demo")] = Path("demo")) -> None:
-    """Simulate landing files, run the pipeline and show a table, in a folder of its own.
+def demo(call: Call, folder: Annotated[Path, typer.Argument(help="folder for the demo")] = Path("demo")) -> None:
+    """Simulate landing files, run the pipeline and show a table, all in a separate folder.
 
     Example: stedi demo
     """
@@ -67,7 +67,7 @@ def demo(call: Call, folder: Annotated[Path, typer.Argument(help="folder of the 
     marker = folder / ".stedi-demo"
     try:
         if folder.exists() and any(folder.iterdir()) and not marker.exists():
-            raise UsageError(f"folder {folder} holds something else; name another for the demo")
+            raise UsageError(f"folder {folder} contains other files; name another for the demo")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         marker.touch()
@@ -80,7 +80,7 @@ def demo(call: Call, folder: Annotated[Path, typer.Argument(help="folder of the 
     sample = query(settings, "SELECT * FROM machine_learning_curated LIMIT 5")
     sections = [
         *run_sections(report),
-        Section("machine_learning_curated", sample.columns, sample.rows(), most_records=2),
+        Section("machine_learning_curated", sample.columns, sample.rows(), max_records=2),
     ]
     show(Result(sections, run_json(report), last=run_summary(report)), as_json=call.as_json)
     note(f'Next: stedi --warehouse {settings.warehouse} query "SELECT status, count(*) FROM device_owner GROUP BY ALL"')

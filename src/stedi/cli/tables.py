@@ -1,4 +1,4 @@
-"""Commands about tables: their list, one table, its commits, its DDL."""
+"""Commands for tables: list them, show one, list its commits, print DDL."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ TableName = Annotated[str, typer.Argument(metavar="TABLE", help="name of a table
 
 @command(app, _PANEL)
 def tables(call: Call) -> None:
-    """List the tables: zone, grain, rows.
+    """List the tables with zone, grain and number of rows.
 
     Example: stedi tables
     """
@@ -45,7 +45,7 @@ def tables(call: Call) -> None:
 
 @command(app, _PANEL)
 def show(call: Call, name: TableName, svg: Svg = None) -> None:
-    """Show a table: its columns, grain, key, rules, lineage and a few rows.
+    """Show a table: columns, grain, key, rules, lineage and a few rows.
 
     Example: stedi show customer_trusted
     """
@@ -68,7 +68,7 @@ def show(call: Call, name: TableName, svg: Svg = None) -> None:
         Section(f"{table.name}: {table.meaning}", ("", " "), about),
         section("columns", columns, {"name": "column", "type": "type", "personal": "personal", "meaning": "meaning"}),
         section("rules", rules, {"name": "rule", "level": "level", "meaning": "meaning"}),
-        Section("sample", sample.columns, rows, most_records=3, empty="The table has no rows."),
+        Section("sample", sample.columns, rows, max_records=3, empty="The table has no rows."),
     ]
     described = {
         "table": table.name,
@@ -118,7 +118,7 @@ def history(call: Call, name: TableName) -> None:
         headings,
         numbers=("rows",),
         show={"committed at": moment},
-        empty=f"Table {name} has no commit yet; `stedi run` makes one.",
+        empty=f"Table {name} has no commit yet; `stedi run` creates it.",
     )
     show_result(Result([listed], {"table": name, "commits": commits}), as_json=call.as_json)
 
@@ -134,7 +134,7 @@ def ddl(
     warehouse_at: Annotated[str, typer.Option(help="S3 prefix of the warehouse")] = ddl_text.WAREHOUSE,
     database: Annotated[str, typer.Option(help="Glue database of the tables")] = ddl_text.DATABASE,
 ) -> None:
-    """Print DDL for Athena: of one table, or of the databases and all tables.
+    """Print the DDL for Athena: for one table, or for the databases and all tables.
 
     Example: stedi ddl customer_trusted --warehouse-at s3://BUCKET/lakehouse
     """

@@ -1,4 +1,4 @@
-"""Standard output and standard error: results, notes, and one line for an error."""
+"""Write to standard output and standard error: results, notes, and one line for an error."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from stedi.errors import OutputError
 
-# A file or a pipe has no width. Long lines are better there than broken words.
+# A file or a pipe has no width. Long lines are better than broken words.
 _PIPE_WIDTH = 200
 
 
@@ -23,7 +23,7 @@ def output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        # Don't write the buffer's rest again.
+        # Do not write the rest of the buffer at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             why = error.strerror or type(error).__name__
@@ -37,7 +37,7 @@ def fail(message: str, code: int) -> int:
 
 
 def note(text: str) -> None:
-    """Print a line about the result to standard error, which keeps it out of pipes and files."""
+    """Print a remark on the result to standard error, so that it is not in pipes and files."""
     print(text, file=sys.stderr)
 
 
@@ -47,5 +47,5 @@ def print_json(value: object) -> None:
 
 
 def output_width() -> int | None:
-    """Return the columns of lines on standard output; None for those of the terminal."""
+    """Return the line width for standard output; None means the width of the terminal."""
     return None if sys.stdout.isatty() else _PIPE_WIDTH

@@ -10,12 +10,12 @@ _TIME_NAME = re.compile(r"(_ms|timeStamp|sensorReadingTime|[a-z]Date)\b")
 _TIMES_MS = range(315_532_800_000, 4_102_444_800_000)
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{17,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _IDENTIFIER_WIDTH = 16
-# Characters in data that move the cursor or change colours.
+# Control characters, which move the cursor or change colours.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def value_text(name: str, value: object, *, short: bool = False) -> str:
-    """Return a value of a column as text: numbers with separators, times in ms with the date beside them.
+    """Return a column's value as text: numbers with separators, times in ms followed by the date.
 
     Args:
         name: the column's name; names such as `timeStamp` and `from_ms` mark times.

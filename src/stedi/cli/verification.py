@@ -12,7 +12,7 @@ _HEADINGS = {"table": "table", "question": "check", "rows": "rows", "wrong": "di
 
 @command(app, "Make tables")
 def verify(call: Call) -> None:
-    """Compare every table with a full rebuild, and check that consent holds. Exit code 1 on a difference.
+    """Compare every table with a full rebuild, and check consent. Exit code 1 on a difference.
 
     Example: stedi verify
     """
@@ -21,13 +21,15 @@ def verify(call: Call) -> None:
     with progress("verifying") as display:
         findings = verify_tables(call.settings(), progress=display)
     rows = [asdict(finding) | {"holds": finding.holds} for finding in findings]
-    result = {"holds": lambda holds: "holds" if holds else "broken"}
+    result = {"holds": lambda holds: "passed" if holds else "failed"}
     checks = section("checks", rows, _HEADINGS, numbers=("rows", "differences"), show={"result": result["holds"]})
     failed = [finding for finding in findings if not finding.holds]
-    last = "" if failed else f"All {len(findings)} checks hold: the tables equal a full rebuild, and consent holds."
+    last = (
+        "" if failed else f"All {len(findings)} checks passed: the tables equal a full rebuild, and no consent is violated."
+    )
     show(Result([checks], {"findings": rows}, last=last), as_json=call.as_json)
     if failed:
         raise WarehouseError(
-            f"{len(failed)} of {len(findings)} checks failed, first {failed[0].table} for {failed[0].wrong:,} rows "
+            f"{len(failed)} of {len(findings)} checks failed, first {failed[0].table} with {failed[0].wrong:,} differences "
             f"({failed[0].question}); `stedi run --full-refresh` rebuilds the tables"
         )

@@ -1,4 +1,4 @@
-"""Compute: the interface of a backend, its two implementations, and incremental refresh on either."""
+"""Compute: the interface of a backend, its two implementations, and incremental refresh on both."""
 
 from stedi.compute.backend import Backend, Ingested
 

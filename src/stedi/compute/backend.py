@@ -1,4 +1,4 @@
-"""The interface of a compute backend: what runs SQL, reads files and writes files.
+"""The interface of a compute backend, which runs SQL, reads files and writes files.
 
 The pipeline, `stedi.compute.incremental` and `verify` use a backend through this protocol alone. `DuckDBBackend` is the
 `embedded` engine of the settings, `SparkBackend` is `spark`.
@@ -63,11 +63,11 @@ class Backend(Protocol):
         ...
 
     def materialize(self, relation: str, query: str) -> None:
-        """Create a relation of a query's present rows. Replaces a relation of this name."""
+        """Create a relation with the rows that a query returns now. Replaces a relation of this name."""
         ...
 
     def materialize_values(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
-        """Create a relation of given values. Replaces a relation of this name.
+        """Create a relation with given values. Replaces a relation of this name.
 
         Args:
             relation: its name.
@@ -88,29 +88,29 @@ class Backend(Protocol):
         ...
 
     def repeat_rows(self, columns: str, source: str, times: str) -> str:
-        """SQL query for a list of columns of a source, each row as often as the expression `times` (an integer > 0) says."""
+        """SQL query for some columns of a source. Returns each row `times` times, a SQL expression for an integer > 0."""
         ...
 
     def scan(self, table: Table, files: DataFiles) -> str:
         """SQL query for a table's rows in some of its data files, without deleted rows.
 
-        Without files it has no rows, and the table's columns.
+        Without files it returns the table's columns and no rows.
         """
         ...
 
     def scan_with_filename(self, table: Table, files: DataFiles) -> str:
-        """SQL query as by `scan`, for at least one file, with the path of each row's file in the column `filename`."""
+        """SQL query like that of `scan`, with the path of each row's file in the column `filename`. Needs a file."""
         ...
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
         """Write a query's rows as Parquet files of a table, one folder per day if the table has a `day`. Commits nothing.
 
-        Files contain Iceberg's field ids, so readers do not depend on column names. Rows are sorted, except those of landing
+        Files contain Iceberg's field IDs, so readers do not depend on column names. Rows are sorted, except those of landing
         tables, which keep the order of their landing files.
 
         Args:
-            table: gives the columns, the partitions and the order.
-            query: its rows contain the table's columns, and those of `sort_by`.
+            table: declares the columns, the partitions and the order.
+            query: its result has the table's columns, and those in `sort_by`.
             folder: path of the folder, on disk or in S3.
             sort_by: columns of the query to sort by instead of the table's `sort`.
 
@@ -120,7 +120,7 @@ class Backend(Protocol):
         ...
 
     def ingest(self, feed: Feed, files: Sequence[LandingFile]) -> Ingested:
-        """Read landing files, on disk or in S3. The caller ends with `release`.
+        """Read landing files, on disk or in S3. The caller must call `release` afterwards.
 
         Raises:
             LandingError: S3 or a file can't be read.

@@ -13,7 +13,7 @@ def count_rows(backend: Backend, query: str) -> int:
 
 
 def count_people(backend: Backend, table: Table, queries: Sequence[str]) -> int | None:
-    """Count the distinct people in the rows of queries, or None if the table's rows name nobody."""
+    """Count the distinct people in the rows of queries; None if the table's rows are not about people."""
     if table.person is None:
         return None
     people = " UNION ".join(f"SELECT DISTINCT {table.person} AS person FROM ({query}) AS rows" for query in queries)
@@ -21,7 +21,7 @@ def count_people(backend: Backend, table: Table, queries: Sequence[str]) -> int 
 
 
 def count_differences(backend: Backend, table: Table, one: str, other: str) -> int:
-    """Count the rows that only one of two queries returns. Equal rows count as often as they occur.
+    """Count the rows that only one of two queries returns, as multisets.
 
     The queries are compared row by row only if their checksums differ.
     """

@@ -1,8 +1,8 @@
 """Incremental refresh on any backend: compute candidate rows, diff them against the current rows, write the delta.
 
 Either `all_rows` computes a whole table, or `affected_rows` computes only the keys and spans of time that changes of its
-inputs affect (see `IncrementalSpec`). Both give candidate rows and the current rows that they replace. `diff` compares
-the two, and `write_delta` writes the data files that replace others. Nothing is committed here.
+inputs affect (see `IncrementalSpec`). Both return candidate rows and the current rows of the same keys. `diff` compares
+the two, and `write_delta` writes the new data files. Nothing is committed here.
 
     with TemporaryRelations(backend, table) as relations:
         rows = affected_rows(relations, table, files, changes)
@@ -62,12 +62,12 @@ class InputChange:
 
 @dataclass(frozen=True)
 class AffectedKeys:
-    """The keys of a table that changes affect, as relations, and how many there are.
+    """The keys of a table that changes affect, as relations.
 
     Attributes:
         keys: relation of the keys that are affected at all times, in column `k`.
-        spans: relation of keys and spans of time that are affected, in columns `k` and `t`. A span `t` contains the times
-            (ms since the epoch) from `t * span_ms` to before `(t + 1) * span_ms`. Contains none of `keys`.
+        spans: relation of the spans of other keys that are affected, in columns `k` and `t`. A span `t` contains the times
+            (ms since the epoch) from `t * span_ms` to before `(t + 1) * span_ms`.
         span_ms: length of a span.
         key_count: rows of `keys`.
         first_span: lowest `t`, None without spans.
@@ -84,11 +84,11 @@ class AffectedKeys:
 
 @dataclass(frozen=True)
 class ComputedRows:
-    """Rows of a table that are to be compared, as SQL queries.
+    """Candidate and current rows of a table, as SQL queries.
 
     Attributes:
         candidate: the rows that the table's query returns now.
-        current: the rows of the same keys in the table's data files, with `filename`.
+        current: the rows of the same keys in the table's data files, with the column `filename`.
     """
 
     candidate: str
@@ -99,7 +99,7 @@ class TemporaryRelations:
     """The relations of one table's refresh. All are dropped when the context ends."""
 
     def __init__(self, backend: Backend, table: Table) -> None:
-        """Begin without relations. Their names end with the table's."""
+        """Begin without relations. Their names will end with the table's name."""
         self.backend, self._table = backend, table
         self._names: list[str] = []
 
@@ -113,7 +113,7 @@ class TemporaryRelations:
             self.backend.drop(self._names.pop())
 
     def materialize(self, role: str, query: str) -> str:
-        """Create a relation of a query's present rows; returns its name, which is unique for the role and the table."""
+        """Create a relation with the rows that a query returns now; returns its name, made of the role and the table."""
         name = f"{role}_{self._table.name}"
         assert name not in self._names, f"relation {name} exists already"
         self._names.append(name)
@@ -135,7 +135,7 @@ def all_rows(relations: TemporaryRelations, table: Table, files: DataFiles, inpu
     """Compute a whole table.
 
     Args:
-        relations: receives the rows.
+        relations: receives the relations.
         table: the table.
         files: its current data files, at least one.
         inputs: a query for the rows of each input by name.
@@ -150,10 +150,10 @@ def affected_rows(
     """Compute only the keys and spans of a table that changes of its inputs affect.
 
     Args:
-        relations: receives the rows.
+        relations: receives the relations.
         table: the table; it has an incremental spec.
         files: its current data files, at least one.
-        changes: the files of all of its inputs.
+        changes: one entry for each of its inputs, changed or not.
     """
     spec, backend = table.incremental, relations.backend
     assert spec is not None, f"table {table.name} has no incremental spec"
@@ -163,7 +163,7 @@ def affected_rows(
         candidate = relations.materialize("candidate", candidate_query(table, inputs))
     own_keys, own = _mapped_keys(relations, affected, spec.key), _own_input(table, spec)
     if spec.has_margins:
-        # Input rows in the margins also give rows of neighbouring spans, for which not all input rows were read.
+        # Input rows in the margins also yield rows of adjacent spans, for which not all input rows were read.
         keyed = KeyedInput(own.key, own.time_ms)
         query = _rows_of_keys(relations, own_keys, "candidate", _all_of(candidate), keyed)
         candidate = relations.materialize("candidate_within_spans", query)
@@ -172,7 +172,7 @@ def affected_rows(
 
 
 def find_affected_keys(relations: TemporaryRelations, spec: IncrementalSpec, changes: Sequence[InputChange]) -> AffectedKeys:
-    """Find the keys, and the spans of other keys, of the input rows that were added or removed."""
+    """Find the keys and spans that the added and removed rows of the inputs affect."""
     backend = relations.backend
     keys, spans = ["SELECT NULL::VARCHAR AS k"], ["SELECT NULL::VARCHAR AS k, NULL::BIGINT AS t"]
     for change in changes:
@@ -189,11 +189,11 @@ def find_affected_keys(relations: TemporaryRelations, spec: IncrementalSpec, cha
     inputs = {change.table.name: backend.scan(change.table, change.now) for change in changes}
     affected_keys = relations.materialize(
         "affected_keys",
-        with_relations(f"SELECT DISTINCT k FROM ({' UNION ALL '.join(keys)}) AS found WHERE k IS NOT NULL", inputs),
+        with_relations(f"SELECT DISTINCT k FROM ({' UNION ALL '.join(keys)}) AS input_keys WHERE k IS NOT NULL", inputs),
     )
     affected_spans = relations.materialize(
         "affected_spans",
-        f"SELECT DISTINCT k, t FROM ({' UNION ALL '.join(spans)}) AS found "
+        f"SELECT DISTINCT k, t FROM ({' UNION ALL '.join(spans)}) AS input_spans "
         f"WHERE k IS NOT NULL AND t IS NOT NULL AND k NOT IN (SELECT k FROM {quoted(affected_keys)})",
     )
     [extent] = backend.select(
@@ -204,26 +204,27 @@ def find_affected_keys(relations: TemporaryRelations, spec: IncrementalSpec, cha
 
 
 def input_delta(backend: Backend, change: InputChange, names: Sequence[str]) -> str:
-    """SQL query for an input's rows that were added or removed: some of its columns, or all if none is named."""
-    shown = names_of(change.table, names)
+    """SQL query for an input's rows that were added or removed: the columns in `names`, or all if it is empty."""
+    selected = names_of(change.table, names)
     if change.delta is not None:
         added, removed = _all_of(change.delta.added), _all_of(change.delta.removed)
-        return f"SELECT {shown} FROM ({multiset_diff(shown, added, removed)}) AS changed"
+        return f"SELECT {selected} FROM ({multiset_diff(selected, added, removed)}) AS changed"
     before, now = change.before, change.now
-    # A delete file removes rows of files that stay. Only under the same delete files does a file contain the same rows.
+    # A delete file removes rows of other files. Only with the same delete files does a data file contain the same rows.
     unchanged = set(before.paths) & set(now.paths) if before.deletes == now.deletes else set()
     added_files = now.part(path for path in now.paths if path not in unchanged)
     removed_files = before.part(path for path in before.paths if path not in unchanged)
     added = backend.scan(change.table, added_files)
     if not removed_files:
-        return f"SELECT {shown} FROM ({added}) AS added"
-    return f"SELECT {shown} FROM ({multiset_diff(shown, added, backend.scan(change.table, removed_files))}) AS changed"
+        return f"SELECT {selected} FROM ({added}) AS added"
+    removed = backend.scan(change.table, removed_files)
+    return f"SELECT {selected} FROM ({multiset_diff(selected, added, removed)}) AS changed"
 
 
 def diff(relations: TemporaryRelations, table: Table, rows: ComputedRows) -> Delta:
-    """Compare candidate rows with current rows. Equal rows count as often as they occur.
+    """Compare candidate rows with current rows, as multisets.
 
-    The relations of the delta outlive `relations`: they stay until the next delta of the table, or the end of the backend.
+    The relations of the delta outlive `relations`. They stay until the next delta of the table, or the end of the backend.
     """
     backend, names = relations.backend, columns(table)
     counted = relations.materialize("diff", multiset_diff(names, rows.candidate, rows.current))
@@ -250,9 +251,9 @@ def write_delta(backend: Backend, table: Table, delta: Delta, files: DataFiles, 
     Args:
         backend: has the relations of the delta.
         table: the table.
-        delta: what to add and to remove.
+        delta: the rows to add and to remove.
         files: the table's current data files.
-        folder: where the new ones are written.
+        folder: path of the folder for the new data files.
 
     Returns:
         The new files. They replace the touched ones.
@@ -261,7 +262,8 @@ def write_delta(backend: Backend, table: Table, delta: Delta, files: DataFiles, 
     if delta.touched_files:
         removed = quoted(delta.removed)
         touched = f"SELECT * FROM ({backend.scan(table, files.part(delta.touched_files))}) AS f"
-        # EXCEPT ALL numbers all of its rows. It gets only those that share the first column of the key with a removed row.
+        # EXCEPT ALL is slow, because it numbers all of its rows. It gets only those that have the first key column in
+        # common with a removed row.
         first = quoted(table.key[0])
         join = f"JOIN {removed} AS r ON f.{first} IS NOT DISTINCT FROM r.{first}"
         query += (
@@ -274,7 +276,7 @@ def write_delta(backend: Backend, table: Table, delta: Delta, files: DataFiles, 
 def _affected_input(
     relations: TemporaryRelations, affected: AffectedKeys, spec: IncrementalSpec, change: InputChange
 ) -> str:
-    """SQL query for the rows of an input that a table's query needs: all of a broadcast input's, others by key."""
+    """SQL query for the rows of an input that a table's query needs: all of a broadcast input, affected keys of others."""
     keyed, table = spec.inputs[change.table.name], change.table
     source = relations.backend.scan(table, change.now)
     if isinstance(keyed, BroadcastInput):
@@ -286,9 +288,9 @@ def _affected_input(
 
 
 def _own_input(table: Table, spec: IncrementalSpec) -> KeyedInput:
-    """How a table's own rows belong to affected keys, in the way of its inputs."""
+    """Describe a table's own rows as a keyed input, so that its current rows are found like input rows."""
     key = "''" if spec.column is None else quoted(spec.column)
-    # A table without a day has no rows by time, and its key is cheap to look up as it is.
+    # Without a day, rows have no time, and the key is cheap to compare without a lookup.
     return KeyedInput(key, quoted(table.day), lookup_column=spec.column) if table.day else KeyedInput(key)
 
 
@@ -315,21 +317,21 @@ def _mapped_keys(relations: TemporaryRelations, affected: AffectedKeys, key: str
 
 
 def _rows_of_keys(relations: TemporaryRelations, affected: AffectedKeys, name: str, source: str, keyed: KeyedInput) -> str:
-    """SQL query for those rows of a source that belong to affected keys, at any time or within affected spans.
+    """SQL query for the rows of a source that belong to affected keys, at any time or within affected spans.
 
     Args:
-        relations: receives the values to look up, if `keyed` names a column to look up.
+        relations: receives the values to look up, if `keyed` has a lookup column.
         affected: the keys.
-        name: distinguishes the source from the others of this table's refresh.
+        name: name for the source, unique in this table's refresh.
         source: SQL query.
-        keyed: SQL for the key and the time of the source's rows, and how far from a span a row still belongs to it.
+        keyed: SQL for the key and the time of the source's rows, and their margin.
     """
     parts = []
     if affected.key_count:
         is_affected = f"{keyed.key} IN (SELECT k FROM {quoted(affected.keys)})"
         if keyed.lookup_column is not None:
-            # The reader skips row groups by the values of a column, not by those of an expression. The expression is
-            # evaluated once for each distinct value.
+            # The Parquet reader skips row groups by the values of a column, not of an expression. So the expression is
+            # evaluated once for each distinct value of the column.
             column = quoted(keyed.lookup_column)
             values = relations.materialize(
                 f"{name}_lookup",
@@ -341,7 +343,7 @@ def _rows_of_keys(relations: TemporaryRelations, affected: AffectedKeys, name: s
     if keyed.time_ms is not None and affected.first_span is not None and affected.last_span is not None:
         first_ms = affected.first_span * affected.span_ms - keyed.margin_ms
         last_ms = (affected.last_span + 1) * affected.span_ms - 1 + keyed.margin_ms
-        # The reader skips row groups outside these bounds.
+        # The Parquet reader skips row groups outside these bounds.
         near = f"SELECT * FROM ({source}) AS rows WHERE {keyed.time_ms} BETWEEN {first_ms} AND {last_ms}"
         spans = quoted(affected.spans)
         match _span_numbers(keyed.time_ms, affected.span_ms, keyed.margin_ms):
@@ -359,7 +361,7 @@ def _all_of(relation: str) -> str:
 
 
 def _span_numbers(time_ms: str, span_ms: int, margin_ms: int) -> list[str]:
-    """SQL expressions for the numbers of the spans that contain a time (ms), or a time at most a margin from it."""
+    """SQL expressions for the numbers of the spans that a time (ms) and its margins overlap."""
     if span_ms == 1:
         return [time_ms]
     shifts = (-margin_ms, margin_ms) if margin_ms else (0,)

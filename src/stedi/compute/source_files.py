@@ -1,4 +1,4 @@
-"""Find the rows of landing tables that came from given landing files."""
+"""Find the rows of a landing table that came from given landing files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

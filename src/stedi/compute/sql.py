@@ -12,19 +12,19 @@ COMMENT_OR_TEXT = r"--[^\n]*|'(?:[^']|'')*'"
 
 
 def with_relations(query: str, relations: Mapping[str, str]) -> str:
-    """Put the relations that a query names before it, as common table expressions.
+    """Add the relations that a query reads to it, as common table expressions.
 
     Args:
         query: a SELECT statement.
-        relations: the query behind each name. These queries can't read each other.
+        relations: query by name. These queries can't read each other.
     """
-    # The paths of files, which are texts, contain the names of tables.
+    # String literals are removed first: paths of files contain the names of tables.
     words = set(re.findall(r"\w+", re.sub(COMMENT_OR_TEXT, "", query)))
-    # DuckDB would materialize a whole table. Not materialized, each reference reads the columns and rows that it needs.
+    # DuckDB would materialize whole tables. Without that, each reference reads only the columns and rows that it needs.
     ctes = [f"{quoted(name)} AS NOT MATERIALIZED ({sql})" for name, sql in relations.items() if name in words]
     return f"WITH {', '.join(ctes)} SELECT * FROM ({query}) AS q" if ctes else query
 
 
 def typed_columns(table: Table) -> str:
-    """A table's columns out of a query `q`, cast to the declared types."""
+    """SQL list of a table's columns from a query `q`, cast to the declared types."""
     return ", ".join(f"q.{quoted(c.name)}::{COLUMN_TYPES[c.type].duckdb} AS {quoted(c.name)}" for c in table.columns)

@@ -1,4 +1,4 @@
-"""Start the backend that the settings name."""
+"""Start the backend that the setting `engine` selects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ def backend_on_demand(
     A run with no new data needs no backend: loading DuckDB takes 0.1 s, starting Spark 30 s.
 
     Args:
-        settings: name the engine and its limits.
+        settings: the engine and its limits.
         warehouse: the warehouse whose tables it reads and writes.
         scratch: folder for temporary files.
         parameters: see `Backend.set_parameters`.
@@ -44,8 +44,8 @@ def start_backend(settings: Settings, warehouse: Warehouse, scratch: Path) -> Ba
     """Start the backend of `settings.engine`, with a folder for temporary files.
 
     Raises:
-        UsageError: it is not installed.
-        WarehouseError: it does not start.
+        UsageError: the engine is not installed.
+        WarehouseError: the engine does not start.
     """
     if settings.engine == "embedded":
         return start_duckdb(settings, warehouse, scratch)
@@ -57,7 +57,7 @@ def start_backend(settings: Settings, warehouse: Warehouse, scratch: Path) -> Ba
 
 
 def start_duckdb(settings: Settings, warehouse: Warehouse, scratch: Path) -> "DuckDBBackend":
-    """Start DuckDB, whatever engine the settings name.
+    """Start DuckDB, whichever engine the settings select.
 
     Raises:
         WarehouseError: DuckDB rejects a setting.

@@ -1,4 +1,4 @@
-"""Decompress damaged bzip2 files: each block alone, since it begins at any bit and has a checksum of its own."""
+"""Decompress damaged bzip2 files block by block. A block has its own checksum, and may begin at any bit."""
 
 import bz2
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def recover_bzip2(file: BinaryIO, size: int) -> Iterator[bytes | Damage]:
     """
     markers = _find_markers(file)
     marker = next(markers, None)
-    # Positions of blocks are in bits. Between streams, `stream_end` is the byte behind the last one.
+    # Positions of blocks are in bits. Between streams, `stream_end` is the position after the last one, in bytes.
     stream_end: int | None = 0
     expected, checksum, is_intact = 0, 0, True
     while True:
@@ -120,7 +120,7 @@ def _decompress_block(file: BinaryIO, start: int, end: int, crc: int) -> tuple[b
             return bz2.decompress(b"BZh9" + block), "", 0
         except (OSError, ValueError):
             pass
-    # The bytes behind the block may be the damaged marker of the next one. The content comes with the block's last byte.
+    # The bytes after the block may be the damaged marker of the next one. The content comes with the block's last byte.
     stream, content = bz2.BZ2Decompressor(), b""
     stream.decompress(b"BZh9")
     for count in range(len(block)):
@@ -130,6 +130,6 @@ def _decompress_block(file: BinaryIO, start: int, end: int, crc: int) -> tuple[b
             break
         if stream.eof:
             break
-    # Compress the content again to get its checksum: it is behind the headers of stream and block.
+    # Compress the content again to get its checksum, which follows the headers of stream and block.
     is_right = content and bz2.compress(content)[10:14] == crc.to_bytes(4, "big")
     return (content, "damaged behind a block", count) if is_right else (b"", "damaged block", 0)

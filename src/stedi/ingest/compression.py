@@ -1,4 +1,4 @@
-"""Formats and compression of landing files, by their first bytes; decompression of intact and of damaged files."""
+"""Detect formats and compression of landing files by their first bytes, and decompress intact and damaged files."""
 
 import bz2
 import gzip
@@ -13,7 +13,7 @@ from stedi.ingest.damage import CHUNK_BYTES, NO_TEXT, Compression, Damage, Piece
 from stedi.ingest.gzip_recovery import GZIP_MAGIC, recover_gzip
 from stedi.ingest.zstd_recovery import ZSTD_MAGIC, ZSTD_SKIPPABLE, recover_zstd
 
-# So much of a file decides its format. The magic number of tar, the last one, is at byte 257.
+# These first bytes decide the format of a file. The furthest magic number, that of tar, is at byte 257.
 SNIFFED_BYTES = 512
 
 _BZIP2_MAGIC = b"BZh"
@@ -42,7 +42,7 @@ _OTHER_FORMATS = (
 def detect_compression(head: bytes, name: str) -> Compression | None:
     """Detect how a file is compressed, by its first bytes.
 
-    Its name decides only if the first bytes are neither text nor a known format: the header itself may be damaged.
+    Its name decides only if the first bytes are neither text nor a known format, because the header may be damaged.
 
     Args:
         head: the first `SNIFFED_BYTES` of the file.
@@ -62,7 +62,7 @@ def detect_compression(head: bytes, name: str) -> Compression | None:
 
 
 def detect_other_format(head: bytes) -> str | None:
-    """Detect a format that is no landing format, such as Parquet, by the first bytes of a file; None for all others."""
+    """Detect a format that landing files can't have, such as Parquet, by the first bytes of a file; None for others."""
     if head[257:262] == b"ustar":
         return "tar"
     if head.startswith(b"ORC") and len(head) > 3 and not NO_TEXT.search(head):
@@ -71,7 +71,7 @@ def detect_other_format(head: bytes) -> str | None:
 
 
 def is_undamaged(path: Path, compression: Compression) -> bool:
-    """Whether a compressed file decompresses to its end with the right checksums."""
+    """Whether a compressed file can be decompressed to its end, and all checksums are right."""
     if compression == "gzip":
         try:
             with gzip.open(path) as content:
@@ -107,7 +107,7 @@ def _read_bzip2(path: Path) -> Iterator[bytes | None]:
         while compressed := file.read(CHUNK_BYTES):
             while compressed or not (stream is None or stream.needs_input):
                 if stream is None:
-                    # Files may be joined, and padded with zeros.
+                    # Streams may be concatenated, and padded with zeros.
                     compressed = compressed.lstrip(b"\0")
                     stream = bz2.BZ2Decompressor() if compressed else None
                     continue
@@ -124,11 +124,11 @@ def _read_bzip2(path: Path) -> Iterator[bytes | None]:
 
 
 def recover(file: BinaryIO, compression: Compression) -> Iterator[Piece]:
-    """Decompress all intact content of a file, in its order and in constant memory.
+    """Decompress all intact content of a file, in order and in constant memory.
 
     Yields:
-        Content, a `SuspectMember` before the content of a gzip or zstd member that fails its checks, and a `Damage` at
-        each damaged place.
+        Content; a `SuspectMember` before the content of a gzip or zstd member that fails its checks; a `Damage` at each
+        damaged place.
     """
     recoveries: dict[Compression, Callable[[BinaryIO, int], Iterator[Piece]]] = {
         "gzip": recover_gzip,

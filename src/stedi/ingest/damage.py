@@ -1,4 +1,4 @@
-"""Damaged places of compressed files, and the search for the next intact part behind one."""
+"""Damaged places of compressed files, and the search for the next intact part."""
 
 import re
 from collections.abc import Callable
@@ -14,14 +14,14 @@ NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 @dataclass(frozen=True)
 class Damage:
-    """One damaged place of a compressed file. Its text goes to quarantine.
+    """One damaged place of a compressed file. `str` gives its text in quarantine.
 
     Attributes:
         compression: format of the file.
-        offset: byte of the compressed file from which on it can't be decompressed.
+        offset: position of the first byte that can't be decompressed, in the compressed file.
         why: what is damaged.
-        skipped: bytes of the compressed file that give no content.
-        missing: lost bytes of content; None if unknown.
+        skipped: number of bytes of the compressed file that were skipped.
+        missing: number of lost bytes of content; None if unknown.
         has_gap: whether content is lost.
     """
 
@@ -48,9 +48,9 @@ class Damage:
 
 @dataclass(frozen=True)
 class SuspectMember:
-    """Start of a member that fails its checks: its content, up to the next `Damage`, may be altered.
+    """Start of a member that fails its checks. Its content, up to the next `Damage`, may be altered.
 
-    gzip and zstd have one checksum per member, at its end. bzip2 verifies each block before it gives out content.
+    gzip and zstd have one checksum per member, at its end. bzip2 verifies each block before it returns its content.
     """
 
 
@@ -64,7 +64,7 @@ def find_member(file: BinaryIO, start: int, size: int, magic: re.Pattern[bytes],
         file: the compressed file.
         start: first position to search.
         size: size of the file.
-        magic: pattern of the first bytes of a member, at most 16.
+        magic: pattern of the first bytes of a member; it matches at most 16 bytes.
         is_member: whether a member begins at a position that matches the pattern.
     """
     longest = 16
@@ -79,7 +79,7 @@ def find_member(file: BinaryIO, start: int, size: int, magic: re.Pattern[bytes],
 
 
 def skip_zeros(file: BinaryIO, start: int, size: int) -> int:
-    """Find the first position from `start` on whose byte is not zero: files may be padded with zeros."""
+    """Return the first position at or after `start` whose byte is not zero: files may be padded with zeros."""
     while start < size:
         file.seek(start)
         chunk = file.read(CHUNK_BYTES)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from stedi.ingest.compression import SNIFFED_BYTES, detect_compression, recover
 from stedi.ingest.damage import Damage, Piece, SuspectMember
 
-_SEARCHED_BEHIND_GAP = 1 << 20
+_SEARCHED_AFTER_GAP = 1 << 20
 _LINE_WITH_A_RECORD = re.compile(r"\n(?=[,\[]*\{)")
 
 
@@ -17,8 +17,8 @@ def open_text(raw: BinaryIO, name: str, chunk_bytes: int) -> "FileText":
 
     Args:
         raw: the file.
-        name: its name, which may say how it is compressed.
-        chunk_bytes: how much is read at a time.
+        name: its name, whose ending may show how it is compressed.
+        chunk_bytes: bytes to read at a time.
     """
     head = raw.read(SNIFFED_BYTES)
     raw.seek(0)
@@ -32,12 +32,12 @@ def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
 
 
 class FileText:
-    """Text of a file in chunks, up to a gap in its content or the start of a suspect member.
+    """Text of a file in chunks. It ends at a gap in the content. A chunk also ends before a suspect member.
 
     Bytes that are not UTF-8 become lone surrogates.
 
     Attributes:
-        skipped: text before the first record behind a gap.
+        skipped: text between a gap and the first record after it.
         gap: damage at which the text ends; None at the end of the file.
         is_suspect: whether text of a member that fails its checks was read.
     """
@@ -49,7 +49,7 @@ class FileText:
 
     def _start_part(self) -> None:
         self.skipped = ""
-        # Chunks that were given back, the next one last.
+        # Chunks that were put back, the next one last.
         self._ahead: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._piece, self._at = b"", 0
@@ -58,13 +58,13 @@ class FileText:
         self.is_suspect = self._is_suspect_next = False
 
     def next_part(self) -> None:
-        """Continue behind the gap, with the next record or the next line that begins one.
+        """Continue after the gap, with the next record or the next line that begins with a record.
 
-        The text directly behind the gap may be an inner object of a cut-off record, which must not become a record.
+        The text directly after the gap may be an inner object of a cut-off record, which must not become a record.
         """
         self._start_part()
         ahead = ""
-        while not self._has_ended and len(ahead) < _SEARCHED_BEHIND_GAP:
+        while not self._has_ended and len(ahead) < _SEARCHED_AFTER_GAP:
             ahead += self._decoded()
             start = ahead.lstrip(" \t\r\n,[]\ufeff")[:1]
             if start == "{":
@@ -72,7 +72,7 @@ class FileText:
             if start and (line := _LINE_WITH_A_RECORD.search(ahead)):
                 self.skipped, ahead = ahead[: line.start()], ahead[line.start() :]
                 break
-        self.give_back(ahead)
+        self.put_back(ahead)
 
     @property
     def ended(self) -> bool:
@@ -80,7 +80,7 @@ class FileText:
         return self._has_ended and not self._ahead
 
     def take_damages(self) -> list[Damage]:
-        """Return, once each, the damages without a gap up to here."""
+        """Return the damages without a gap that were read since the last call."""
         damages, self._damages = self._damages, []
         return damages
 
@@ -93,17 +93,17 @@ class FileText:
             size -= len(pieces[-1])
         return "".join(pieces)
 
-    def give_back(self, text: str) -> None:
-        """Put text back, to be read again."""
+    def put_back(self, text: str) -> None:
+        """Put text back. `read` returns it again."""
         chunks = [text[at : at + self._chunk_bytes] for at in range(0, len(text), self._chunk_bytes)]
         self._ahead.extend(reversed(chunks))
 
-    def give_back_behind(self, text: str, at: int) -> str:
-        """Put back what is more than two chunks behind a position; returns the rest of the text."""
+    def put_back_after(self, text: str, at: int) -> str:
+        """Put back the text that is more than two chunks after a position; returns the rest."""
         end = at + 2 * self._chunk_bytes
         if len(text) <= end:
             return text
-        self.give_back(text[end:])
+        self.put_back(text[end:])
         return text[:end]
 
     def _decoded(self) -> str:

@@ -1,4 +1,4 @@
-"""Decompress damaged gzip files: the content of all members, up to and behind each damaged place."""
+"""Decompress damaged gzip files: the content of all members, before and after each damaged place."""
 
 import re
 import struct
@@ -63,7 +63,7 @@ def _recover_member(file: BinaryIO, start: int, size: int) -> Generator[Piece, N
     if not error:
         return at
     if error in ("incorrect data check", "incorrect length check"):
-        # The failing byte is the last of the checksum, or of the length behind it.
+        # The failing byte is the last one of the checksum, or of the length that follows it.
         length_at = at + 1 if error == "incorrect data check" else at - 3
         error = f"wrong {'checksum' if error == 'incorrect data check' else 'length'} of the member at byte {start:,}"
         if error.startswith("wrong length") or _uint32(file, length_at) == produced % 2**32:

@@ -1,4 +1,4 @@
-"""One landing file: its name, its version, and the names that landing files have."""
+"""One landing file and its version, and the file names that are ingested."""
 
 import errno
 import re
@@ -21,11 +21,11 @@ class LandingFile:
     """One version of a landing file.
 
     Attributes:
-        name: path relative to the landing folder, as safe text.
+        name: path relative to the landing folder, escaped by `safe_name`.
         path: local path or `s3://bucket/key`.
-        version: a text that changes with the content.
+        version: text that changes if the content does.
         modified_ns: time of the last write (ns since the epoch, UTC).
-        is_copy: whether `path` is a copy of exactly this version.
+        is_copy: whether `path` is a temporary copy of this version.
     """
 
     name: str
@@ -54,7 +54,7 @@ def is_landing_name(name: str) -> bool:
 
 
 def has_json_ending(name: str) -> bool:
-    """Whether a name says that the file contains JSON."""
+    """Whether a file name has an ending for JSON, such as `.json.gz`."""
     return ending_of(name) not in (None, "", *_COMPRESSED_ENDINGS)
 
 
@@ -70,7 +70,7 @@ def ending_of(name: str) -> str | None:
 
 
 def safe_name(name: str) -> str:
-    """Escape a file's name to one line of valid UTF-8. Different names stay different."""
+    """Escape a file name to one line of valid UTF-8. Different names stay different."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
@@ -81,7 +81,7 @@ def stat_file(path: Path, name: str) -> LandingFile:
     change time and number.
 
     Raises:
-        OSError: there is no regular file, or no right to see it.
+        OSError: there is no regular file, or no permission to see it.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -91,7 +91,7 @@ def stat_file(path: Path, name: str) -> LandingFile:
 
 
 def is_unchanged(file: LandingFile) -> bool:
-    """Whether the file still has the version that was listed. Copies always have."""
+    """Whether a file still has the version that was listed. Copies always do."""
     if file.is_copy:
         return True
     try:

@@ -10,9 +10,9 @@ from stedi.ingest.landing_file import LandingFile
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One ingested version of a file: records = landed + quarantined.
+    """An ingested version of a file, with its number of records: landed, quarantined, and both together.
 
-    `other_format` is the format of a file that is skipped because it contains no JSON, such as Parquet.
+    `other_format` is the format, such as Parquet, of a file that was skipped because it contains no JSON.
     """
 
     name: str
@@ -46,7 +46,7 @@ def plan_files(
     Args:
         files: the listed files.
         ledger: the entries of the ingested files, by name.
-        again: whether a file is ingested again although it did not change.
+        again: whether to ingest a file again although it did not change.
     """
     new, changed = [], []
     for file in files:

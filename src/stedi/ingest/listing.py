@@ -1,4 +1,4 @@
-"""List the landing files of a folder or an S3 prefix, and copy those in S3 to be read."""
+"""List the landing files of a folder or an S3 prefix, and copy those in S3 to a local folder."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles
 from stedi.model.feed import Feed
 
 _IN_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
-# The file vanished after it was listed, or is a link to nowhere or to itself.
+# The file was deleted after it was listed, or is a link to nothing or to itself.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -41,8 +41,8 @@ def list_landing(
     Args:
         landing: a folder or an `s3://` prefix.
         feeds: the feeds.
-        skipped: collects all other files, if given.
-        without: a folder whose files are not counted: the warehouse.
+        skipped: receives all other files, if given.
+        without: a folder whose files do not count as skipped: the warehouse.
 
     Raises:
         LandingError: the landing folder is missing or can't be read.
@@ -90,7 +90,7 @@ def _list_top(root: Path) -> list[str]:
     try:
         if not root.is_dir():
             problem = "is no folder" if root.exists() else "does not exist"
-            raise LandingError(f"landing folder {root} {problem}; give its place with --landing")
+            raise LandingError(f"landing folder {root} {problem}; give another with --landing")
         return sorted(path.name for path in root.iterdir())
     except OSError as error:
         _refuse(error)
@@ -135,8 +135,8 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    place = safe_name(str(error.filename))
-    raise LandingError(f"landing place {place} can't be read: {error.strerror}; grant this user read access") from error
+    path = safe_name(str(error.filename))
+    raise LandingError(f"landing path {path} can't be read: {error.strerror}; grant this user read access") from error
 
 
 def _refuse_unless_gone(error: OSError) -> None:
@@ -146,13 +146,13 @@ def _refuse_unless_gone(error: OSError) -> None:
 
 @contextmanager
 def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[LandingFile]]:
-    """Provide files as local ones while the context lasts.
+    """Provide local copies of files while the context lasts. Local files are not copied.
 
-    Files in S3 are copied to a temporary folder. One that changed or vanished after it was listed is left out.
+    Files in S3 are copied to a temporary folder. A file that changed or vanished after it was listed is left out.
 
     Args:
         files: local files or files in S3.
-        scratch: existing folder for the temporary one.
+        scratch: existing folder in which the temporary folder is created.
 
     Raises:
         LandingError: S3 can't be read.

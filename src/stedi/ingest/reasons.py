@@ -1,4 +1,4 @@
-"""Reasons for quarantine: all that the landing reader gives, with meaning and action."""
+"""Reasons for quarantine, each with its meaning and what the sender should do."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ class Reason:
     """One reason for quarantine.
 
     Attributes:
-        name: the reason in the table; `<field>` stands for the name of a field.
+        name: the reason as in the table `quarantine`; `<field>` stands for the name of a field.
         meaning: what is wrong with the record.
-        action: what its sender should do.
+        action: what the sender should do.
     """
 
     name: str
@@ -27,7 +27,7 @@ _CUT = "the other records of the file were ingested; send the file again"
 _DAMAGED = "the intact part was ingested; compress the file again and send it"
 _TIME = "times are milliseconds since the epoch, UTC"
 
-# The first one that covers a reason counts.
+# The first entry that covers a reason applies.
 REASONS: tuple[Reason, ...] = (
     Reason("not_json", "the text of the record is not valid JSON", "correct the record and send the file again"),
     Reason("not_an_object", "the text is not a JSON object", "remove or correct it and send the file again"),

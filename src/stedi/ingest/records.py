@@ -1,4 +1,4 @@
-"""Type single records: from JSON text to a row of the landing table or of quarantine."""
+"""Type records one by one: from JSON text to a row of the landing table or of quarantine."""
 
 import json
 import math
@@ -15,14 +15,14 @@ Pairs = list[tuple[str, Any]]
 Values = dict[str, str | int | float | None]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# Value of a lenient field that can't be read.
+# Stands for the value of a lenient field that can't be converted.
 _UNUSABLE = object()
-# No record of these feeds is nested deeper. Python's JSON decoder needs a stack as deep as its values.
+# No record of these feeds is nested deeper. Python's JSON decoder is recursive.
 MAX_DEPTH = 100
 
 
 class InvalidRecordError(Exception):
-    """The record breaks a rule of its feed. The message is the reason for quarantine."""
+    """The record is not valid for its feed. The message is the reason for quarantine."""
 
 
 def _refuse_constant(name: str) -> float:
@@ -54,9 +54,9 @@ def decode(text: str, at: int) -> tuple[Pairs, int]:
 
 @dataclass(frozen=True)
 class ScannedRecord:
-    """Text of one record, with its pairs if it was decoded, or the reason why it can't be.
+    """Text of one record, with its pairs if it was decoded, or the reason why it can't be decoded.
 
-    With neither, the text is yet to be decoded.
+    With neither, the text has not been decoded yet.
     """
 
     text: str
@@ -74,7 +74,7 @@ def to_row(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) 
         record: the record.
 
     Returns:
-        Whether the record lands, and its row of the landing table or of quarantine. Moments are microseconds since
+        Whether the record lands, and its row of the landing table or of quarantine. `arrived_at` is in microseconds since
         the epoch, UTC.
     """
     arrived_at, last_ms, reason = file.modified_ns // 1000, last_time_ms(file.modified_ns), record.reason
@@ -92,7 +92,7 @@ def to_row(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) 
 
 
 def is_valid_record(feed: Feed, file: LandingFile, pairs: Pairs) -> bool:
-    """Whether a decoded record of a file keeps the rules of its feed."""
+    """Whether a decoded record of a file is valid for its feed."""
     try:
         type_fields(pairs, feed, last_time_ms(file.modified_ns))
     except InvalidRecordError:
@@ -123,10 +123,10 @@ def type_fields(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | N
         last_ms: the latest valid time (ms since the epoch, UTC).
 
     Returns:
-        The values by field, with identities, and the keys that the schema does not know, as JSON text.
+        The values by column: fields, then identities. And the unknown keys with their values, as JSON text.
 
     Raises:
-        InvalidRecordError: its message is the first rule that the record breaks.
+        InvalidRecordError: the record is not valid. The message is the first reason.
     """
     if _is_too_deep(pairs):
         raise InvalidRecordError("nested_too_deep")
@@ -148,7 +148,7 @@ def type_fields(pairs: Pairs, feed: Feed, last_ms: int) -> tuple[Values, str | N
             extra[key] = _to_plain_json(value)
             converted = _UNUSABLE
         if first_values.setdefault(field.name, converted) != converted:
-            # Null and a value are a contradiction, too.
+            # Null and a value contradict each other, too.
             raise InvalidRecordError(f"{field.name}_given_twice")
     extra_text = json.dumps(extra, ensure_ascii=False) if extra else None
     if any(SURROGATE.search(value) for value in (*values.values(), extra_text) if isinstance(value, str)):
@@ -205,13 +205,13 @@ def _why_no_time(number: float, last_ms: int) -> str | None:
     return "before_2000" if number < FIRST_TIME_MS else "after_arrival"
 
 
-# Records repeat few spellings. Without the caches, a record takes 1.6 times as long (`bench/bad_files.py`).
+# Few spellings repeat in many records. Without the caches, a record takes 1.6 times as long (`bench/bad_files.py`).
 _person_of = lru_cache(1 << 16)(person_of)
 _device_of = lru_cache(1 << 16)(device_of)
 
 
 def _identify(field: Field, value: str | int | float | None) -> str | None:
-    """Normalise the address or serial number of a field; None if it identifies nobody."""
+    """Normalise the address or serial number in a field; None if it is blank."""
     if value is None:
         return None
     assert isinstance(value, str)
@@ -224,8 +224,8 @@ def _identify(field: Field, value: str | int | float | None) -> str | None:
 def find_people(feed: Feed, record: ScannedRecord) -> set[str]:
     """Find the people whom a quarantined record is about, to put their consent on hold.
 
-    These are the people in the record's own address field. If the record can't be decoded or lacks the field, they are
-    all people whose address is anywhere in its text: its meaning is unknown, so too many are safer than too few.
+    These are the people in the record's own address field. If the record can't be decoded or lacks the field, all addresses
+    in its text count: nobody knows whom it is about, so too many are safer than too few.
     """
     field, text, pairs = feed.identifying["person"], record.text, record.pairs
     if pairs is None:

@@ -26,10 +26,10 @@ except ImportError as error:
 _PLACE = re.compile(r"(?i:s3[an]?)://([A-Za-z0-9._-]{1,255})(?:/([^\ud800-\udfff]*))?", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Limits of the listing of skipped files: pages of objects outside all folders, and folders that belong to no feed.
+# Limits for counting skipped files: listed pages of the top level, and folders that belong to no feed.
 _MAX_TOP_PAGES, _MAX_OTHER_FOLDERS = 10, 50
 
-# Answers of GetObject if the object is no longer the listed version.
+# Error codes of GetObject if the object no longer has the listed version.
 _CHANGED = ("PreconditionFailed", "NoSuchKey")
 _HINTS = {
     "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
@@ -39,7 +39,7 @@ _HINTS = {
 
 
 def list_landing_objects(landing: str, feeds: Sequence[Feed], skipped: SkippedFiles | None) -> dict[str, list[LandingFile]]:
-    """List the objects of some feeds below a landing prefix, by feed; `skipped` collects all others, if given.
+    """List the objects of some feeds below a landing prefix, by feed. `skipped` receives all others, if given.
 
     Raises:
         LandingError: there are no objects below the prefix, or S3 can't be read.
@@ -89,7 +89,7 @@ def _count_others(client: Any, bucket: str, prefix: str, skipped: SkippedFiles) 
 
 
 def _is_marker(entry: Mapping[str, Any]) -> bool:
-    """Whether an object marks a folder: Hadoop and tools that show folders create such objects."""
+    """Whether an object is the empty marker of a folder, which Hadoop and file browsers for S3 create."""
     key: str = entry["Key"]
     return entry["Size"] == 0 and key.endswith(("/", "_$folder$"))
 

@@ -1,6 +1,6 @@
 """Find the records of a file one by one, for files that the fast path can't read.
 
-Records come in any layout: one per line, back to back, with trailing commas, in one array, spread over lines, cut off at
+Records come in any layout: one per line, several per line, with trailing commas, in one array, on several lines, cut off at
 the end.
 
 A record is what Python's JSON decoder reads at a `{`. Where the decoder fails, a lenient scan of the brackets
@@ -17,7 +17,8 @@ Time is linear in the file's size, whatever the file contains (`bench/bad_files.
   ends with the line, since a string does.
 - The scan fails at a depth of 1,000. Objects open there at a depth of 900 or less are too deep for a record. Only
   the others are scanned again, each 900 levels further.
-- Much text behind a record is put back in chunks, since Python's decoder counts the lines of the text before each failure.
+- Text far after a record is put back in chunks, and text before it is dropped, because Python's decoder counts the lines
+  before each failure.
 """
 
 import json
@@ -42,8 +43,9 @@ from stedi.model.feed import Feed
 from stedi.model.identity import people_in
 
 _CHUNK_BYTES = 1 << 16
-# Text before the position is dropped from this size on: counting its lines took 29 s for 80,000 broken lines, now 1.5 s.
-_MAX_TEXT_BEHIND = 1 << 14
+# Text before the position is dropped from this size on. 80,000 broken lines then take 1.5 s instead of 29 s, in which
+# Python's decoder counts lines.
+_MAX_TEXT_BEFORE = 1 << 14
 # The spelling of keys is not looked up in a longer first record.
 _FIRST_RECORD_BYTES = 1 << 14
 # A decoded record takes up to 30 bytes of memory per character: 480 MB. The longest real one, with a list of 1,102
@@ -51,7 +53,7 @@ _FIRST_RECORD_BYTES = 1 << 14
 _MAX_RECORD = 1 << 24
 # Characters kept at each end of a longer record, where its own fields usually are.
 _KEPT_OF_LONGER = 1 << 16
-# Characters kept of the text around a damaged place: as many as the longest record on the fast path has.
+# Characters kept of the text on each side of a damaged place: the length of the longest record on the fast path.
 _MAX_TEXT_AT_DAMAGE = 1 << 20
 _MAX_INDENT = 1000
 _BETWEEN_RECORDS = re.compile(r"[\s,\[\]\ufeff]*+")
@@ -67,16 +69,16 @@ def scan_records(
 ) -> Iterator[ScannedRecord]:
     """Find all records of one file, readable or not, in constant memory.
 
-    Each damaged place of a compressed file is one unreadable record, with the cut-off text before and behind it. In a
-    member that fails its checks, the first record that is unreadable or not valid and all text behind it belong to the
+    Each damaged place of a compressed file is one unreadable record, with the cut-off text before and after it. In a
+    member that fails its checks, the first record that is unreadable or not valid, and all text after it, belong to the
     damaged place.
 
     Args:
         path: the file, or a copy of it.
         name: the file's own name if `path` is a copy.
-        chunk_bytes: how much is read at a time.
-        max_chars: maximum length of a record. Of longer ones (`record_too_long`), only the two ends are kept.
-        is_valid: whether a decoded record keeps the rules of its feed.
+        chunk_bytes: bytes to read at a time.
+        max_chars: maximum length of a record. Only the two ends of longer records are kept (`record_too_long`).
+        is_valid: whether a decoded record is valid for its feed.
 
     Raises:
         OSError: the file can't be read.
@@ -88,8 +90,8 @@ def scan_records(
 def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
     """Return the first record's spelling of each field of a feed, in the fields' order.
 
-    Keys come in any case (`timeStamp`, `timestamp`), nearly always the same throughout a file. Without a readable
-    first record these are the fields' own names.
+    Keys are case-insensitive (`timeStamp`, `timestamp`), and nearly always spelled the same throughout a file. Without a
+    readable first record the fields' own names are returned.
     """
     pairs: Pairs = []
     try:
@@ -105,32 +107,32 @@ def spelled_keys(path: Path, feed: Feed, name: str = "") -> tuple[str, ...]:
 
 
 def _scan_parts(text: FileText, max_chars: int, is_valid: Callable[[Pairs], bool]) -> Iterator[ScannedRecord]:
-    """Scan the parts of a file between its gaps, and join each gap with the cut-off text before and behind it."""
-    gap, before, behind = None, _Excerpt(), _Excerpt()
+    """Scan the parts of a file between its gaps, and join each gap with the cut-off text before and after it."""
+    gap, before, after = None, _Excerpt(), _Excerpt()
     while True:
         last: ScannedRecord | None = None
         suspect = _Excerpt()
         for record in _Scanner(text, max_chars).records():
             if gap and record.reason == "not_an_object":
                 # The end of a record that began before or within the gap.
-                behind.add(record.text)
+                after.add(record.text)
                 continue
             if gap:
-                yield ScannedRecord(f"{before}[{gap}]{behind}", reason=gap.reason)
+                yield ScannedRecord(f"{before}[{gap}]{after}", reason=gap.reason)
                 gap = None
             if last:
                 yield last
             for damage in text.take_damages():
                 yield ScannedRecord(f"[{damage}]", reason=damage.reason)
-            # The member's content is altered here at the latest. Readable records behind may be mixtures of others.
+            # The member's content is altered here or earlier. Readable records after this one may be mixtures of others.
             if text.is_suspect and (suspect or record.pairs is None or not is_valid(record.pairs)):
                 suspect.add(f"{record.text}\n")
                 last = None
             else:
                 last = record
         if gap:
-            yield ScannedRecord(f"{before}[{gap}]{behind}", reason=gap.reason)
-        gap, before, behind = text.gap, suspect, _Excerpt()
+            yield ScannedRecord(f"{before}[{gap}]{after}", reason=gap.reason)
+        gap, before, after = text.gap, suspect, _Excerpt()
         if last and gap and last.reason in ("unfinished_record", "not_an_object"):
             before.add(last.text)
         elif last:
@@ -140,11 +142,11 @@ def _scan_parts(text: FileText, max_chars: int, is_valid: Callable[[Pairs], bool
         if gap is None:
             return
         text.next_part()
-        behind.add(text.skipped)
+        after.add(text.skipped)
 
 
 class _Excerpt:
-    """The beginning of a long text, with the count of the other characters and the addresses in them."""
+    """The beginning of a long text, the number of left-out characters, and the addresses in them."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -240,12 +242,12 @@ class _Scanner:
             yield self._take(end, reason="record_too_long")
         elif is_too_long:
             yield self._take_cut_record(end, structure.count_lists(), column)
-        elif structure.outcome != "contradiction" and len(structure.open_lines) > 1:
+        elif structure.outcome != "syntax error" and len(structure.open_lines) > 1:
             yield from self._take_cut_lines(structure)
         elif structure.outcome == "too deep":
             yield self._take_cut_record(end, structure.count_lists(), column, reason="nested_too_deep")
-        elif contradiction := structure.contradiction:
-            at, opened = contradiction
+        elif syntax_error := structure.syntax_error:
+            at, opened = syntax_error
             self._failure = _Failure(self._offset + at, _lists_in(opened, self._offset))
             yield self._take_cut_record(at, self._failure.open[self._begin], column)
         else:
@@ -296,7 +298,7 @@ class _Scanner:
         while not search.scan(self._text, self._source.ended):
             if self._size(search.at) > self._max_chars:
                 in_memory, is_cut = self._text[self._at :], bool(self._head)
-                self._left_out |= people_in(in_memory, is_cut_before=is_cut, is_cut_behind=True)
+                self._left_out |= people_in(in_memory, is_cut_before=is_cut, is_cut_after=True)
                 self._head = self._head or in_memory[: self._kept]
                 size = max(0, search.at - self._kept)
                 search.drop(size)
@@ -322,9 +324,9 @@ class _Scanner:
 
     def _go_to(self, end: int) -> None:
         self._at = end
-        if end > _MAX_TEXT_BEHIND:
+        if end > _MAX_TEXT_BEFORE:
             self._drop(end)
-        self._text = self._source.give_back_behind(self._text, self._at)
+        self._text = self._source.put_back_after(self._text, self._at)
 
     def _drop(self, size: int) -> None:
         """Drop characters from the start of the text in memory."""

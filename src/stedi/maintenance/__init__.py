@@ -1,1 +1,1 @@
-"""Keep the files of a warehouse few: compaction, expiry, removal of orphan files."""
+"""Maintenance of a warehouse: compaction, expiry, deletion of orphan files."""

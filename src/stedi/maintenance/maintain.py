@@ -1,6 +1,6 @@
-"""Maintenance of a warehouse: compact small files, expire old runs, remove orphan files.
+"""Maintenance of a warehouse: compact small files, expire old runs, delete orphan files.
 
-Every step is one commit or one removal, so it can be interrupted anywhere and run again.
+Each step is one commit or one deletion, so maintenance can be interrupted at any time and run again.
 """
 
 import time
@@ -23,7 +23,7 @@ from stedi.storage.own_files import is_own
 from stedi.storage.paths import DATA, METADATA, table_folder
 from stedi.tables.registry import ALL
 
-# A quarter of the file size that readers of Parquet prefer. Rewriting smaller files is cheap and makes reading faster.
+# A quarter of the usual target size of Parquet files (256 MB). Rewriting smaller files is cheap and speeds up reading.
 SMALL_FILE_BYTES = 64 * 2**20
 # Iceberg merges five or more manifests (`commit.manifest.min-count-to-merge`).
 _MANY_EMPTY_MANIFESTS = 5
@@ -38,10 +38,10 @@ class TableMaintenance:
     Attributes:
         files_before: data files before.
         files_after: data files after.
-        merged: data files that were rewritten into fewer.
-        snapshots_expired: snapshots expired.
-        files_removed: orphan files removed.
-        bytes_removed: size of the orphan files removed.
+        merged: data files that compaction rewrote.
+        snapshots_expired: number of expired snapshots.
+        files_removed: number of deleted orphan files.
+        bytes_removed: size of the deleted orphan files.
     """
 
     files_before: int = 0
@@ -57,8 +57,8 @@ class MaintenanceReport:
     """What maintenance did, by table.
 
     Attributes:
-        tables: by name of the table.
-        runs_forgotten: runs removed from the run log.
+        tables: by table name.
+        runs_forgotten: number of runs removed from the run log.
         seconds: duration.
     """
 
@@ -75,7 +75,7 @@ def maintain(settings: Settings, *, progress: Report = lambda _: None) -> Mainte
         progress: receives the number of finished tables.
 
     Raises:
-        WarehouseBusyError: a run is at work.
+        WarehouseBusyError: a run is in progress.
         WarehouseError: there is no warehouse, or it can't be written.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
@@ -95,7 +95,7 @@ def maintain(settings: Settings, *, progress: Report = lambda _: None) -> Mainte
 def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress: Report) -> MaintenanceReport:
     """Run the maintenance of a warehouse whose write lock the caller holds.
 
-    Files that compaction replaces stay until the next maintenance, because running queries read them.
+    Files that compaction replaces stay until the next maintenance, because running queries may read them.
 
     Args:
         catalog: the catalog of the warehouse.
@@ -108,7 +108,7 @@ def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress
     report.runs_forgotten = expire_runs(catalog.warehouse, keep=keep_runs)
     keep = _snapshots_to_keep(catalog)
     for number, table in enumerate(ALL):
-        progress(Progress(f"removing orphan files of {table.name}", number, len(ALL), "tables"))
+        progress(Progress(f"deleting orphan files of {table.name}", number, len(ALL), "tables"))
         outcome = report.tables[table.name]
         outcome.snapshots_expired = expire_snapshots(catalog, table.name, keep[table.name])
         _remove_orphan_files(catalog, table, outcome)
@@ -121,7 +121,7 @@ def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress
 
 
 def _publish_compacted_tables(catalog: Catalog) -> None:
-    """Replace the snapshots of the newest run by those with the same rows in compacted files."""
+    """Replace the snapshots of the newest run by those that have the same rows in compacted files."""
     run = latest_run(catalog.warehouse)
     if run is None:
         return
@@ -138,8 +138,8 @@ def _publish_compacted_tables(catalog: Catalog) -> None:
 def _snapshots_to_keep(catalog: Catalog) -> dict[str, set[int]]:
     """The IDs of the snapshots that are still needed, by table.
 
-    These are the snapshots of the runs in the run log, our newest commit of each table, and the versions of inputs that
-    the next incremental refresh compares with.
+    These are the snapshots of the runs in the run log, STEDI's newest commit of each table, and the snapshots of inputs
+    that the next incremental refresh compares with.
     """
     keep: dict[str, set[int]] = defaultdict(set)
     for run in read_runs(catalog.warehouse):
@@ -160,8 +160,8 @@ def _snapshots_to_keep(catalog: Catalog) -> dict[str, set[int]]:
 def _remove_orphan_files(catalog: Catalog, table: Table, outcome: TableMaintenance) -> None:
     now, warehouse = time.time(), catalog.warehouse
     for file in orphan_files(catalog, table.name):
-        # An orphan of ours was left by a run that died. That is certain only if a write lock ends with its process:
-        # in S3 a run that was suspended may still be about to commit the file.
+        # An orphan file of STEDI's own is left from a killed run. That is certain only if the write lock ends with its
+        # process. In S3 a suspended run may still commit the file later.
         is_of_dead_run = warehouse.lock_ends_with_process and is_own(file.name)
         if not is_of_dead_run and now - file.modified < _GRACE_SECONDS:
             continue
@@ -178,7 +178,7 @@ def _compact(catalog: Catalog, backend: Backend, table: Table, outcome: TableMai
     current = catalog.snapshot(table.name)
     files = catalog.files(table.name)
     outcome.files_before = outcome.files_after = len(files.paths)
-    # The next run has to see the changes of another writer as they are.
+    # If another writer made the newest commit, leave it as it is for the next run to compare with.
     if current is None or current.metadata is None:
         return
     chosen = files_to_compact(data_file_sizes(catalog, table.name))

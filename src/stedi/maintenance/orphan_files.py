@@ -1,4 +1,4 @@
-"""Expire snapshots, and find the files that are orphans then."""
+"""Expire snapshots, and find orphan files."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def expire_snapshots(catalog: Catalog, name: str, keep: set[int]) -> int:
-    """Expire the snapshots of a table, except some and those that a branch or tag refers to.
+    """Expire the snapshots of a table, except those to keep and those of a branch or tag.
 
     The files of expired snapshots become orphans.
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-# With fewer customers, half may change their consent on one day by chance.
-FEWEST_PEOPLE = 100
+# With fewer customers, half may withdraw on one day by chance.
+_MIN_CUSTOMERS = 100
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ def fall_of_consent(before: int, now: int, alarm_drop: float, *, dry_run: bool =
     Args:
         before: customers with consent in force after the last finished run.
         now: customers with consent in force now.
-        alarm_drop: the largest fall without an alarm, as a share of `before`; 1 turns the alarm off.
-        dry_run: whether the run publishes nothing.
+        alarm_drop: largest fall that is no alarm, as a share of `before`; 1 turns the alarm off.
+        dry_run: whether the run is a dry run, which publishes nothing.
 
     Returns:
         The alarm; None for a smaller fall, or if fewer than 100 customers consented before.
     """
-    # Division rounds like parsing the share from text, so a fall by exactly the share is no alarm.
-    if before < FEWEST_PEOPLE or (before - now) / before <= alarm_drop:
+    # Compared as a quotient: it rounds as the setting's text does, so a fall by exactly this share is no alarm.
+    if before < _MIN_CUSTOMERS or (before - now) / before <= alarm_drop:
         return None
     message = (
         f"consent in force {'would fall' if dry_run else 'fell'} from {before:,} to {now:,} customers "
         f"({100 * (before - now) // before}%) in this run; look at `stedi quality` (consent dates that can't be used) "
-        "and `stedi quarantine`; a repaired feed brings everybody back"
+        "and `stedi quarantine`; if the feed is at fault, land corrected files: the next run restores these customers"
     )
     return Alarm("fall_of_consent", message, before, now)

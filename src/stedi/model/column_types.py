@@ -1,4 +1,4 @@
-"""Column types of tables, and their names in each engine. A new column type is one line in each of the two lists below."""
+"""Column types of tables, and their names in each engine. A new type is an entry in `ColumnType` and in `COLUMN_TYPES`."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -8,10 +8,10 @@ ColumnType = Literal["string", "long", "int", "double", "boolean", "timestamptz"
 
 
 class TypeNames(NamedTuple):
-    """What a column type is called outside Iceberg.
+    """Names of a column type in engines and formats other than Iceberg.
 
     Attributes:
-        duckdb: SQL type of DuckDB, which is the dialect of the project.
+        duckdb: SQL type in DuckDB's dialect, which all queries are written in.
         spark: Spark's type name as `StructType.add` takes it.
         athena: SQL type in Athena's DDL.
         arrow: function of `pyarrow` that makes the type, and its arguments.

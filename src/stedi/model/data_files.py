@@ -1,4 +1,4 @@
-"""Data files of a table: which ones it consists of, and what a written file contains."""
+"""Data files of a table, and the statistics of written ones."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class DataFiles:
-    """Files that a table consists of.
+    """The files of a table's snapshot, or some of them.
 
     STEDI writes no position-delete files. Athena and other engines do, and readers have to apply them.
 
@@ -17,7 +17,7 @@ class DataFiles:
         paths: paths of the Parquet data files.
         deletes: paths of the position-delete files.
         snapshot_id: the Iceberg snapshot that lists the files; None for files outside a catalog.
-        is_part: whether these are only some of the snapshot's data files.
+        is_part: whether `paths` lists only some of the snapshot's data files.
     """
 
     paths: tuple[str, ...] = ()

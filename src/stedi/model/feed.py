@@ -11,8 +11,8 @@ from stedi.model.table import Column, Table
 
 FieldKind = Literal["text", "milliseconds", "number"]
 
-# 2000-01-01 00:00 UTC. The sensors and the website are younger. An earlier time comes from a clock that was never set
-# and counts from 1970, or is in seconds.
+# 2000-01-01 00:00 UTC. The sensors and the website are younger. An earlier time is in seconds, or comes from a clock that
+# was never set and counts from 1970.
 FIRST_TIME_MS = 946_684_800_000
 # One day: clocks run ahead, and local time mistaken for UTC is up to 14 hours ahead.
 CLOCK_GRACE_MS = 86_400_000
@@ -33,7 +33,7 @@ def last_time_ms(arrived_ns: int) -> int:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a feed's records. Its JSON key matches in any case.
+    """A field of a feed's records. Its JSON key is case-insensitive.
 
     Attributes:
         name: JSON key, and column of the landing table.
@@ -44,7 +44,7 @@ class Field:
         personal: whether values identify a person or a device.
         lenient: whether a record with an unreadable value is kept. The column is then null, and the value goes to
             `extra_fields`.
-        identifies: the column that gets the normalised person or device of this field.
+        identifies: the column for the field's normalised value, if the field identifies a person or a device.
     """
 
     name: str
@@ -76,10 +76,10 @@ class Feed:
 
     Attributes:
         name: feed name.
-        folders: names of the landing folder's subfolders that contain its files.
+        folders: names of subfolders of the landing folder; each may contain files of the feed.
         fields: fields of a record.
         meaning: what the landing table contains.
-        one_of: fields of which a record must have at least one, if any are given.
+        one_of: fields of which a record must have at least one; empty if there is no such condition.
         rules: rules of the landing table.
         decides_consent: whether an unusable record puts the consent of everybody named in it on hold.
     """
@@ -94,12 +94,12 @@ class Feed:
 
     @property
     def identifying(self) -> Mapping[Identity, Field]:
-        """The fields that identify a person or a device, by the column with the normalised value."""
+        """The fields that identify a person or a device, by the column for their normalised value."""
         return {field.identifies: field for field in self.fields if field.identifies}
 
     @property
     def table(self) -> Table:
-        """The landing table: the fields as received, the normalised person and device, and where each record came from."""
+        """The landing table: the fields as received, the normalised person and device, and the record's provenance."""
         fields = tuple(Column(f.name, f.column_type, f.meaning, f.personal, f.required) for f in self.fields)
         identities = tuple(
             replace(COLUMNS[identity], required=field.required) for identity, field in self.identifying.items()

@@ -1,7 +1,7 @@
 """Normalised e-mail addresses and serial numbers, and keyed pseudonyms.
 
-Addresses and serial numbers are normalised once, when a record lands: plain ASCII in SQL, everything else in Python, with
-the same result.
+Addresses and serial numbers are normalised once, when a record lands. SQL lower-cases plain ASCII, Python normalises
+everything else, with the same result.
 
 A pseudonym is HMAC-SHA256 (RFC 2104), written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
 The padded keys are the query parameters `$pseudonym_inner` and `$pseudonym_outer`.
@@ -40,10 +40,10 @@ _NEEDLESS_QUOTES = re.compile(r'^"([^\s"(),:;<>@\[\]\\]+)"@')
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\"(,:;<\\]")
 # Surrogates: bytes that are not UTF-8, or half of a JSON escape pair.
 SURROGATE = re.compile("[\ud800-\udfff]")
-# An address has at most 64 + 1 + 255 characters (RFC 5321, 4.5.3.1). With a display name, 2,000 are plenty. Matching longer
-# texts takes quadratic time.
-_LONGEST_TEXT = 2_000
-_LONGEST_ADDRESS = 320
+# An address has at most 64 + 1 + 255 characters (RFC 5321, 4.5.3.1). With a display name, 2,000 are plenty. The patterns
+# take quadratic time, so longer texts are refused.
+_MAX_TEXT = 2_000
+_MAX_ADDRESS = 320
 _NOT_IN_A_LABEL = re.compile(r"[\s.@\u3002]")
 # IDNA also reads this as a dot (RFC 3490, 3.1). NFKC turns its other dots into U+002E or U+3002.
 _IDEOGRAPHIC_STOP = "\u3002"
@@ -52,7 +52,7 @@ _BESIDE_AN_ADDRESS = re.compile(r"[\s\"'(),:;<>\\{}\[\]=@＠﹫]+")
 
 
 class NotOneAddressError(ValueError):
-    """A text is not one valid address. The message never quotes the text."""
+    """A text contains `@` but is not one valid address. The message never quotes the text."""
 
 
 def fold(text: str) -> str:
@@ -86,7 +86,7 @@ def person_of(text: str) -> str:
         raise NotOneAddressError("not UTF-8")
     if "@" not in folded:
         return folded
-    if len(folded) > _LONGEST_TEXT:
+    if len(folded) > _MAX_TEXT:
         raise NotOneAddressError("too long")
     bracketed = _IN_ANGLE_BRACKETS.findall(folded)
     candidates = bracketed or [re.sub(r"\s*@\s*", "@", _COMMENT.sub("", folded))]
@@ -109,7 +109,7 @@ def _canonical(address: str) -> str:
         address = fold(unquote(address[scheme.end() :].partition("?")[0]))
     address = _NEEDLESS_QUOTES.sub(r"\1@", re.sub(r"\s*@\s*", "@", address).strip())
     local, _, domain = address.rpartition("@")
-    # All trailing dots: with only the first removed, an address normalised twice would be another one.
+    # All trailing dots: the function would not be idempotent if it removed only one.
     labels = domain.replace(_IDEOGRAPHIC_STOP, ".").rstrip(".").split(".")
     return f"{local}@{'.'.join(map(_ascii_label, labels))}"
 
@@ -133,33 +133,33 @@ def device_of(text: str) -> str:
     return fold(text)
 
 
-def identity_of(kind: Identity, text: str) -> str | None:
+def identity_of(identity: Identity, text: str) -> str | None:
     """Normalise an e-mail address or a serial number; None if it is blank or not one address."""
     try:
-        return (person_of(text) if kind == "person" else device_of(text)) or None
+        return (person_of(text) if identity == "person" else device_of(text)) or None
     except NotOneAddressError:
         return None
 
 
-def people_in(text: str, *, is_cut_before: bool = False, is_cut_behind: bool = False) -> set[str]:
+def people_in(text: str, *, is_cut_before: bool = False, is_cut_after: bool = False) -> set[str]:
     """Find all addresses in a text, such as a broken record or a list of addresses. Takes linear time.
 
     Args:
-        text: any text, or a piece of a longer one. Pieces have to overlap.
+        text: any text, or a piece of a longer one. Pieces must overlap by the length of an address.
         is_cut_before: whether the text is cut at its start. An address there may be incomplete and is left out.
-        is_cut_behind: the same for its end.
+        is_cut_after: the same for its end.
 
     Returns:
         The normalised addresses.
     """
     if is_cut_before:
-        text = text[_to_separator(text[:_LONGEST_ADDRESS]) :]
-    if is_cut_behind:
-        text = text[: len(text) - _to_separator(text[: -_LONGEST_ADDRESS - 1 : -1])]
+        text = text[_to_separator(text[:_MAX_ADDRESS]) :]
+    if is_cut_after:
+        text = text[: len(text) - _to_separator(text[: -_MAX_ADDRESS - 1 : -1])]
     addresses = set()
     for at in _AT.finditer(text):
-        before = _BESIDE_AN_ADDRESS.split(text[max(0, at.start() - _LONGEST_ADDRESS) : at.start()].rstrip())[-1]
-        after = _BESIDE_AN_ADDRESS.split(text[at.end() : at.end() + _LONGEST_ADDRESS].lstrip(), maxsplit=1)[0]
+        before = _BESIDE_AN_ADDRESS.split(text[max(0, at.start() - _MAX_ADDRESS) : at.start()].rstrip())[-1]
+        after = _BESIDE_AN_ADDRESS.split(text[at.end() : at.end() + _MAX_ADDRESS].lstrip(), maxsplit=1)[0]
         if before and after:
             addresses.add(f"{before}@{after}")
     people = set()
@@ -177,19 +177,19 @@ def _to_separator(text: str) -> int:
     return separator.start() if separator else len(text)
 
 
-# ASCII characters of texts that `person_of` changes in more than case: those that no plain address has, and punycode. JSON
-# escapes control characters with a backslash, so they need no entry.
+# `person_of` only lower-cases ASCII text without these: characters that no plain address contains, and the start of
+# punycode. JSON escapes control characters with a backslash, so they need no entry.
 _ODD_IN_ADDRESS = (" ", "(", ",", ":", ";", "<", "--", "\x7f")
 
 
 def is_plain_address(text: str) -> str:
-    """Write the condition that `person_of` only lower-cases a text, given a text from JSON without a backslash."""
+    """Write the SQL condition that `person_of` only lower-cases a text, given a text from JSON without a backslash."""
     odd = " OR ".join(f"contains({text}, '{characters}')" for characters in _ODD_IN_ADDRESS)
     return f"(strlen({text}) = length({text}) AND NOT ({odd} OR suffix({text}, '.')))"
 
 
 def is_plain_serial(text: str) -> str:
-    """Write the condition that `device_of` only lower-cases a text, given a text from JSON without a backslash."""
+    """Write the SQL condition that `device_of` only lower-cases a text, given a text from JSON without a backslash."""
     return f"(strlen({text}) = length({text}) AND NOT (contains({text}, ' ') OR contains({text}, '\x7f')))"
 
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KeyedInput:
-    """An input of which every row affects one key of the table, at one time or at all times.
+    """An input whose rows each affect one key of the table, at one time or at all times.
 
-    A refresh reads only the input's rows of affected keys and times.
+    A refresh reads only the input rows with affected keys and times.
 
     Attributes:
         key: SQL over the input's rows for the key. A row whose key is null affects nothing.
         time_ms: SQL over the input's rows for the affected time (ms since the epoch). A row whose time is null affects
             nothing. Without it a change affects the whole key.
         columns: the columns that the query reads; all when empty. A change in other columns is ignored.
-        lookup_column: a column that determines `key` and has few distinct values. The keys are then computed once per
-            distinct value and looked up by this column, so that the Parquet reader can skip row groups.
+        lookup_column: a column that determines `key` and has few distinct values. The key is then computed once per
+            distinct value, and rows are looked up by this column, so that the Parquet reader can skip row groups.
         margin_ms: a row also affects the spans (see `IncrementalSpec`) that begin or end at most this far from its time.
     """
 
@@ -32,7 +32,7 @@ class BroadcastInput:
     """An input that every refresh reads as a whole, and whose changes affect whole keys.
 
     Attributes:
-        keys: SQL query over `{changed}`, the added and removed rows of the input, for the affected keys as column `k`.
+        keys: SQL query for the affected keys, as column `k`. It reads `{changed}`, the added and removed rows of the input.
         columns: the columns that the query reads; all when empty. A change in other columns is ignored.
     """
 
@@ -61,14 +61,14 @@ class IncrementalSpec:
     span_ms: int = 1
 
     def __post_init__(self) -> None:
-        """Reject a specification that the refresh can't follow.
+        """Reject a specification that no refresh can compute.
 
         Raises:
             ValueError: only some keyed inputs have times, or a margin is longer than half a span.
         """
         if len({keyed.time_ms is None for keyed in self._keyed}) > 1:
             raise ValueError(f"incremental by {self.column}: give `time_ms` for all keyed inputs, or for none")
-        # A time with its margins then overlaps at most two spans: those of the margins' ends.
+        # A time and its margins then overlap at most two spans: those that contain the ends of the margins.
         if self.has_margins and 2 * max(keyed.margin_ms for keyed in self._keyed) > self.span_ms:
             raise ValueError(f"incremental by {self.column}: a margin may be at most half of `span_ms`")
 
@@ -78,7 +78,7 @@ class IncrementalSpec:
 
     @property
     def has_times(self) -> bool:
-        """Whether a change affects times within a key, and not only whole keys."""
+        """Whether a change can affect single spans of a key, and not only whole keys."""
         return any(keyed.time_ms is not None for keyed in self._keyed)
 
     @property

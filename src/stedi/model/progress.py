@@ -1,4 +1,4 @@
-"""Progress of a long operation, reported to whoever displays it."""
+"""Progress reports of long operations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

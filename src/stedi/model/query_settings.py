@@ -5,8 +5,8 @@ from typing import Literal
 
 Policy = Literal["customer", "reading"]
 EngineName = Literal["embedded", "spark"]
-# Largest tolerance that can be set. An incremental refresh reads readings this far around changed ones.
-MOST_TOLERANCE_MS = 1_000
+# Maximum tolerance that can be set. An incremental refresh reads all readings that are this near to changed ones.
+MAX_TOLERANCE_MS = 1_000
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class QuerySettings:
 
     Attributes:
         policy: which readings of a consenting customer to keep: all (`customer`), or those taken under consent (`reading`).
-        owners_confidence: probability that a device's owner needs.
-        match_tolerance_ms: largest difference between paired readings' times (ms), if clocks differ.
+        owners_confidence: minimum probability for an owner that is inferred from reading times.
+        match_tolerance_ms: maximum time between the readings of a pair (ms), for clocks that disagree.
     """
 
     policy: str

@@ -1,4 +1,4 @@
-"""Rules: named conditions that a table's rows must meet, and functions that make the common ones."""
+"""Rules: named conditions on a table's rows, and functions that make the common ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Rule:
     Attributes:
         name: unique within its table.
         level: `error`: a table with a violation is not published. `warn`: violations are counted.
-        meaning: what the rule says, for people.
+        meaning: what holds if there is no violation, in words.
         where: SQL condition that a violating row meets.
         violations: SQL query over the candidate rows (`{rows}`) and the table's inputs by name. It returns the columns
             in `by`, and `n`, the number of violating rows with these values.
-        by: columns that identify violations.
+        by: columns that identify a violation.
     """
 
     name: str
@@ -37,7 +37,8 @@ class Rule:
         """Reject an incomplete rule.
 
         Raises:
-            ValueError: not exactly one of `where` and `violations` is given, or `by` does not match.
+            ValueError: not exactly one of `where` and `violations` is given, or `by` is given without `violations`, or
+                `violations` without `by`.
         """
         if (self.where is None) == (self.violations is None):
             raise ValueError(f"rule {self.name}: give either where or violations")
@@ -46,7 +47,7 @@ class Rule:
 
 
 def unique(name: str, meaning: str, *columns: str) -> Rule:
-    """Make the error-level rule that no two rows have the same values in some columns."""
+    """Make the error-level rule that a combination of columns is unique."""
     key = ", ".join(map(quoted, columns))
     query = f"SELECT {key}, count(*) - 1 AS n FROM {{rows}} GROUP BY {key} HAVING count(*) > 1"
     return Rule(name, "error", meaning, violations=query, by=columns)
@@ -58,9 +59,9 @@ def not_null(name: str, meaning: str, *columns: str, level: Level = "error") -> 
 
 
 def references(name: str, meaning: str, column: str, table: str) -> Rule:
-    """Make the error-level rule that every value of a column is also in the column of that name of an input.
+    """Make the error-level rule that a column references the column of the same name of an input, as a foreign key does.
 
-    Values are counted first, so that each is looked up once.
+    Values are counted first, so that each distinct value is looked up once.
     """
     key = quoted(column)
     query = f"""
@@ -70,7 +71,7 @@ def references(name: str, meaning: str, column: str, table: str) -> Rule:
 
 
 def required_columns_filled(columns: Sequence[str]) -> tuple[Rule, ...]:
-    """Make the rule that follows from a table's required columns; none without such columns."""
+    """Make the rule that a table's required columns contain no null; none without such columns."""
     if not columns:
         return ()
     return (not_null("required_columns_filled", "required columns are not null", *columns),)

@@ -1,4 +1,4 @@
-"""SQL text that every engine understands: quoted names and values, column lists.
+"""SQL text for every engine: quoted names and values, column lists, multiset difference.
 
 Names and values may come from files. Quote them here and nowhere else. SQL is written in DuckDB's dialect, and other
 engines translate it.
@@ -24,7 +24,7 @@ def literal(value: str) -> str:
 
 
 def literals(values: Iterable[str]) -> str:
-    """Quote strings as a SQL list, without the brackets."""
+    """Quote strings as a comma-separated list, without brackets."""
     return ", ".join(map(literal, values))
 
 

@@ -46,19 +46,20 @@ class Table:
         key: columns that identify a row.
         columns: the columns, in order.
         inputs: tables that the query reads.
-        rejects_of: landing tables whose quarantined records the query reads as `rejects`.
+        rejects_of: landing tables whose quarantined records the query reads, as the relation `rejects`.
         query: SQL SELECT over the inputs by name. Empty for a landing table.
         rules: declared rules. `checks` also has the derived one.
         day: column (ms since the epoch, UTC) whose day partitions the table. It is also a row's time for `incremental`.
-        sort: columns that rows are sorted by within a file.
-        sort_by: numbers in the query's result with the same order as `sort` that are cheaper to sort by than text.
-        parameters: settings that the query reads as `$name`.
+        sort: columns by which rows are sorted within a file.
+        sort_by: columns of the query's result that give the same order as `sort` and are cheaper to sort by, because they
+            are numbers instead of text.
+        parameters: names of the `$name` parameters of the query.
         incremental: how changed inputs map to affected keys. Without it every refresh computes the whole table.
         person: SQL for the person that a row is about: normalised e-mail address or, with `person_is_pseudonym`, the
-            customer's pseudonym. `stedi verify` proves that every such person consents, unless `covers_everyone`.
+            customer's pseudonym. `stedi verify` checks that every such person consents, unless `covers_everyone`.
         person_is_pseudonym: whether `person` is a pseudonym.
         covers_everyone: whether the table may contain people who do not consent.
-        on_demand: whether runs skip the table until it was selected once.
+        on_demand: whether runs skip the table until a run has selected it once.
     """
 
     name: str
@@ -101,9 +102,9 @@ class Table:
 
     @property
     def definition(self) -> str:
-        """Everything in the declaration that decides the table's rows, as a stable text.
+        """Everything in the declaration that decides the table's rows, as stable text.
 
-        Meanings, comments in the SQL and its indentation are left out, so that rewording them refreshes no table.
+        Meanings, comment lines and indentation of the SQL are left out, so that a change of them refreshes no table.
         """
         rules = [(rule.name, rule.level, rule.by, _code(rule.where or rule.violations or "")) for rule in self.checks]
         inputs = self.incremental.inputs if self.incremental else {}
@@ -134,7 +135,7 @@ class Table:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """What to show as the table's source: tables, landing files or runs."""
+        """What the table is made from, for display: tables, landing files or runs."""
         return self.built_from or ("landing files" if self.zone == "landing" else "runs",)
 
     @property

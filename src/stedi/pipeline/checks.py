@@ -23,7 +23,7 @@ class RuleResult:
         table: name of the table.
         rule: name of the rule.
         level: `error` or `warn`.
-        meaning: what the rule promises.
+        meaning: the condition, as text for people.
         checked: number of rows checked.
         failed: number of violations.
         examples: the first violations, by the columns that identify them. Columns that identify a person contain the
@@ -60,7 +60,7 @@ def violations(results: Iterable[RuleResult]) -> dict[str, int]:
 
 
 def warnings(table: Table) -> tuple[Rule, ...]:
-    """The rules of a table that published rows may violate."""
+    """The warn-level rules of a table. Published rows may violate them."""
     return tuple(rule for rule in table.checks if rule.level == "warn")
 
 
@@ -75,7 +75,7 @@ def check(
         backend: runs the queries.
         table: the table.
         rows: SQL query for the rows to check.
-        inputs: a query for the rows of each input by name. Rules may read the table's inputs.
+        inputs: SQL query for the rows of each input, by name. Rules may read the table's inputs.
         rules: the rules to check, by default all rules of the table.
     """
 
@@ -107,7 +107,6 @@ def check(
 
 
 def updated_results(
-    table: Table,
     rows: int,
     recorded: Mapping[str, int],
     now: Sequence[RuleResult],
@@ -119,7 +118,6 @@ def updated_results(
     results of the affected rows hold for the whole table, because no row that violates such a rule was published.
 
     Args:
-        table: the table.
         rows: number of rows of the whole table before.
         recorded: violations by rule of the whole table before.
         now: results for the affected rows as they are now.
@@ -148,14 +146,14 @@ def recorded_results(table: Table, rows: int, recorded: Mapping[str, int]) -> li
 
 
 def _violations(rule: Rule) -> str:
-    """SQL source of the rows that violate a rule, or of the values in its `by` columns with their count `n`."""
+    """SQL for the FROM clause: the rows that violate a rule, or the values of its `by` columns with their row count `n`."""
     if rule.violations is None:
         return f"{_ROWS} WHERE {rule.where}"
     return f"({rule.violations.replace('{rows}', _ROWS)}) AS violations"
 
 
 def _first(table: Table, rule: Rule, source: str, total: str = "NULL") -> str:
-    """SQL for the first violations and the total. Pseudonyms are computed for these few rows only."""
+    """SQL for the first violations and their total number. Computes pseudonyms for these few rows only."""
     names = rule.by or table.key
     personal = {column.name for column in table.columns if column.personal}
     order = ", ".join(f'"{name}"' for name in names)

@@ -1,4 +1,4 @@
-"""Where a run reads and commits tables: the catalog, or a draft on top of it that is thrown away."""
+"""Store of a run's tables: the catalog, or a temporary draft on top of it."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,10 +25,10 @@ class Store(Protocol):
         """The current snapshot of a table, or None if there is none."""
 
     def latest_metadata(self, name: str) -> CommitMetadata | None:
-        """The metadata of our newest commit, or None if there is none."""
+        """The metadata of STEDI's newest commit of a table, or None if there is none."""
 
     def snapshot_of_version(self, name: str, version: str) -> Snapshot | None:
-        """The newest snapshot with a version of the rows, or None if all of them expired."""
+        """The newest snapshot with this version of the rows, or None if all such snapshots expired."""
 
     def files(self, name: str, snapshot_id: int | None = None) -> DataFiles:
         """The files of a table at a snapshot, by default the current one."""
@@ -58,8 +58,8 @@ class Store(Protocol):
         """Commit a change of a table; returns the new snapshot."""
 
 
-def maintained_tables(store: Store) -> tuple[Table, ...]:
-    """The tables that a run without a selection refreshes: all but on-demand tables that were never selected."""
+def default_tables(store: Store) -> tuple[Table, ...]:
+    """The tables that a run without a selection refreshes: all, except on-demand tables that no run has selected yet."""
     return tuple(table for table in REFRESHED if not table.on_demand or store.snapshot(table.name))
 
 
@@ -73,9 +73,9 @@ class Draft(Store):
         """Start an empty draft.
 
         Args:
-            catalog: the catalog that is read beneath the draft, None for a new warehouse.
+            catalog: the catalog to read tables from that the draft has not committed; None for a new warehouse.
             folder: folder for the files that the draft writes.
-            rebuild: tables that are read as if they did not exist.
+            rebuild: tables to treat as missing, so that they are computed again.
         """
         self._catalog, self._folder, self._rebuild = catalog, folder, frozenset(rebuild)
         self._snapshots: dict[str, Snapshot] = {}

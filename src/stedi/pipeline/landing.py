@@ -18,8 +18,8 @@ from stedi.pipeline.report import Status, TableReport
 from stedi.storage.errors import translate_damage
 from stedi.tables.landing import quarantine
 
-# Each run with quarantined records adds a file. Merging this many small files is cheap.
-_MANY_REJECT_FILES = 20
+# Each run with quarantined records adds a file. If there are more files than this, they are merged into one.
+_MAX_REJECT_FILES = 20
 
 
 def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
@@ -31,7 +31,7 @@ def ledger_of(store: Store, table: Table) -> dict[str, LedgerEntry]:
     metadata = store.latest_metadata(table.name)
     if metadata is None or metadata.ledger is None:
         return {}
-    with translate_damage(f"record of the files in {table.name}"):
+    with translate_damage(f"ledger of {table.name}"):
         return ledger.decode(store.read_side_file(metadata.ledger))
 
 
@@ -60,10 +60,10 @@ def ingest_feed(
     Args:
         feed: the feed.
         listed: the feed's files in the landing folder.
-        store: where the landing table is.
-        start_backend: starts the backend, or returns the one that was started.
+        store: the store of the landing table.
+        start_backend: starts the backend, or returns the running one.
         run_id: the run that the commit belongs to.
-        read_again: whether to ingest an unchanged file once more.
+        read_again: whether to ingest an unchanged file again, given its ledger entry.
 
     Returns:
         The report of the landing table, and which files were new or changed.
@@ -78,8 +78,9 @@ def ingest_feed(
     backend = start_backend()
     ingested = backend.ingest(feed, plan.to_read)
     try:
-        steady = [file for file in plan.to_read if file.name in ingested.counts]
-        for file in steady:
+        # Files that did not change while they were read.
+        stable = [file for file in plan.to_read if file.name in ingested.counts]
+        for file in stable:
             landed, quarantined = ingested.counts[file.name]
             entries[file.name] = LedgerEntry(
                 file.name,
@@ -89,7 +90,7 @@ def ingest_feed(
                 quarantined,
                 ingested.other_formats.get(file.name),
             )
-        replaced = sorted({file.name for file in plan.changed} & {file.name for file in steady})
+        replaced = sorted({file.name for file in plan.changed} & {file.name for file in stable})
         files = store.files(table.name)
         split = split_by_source(backend, table, files, replaced)
         rows_before, recorded = (metadata.rows, metadata.violations) if metadata else (0, {})
@@ -100,13 +101,12 @@ def ingest_feed(
         landed_rows = f'SELECT * FROM "{ingested.landed}"'
         removed = count_rows(backend, split.removed)
         results = updated_results(
-            table,
             rows_before,
             recorded,
             check(backend, table, landed_rows, {}),
             check(backend, table, split.removed, {}),
         )
-        reason = _reason(plan, len(plan.to_read) - len(steady), is_foreign)
+        reason = _reason(plan, len(plan.to_read) - len(stable), is_foreign)
         if any_failure(results):
             return TableReport(Status.FAILED, rows_before, reason=reason, results=results), plan
         added = count_rows(backend, landed_rows)
@@ -131,11 +131,11 @@ def ingest_feed(
 def _write_rejects(
     table: Table, store: Store, backend: Backend, quarantined: str, replaced: Sequence[str]
 ) -> tuple[str, ...]:
-    """Write the feed's quarantined records to side files of the commit; returns all of the feed's side files."""
+    """Write a feed's quarantined records to side files of the commit; returns the names of all its quarantine files."""
     before = reject_files(store, table)
     split = split_by_source(backend, quarantine.TABLE, before, replaced)
     touched, kept_rows = split.touched_files, split.kept
-    if len(before.paths) > _MANY_REJECT_FILES:
+    if len(before.paths) > _MAX_REJECT_FILES:
         touched, kept_rows = before.paths, without_sources(backend, quarantine.TABLE, before, replaced)
     query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept_rows}" if touched else "")
     written = backend.write(quarantine.TABLE, query, store.side_folder(table))
@@ -143,8 +143,8 @@ def _write_rejects(
     return (*kept, *(store.keep_side_file(file.path) for file in written))
 
 
-def _reason(plan: FilePlan, unsteady: int, is_foreign: bool) -> str:
-    """Why a landing table was refreshed, with the numbers of files."""
-    parts = [(len(plan.new), "new"), (len(plan.changed), "changed or to be read again"), (unsteady, "still being written")]
+def _reason(plan: FilePlan, unstable: int, is_foreign: bool) -> str:
+    """Why a landing table was refreshed, with the numbers of files. `unstable` files changed while they were read."""
+    parts = [(len(plan.new), "new"), (len(plan.changed), "changed or to be read again"), (unstable, "still being written")]
     reasons = [f"{number} file{'s' * (number != 1)} {text}" for number, text in parts if number]
     return ", ".join([*reasons, *(["another writer changed it"] if is_foreign else [])]) or "first run"

@@ -25,8 +25,8 @@ def publish_run(catalog: Catalog, start_backend: Callable[[], Backend], report: 
 
     Args:
         catalog: the catalog of the warehouse.
-        start_backend: starts the backend, or returns the one that was started.
-        report: the report of the run. Gets the ID of the last run if nothing changed.
+        start_backend: starts the backend, or returns the running one.
+        report: the report of the run. If nothing changed, its run ID is set to that of the last run.
 
     Returns:
         The number of the run, or None if nothing changed.
@@ -61,7 +61,7 @@ def _commit_results(
     backend.materialize_values("new_results", _columns(report, number, results))
     query = "SELECT * FROM new_results"
     if current and current.id != last_published:
-        # An unfinished run committed its results under the number that this run has now. Replace them.
+        # An unfinished run committed results under this run's number. Replace them.
         replaced = catalog.files(TABLE.name)
         kept = f"SELECT * FROM ({backend.scan(TABLE, replaced)}) AS r WHERE run_number < {number}"
         query += f" UNION ALL {kept}"

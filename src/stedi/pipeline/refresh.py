@@ -33,8 +33,8 @@ from stedi.tables.registry import BY_NAME
 class ComputedDelta:
     """The delta of a table that this run refreshed, and the versions of the table before and after it.
 
-    A table that reads this one needs no diff of its files. It saves 12 to 18% of the CPU time after five people withdrew
-    from a warehouse of 3 million readings, because theirs are spread over all files.
+    Tables that read this one use the delta instead of a diff of its files. After five people withdrew from a warehouse of
+    3 million readings this saves 12 to 18% of the CPU time, because their readings are spread over all files.
     """
 
     before: str
@@ -43,7 +43,7 @@ class ComputedDelta:
 
 
 class Strategy(Enum):
-    """How a table is brought up to date."""
+    """How to bring a table up to date."""
 
     # The table is up to date.
     NOTHING = auto()
@@ -57,18 +57,18 @@ class Strategy(Enum):
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """How to refresh one derived table, decided before anything is computed.
+    """How to refresh one derived table. Made before anything is computed.
 
     Attributes:
         table: the table.
-        strategy: how it is brought up to date.
+        strategy: how to bring it up to date.
         reason: why it is stale; empty if it is up to date.
-        fingerprint: what its rows will be computed from.
+        fingerprint: what its rows will be computed from: definition, parameters, versions of the inputs.
         current: its current snapshot, None before the first run.
         files: the files of the current snapshot.
         inputs: the files of each input.
         rejects: the quarantine files that the query reads as `rejects`.
-        changes: the inputs now and when the table was last computed; incremental refresh only.
+        changes: each input now and when the table was last computed; incremental refresh only.
     """
 
     table: Table
@@ -88,11 +88,11 @@ class RefreshPlan:
 
 
 def fingerprint(table: Table, store: Store, parameters: Mapping[str, str | bytes]) -> Fingerprint:
-    """What decides the rows of a derived table now.
+    """The fingerprint of a derived table now: everything that its rows depend on.
 
     Args:
         table: the table.
-        store: where its inputs are.
+        store: the store of its inputs.
         parameters: the parameters of all queries.
     """
     rejects_of: dict[str, str | None] = {}
@@ -118,7 +118,7 @@ def staleness_reason(snapshot: Snapshot | None, current: Fingerprint) -> str | N
 
     Args:
         snapshot: the table's current snapshot.
-        current: what decides its rows now.
+        current: its fingerprint now.
     """
     if snapshot is None:
         return "first run"
@@ -128,7 +128,7 @@ def staleness_reason(snapshot: Snapshot | None, current: Fingerprint) -> str | N
     if recorded.definition != current.definition:
         return "its definition changed"
     if recorded.parameters != current.parameters:
-        return "the consent policy, the confidence of owners, the tolerance of pairs or the pseudonym key changed"
+        return "the consent policy, owners.confidence, match.tolerance_ms or the pseudonym key changed"
     changed = recorded.changed_inputs(current)
     return f"{', '.join(changed)} changed" if changed else None
 
@@ -145,14 +145,14 @@ def plan_refresh(
 
     Args:
         table: the table.
-        store: where the table and its inputs are.
+        store: the store of the table and its inputs.
         parameters: the parameters of all queries.
         deltas: the deltas of the tables that this run refreshed, by name.
         full_refresh: write all rows again, whether or not the table is stale.
     """
     current = store.snapshot(table.name)
     now = fingerprint(table, store, parameters)
-    reason = "asked for" if full_refresh and current else staleness_reason(current, now)
+    reason = "full refresh" if full_refresh and current else staleness_reason(current, now)
     if reason is None:
         return RefreshPlan(table, Strategy.NOTHING, "", now, current)
     files = store.files(table.name)
@@ -179,7 +179,7 @@ def plan_refresh(
 def _changes(
     table: Table, store: Store, snapshot: Snapshot | None, current: Fingerprint, deltas: Mapping[str, ComputedDelta]
 ) -> tuple[InputChange, ...] | None:
-    """The inputs now and when the table was last computed; None if all of the table has to be computed."""
+    """Each input now and when the table was last computed; None if the whole table has to be computed."""
     recorded = snapshot.metadata.fingerprint if snapshot and snapshot.metadata else None
     if table.incremental is None or recorded is None or not recorded.has_same_query(current):
         return None
@@ -190,7 +190,7 @@ def _changes(
         if version is not None:
             earlier = store.snapshot_of_version(name, version)
             if earlier is None:
-                # Expired by another program.
+                # Another program expired the snapshot.
                 return None
             before = store.files(name, earlier.id)
         known = deltas.get(name)
@@ -213,11 +213,11 @@ def refresh(
 
     Args:
         table: the table.
-        store: where the table and its inputs are.
-        start_backend: starts the backend, or returns the one that was started.
+        store: the store of the table and its inputs.
+        start_backend: starts the backend, or returns the running one.
         run_id: the run that the commit belongs to.
         parameters: the parameters of all queries.
-        deltas: the deltas of the tables that this run refreshed, by name. This table's is added.
+        deltas: the deltas of the tables that this run refreshed, by name. The delta of this table is added.
         full_refresh: write all rows again, whether or not the table is stale.
     """
     plan = plan_refresh(table, store, parameters, deltas=deltas, full_refresh=full_refresh)
@@ -244,7 +244,7 @@ def _rebuild(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> 
     """Write all rows to new files, check them there, and publish them if no error-level rule failed."""
     table, inputs = plan.table, _input_queries(plan, backend)
     query = with_relations(table.query, inputs)
-    # Tables that are always computed whole are small, so counting first costs little and saves an empty file.
+    # Tables without incremental refresh are small, so counting first costs little and avoids an empty file.
     is_empty = table.incremental is None and count_rows(backend, query) == 0
     written = [] if is_empty else backend.write(table, query, store.data_folder(table), sort_by=table.sort_by)
     draft = backend.scan(table, DataFiles(tuple(file.path for file in written)))
@@ -258,7 +258,7 @@ def _rebuild(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> 
 
 
 def _update(plan: RefreshPlan, store: Store, backend: Backend, run_id: str) -> tuple[TableReport, Delta | None]:
-    """Compute candidate rows, check them, and publish what differs from the current rows; returns what was published."""
+    """Compute candidate rows, check them, and publish their delta to the current rows; returns the report and the delta."""
     table = plan.table
     with TemporaryRelations(backend, table) as relations:
         if plan.strategy is Strategy.INCREMENTAL:
@@ -290,8 +290,8 @@ def _check_affected(plan: RefreshPlan, backend: Backend, rows: ComputedRows) -> 
     warn_rules = warnings(table)
     before: tuple[RuleResult, ...] = ()
     if warn_rules:
-        # Violations of the current rows are counted against the inputs that the rows were computed from, so that the
-        # count subtracted is the count once added.
+        # Count violations of the current rows with the inputs that they were computed from: these violations are in the
+        # recorded counts, so exactly these are subtracted.
         read_by_rules = (
             change for change in plan.changes if any(change.table.name in (rule.violations or "") for rule in warn_rules)
         )
@@ -299,7 +299,7 @@ def _check_affected(plan: RefreshPlan, backend: Backend, rows: ComputedRows) -> 
         before = check(backend, table, rows.current, inputs_before, warn_rules)
     metadata = plan.current.metadata if plan.current else None
     recorded = metadata.violations if metadata else {}
-    return updated_results(table, plan.current_rows, recorded, now, before)
+    return updated_results(plan.current_rows, recorded, now, before)
 
 
 def _failure(plan: RefreshPlan, results: tuple[RuleResult, ...]) -> TableReport:
@@ -317,7 +317,7 @@ def _commit(
     delta: tuple[int, int],
     people: int | None,
 ) -> TableReport:
-    """Publish new files and what their rows were computed from, in one commit."""
+    """Commit new files together with the fingerprint of their rows."""
     metadata = CommitMetadata(run_id, rows, run_id, violations(results), plan.fingerprint)
     snapshot = store.commit(plan.table, Commit(written, removed_files, metadata))
     added, removed = delta

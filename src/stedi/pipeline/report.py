@@ -51,13 +51,13 @@ class TableReport:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the table kept a state that is older than its inputs."""
+        """Whether the table kept a snapshot that is older than its inputs."""
         return self.status in (Status.FAILED, Status.SKIPPED)
 
 
 @dataclass
 class RunReport:
-    """The report of a run, or of a dry run: what a run would do.
+    """The report of a run. For a dry run, what a run would do.
 
     Attributes:
         run_id: ID of the run.
@@ -103,8 +103,8 @@ class RunReport:
         """The error-level rules with violations. Their tables were not published."""
         return [result for result in self.rules if result.is_failure]
 
-    def refuse_failures(self) -> None:
-        """End a run with exit code 1 if a table could not be published.
+    def raise_failures(self) -> None:
+        """Raise an error if a table could not be published.
 
         Raises:
             RuleError: an error-level rule failed.
@@ -112,12 +112,12 @@ class RunReport:
         if self.failed:
             first = self.failed[0]
             raise RuleError(
-                f"{len(self.failed)} error-level rule(s) failed, first {first.table}.{first.rule} for "
-                f"{first.failed:,} rows; the tables concerned keep their last good state; see `stedi quality`"
+                f"{len(self.failed)} error-level rule(s) failed, first {first.table}.{first.rule} with "
+                f"{first.failed:,} violations; these tables keep their last good snapshot; see `stedi quality`"
             )
 
     def raise_alarms(self) -> None:
-        """End a run with exit code 3 if it has alarms.
+        """Raise an error if the run has alarms.
 
         Raises:
             AlarmError: there is an alarm.

@@ -22,7 +22,7 @@ from stedi.model.alarms import Alarm, fall_of_consent
 from stedi.model.feed import Feed
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table, with_ancestors
-from stedi.pipeline.draft import Draft, Store, maintained_tables
+from stedi.pipeline.draft import Draft, Store, default_tables
 from stedi.pipeline.landing import ingest_feed, ledger_of
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.publish import publish_run
@@ -36,8 +36,8 @@ from stedi.tables.registry import BY_NAME, REFRESHED
 from stedi.tables.trusted import customer
 
 _FEED_OF = {feed.table.name: feed for feed in FEEDS}
-# Other writers, such as Athena, commit within seconds. One that wins five times in a row writes all the time.
-_ATTEMPTS = 5
+# Another writer, such as Athena, commits within seconds. If it wins five times in a row, it never stops writing.
+_MAX_ATTEMPTS = 5
 
 
 def run(
@@ -56,29 +56,29 @@ def run(
 
     Args:
         settings: the settings.
-        select: tables to refresh, with all tables that they are built from. By default all tables, with those
-            on-demand tables that were selected once.
+        select: tables to refresh, together with all tables that they are built from. By default all tables, except
+            on-demand tables that no run has selected yet.
         replay: feeds whose files with quarantined records are ingested again.
         reingest: ingest all files again.
         full_refresh: compute all derived tables again from the landing tables.
-        dry_run: do everything on a draft that is thrown away.
-        publish: publish the run. Without it, readers see the tables after a later run that publishes.
+        dry_run: do everything on a temporary draft.
+        publish: publish the run. If false, readers see the tables only after a later run that publishes.
         on_alarm: receives each alarm before the run is published. If it raises, the next run raises the alarm again.
         progress: receives the number of finished tables.
 
     Raises:
-        StediError: see `stedi.errors`. Every table is then as it was, or completely refreshed.
+        StediError: see `stedi.errors`. Each table then has either its old snapshot or a complete new one.
     """
     started = time.monotonic()
     selected = with_ancestors(select, BY_NAME)
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    _refuse_warehouse_among_landing_files(settings.landing, warehouse)
+    _check_warehouse_outside_landing(settings.landing, warehouse)
     feeds = [feed for feed in FEEDS if not select or feed.table.name in selected]
     not_taken = SkippedFiles.of(FEEDS, feeds)
     without = warehouse.root if isinstance(warehouse, WarehouseFolder) else None
     listed = list_landing(settings.landing, feeds, not_taken, without=without)
     with _opened(warehouse, dry_run) as (catalog, store, scratch):
-        names = selected or {table.name for table in maintained_tables(store)}
+        names = selected or {table.name for table in default_tables(store)}
         parameters = query_parameters(settings.of_queries, pseudonym_key(settings, create=not dry_run))
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
         with backend_on_demand(settings, warehouse, scratch, parameters) as start_backend:
@@ -86,7 +86,7 @@ def run(
                 store, names, listed, parameters, start_backend, report.run_id, frozenset(replay), reingest, full_refresh
             )
             tables.refresh_all(report, progress, has_retries=catalog is not None)
-            tables.count(report)
+            tables.add_counts(report)
             if publish:
                 report.left_behind = tables.stale_tables()
                 report.alarms = _alarms(settings, catalog, store, dry_run)
@@ -100,19 +100,25 @@ def run(
     return report
 
 
-def _refuse_warehouse_among_landing_files(landing: str, warehouse: Warehouse) -> None:
-    """Refuse a warehouse in or above a feed's landing folder: a run would ingest the files of its own warehouse."""
+def _check_warehouse_outside_landing(landing: str, warehouse: Warehouse) -> None:
+    """Check that the warehouse is not in a feed's landing folder, where a run would ingest the warehouse's own files.
+
+    Raises:
+        UsageError: it is.
+    """
     if not isinstance(warehouse, WarehouseFolder):
         return
     root = warehouse.root
     for folder in (folder for feed in FEEDS for folder in feed.folders):
         if (Path(landing) / folder).resolve() in (root, *root.parents):
-            raise UsageError(f"warehouse {warehouse} lies among the landing files in {folder}; put it elsewhere")
+            raise UsageError(
+                f"warehouse {warehouse} is inside the landing folder {folder}; name another folder with --warehouse"
+            )
 
 
 @contextmanager
 def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | None, Store, Path]]:
-    """The catalog (None for a dry run on a new warehouse), where tables are read and committed, and a scratch folder."""
+    """Open the catalog (None for a dry run on a new warehouse), the store of the run's tables, and a scratch folder."""
     if not dry_run:
         with (
             warehouse.write_lock(),
@@ -133,9 +139,9 @@ def _opened(warehouse: Warehouse, dry_run: bool) -> Iterator[tuple[Catalog | Non
 
 
 def _alarms(settings: Settings, catalog: Catalog | None, store: Store, dry_run: bool) -> list[Alarm]:
-    """The alarms since the last finished run, which include the changes of unfinished and unpublished runs.
+    """The alarms for all changes since the last finished run, including those of unfinished and unpublished runs.
 
-    Maintenance keeps the snapshots of the last finished run. If another program expired them, there is no comparison.
+    Maintenance keeps the snapshots of the last finished run. If another program expired them, there are no alarms.
     """
     name = customer.TABLE.name
     if catalog is None or (last := latest_run(catalog.warehouse)) is None:
@@ -150,7 +156,7 @@ def _alarms(settings: Settings, catalog: Catalog | None, store: Store, dry_run: 
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of one run, and what every refresh of them needs."""
+    """The tables of one run, and the arguments that every refresh of them needs."""
 
     store: Store
     names: set[str]
@@ -169,7 +175,7 @@ class _Tables:
         return [table for table in REFRESHED if table.name in self.names]
 
     def refresh_all(self, report: RunReport, progress: Report, *, has_retries: bool) -> None:
-        """Refresh the tables in order. Tables built from one that could not be published are skipped."""
+        """Refresh the tables in order. Skip tables with an input that could not be published."""
         for number, table in enumerate(self.in_order):
             progress(Progress(f"refreshing {table.name}", number, len(self.in_order), "tables"))
             started = time.monotonic()
@@ -184,8 +190,8 @@ class _Tables:
         return TableReport(Status.SKIPPED, snapshot.rows if snapshot else 0, snapshot_id=snapshot.id if snapshot else None)
 
     def _refresh_with_retries(self, table: Table, report: RunReport, has_retries: bool) -> TableReport:
-        """Refresh a table, and plan again when another writer committed to it meanwhile."""
-        for attempt in range(1, _ATTEMPTS):
+        """Refresh a table; start over if another writer committed to it at the same time."""
+        for attempt in range(1, _MAX_ATTEMPTS):
             try:
                 return self._refresh(table, report)
             except CommitConflictError:
@@ -215,10 +221,10 @@ class _Tables:
     def _read_again(self, feed: Feed) -> Callable[[LedgerEntry], bool]:
         return lambda entry: self.reingest or (feed.name in self.replay and entry.quarantined > 0)
 
-    def count(self, report: RunReport) -> None:
-        """Add the counts to the report that ledgers and commit metadata contain.
+    def add_counts(self, report: RunReport) -> None:
+        """Add the counts from ledgers and commit metadata to the report.
 
-        Looks at the selected tables only: a job on AWS may not read the others.
+        Reads the selected tables only: a job on AWS has no access to the others.
         """
         for feed in (feed for feed in FEEDS if feed.table.name in self.names):
             entries = ledger_of(self.store, feed.table)
@@ -238,7 +244,7 @@ class _Tables:
     def stale_tables(self) -> list[str]:
         """The tables that exist, were not selected, and are older than their inputs."""
         stale: list[str] = []
-        for table in maintained_tables(self.store):
+        for table in default_tables(self.store):
             snapshot = self.store.snapshot(table.name)
             if table.name in self.names or not table.built_from or snapshot is None:
                 continue

@@ -1,4 +1,4 @@
-"""Devices and their owners: counts by status, and the evidence for the owners of one device."""
+"""Devices and their owners: counts by status, and the evidence for one device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from stedi.query.device_text import DAY_MS, HOUR_MS
 
 STATUSES = ("confirmed", "claimed", "inferred", "ambiguous", "unknown")
 
-# Widths of a slot. In the widest one, the 60 years after 2000, the earliest valid time, have 60 slots.
+# Widths of a slot. With the widest one, 60 slots cover the 60 years from 2000, the earliest valid time.
 _SLOT_WIDTHS_MS = (HOUR_MS, DAY_MS, 7 * DAY_MS, 28 * DAY_MS, 364 * DAY_MS)
 # More bars are hard to distinguish in a picture, and more lines do not fit on a terminal's screen.
 _MAX_SLOTS = 60
@@ -29,7 +29,7 @@ class StatusCounts:
         periods: number of periods.
         readings: number of reading times.
         lowest_confidence: lowest confidence of the periods with a candidate.
-        median_confidence: their median.
+        median_confidence: median confidence of these periods.
         clock_off: devices whose clock offset exceeds its uncertainty.
         changed_hands: devices with two owners or more.
     """
@@ -46,13 +46,13 @@ class StatusCounts:
 
 @dataclass(frozen=True)
 class SoleClaims:
-    """How often the only claimant of a device is its owner, judged by periods that reading times decide.
+    """How often the only claimant of a device is its owner, according to reading times.
 
     Attributes:
-        confidence: reading times decide a period if its confidence reaches this value.
-        devices: devices with one claimant and such periods.
-        periods: these periods.
-        agree: periods whose owner is the claimant.
+        confidence: only periods with at least this confidence count.
+        devices: number of devices with one claimant and such a period.
+        periods: number of these periods.
+        agree: number of these periods whose owner is the claimant.
     """
 
     confidence: float
@@ -161,9 +161,9 @@ class Explanation:
 
     @property
     def empty_reason(self) -> str | None:
-        """Why there are no coincidences to draw, as a sentence. None if there are."""
+        """Why there are no coincidences to show, as a sentence; None if there are some."""
         if not self.slots:
-            return "The device has no readings, so nothing can coincide with a phone."
+            return "The device has no readings, so none can coincide with a phone's."
         if not self.candidates:
             readings = sum(slot.reading_times for slot in self.slots)
             return f"None of the device's {readings:,} reading times coincides with a phone's."
@@ -181,8 +181,8 @@ periods AS (
     SELECT *, abs(offset_ms) > offset_uncertainty_ms AS is_off, serialNumber IN (FROM changed_hands) AS has_changed_hands
     FROM device_owner
 ),
--- Periods that reading times decide, of devices with one claim. Claims without an e-mail address are left out: no owner
--- can equal them.
+-- Periods with sufficient confidence, of devices with one claimant. Claims without an e-mail address do not count,
+-- because no owner can match them.
 sole_claims AS (
     SELECT serialNumber, status FROM device_owner
     WHERE claimants = 1 AND confidence >= $owners_confidence
@@ -217,7 +217,7 @@ WITH evidence AS MATERIALIZED (
     SELECT hour_ms, place, person, reading_times, compared_times, coincidences, offset_ms, offset_uncertainty_ms
     FROM device_evidence WHERE serialNumber = $serial
 ),
--- Candidates with the evidence of all hours added up, numbered from the most coincidences.
+-- Candidates with the sums of all hours, numbered by coincidences in descending order.
 candidates AS MATERIALIZED (
     SELECT person, count(*) AS hours,
         sum(coincidences)::BIGINT AS coincidences, sum(compared_times)::BIGINT AS compared_times,
@@ -273,8 +273,8 @@ def summarise(session: QuerySession, confidence: float) -> Summary:
     """Count devices by status, and how often sole claims are right.
 
     Args:
-        session: the tables.
-        confidence: the setting `owners.confidence` of the run.
+        session: query session on the tables of a finished run.
+        confidence: the setting `owners.confidence` of that run.
 
     Raises:
         QueryError: the tables can't be read.
@@ -289,8 +289,8 @@ def explain(session: QuerySession, serial: str, keys: Mapping[str, bytes]) -> Ex
     """Collect the evidence for the owners of one device.
 
     Args:
-        session: the tables.
-        serial: the serial number as `identity.device_of` returns it. Any text is safe.
+        session: query session on the tables of a finished run.
+        serial: the serial number, normalised by `identity.identity_of`. It is passed as a query parameter.
         keys: the padded keys of the pseudonyms (`identity.padded_keys`).
 
     Returns:

@@ -31,7 +31,7 @@ def write_csv(result: QueryResult, out: IO[str]) -> None:
 
 
 def write_json(result: QueryResult, out: IO[str]) -> None:
-    """Write an array with one object per row."""
+    """Write a JSON array with one object per row."""
     out.write("[")
     _write_array_items(
         out, (dict(zip(result.columns, row, strict=True)) for batch in result.batches() for row in _rows(batch))
@@ -40,7 +40,7 @@ def write_json(result: QueryResult, out: IO[str]) -> None:
 
 
 def write_columns_and_rows(result: QueryResult, out: IO[str]) -> None:
-    """Write an object with the column names and one array per row. Columns with the same name are kept."""
+    """Write a JSON object with the column names and one array per row. Columns with the same name are kept."""
     out.write(f'{{"columns": {_json(result.columns)}, "rows": [')
     _write_array_items(out, (row for batch in result.batches() for row in _rows(batch)))
     out.write("]}\n")
@@ -82,7 +82,7 @@ def _write_array_items(out: IO[str], items: Iterator[Any]) -> None:
 
 
 def _csv_column(column: pa.Array) -> pa.Array:
-    """Return a column of a type that Arrow can write as CSV."""
+    """Convert a column to a type that Arrow can write as CSV."""
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         return pa.array([_csv_text(value) for value in values(column)], pa.string())
     return column
@@ -102,7 +102,7 @@ def _json(value: Any) -> str:
 
 
 def _json_value(value: Any) -> str | int | float:
-    """Return a value of a type that JSON lacks: decimals as numbers, bytes as base64, times in ISO 8601, others as text."""
+    """Convert a value of a type that JSON lacks: decimals to numbers, bytes to base64, times to ISO 8601, others to text."""
     if isinstance(value, Decimal):
         return int(value) if value.as_tuple().exponent == 0 else float(value)
     if isinstance(value, bytes):
@@ -111,7 +111,7 @@ def _json_value(value: Any) -> str | int | float:
 
 
 def _with_nulls(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON lacks, by null."""
+    """Replace NaN and infinity, which JSON lacks, with null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

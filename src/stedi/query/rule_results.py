@@ -9,7 +9,7 @@ from stedi.tables.registry import REFRESHED
 
 
 def latest_results(settings: Settings) -> list[RuleResult]:
-    """Return the rule results of each table's newest check, tables in the order of a run.
+    """Return the rule results of each table's newest check; tables are in run order.
 
     Raises:
         WarehouseError: there is no warehouse, or no run has finished in it.

@@ -15,13 +15,13 @@ def query(settings: Settings, sql: str, *, as_of: str | None = None) -> QueryRes
     """Run one SQL statement on the tables of a finished run.
 
     Args:
-        settings: say where the warehouse is, and limit memory and threads.
+        settings: the warehouse, and the limits of memory and threads.
         sql: the statement.
         as_of: a run ID, or a time in ISO 8601 by which the run had finished. None for the newest run.
 
     Raises:
-        QueryError: the statement writes, reads other files, or fails.
-        UsageError: `as_of` is not the ID of a finished run, nor a time after one.
+        QueryError: the statement fails, or is refused because it writes or reads other files.
+        UsageError: `as_of` is neither the ID of a finished run nor a time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
     return open_run(settings, as_of)[0].run(sql)
@@ -31,14 +31,14 @@ def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession
     """Open the tables of a finished run for one statement.
 
     Args:
-        settings: say where the warehouse is, and limit memory and threads.
+        settings: the warehouse, and the limits of memory and threads.
         as_of: a run ID, or a time in ISO 8601 by which the run had finished. None for the newest run.
 
     Returns:
         The session, and the run.
 
     Raises:
-        UsageError: `as_of` is not the ID of a finished run, nor a time after one.
+        UsageError: `as_of` is neither the ID of a finished run nor a time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
@@ -50,7 +50,7 @@ def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession
             try:
                 return _session(catalog, run, settings), run
             except WarehouseError:
-                # Maintenance after a newer run may have deleted this run's files. Then read the newer run.
+                # Maintenance after a newer run may have deleted this run's files. Try again with the newer run.
                 if as_of is not None or latest_run(catalog.warehouse) == run:
                     raise
 

@@ -1,4 +1,4 @@
-"""Simulate the clocks of devices: the times that devices write, and the ground truth about them."""
+"""Simulate the clocks of devices: the times that they write, and the ground truth about their errors."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from stedi.simulate.sessions import NEVER, Sessions
 
 @dataclass(frozen=True)
 class Clocks:
-    """One clock for each device that records. Arrays have one value per device.
+    """The clocks of all devices that record. Arrays have one value per device.
 
     Attributes:
         device: numbers of the devices, in ascending order.
         first_ms: time just before the device's first reading (phone clock, ms since the epoch, UTC).
-        reset_ms: when the clock is reset, or `NEVER` (phone clock, ms since the epoch, UTC).
+        reset_ms: time of the clock's reset, or `NEVER` (phone clock, ms since the epoch, UTC).
         offset_ms: constant error until the reset.
         offset_after_reset_ms: constant error from the reset on.
         drift_ppm: drift since `first_ms` or the reset (parts per million).
@@ -66,7 +66,7 @@ class Clocks:
 
 
 def make_clocks(rng: np.random.Generator, sessions: Sessions, options: SimulationOptions) -> Clocks:
-    """Draw the clocks of all devices that record. The draws do not depend on the options, only their scale does."""
+    """Draw the clocks of all devices that record. Options only scale the draws, so other options give the same draws."""
     device, first = np.unique(sessions.device, return_index=True)
     _, from_end = np.unique(sessions.device[::-1], return_index=True)
     first_ms = sessions.start_ms[first] - SAMPLE_MS // 2
@@ -88,25 +88,26 @@ def make_clocks(rng: np.random.Generator, sessions: Sessions, options: Simulatio
 
 
 def device_periods(people: People, sessions: Sessions, clocks: Clocks) -> pa.Table:
-    """List the ground truth about each device that records: one row per period with one user and one state of its clock.
+    """Ground truth about each device that records: one row per period with one user and one setting of its clock.
 
     `from_ms` is included. `to_ms` is excluded, and null in a device's last period. Both are times of the phone clock.
     A device's time is phone time + offset_ms + drift_ppm × (phone time − from_ms) / 1,000,000, rounded to whole ms,
     plus jitter of at most jitter_ms, then truncated to whole seconds if `whole_seconds` is true. `phone_reports` is
-    false if the user's phone app never reports. `lives_with` is the person with the same home and hours.
+    false if the user's phone app never sends readings. `lives_with` is the person who lives in the same home and records
+    at the same times.
     """
-    handed = sessions.handed
+    hand_overs = sessions.hand_overs
     resets = np.flatnonzero(clocks.reset_ms < NEVER)
     starts = np.column_stack(
         [
-            np.concatenate([np.arange(len(clocks.device)), resets, np.searchsorted(clocks.device, handed.device)]),
-            np.concatenate([clocks.first_ms, clocks.reset_ms[resets], handed.at_ms]),
+            np.concatenate([np.arange(len(clocks.device)), resets, np.searchsorted(clocks.device, hand_overs.device)]),
+            np.concatenate([clocks.first_ms, clocks.reset_ms[resets], hand_overs.at_ms]),
         ]
     )
     clock, from_ms = np.unique(starts, axis=0).T
     is_last = np.diff(clock, append=-1) != 0
 
-    user = handed.user(people.owners, clocks.device[clock], from_ms)
+    user = hand_overs.user(people.owners, clocks.device[clock], from_ms)
     neighbour = sessions.neighbour[user]
     return pa.table(
         {

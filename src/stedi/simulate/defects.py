@@ -1,4 +1,4 @@
-"""Write format defects: files that repeat records in each layout, encoding and damage that occurs in real feeds."""
+"""Write files with format defects: records repeated in each layout, encoding and damage that occurs in real feeds."""
 
 import gzip
 import json
@@ -12,9 +12,9 @@ _RECORDS_PER_LINE = 3
 
 
 def write_defects(folder: Path, feed: str) -> None:
-    """Repeat a feed's first file, and its first records in each layout, in `retries/` below the feed's folder.
+    """Write a copy of a feed's first file, and of its first records in each layout, to `retries/` in the feed's folder.
 
-    Each record is also in an intact file, so the defects change nothing in the ground truth.
+    Each record is also in an intact file, so the defects do not change the ground truth.
     """
     source = min((file for file in folder.glob("*.json") if file.stat().st_size), default=None)
     if source is None:
@@ -29,7 +29,7 @@ def write_defects(folder: Path, feed: str) -> None:
 
 
 def _layouts(lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Make the name and content of a file in each layout, from one line per record."""
+    """Yield the name and content of a file in each layout, from records of one line each."""
     plain = _join(lines)
     records = [json.loads(line) for line in lines]
     middle = len(lines) // 2

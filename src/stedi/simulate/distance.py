@@ -4,8 +4,8 @@ import numpy as np
 
 from stedi.simulate.draws import Flags, Floats, Integers
 
-# Distances are in the unit of the feed, which its schema does not name. An empty floor gives about 250. The other
-# constants of this module have no source.
+# Distances are in the feed's unit, which its schema does not specify. An empty floor gives about 250. The other constants in
+# this module have no source.
 _FLOOR, _FOOT = 250.0, 60.0
 # The two feet pass at different distances (maximum difference), and each pass varies (standard deviation).
 _SIDE, _PASS = 12.0, 6.0

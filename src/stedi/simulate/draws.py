@@ -9,6 +9,6 @@ Flags = NDArray[np.bool_]
 
 
 def draw_share(rng: np.random.Generator, count: int, share: float) -> Flags:
-    """Draw flags of which the given share is true, to the nearest whole number."""
+    """Draw flags. Exactly the given share of them is true, rounded to a whole number of flags."""
     flags: Flags = rng.permutation(count) < round(share * count)
     return flags

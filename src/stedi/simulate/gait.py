@@ -12,9 +12,9 @@ from stedi.simulate.draws import Flags, Floats, Integers
 
 RATE_HZ = 50
 POSITIONS = ("hand", "pocket", "bag", "armband", "neck pouch")
-# Shares without a source.
+# No source.
 _POSITION_SHARES = (0.3, 0.35, 0.15, 0.1, 0.1)
-_CHOOSES_FAVOURITE = 0.7
+_CHOOSES_FAVOURITE = 0.7  # share of sessions
 # Amplitudes (m/s²) by position: of harmonics 1 to 6 along gravity, and of 1 to 4 across it. Means over 48 recordings of 3
 # people in the Oxford step counter data set (Salvi et al. 2018, 10.1109/EMBC.2018.8513319). A pocket swings with the leg, at
 # the stride frequency. Bag and pouch bounce most.
@@ -55,7 +55,7 @@ _POINTS_PER_STRIDE = 512  # a point lasts about 2 ms
 
 @dataclass(frozen=True)
 class Habits:
-    """What stays the same in all sessions of a person: one row per person."""
+    """Properties of people's gait that are the same in all their sessions: one row per person."""
 
     cadence: Floats  # steps/s
     strength: Floats  # 1 for an average person

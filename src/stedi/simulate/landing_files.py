@@ -21,23 +21,23 @@ from stedi.simulate.gait import POSITIONS, make_habits
 from stedi.simulate.motion import ACTIVITIES, EVERY_NTH_SAMPLE, SESSION_SAMPLES, Motion, make_motion
 from stedi.simulate.options import DAY_MS, SimulationOptions
 from stedi.simulate.people import People, make_people
-from stedi.simulate.sessions import Sessions, deal_uploads, plan_sessions
+from stedi.simulate.sessions import Sessions, assign_to_files, plan_sessions
 from stedi.tables.landing import accelerometer, customer, step_trainer
 
 # 2026-01-05, a Monday, 00:00 UTC.
 FIRST_DAY_MS = 1_767_571_200_000
-# 2026-04-05, 00:00 UTC. Times must be before the files are written, so more days than 90 begin earlier.
+# 2026-04-05, 00:00 UTC. Times must be before the files are written, so more than 90 days begin before FIRST_DAY_MS.
 _END_MS = FIRST_DAY_MS + 90 * DAY_MS
 # The feeds that can be simulated.
 FEEDS = tuple(feed.name for feed in (customer.FEED, accelerometer.FEED, step_trainer.FEED))
 TRUTH = "ground_truth"
 _READINGS_PER_CUSTOMER_AND_DAY = 30
-# Small feeds, too, get enough walking for a model to learn from.
+# Enough walking to train a model, even for few customers and days.
 _MIN_READINGS = 100_000
-# A large feed has hundreds of customer files, a small one a dozen. Each begins with the newest fifth of the one before.
+# A large feed has hundreds of customer files, a small one a dozen. Each file repeats the last fifth of the previous one.
 _RECORDS_PER_CUSTOMER_FILE, _MIN_CUSTOMER_FILES = 10_000, 12
 _REPEATED = 5
-# Share of rows that retries deliver twice.
+# Share of rows that are delivered twice, as by retries.
 _SENT_TWICE = 0.002
 
 
@@ -56,7 +56,7 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Report = lambda
     Args:
         out: a folder that is empty or does not exist.
         options: what to simulate.
-        progress: receives the progress.
+        progress: receives the number of simulated readings.
 
     Raises:
         UsageError: the folder is not empty or not writable, or the days are too short for so many readings.
@@ -72,8 +72,8 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Report = lambda
     progress(Progress("simulating customers"))
     people = make_people(rng, options.customers, start_ms, days)
     sessions = plan_sessions(rng, people, -(-readings // SESSION_SAMPLES), start_ms, options)
-    handed = sessions.handed
-    people = people.hand_over(record_rng, handed.device, handed.new_owner, handed.at_ms)
+    hand_overs = sessions.hand_overs
+    people = people.hand_over(record_rng, hand_overs.device, hand_overs.new_owner, hand_overs.at_ms)
     clocks = make_clocks(clock_rng, sessions, options)
     _make_folders(out)
     with _translate_errors(out), JsonLinesWriter() as writer:
@@ -83,16 +83,16 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Report = lambda
         habits = make_habits(rng, sessions.walkers)
         simulated = 0
         with _MotionTruth(out / TRUTH) as truth:
-            for label, chosen in deal_uploads(rng, sessions, start_ms + days * DAY_MS):
+            for label, chosen in assign_to_files(rng, sessions, start_ms + days * DAY_MS):
                 progress(Progress("simulating readings", simulated, readings, "readings"))
                 motion = make_motion(rng, habits.of(sessions.walker[chosen]), sessions.start_ms[chosen])
-                who, device = sessions.who[chosen], sessions.device[chosen]
-                users = people.users.take(pa.array(who))
+                customer_numbers, device = sessions.customer[chosen], sessions.device[chosen]
+                users = people.users.take(pa.array(customer_numbers))
                 truth.write(users, motion)
                 times = clocks.stamp(jitter_rng, device, motion.times_ms[:, ::EVERY_NTH_SAMPLE])
                 serials = people.serials.take(pa.array(device))
                 for feed, rows, reports in (
-                    ("accelerometer", _accelerometer_rows(users, motion), sessions.reports[who]),
+                    ("accelerometer", _accelerometer_rows(users, motion), sessions.reports[customer_numbers]),
                     ("step_trainer", _step_trainer_rows(serials, times, motion), np.ones(len(chosen), dtype=np.bool_)),
                 ):
                     arrives = np.repeat(reports, rows.num_rows // len(chosen))
@@ -110,21 +110,21 @@ def simulate(out: Path, options: SimulationOptions, *, progress: Report = lambda
 
 def _make_folders(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder, new or empty")
+        raise UsageError(f"{out} is a file; name a new or empty folder")
     try:
         if out.exists() and any(out.iterdir()):
-            raise UsageError(f"folder {out} is not empty; give a new one, or delete it if it is left from a simulation")
+            raise UsageError(f"folder {out} is not empty; name a new one, or delete it if it is from an earlier simulation")
         for name in (*FEEDS, TRUTH):
             (out / name).mkdir(parents=True)
     except OSError as error:
-        raise UsageError(f"folder {out} can't be written ({error.strerror}); give another one") from error
+        raise UsageError(f"folder {out} can't be written ({error.strerror}); name another one") from error
 
 
 @contextmanager
 def _translate_errors(out: Path) -> Iterator[None]:
     try:
         yield
-    # DuckDB, behind the writer, reports a full disk as an error of its own.
+    # The writer uses DuckDB, which reports a full disk as duckdb.Error.
     except (OSError, duckdb.Error, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else "out of memory"
         raise LandingError(f"the simulation failed ({reason}); delete folder {out}, which is incomplete") from error
@@ -147,7 +147,7 @@ def _write_customers(writer: JsonLinesWriter, rng: np.random.Generator, people: 
 def _write_device_truth(people: People, sessions: Sessions, clocks: Clocks, folder: Path) -> None:
     """Write the first owner of each device, and the periods of those that record."""
     # New owners own no device before they take one over.
-    device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.handed.new_owner)))
+    device = pa.array(np.flatnonzero(~np.isin(people.owners, sessions.hand_overs.new_owner)))
     owners = people.users.take(pa.array(people.owners)).take(device)
     pq.write_table(pa.table({"serialNumber": people.serials.take(device), "user": owners}), folder / "device_owner.parquet")
     pq.write_table(device_periods(people, sessions, clocks), folder / "device_periods.parquet")

@@ -1,6 +1,7 @@
 """Simulate sessions: the readings of a phone's accelerometer and of a step trainer.
 
-A session has three parts. In each part the person walks, stands, sits or rides. Constants without a source are guesses.
+A session has three parts. In each part the person walks, stands, sits or rides. Constants without a stated source are
+guesses.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from stedi.simulate.gait import RATE_HZ, Habits
 SESSION_SAMPLES = 1_500
 SAMPLE_MS = 1000 // RATE_HZ
 SESSION_MS = SESSION_SAMPLES * SAMPLE_MS  # half a minute
-# The step trainer reports at about 17 Hz: at each third sample of the phone, and with the same times if the clocks agree.
+# The step trainer records at about 17 Hz: at every third sample of the phone, with the same times if the clocks agree.
 EVERY_NTH_SAMPLE = 3
 ACTIVITIES = ("walk", "stand", "sit", "ride")
 _WALK, _, _, _RIDE = range(len(ACTIVITIES))
@@ -24,7 +25,7 @@ _PART_ENDS_SECONDS = ((6, 12), (18, 24))  # bounds of the ends of the first and 
 _GRAVITY = 9.81  # m/s²
 _SENSOR_NOISE = 0.08  # standard deviation (m/s²), with the tremor of the person
 _JITTER_MS = 3  # maximum error of a sample's time
-_SAME_TIME = 0.002  # share of readings that the app gives the time of the reading before
+_SAME_TIME = 0.002  # share of readings to which the app gives the previous reading's time
 _FIDGETS_PER_SECOND = 1 / 8
 # After a bump a bus sways on its springs once or twice per second, as fast as people step.
 _BUMPS_PER_SECOND = 1 / 4

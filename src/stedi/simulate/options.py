@@ -1,4 +1,4 @@
-"""Options of the simulator: type, default, bounds and description of each, for Python and for the command line.
+"""Options of the simulator with type, default, bounds and description, for Python and the command line.
 
 This module imports no library, so that the command line can list the options quickly.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 from stedi.errors import UsageError
 
 DAY_MS = 86_400_000
-# Landing refuses times of more than a day after its file was written.
+# Ingest quarantines readings with a time more than a day after their file was written.
 _MAX_CLOCK_ERROR_MS = DAY_MS
 # 24 years. People register up to a year earlier, and no feed accepts times before 2000.
 _MAX_DAYS = 9_000
@@ -44,7 +44,7 @@ class SimulationOptions:
     seed: Annotated[int, Description("random seed", 0)] = 1
     readings: Annotated[
         int | None,
-        Description("approximate number of accelerometer readings; 30 per customer and day, at least 100,000, if absent", 0),
+        Description("approximate number of accelerometer readings (default: 30 per customer and day, at least 100,000)", 0),
     ] = None
     clean: Annotated[bool, Description("leave out the format defects")] = False
     clock_offset_ms: Annotated[
@@ -66,13 +66,15 @@ class SimulationOptions:
         ),
     ] = 0
     whole_seconds: Annotated[float, _share("share of devices that truncate times to whole seconds")] = 0
-    clock_resets: Annotated[float, _share("share of devices whose clock is reset once, to another offset and drift")] = 0
+    clock_resets: Annotated[
+        float, _share("share of devices whose clock is reset once, to another offset and with no drift so far")
+    ] = 0
     lost: Annotated[float, _share("share of readings that are lost, independently for phones and devices")] = 0
     shared_homes: Annotated[
-        float, _share("share of people who live in pairs; both own a device and record at the same times")
+        float, _share("share of people who live in pairs, of whom both own a device and record at the same times")
     ] = 0.05
-    hand_overs: Annotated[float, _share("share of devices that a customer without a device takes over")] = 0.02
-    without_phone: Annotated[float, _share("share of device owners whose phone app never reports")] = 0.02
+    hand_overs: Annotated[float, _share("share of devices handed over to a customer who had no device")] = 0.02
+    without_phone: Annotated[float, _share("share of device owners whose phone app never sends readings")] = 0.02
 
     def __post_init__(self) -> None:
         """Check the bounds of each option and the total error of the clocks."""
@@ -84,8 +86,8 @@ class SimulationOptions:
         error_ms = self.clock_offset_ms + self.clock_jitter_ms + self.clock_drift_ppm * self.days * DAY_MS / 1e6
         if error_ms > _MAX_CLOCK_ERROR_MS:
             raise UsageError(
-                f"clocks could be off by {error_ms / DAY_MS:,.1f} days, and landing accepts times of up to a day after "
-                "arrival; reduce offset, jitter, drift or days"
+                f"clocks could be off by {error_ms / DAY_MS:,.1f} days; times of more than a day after arrival are "
+                "quarantined: reduce offset, jitter, drift or days"
             )
         if self.clock_resets and not self.clock_offset_ms and not self.clock_drift_ppm:
             raise UsageError("clock_resets has no effect without clock_offset_ms or clock_drift_ppm; give one of them")
@@ -119,5 +121,5 @@ def describe_options() -> tuple[Option, ...]:
     )
 
 
-# Clocks that agree to the ms, no losses, no shared homes, no hand-overs, and a phone for everybody.
+# No device errors: exact clocks, no lost readings, no shared homes, no hand-overs, and a phone for everybody.
 IDEAL = SimulationOptions(shared_homes=0, hand_overs=0, without_phone=0)

@@ -10,11 +10,11 @@ from stedi.simulate.consent import make_consent
 from stedi.simulate.draws import Integers
 from stedi.simulate.options import DAY_MS
 
-# The fulfilment site used the same 30 serials again and again. In one real feed 741,477 of 758,715 customer records have one
-# of them.
+# The fulfilment site wrote the same 30 serial numbers on most records: in one real feed on 741,477 of 758,715 customer
+# records.
 REUSED_SERIALS = 30
 _REUSED_SHARE = 741_477 / 758_715
-# Shares of customers with 1, 2 and 3 devices, without a source; in the same feed some have dozens.
+# Shares of customers with 1, 2 and 3 devices. No source; in the same feed some customers have dozens.
 _DEVICE_COUNT_SHARES = (0.96, 0.03, 0.01)
 _LACKS_EMAIL = 0.005
 # The website stores an address as typed: in lower case, in capitals, capitalised, or with blanks.
@@ -27,41 +27,41 @@ _LAST = ["Abram", "Bauer", "Cruz", "Diaz", "Evans", "Fofana", "Gupta", "Huang", 
 
 @dataclass(frozen=True)
 class People:
-    """Customers and their devices, both by number.
+    """Customers and their devices, both numbered.
 
-    A customer's first device has the customer's own number. The other ones have consecutive numbers.
+    A customer's first device has the customer's number. The customer's extra devices have consecutive numbers.
 
     Attributes:
         users: e-mail address of each customer as the phone app sends it, trimmed and in lower case.
         serials: serial number of each device.
         owners: first owner of each device.
-        more: number of each customer's other devices.
-        more_from: number of the first one of these.
+        extra_devices: how many extra devices each customer has.
+        first_extra_device: number of each customer's first extra device.
         records: records of the customer feed, by time.
         record_of: customer of each record.
-        reused: the serial numbers that the fulfilment site used again and again.
-        consent: ground truth: the intervals with consent in force.
+        reused: the reused serial numbers.
+        consent: ground truth: intervals with consent in force.
     """
 
     users: pa.Array
     serials: pa.Array
     owners: Integers
-    more: Integers
-    more_from: Integers
+    extra_devices: Integers
+    first_extra_device: Integers
     records: pa.Table
     record_of: Integers
     reused: pa.Array
     consent: pa.Table
 
-    def device_of(self, rng: np.random.Generator, who: Integers) -> Integers:
+    def device_of(self, rng: np.random.Generator, customer: Integers) -> Integers:
         """Draw one of the devices of each customer."""
-        return _device_of(rng, who, self.more, self.more_from)
+        return _device_of(rng, customer, self.extra_devices, self.first_extra_device)
 
     def hand_over(self, rng: np.random.Generator, device: Integers, new_owner: Integers, at_ms: Integers) -> "People":
-        """Change the records of customers who own no device until they take over another customer's.
+        """Change the records of new owners, who own no device until they take over another customer's.
 
-        A record with the serial of the customer's own device gets the serial of the device taken over, or a reused one
-        if the record is older than the hand-over.
+        A record with the serial number of the customer's own device gets that of the device taken over, or a reused
+        serial number if the record is older than the hand-over.
 
         Args:
             rng: random numbers.
@@ -84,11 +84,11 @@ class People:
 
 
 def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: int) -> People:
-    """Draw customers, with a feed in which they consent and withdraw.
+    """Draw customers and their records, which give and withdraw consent.
 
-    The ground truth of consent is that of all records. A lakehouse can't assign a record without an e-mail address, so it
-    computes other intervals for that customer: longer ones if the record withdrew consent, shorter ones or none if it
-    gave it.
+    The ground truth of consent includes records without an e-mail address. A lakehouse can't assign these, so its
+    intervals for such customers differ: they are longer if the record withdraws consent, and shorter or missing if it
+    gives consent.
 
     Args:
         rng: random numbers.
@@ -103,51 +103,55 @@ def make_people(rng: np.random.Generator, customers: int, start_ms: int, days: i
     address = pc.binary_join_element_wise(address, "@example.com", "")
     users = pc.utf8_lower(address)
 
-    more = rng.choice(len(_DEVICE_COUNT_SHARES), p=_DEVICE_COUNT_SHARES, size=customers)
-    more_from = customers + np.cumsum(more) - more
-    owners = np.concatenate([number, np.repeat(number, more)])
+    extra_devices = rng.choice(len(_DEVICE_COUNT_SHARES), p=_DEVICE_COUNT_SHARES, size=customers)
+    first_extra_device = customers + np.cumsum(extra_devices) - extra_devices
+    owners = np.concatenate([number, np.repeat(number, extra_devices)])
     serials = _draw_serials(rng, len(owners))
 
     registered = start_ms - rng.integers(1, 365 * DAY_MS, customers)
     consent = make_consent(rng, registered, start_ms, days)
-    who = consent.who
-    takes = pa.array(who)
-    count = len(who)
-    own = serials.take(pa.array(_device_of(rng, who, more, more_from)))
+    customer = consent.customer
+    record_customers = pa.array(customer)
+    count = len(customer)
+    own = serials.take(pa.array(_device_of(rng, customer, extra_devices, first_extra_device)))
     reused_serials = _draw_serials(rng, REUSED_SERIALS)
     reused = reused_serials.take(pa.array(rng.integers(0, REUSED_SERIALS, customers)))
     birthday = rng.integers(_EARLIEST_BIRTH.astype(int), _LATEST_BIRTH.astype(int), customers)
     lacks_email = pa.array(rng.random(count) < _LACKS_EMAIL)
     records = pa.table(
         {
-            "customerName": pc.binary_join_element_wise(first, last, " ").take(takes),
-            "email": pc.if_else(lacks_email, None, _draw_spellings(rng, address, users).take(takes)),
-            "phone": pa.array(8_010_000_000 + rng.integers(0, 10**7, customers)).cast(pa.string()).take(takes),
-            "birthDay": pa.array(birthday.astype(np.int32), pa.date32()).cast(pa.string()).take(takes),
-            "serialNumber": pc.if_else(pa.array(rng.random(count) < _REUSED_SHARE), reused.take(takes), own),
-            "registrationDate": pa.array(registered).take(takes),
+            "customerName": pc.binary_join_element_wise(first, last, " ").take(record_customers),
+            "email": pc.if_else(lacks_email, None, _draw_spellings(rng, address, users).take(record_customers)),
+            "phone": pa.array(8_010_000_000 + rng.integers(0, 10**7, customers)).cast(pa.string()).take(record_customers),
+            "birthDay": pa.array(birthday.astype(np.int32), pa.date32()).cast(pa.string()).take(record_customers),
+            "serialNumber": pc.if_else(pa.array(rng.random(count) < _REUSED_SHARE), reused.take(record_customers), own),
+            "registrationDate": pa.array(registered).take(record_customers),
             "lastUpdateDate": pa.array(consent.at_ms),
-            "shareWithResearchAsOfDate": pa.array(consent.shared_as_of_ms, mask=~consent.gives),
+            "shareWithResearchAsOfDate": pa.array(consent.shared_as_of_ms, mask=~consent.consents),
             "shareWithPublicAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_WITH_OTHERS),
             "shareWithFriendsAsOfDate": pa.array(consent.at_ms, mask=rng.random(count) < _SHARES_WITH_OTHERS),
         }
     )
     true_consent = pa.table(
         {
-            "user": users.take(pa.array(consent.owner)),
+            "user": users.take(pa.array(consent.interval_customer)),
             "consented_from_ms": consent.from_ms,
             "consented_to_ms": pa.array(consent.to_ms, mask=consent.to_ms < 0),
         }
     )
     by_time = np.argsort(consent.at_ms, kind="stable")
     records = records.take(pa.array(by_time))
-    return People(users, serials, owners, more, more_from, records, who[by_time], reused_serials, true_consent)
+    return People(
+        users, serials, owners, extra_devices, first_extra_device, records, customer[by_time], reused_serials, true_consent
+    )
 
 
-def _device_of(rng: np.random.Generator, who: Integers, more: Integers, more_from: Integers) -> Integers:
+def _device_of(
+    rng: np.random.Generator, customer: Integers, extra_devices: Integers, first_extra_device: Integers
+) -> Integers:
     """Draw one of the devices of each customer."""
-    choice = rng.integers(0, 1 + more[who])
-    return np.where(choice == 0, who, more_from[who] + choice - 1)
+    choice = rng.integers(0, 1 + extra_devices[customer])
+    return np.where(choice == 0, customer, first_extra_device[customer] + choice - 1)
 
 
 def _draw_spellings(rng: np.random.Generator, address: pa.Array, plain: pa.Array) -> pa.Array:

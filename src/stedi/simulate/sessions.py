@@ -1,4 +1,4 @@
-"""Plan sessions: which customer records when, with which device, and in which file the readings arrive."""
+"""Plan sessions: customer, start, device, and the file in which the readings arrive."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from stedi.simulate.motion import SAMPLE_MS, SESSION_MS
 from stedi.simulate.options import DAY_MS, SimulationOptions
 from stedi.simulate.people import People
 
-# Shares and counts of this module have no source.
+# The shares and counts in this module have no source.
 _SESSIONS_PER_PERSON = 3  # so that a model can distinguish people from sessions
 _RECORDING = 0.9  # maximum share of customers who record; the others never open the app
 _SESSIONS_PER_FILE = 200
@@ -57,34 +57,34 @@ class Sessions:
     """All sessions, in the order of their starts.
 
     Attributes:
-        walkers: number of customers who record.
-        walker: number of each session's walker, from 0 to `walkers` - 1.
-        who: number of each session's customer.
+        walkers: number of customers who record anything.
+        walker: index of each session's customer among these, from 0 to `walkers` - 1.
+        customer: number of each session's customer.
         device: number of each session's device.
         start_ms: start of each session (phone clock, ms since the epoch, UTC).
         is_late: whether each session arrives after the last day.
-        neighbour: for each customer, the one with the same home and hours, or -1.
-        reports: for each customer, whether the phone app reports.
-        handed: devices that change hands.
+        neighbour: for each customer, the one who lives in the same home and records at the same times, or -1.
+        reports: for each customer, whether the phone app sends readings.
+        hand_overs: devices that change hands.
     """
 
     walkers: int
     walker: Integers
-    who: Integers
+    customer: Integers
     device: Integers
     start_ms: Integers
     is_late: Flags
     neighbour: Integers
     reports: Flags
-    handed: HandOvers
+    hand_overs: HandOvers
 
 
 def plan_sessions(
     rng: np.random.Generator, people: People, sessions: int, start_ms: int, options: SimulationOptions
 ) -> Sessions:
-    """Assign sessions to customers, so that nobody records twice at one time.
+    """Assign sessions to customers. Sessions of one customer do not overlap.
 
-    Homes, phones and hand-overs use separate random streams, so that they leave the other draws unchanged.
+    Homes, phones and hand-overs use random streams of their own, so that their options leave the other draws unchanged.
 
     Args:
         rng: random numbers.
@@ -106,20 +106,20 @@ def plan_sessions(
     by_time = np.argsort(start, kind="stable")
     walker, start = walker[by_time], start[by_time]
     members = rng.permutation(customers)[:walkers]
-    who = members[walker]
+    customer = members[walker]
     is_late = np.zeros(sessions, dtype=np.bool_)
     is_late[rng.permutation(sessions)[: math.ceil(_LATE * sessions)]] = True
     neighbour = np.full(customers, -1)
     neighbour[members[:paired]] = members[:paired].reshape(-1, 2)[:, ::-1].ravel()
     reports = np.ones(customers, dtype=np.bool_)
     reports[members[draw_share(phone_rng, walkers, options.without_phone)]] = False
-    device = people.device_of(rng, who)
-    handed = _hand_overs(hand_over_rng, np.setdiff1d(np.arange(customers), members), device, start, options.hand_overs)
-    who = handed.user(people.owners, device, start)
-    members = np.concatenate([members, handed.new_owner])
+    device = people.device_of(rng, customer)
+    hand_overs = _hand_overs(hand_over_rng, np.setdiff1d(np.arange(customers), members), device, start, options.hand_overs)
+    customer = hand_overs.user(people.owners, device, start)
+    members = np.concatenate([members, hand_overs.new_owner])
     walker_of = np.empty(customers, np.int64)
     walker_of[members] = np.arange(len(members))
-    return Sessions(len(members), walker_of[who], who, device, start, is_late, neighbour, reports, handed)
+    return Sessions(len(members), walker_of[customer], customer, device, start, is_late, neighbour, reports, hand_overs)
 
 
 def _draw_starts(
@@ -143,8 +143,8 @@ def _draw_starts(
     walker = np.arange(sessions) % walkers
     part = np.arange(sessions) // walkers
     start = start_ms + part * part_ms + rng.integers(0, part_ms - SESSION_MS, sessions, endpoint=True)
-    # The second person of a home has the next session after the first, and starts a few seconds later: two people do not
-    # start at the same time.
+    # The second person of a home starts a few seconds after the first, because two people never start at exactly the same
+    # time. Their sessions are neighbours in the list.
     second = np.flatnonzero((walker < paired) & (walker % 2 == 1))
     latest = start_ms + (part[second] + 1) * part_ms - SESSION_MS
     start[second] = np.minimum(start[second - 1] + home_rng.integers(0, _TOGETHER_MS, len(second)), latest)
@@ -152,30 +152,30 @@ def _draw_starts(
 
 
 def _hand_overs(
-    rng: np.random.Generator, strangers: Integers, device: Integers, start_ms: Integers, share: float
+    rng: np.random.Generator, new_owners: Integers, device: Integers, start_ms: Integers, share: float
 ) -> HandOvers:
     """Hand a share of all devices to other customers, each between two of its sessions.
 
-    Devices with a single session do not change hands, and there are at most as many hand-overs as `strangers`.
+    Devices with a single session do not change hands. There are at most as many hand-overs as new owners.
 
     Args:
         rng: random numbers.
-        strangers: customers who recorded nothing.
+        new_owners: customers without sessions.
         device: number of each session's device.
         start_ms: start of each session, in order (phone clock, ms since the epoch, UTC).
         share: share of the devices, from 0 to 1.
     """
     number, index, count = np.unique(device, return_inverse=True, return_counts=True)
-    chosen = rng.permutation(np.flatnonzero(count > 1))[: round(share * len(number))][: len(strangers)]
+    chosen = rng.permutation(np.flatnonzero(count > 1))[: round(share * len(number))][: len(new_owners)]
     by_device = np.argsort(index, kind="stable")
     first = np.cumsum(count) - count
     session = by_device[first[chosen] + rng.integers(1, count[chosen])]
-    # All samples of the session before are earlier.
-    return HandOvers(number[chosen], rng.permutation(strangers)[: len(chosen)], start_ms[session] - SAMPLE_MS // 2)
+    # After all samples of the previous session and before the first of this one.
+    return HandOvers(number[chosen], rng.permutation(new_owners)[: len(chosen)], start_ms[session] - SAMPLE_MS // 2)
 
 
-def deal_uploads(rng: np.random.Generator, sessions: Sessions, end_ms: int) -> Iterator[tuple[str, Integers]]:
-    """Deal sessions to files: first those in time, in order, then the late ones, in random order.
+def assign_to_files(rng: np.random.Generator, sessions: Sessions, end_ms: int) -> Iterator[tuple[str, Integers]]:
+    """Assign sessions to files: first those that arrive in time, in order, then the late ones, in random order.
 
     Yields:
         The label of a file, and the numbers of its sessions.

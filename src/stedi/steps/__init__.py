@@ -1,4 +1,4 @@
-"""Step detector: trained on the training set, evaluated on held-out people, run on the readings of any phone."""
+"""Step detector: training, evaluation on held-out people, detection in the readings of any phone."""
 
 import os
 

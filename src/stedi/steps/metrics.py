@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 # The true times of the training set are precise to about 100 ms. Half a step takes about 250 ms.
 TOLERANCES_MS = (100, 250)
-# Nobody walks more than 2 s away from every true step: no walker pauses that long within a stride.
+# Time more than 2 s away from every true step counts as rest: no walker pauses that long within a stride.
 _REST_DISTANCE_MS = 2_000
 # Lower bound of the denominator of a relative count error: at rest one false step counts as an error of 10%.
 _MIN_STEPS = 10

@@ -31,8 +31,8 @@ from stedi.storage import open_warehouse
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 TRAINING_SET = "step_training_set"
-# Coincidences with an area under the ROC curve below it tell nothing. It is above 0.5 because random feeds are not quite
-# at chance: the public landing set, all of it random, has 0.508 (0.503 to 0.512).
+# Below this area under the ROC curve, phone readings do not predict distances. The threshold is above 0.5 because random
+# feeds are not quite at chance: the public landing set, all of it random, has 0.508 (0.503 to 0.512).
 _MIN_AUC = 0.52
 _LIBRARIES = ("stedi", "lightgbm", "scikit-learn", "onnx", "onnxruntime", "numpy")
 
@@ -54,7 +54,7 @@ class Evaluation:
 
 
 def load_examples(settings: Settings, seed: int, progress: Report) -> list[Example]:
-    """Run the pipeline, so that training set and consent are current, and compute features of the training set.
+    """Run the pipeline, so that training set and consent are current, then compute the features of the training set.
 
     Raises:
         TrainingError: an error-level rule is violated, or fewer than three people have steps.
@@ -79,7 +79,7 @@ def _too_few_steps(settings: Settings, people: int, seed: int) -> str:
     problem = f"nothing to train on: the distances of {people} people show steps, and at least {MIN_PEOPLE} are needed"
     result = coincidence_auc(settings, seed)
     if result is None:
-        return f"{problem}; land readings of more people whose phone and step trainer record at the same time"
+        return f"{problem}; ingest readings of more people whose phone and step trainer record at the same time"
     interval = f"area under the ROC curve {result.auc:.3f}, 95% interval {result.low:.3f} to {result.high:.3f}"
     if result.low < _MIN_AUC:
         return (
@@ -102,14 +102,14 @@ def train(
     Args:
         settings: where the tables and the models are.
         seed: random seed.
-        positions: phone positions, for the metrics on the model card only.
+        positions: phone positions, only for the metrics on the model card.
         progress: receives progress reports.
 
     Raises:
         TrainingError: there are too few steps, or the detector is no better than chance.
-        UsageError: the positions are not about the recorded motion.
+        UsageError: no position is at a time and of a person in the training set.
         WarehouseError: somebody withdrew during the training, or the models folder can't be written.
-        StediError: the run before fails.
+        StediError: the pipeline run fails.
     """
     examples = load_examples(settings, seed, progress)
     check_overlap([example.stretch for example in examples], None, positions)
@@ -159,8 +159,8 @@ def evaluate(
 
     Raises:
         TrainingError: there are too few steps.
-        UsageError: the true steps or positions are not about the recorded motion.
-        StediError: the run before fails.
+        UsageError: no true step, or no position, is at a time and of a person in the training set.
+        StediError: the pipeline run fails.
     """
     examples = load_examples(settings, seed, progress)
     check_overlap([example.stretch for example in examples], true_steps, positions)

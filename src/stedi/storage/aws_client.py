@@ -14,11 +14,12 @@ from botocore.session import Session
 
 from stedi.errors import StediError
 
-# Parallel requests of one client: enough to hide the latency of small objects. Large ones fill the line with fewer.
+# Parallel requests of one client: enough to hide the latency of small objects. Large objects use the full bandwidth with
+# fewer.
 PARALLEL_REQUESTS = 8
 _CONFIG = {
-    # AWS answers in well under a second, and 10 s allow for lost packets. A store that is not AWS may first
-    # have to spin up a disk: a minute of silence.
+    # AWS responds in well under a second, and 10 s allow for lost packets. Other S3 stores may have to spin up a disk first,
+    # so reads wait for a minute.
     "connect_timeout": 10,
     "read_timeout": 60,
     "max_pool_connections": PARALLEL_REQUESTS,
@@ -31,7 +32,7 @@ _AWS_ENDPOINT = re.compile(r"\.amazonaws\.com(\.cn)?(:\d+)?/?$")
 
 @cache
 def _loader() -> Loader:
-    """Create the loader of botocore's service descriptions, once: reading that of S3 takes a fifth of a second."""
+    """Create the loader of botocore's service descriptions. It is shared: reading that of S3 takes 0.2 s."""
     return Loader()
 
 
@@ -74,7 +75,7 @@ class ConnectionSettings:
     """
 
     def __init__(self, service: str, raises: type[StediError]) -> None:
-        """Read the environment as it is now; arguments and errors are those of `create_client`."""
+        """Read the environment as it is now. For the arguments and errors see `create_client`."""
         with closing(create_client(service, raises)) as client:
             url = str(client.meta.endpoint_url)
             self.endpoint = None if _AWS_ENDPOINT.search(url) else url
@@ -82,7 +83,7 @@ class ConnectionSettings:
         self._credentials = _session().get_credentials()
 
     def credentials(self) -> tuple[str | None, str | None, str | None]:
-        """Return access key, secret key and session token as of now: those of a role change every few hours."""
+        """Return the current access key, secret key and session token. Those of a role change every few hours."""
         if self._credentials is None:
             return None, None, None
         now = self._credentials.get_frozen_credentials()

@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from stedi.errors import StediError
 
 AWS_ERRORS = (ClientError, BotoCoreError)
-# Errors of a response body that breaks off. boto3 does not retry them.
+# Errors of an incomplete response body. boto3 does not retry them.
 BROKEN_BODY = (HTTPClientError, IncompleteReadError, FlexibleChecksumError)
 
 # Characters that break a line or control a terminal: a store that is not AWS may answer with anything.
@@ -40,7 +40,7 @@ _HINTS = {
     "PermanentRedirect": _OTHER_REGION,
     "AuthorizationHeaderMalformed": _OTHER_REGION,
 }
-# What S3 and Glue deny to the user of a warehouse.
+# Hints for the requests that a warehouse sends to S3 and Glue.
 WAREHOUSE_HINTS = {
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and "
     "s3:DeleteObject below the prefix, and use of its KMS key",
@@ -56,7 +56,7 @@ def translate_aws_errors(what: str, raises: type[StediError], hints: Mapping[str
     Args:
         what: what failed, such as `bucket b can't be listed`.
         raises: class of the error to raise.
-        hints: reason and next step by AWS's error code, where the general ones do not fit.
+        hints: reason and next step by AWS's error code. They replace the general hints.
 
     Raises:
         StediError: of class `raises`; AWS refused a request or can't be reached.
@@ -81,15 +81,15 @@ def explain(error: Exception, hints: Mapping[str, str]) -> str:
 def explain_code(code: str, hints: Mapping[str, str]) -> str:
     """Say why AWS failed and what to do next, for an error code or HTTP status from any client."""
     hint = hints.get(code) or _HINTS.get(code)
-    return hint or f"AWS answers {_UNSAFE.sub(' ', code)}; run again, and if it stays so, check AWS_ENDPOINT_URL"
+    return hint or f"AWS answers {_UNSAFE.sub(' ', code)}; run again, and if it fails again, check AWS_ENDPOINT_URL"
 
 
 def has_code(error: Exception, *codes: str) -> bool:
-    """Whether an error is an answer of AWS with one of these error codes or HTTP statuses."""
+    """Whether an error is a response of AWS with one of these error codes or HTTP statuses."""
     return isinstance(error, ClientError) and error_code(error) in codes
 
 
 def error_code(error: ClientError) -> str:
-    """Return AWS's error code, or the HTTP status if something else than AWS answered."""
+    """Return AWS's error code, or the HTTP status of a response without one, such as a proxy's."""
     response = error.response
     return str(response.get("Error", {}).get("Code") or response["ResponseMetadata"]["HTTPStatusCode"])

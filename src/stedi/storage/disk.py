@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 def fsync(path: Path) -> None:
-    """Write a file, or the names in a folder, through to the disk."""
+    """Sync a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -19,7 +19,7 @@ def fsync(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """Open a file that replaces `path` in one step when the context ends, written through to the disk.
+    """Open a temporary file. When the context ends it is synced to the disk, and replaces `path` atomically.
 
     If writing fails, `path` stays as it was.
 
@@ -40,13 +40,13 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    # The new name survives a power failure only once the folder is on the disk, too.
+    # The rename survives a power failure only once the folder is synced, too.
     fsync(path.parent)
 
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file exclusively, without waiting. The system releases it when the process ends, however it ends.
+    """Hold an exclusive lock on a file, without waiting. The system releases it when the process ends, however it ends.
 
     Raises:
         BlockingIOError: another process holds the lock.

@@ -16,7 +16,7 @@ _NEXT_STEPS = {
 }
 _SQLITE_NEXT_STEPS = {
     # Reading needs no write access, unless a killed run left a commit to be rolled back.
-    "readonly database": "; work as the owner of catalog.db, or have the owner start a run: it also repairs a killed run",
+    "readonly database": "; work as the owner of catalog.db, or have the owner start a run, which rolls back a killed one",
     "unable to open database": "; grant this user read access to the folder and its catalog.db",
 }
 _DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
@@ -24,10 +24,10 @@ _DAMAGE = (ValueError, TypeError, LookupError, EOFError, zlib.error)
 
 @contextmanager
 def translate_damage(what: str) -> Iterator[None]:
-    """Replace the errors that readers raise on a truncated or damaged file by one line.
+    """Replace errors that parsers raise on a truncated or damaged file by one line.
 
     Args:
-        what: the file, such as `metadata of quarantine`.
+        what: what is parsed, such as `metadata of quarantine`.
 
     Raises:
         WarehouseError: the file is damaged.
@@ -37,7 +37,7 @@ def translate_damage(what: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _DAMAGE) and not _is_from(error, "pyiceberg.exceptions", "ValidationError"):
             raise
-        raise WarehouseError(f"the {what} can't be understood ({type(error).__name__}); {REPAIR_ADVICE}") from error
+        raise WarehouseError(f"the {what} can't be parsed ({type(error).__name__}); {REPAIR_ADVICE}") from error
 
 
 @contextmanager

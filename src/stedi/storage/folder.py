@@ -1,4 +1,4 @@
-"""A warehouse in a local folder. Its locks are the operating system's, which end with their process."""
+"""A warehouse in a local folder. Its locks are file locks, which the operating system releases when the process ends."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from stedi.errors import WarehouseBusyError, WarehouseError
 from stedi.storage.disk import atomic_write, exclusive_lock, fsync, shared_lock
 from stedi.storage.warehouse import StoredFile, Warehouse
 
-# Iceberg's readers take a location for a URL, in which these characters end the path or have a meaning.
+# Iceberg's readers parse a location as a URL, in which these characters end the path or have a meaning.
 _NOT_IN_A_LOCATION = re.compile(r"[?#\\\x00-\x1f\x7f]")
 
 
@@ -29,6 +29,9 @@ class WarehouseFolder(Warehouse):
     def __init__(self, given: Path) -> None:
         """Check the folder's path; the folder need not exist.
 
+        Args:
+            given: the path as the user gave it, for messages and for paths beside it.
+
         Raises:
             ValueError: the locations of Iceberg tables can't contain this path.
         """
@@ -36,7 +39,7 @@ class WarehouseFolder(Warehouse):
         try:
             str(given).encode()
         except UnicodeEncodeError:
-            raise ValueError("its path is not UTF-8, which Iceberg locations have to be; choose another") from None
+            raise ValueError("its path is not UTF-8, which Iceberg locations must be; choose another") from None
         if bad := _NOT_IN_A_LOCATION.search(str(self.root)):
             raise ValueError(f"its full path contains {bad[0]!r}, which Iceberg's readers can't open; choose another")
 
@@ -91,7 +94,7 @@ class WarehouseFolder(Warehouse):
         for parent, _, names in os.walk(self.root / folder, onerror=_raise_unless_missing):
             for name in names:
                 path = Path(parent, name)
-                # Maintenance may delete one meanwhile.
+                # Maintenance may delete a file meanwhile.
                 with suppress(FileNotFoundError):
                     status = path.stat()
                     if path.is_file():
@@ -136,7 +139,7 @@ class WarehouseFolder(Warehouse):
         with ExitStack() as stack:
             try:
                 if not self._lock.exists():
-                    # A copied warehouse may lack its lock file. Where it can't be created, no run can begin either.
+                    # A copied warehouse may lack its lock file. If it can't be created, no run can begin either.
                     with suppress(OSError):
                         self._lock.touch()
                 stack.enter_context(shared_lock(self._lock))
@@ -156,7 +159,7 @@ class WarehouseFolder(Warehouse):
     @override
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        # The process that left files in it has ended.
+        # Files in it are from a process that has ended: this one holds the write lock.
         folder = self.root / ".scratch"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

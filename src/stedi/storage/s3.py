@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
-# Names that need no escaping, whether a reader takes a location for a URL or for a pattern.
+# Names that need no escaping, whether a reader parses a location as a URL or as a glob pattern.
 _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")
 
 
@@ -90,7 +90,7 @@ class WarehouseInS3(Warehouse):
             except AWS_ERRORS as error:
                 if not has_code(error, *CONDITION_FAILED):
                     raise
-                # An earlier attempt of boto3's, whose answer got lost, may have created it.
+                # boto3 may have created it in an earlier attempt whose response was lost.
                 if self.read(name) != content:
                     raise FileExistsError(f"{self.path(name)} already exists") from None
 
@@ -100,7 +100,7 @@ class WarehouseInS3(Warehouse):
             self._client.put_object(**self._object(name), Body=content)
 
     def sync(self, path: str) -> None:
-        """Do nothing: S3 has stored an object durably when it answers."""
+        """Do nothing: S3 has stored an object durably when it responds."""
 
     @override
     def delete(self, name: str) -> None:
@@ -132,8 +132,8 @@ class WarehouseInS3(Warehouse):
     @override
     @contextmanager
     def read_lock(self) -> Iterator[None]:
-        # A reader without the right to write can't take the lease. The metadata that it has read stays valid:
-        # maintenance leaves replaced files for a day.
+        # A reader without permission to write can't take the lease. The metadata that it has read stays valid: maintenance
+        # keeps replaced files for a day.
         with self._translate_errors("", "read"):
             self._new_lease().raise_if_held()
         yield

@@ -2,8 +2,7 @@
 
 S3 writes an object on the condition that there is none (If-None-Match), or that it still has the ETag that was
 read (If-Match). So only one of several writers gets the lease. Its holder renews it. When a holder dies the lease
-expires, and another writer takes it over. The age of the lease is computed from S3's own times, so clocks need not
-agree.
+expires, and another writer takes it over. Its age is computed from S3's own times, so the writers' clocks need not agree.
 """
 
 import json
@@ -21,9 +20,9 @@ from stedi.storage.aws_errors import AWS_ERRORS, has_code
 
 # Seconds for which a killed run blocks the next one.
 LEASE_SECONDS = 60.0
-# Renewals during one lease: one may fail, with all its attempts, and the next is still in time.
+# Renewals per lease duration. If one fails, with all its attempts, the next is still in time.
 _RENEWALS = 3
-# S3's error codes if the object is not the one in the condition, or another writer is putting it.
+# S3's error codes if the condition does not hold, or another writer is writing the object at the same time.
 CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 
 
@@ -61,7 +60,7 @@ class Lease:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Take the lease, renew it in a thread while the context lasts, and give it back.
+        """Acquire the lease, renew it in a thread while the context lasts, and release it.
 
         Raises:
             WarehouseBusyError: another writer holds it.
@@ -75,7 +74,7 @@ class Lease:
         finally:
             self._ended.set()
             renewals.join()
-            # A lease that can't be given back expires.
+            # A lease that can't be released expires.
             with suppress(*AWS_ERRORS):
                 self._client.delete_object(**self._object, IfMatch=self._etag)
 
@@ -91,13 +90,13 @@ class Lease:
             raise self._busy(stored.seconds)
 
     def confirm(self) -> None:
-        """Check that this process still holds the lease; renew it after half of its time.
+        """Check that this process still holds the lease. Renew it if half of its duration is over.
 
         Raises:
             WarehouseBusyError: the lease expired while this process was suspended, and another writer took it.
             ClientError, BotoCoreError: S3 refuses or can't be reached.
         """
-        # The wall clock includes the time in which a machine sleeps, a monotonic one may not.
+        # The wall clock includes the time in which the machine sleeps, a monotonic clock may not.
         if not 0 <= time.time() - self._renewed_at < self._seconds / 2:
             self._renew()
 
@@ -106,14 +105,14 @@ class Lease:
             return
         stored = self._read()
         if stored is None:
-            # Its holder has just given it back, and another writer may be faster.
+            # Its holder has just released it, and another writer may acquire it first.
             raise self._busy(self._seconds)
         if not stored.is_expired or not self._put_if(IfMatch=stored.etag):
             raise self._busy(stored.seconds)
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._seconds / _RENEWALS):
-            # A failed renewal is tried again, and counts only at the next `confirm`.
+            # A failed renewal is tried again. If the lease is lost, the next `confirm` raises the error.
             with suppress(*AWS_ERRORS, WarehouseBusyError):
                 self._renew()
 
@@ -135,7 +134,7 @@ class Lease:
         except AWS_ERRORS as error:
             if not has_code(error, *CONDITION_FAILED):
                 raise
-            # An earlier attempt of boto3's, whose answer got lost, may have written it.
+            # boto3 may have written it in an earlier attempt whose response was lost.
             if (answer := self._get_object()) is None or answer["Body"].read() != content:
                 return False
             self._etag = answer["ETag"]
@@ -162,5 +161,5 @@ class Lease:
     def _busy(self, seconds: float) -> WarehouseBusyError:
         return WarehouseBusyError(
             f"another run is working on {self._warehouse}; wait for it to end, then run again "
-            f"(one that was killed lets go after {seconds:.0f} seconds)"
+            f"(the lock of a killed run expires after {seconds:.0f} seconds)"
         )

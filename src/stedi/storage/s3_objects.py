@@ -1,4 +1,4 @@
-"""List, read and download S3 objects. A body that breaks off is requested again."""
+"""List, read and download S3 objects. An object whose body arrives incomplete is requested again."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -10,7 +10,7 @@ from stedi.storage.aws_errors import BROKEN_BODY
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 20
-# boto3 retries requests, but not a body that breaks off. A line that breaks three in a row is down.
+# boto3 retries requests, but not incomplete bodies.
 _ATTEMPTS = 3
 
 

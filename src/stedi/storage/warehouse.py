@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a warehouse: its name, its size in bytes, and its time of modification in seconds since the epoch."""
+    """A file of a warehouse: its name, its size in bytes, and its modification time in seconds since the epoch."""
 
     name: str
     bytes: int
@@ -27,9 +27,9 @@ class Warehouse(ABC):
 
     Attributes:
         database: namespace of the tables in the catalog.
-        lock_ends_with_process: whether a writer that died has surely lost its write lock, so that its orphan files can
-            be deleted at once.
-        can_store_secrets: whether a file can be readable for one user only.
+        lock_ends_with_process: whether a process that no longer holds the write lock has ended, so that its orphan files
+            can be deleted at once.
+        can_store_secrets: whether a file can be made readable for one user only.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return the address as the user wrote it."""
+        """Return the address, for messages."""
 
     @abstractmethod
     def path(self, name: str) -> str:
@@ -67,7 +67,7 @@ class Warehouse(ABC):
         Args:
             name: the file's name. Its folder may be missing, the one above that may not.
             content: all of the file.
-            private: only this user may read it, and the folder if it is new. Needs `can_store_secrets`.
+            private: whether only this user may read it, and its folder if that is new. Needs `can_store_secrets`.
 
         Raises:
             FileExistsError: the file exists.
@@ -75,19 +75,19 @@ class Warehouse(ABC):
 
     @abstractmethod
     def replace(self, name: str, content: bytes) -> None:
-        """Write a file atomically and durably, in place of the one with this name, if any."""
+        """Write a file atomically and durably. Replaces a file of this name."""
 
     @abstractmethod
     def sync(self, path: str) -> None:
-        """Write a file through to the disk, before a commit lists it. Takes the path of a file that an engine wrote."""
+        """Sync a file that an engine wrote to the disk, before a commit lists it. Takes its path, not its name."""
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Delete a file. A missing one is no error."""
+        """Delete a file. A missing file is no error."""
 
     @abstractmethod
     def list(self, folder: str) -> Sequence[StoredFile]:
-        """List all files below a folder, at any depth, sorted by name. A missing folder has none."""
+        """List all files below a folder, at any depth, sorted by name. A missing folder has no files."""
 
     @abstractmethod
     def delete_empty_folders(self, folder: str) -> None:
@@ -106,8 +106,7 @@ class Warehouse(ABC):
     def read_lock(self) -> AbstractContextManager[None]:
         """Hold a read lock, without waiting for it: no run works while it is held.
 
-        In S3 it only checks that no run is working, and a run may begin while it is held.
-        Needs no right to write.
+        In S3 it only checks that no run is working, and a run may begin while it is held. It needs no write permission.
 
         Raises:
             WarehouseBusyError: a run holds the write lock.

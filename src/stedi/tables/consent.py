@@ -2,7 +2,7 @@
 
 from stedi.model.rules import Rule
 
-# The largest BIGINT, for an interval without an end: every time is before it.
+# The end of an interval without an end: the largest BIGINT, which is after every time.
 NO_END = 9223372036854775807
 
 # The purposes that a customer may consent to, and the field of the customer records with the start of each consent.
@@ -37,7 +37,7 @@ def customer_records(*fields: str) -> str:
 def consent_changes(field: str = RESEARCH) -> str:
     """Write the query for the times at which customers' records changed, from a CTE `records` (see `customer_records`).
 
-    Records of the same time that disagree give no consent, however else they differ: all of them must consent.
+    Consent needs all records of a time: if one lacks it, there is none.
 
     Args:
         field: the field of one of the `PURPOSES`.
@@ -57,8 +57,8 @@ def consent_changes(field: str = RESEARCH) -> str:
 def consent_intervals(field: str = RESEARCH) -> str:
     """Write the query for the intervals in which each customer's consent to a purpose was in force.
 
-    An interval starts with the first consenting change after a withdrawal, or after nothing, and ends with the next
-    withdrawal. It never starts before the previous withdrawal, even if the consent date is earlier.
+    An interval starts with the first consenting change, or the first one after a withdrawal, and ends with the next
+    withdrawal. It never starts before the last change without consent, even if the consent date is earlier.
 
     Args:
         field: the field of one of the `PURPOSES`.
@@ -101,7 +101,7 @@ def usable_spans(people: str) -> str:
     do not overlap.
 
     Args:
-        people: the table of the people to return.
+        people: the table with the people for whom spans are returned.
 
     Returns:
         SQL with the columns person, from_ms (included) and to_ms (excluded).
@@ -126,7 +126,7 @@ def taken_after_consent(time: str) -> Rule:
     return Rule(
         "taken_after_consent",
         "warn",
-        "readings were taken while consent was in force; the policy `customer` also keeps others",
+        "every reading was taken while consent was in force; the policy `customer` also keeps others",
         violations=f"""
         SELECT r.person, count(*) - count(i.person) AS n
         FROM {{rows}} AS r LEFT JOIN ({_INTERVALS}) AS i

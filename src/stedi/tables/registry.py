@@ -25,6 +25,6 @@ _OPERATIONS = tuple(_declared("operations"))
 REFRESHED: tuple[Table, ...] = in_run_order(
     (*(feed.table for feed in FEEDS), *(table for zone in ZONES if zone != "operations" for table in _declared(zone)))
 )
-# The tables that can be read.
+# The tables that queries can read.
 ALL: tuple[Table, ...] = (*REFRESHED, *_OPERATIONS)
 BY_NAME: dict[str, Table] = {table.name: table for table in ALL}

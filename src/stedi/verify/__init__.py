@@ -1,1 +1,1 @@
-"""Proof that the tables equal a rebuild and that consent holds."""
+"""Proof that the tables equal a full rebuild and that no consent is violated."""

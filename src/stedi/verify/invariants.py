@@ -1,7 +1,7 @@
-"""Invariants of the tables, in SQL of their own.
+"""Invariants of the tables, as independent SQL.
 
-They share no code with the queries that compute the tables, so that a mistake there is found here. In particular
-consent is defined once more.
+They share no code with the queries that compute the tables, so that they find mistakes of those queries. Consent is
+defined here a second time.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from stedi.tables.registry import REFRESHED
 
 @dataclass(frozen=True)
 class Invariant:
-    """A promise about a table.
+    """A condition that a table must fulfil.
 
     Attributes:
         table: name of the table.
-        violation: what a violation is, for people.
+        violation: what a violation is, as text for people.
         query: SQL query whose rows are the violations.
     """
 
@@ -46,7 +46,7 @@ _CONSENTING = f"""
       ON n.person = r.person AND n.newest_ms = r.valid_from_ms
     WHERE r.person NOT IN ({_ON_HOLD})
     GROUP BY r.person HAVING bool_and(r.consents)"""
-# For each time before which a person does not consent (a withdrawal, or the beginning of time): what the next change says.
+# For each time from which a person does not consent (a withdrawal, or the beginning of time): the person's next change.
 _NEXT_CHANGES = f"""
     SELECT person, at_ms, next.consents AS consents, next.shared_ms AS shared_ms FROM (
         SELECT person, at_ms, consents,
@@ -60,7 +60,7 @@ _NEXT_CHANGES = f"""
     ) AS changes_in_order
     WHERE NOT consents"""
 _CONSENTING_PSEUDONYMS = f"SELECT {customer_pseudonym('person')} FROM ({_CONSENTING}) AS consenting"
-# The pairs of which both readings were received, and the device belonged to the person when it recorded.
+# Pairs whose readings were both received, from a device that belonged to the person at the time of its reading.
 _EXPLAINED_PAIRS = f"""
     SELECT m.* FROM machine_learning_curated AS m
     JOIN (
@@ -83,10 +83,10 @@ def _rows_without_consent(table: Table) -> str:
 
 
 def readings_outside_consent(table: str, time: str) -> str:
-    """Write the SQL for the readings of a table that the policy `reading` excludes; none under another policy.
+    """SQL for the readings of a table that the policy `reading` excludes; no rows under another policy.
 
-    A reading is allowed if the first change after the person's last withdrawal before it gives consent, and gives it
-    from a date at or before the reading.
+    A reading is allowed if the change that follows the person's last withdrawal before the reading gives consent, with a
+    consent date at or before the reading.
 
     Args:
         table: name of the table.
@@ -100,7 +100,7 @@ def readings_outside_consent(table: str, time: str) -> str:
 
 
 INVARIANTS = (
-    # Every table that declares whose data its rows are.
+    # Every table with rows about people whose consent it requires.
     *(
         Invariant(table.name, "rows of people who do not consent", _rows_without_consent(table))
         for table in REFRESHED

@@ -1,7 +1,7 @@
-"""Prove that the tables are right: they equal a full rebuild, and no invariant is violated.
+"""Verify tables: they equal a full rebuild, and no invariant is violated.
 
-Derived tables are rebuilt from the landing tables, and landing tables are compared with the landing files. All of it
-happens in a temporary folder.
+Derived tables are rebuilt from the landing tables in a temporary folder. Landing tables are compared with the landing
+files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from stedi.ingest.listing import list_files
 from stedi.model.feed import Feed
 from stedi.model.progress import Progress, Report
 from stedi.model.sql import literal
-from stedi.pipeline.draft import Draft, maintained_tables
+from stedi.pipeline.draft import Draft, default_tables
 from stedi.pipeline.landing import ledger_of
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.refresh import refresh
@@ -40,7 +40,7 @@ class Finding:
 
     Attributes:
         table: name of the table.
-        question: what a difference is, for people.
+        question: what a difference is, as text for people.
         rows: number of rows checked.
         wrong: number of differences.
     """
@@ -59,18 +59,18 @@ class Finding:
 def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Finding]:
     """Verify all tables of the newest finished run.
 
-    The rebuild uses the settings that the run was made with.
+    The rebuild uses the settings of that run.
 
     Args:
         settings: where the landing files and the warehouse are.
-        progress: receives the step, and the number of finished tables.
+        progress: receives the current step and the number of finished tables.
 
     Returns:
         One finding for each check, whether or not it holds.
 
     Raises:
         WarehouseError: there is no warehouse, no run has finished in it, or a run did not finish.
-        WarehouseBusyError: a run is at work.
+        WarehouseBusyError: a run is in progress.
         LandingError: the landing files can't be listed.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
@@ -89,12 +89,12 @@ def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Fin
             progress(Progress(f"reading the landing files of {feed.name}"))
             findings += _check_landing_table(catalog, backend, feed, list_files(settings.landing, feed))
         tables = []
-        for table in maintained_tables(catalog):
-            # A table of the run that has disappeared is checked, and found empty.
+        for table in default_tables(catalog):
+            # A table of the run that is missing now counts as empty, so its check fails.
             if table.name in run.snapshots or catalog.snapshot(table.name):
                 tables.append(table)
             else:
-                findings.append(Finding(table.name, "not made: no run was asked for it yet", 0, 0))
+                findings.append(Finding(table.name, "not created yet: no run has selected it", 0, 0))
         draft = Draft(catalog, folder, rebuild=[t.name for t in REFRESHED if t.name not in _LANDING_TABLES])
         for number, table in enumerate(tables):
             progress(Progress(f"rebuilding {table.name}", number, len(tables), "tables"))
@@ -105,25 +105,25 @@ def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Fin
             progress(Progress(f"comparing {table.name}"))
             rebuilt = backend.scan(table, draft.files(table.name))
             differences = count_differences(backend, table, actual[table.name], rebuilt)
-            question = "rows that a full rebuild does not have, or has besides"
+            question = "rows that only the table or only a full rebuild has"
             findings.append(Finding(table.name, question, count_rows(backend, actual[table.name]), differences))
         return findings + list(_check_invariants(backend, actual, progress))
 
 
 def _finished_run(catalog: Catalog) -> RunRecord:
-    """The newest finished run, if all tables are as it left them."""
+    """The newest finished run. Raises WarehouseError if a later, unfinished run has committed to a table."""
     run = latest_run(catalog.warehouse)
     if run is None:
         raise WarehouseError(f"no run has finished in {catalog.warehouse}; start one with `stedi run`")
     for table in REFRESHED:
         snapshot = catalog.snapshot(table.name)
         if snapshot is not None and snapshot.is_ours and snapshot.id != run.snapshots.get(table.name):
-            raise WarehouseError(f"a run began and did not finish ({table.name} is ahead); run again, then verify")
+            raise WarehouseError(f"a run did not finish ({table.name} is newer); start `stedi run` again, then verify")
     return run
 
 
 def _check_invariants(backend: Backend, tables: Mapping[str, str], progress: Report) -> Iterator[Finding]:
-    """Count the violations of all invariants of some tables, given a query for the rows of each by name."""
+    """Count the violations of the invariants; `tables` has a query for the rows of each table, by name."""
     for invariant in INVARIANTS:
         if invariant.table in tables:
             progress(Progress(f"checking {invariant.table}: {invariant.violation}"))
@@ -150,27 +150,26 @@ def _check_landing_table(catalog: Catalog, backend: Backend, feed: Feed, listed:
             SELECT source_file, count(*) AS n FROM quarantine WHERE feed = {literal(feed.name)} GROUP BY source_file
         ) AS q USING (source_file)
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
-    question = "files whose landed and quarantined rows are not those recorded"
+    question = "files whose row counts differ from the ledger"
     yield Finding(table.name, question, len(entries), count_rows(backend, with_relations(mismatches, tables)))
     unchanged = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
     ingested = backend.ingest(feed, unchanged)
-    steady = list(ingested.counts)
+    # Files that did not change while they were read.
+    stable = list(ingested.counts)
     try:
-        backend.materialize_values("steady", [("source_file", "string", steady)])
+        backend.materialize_values("stable_files", [("source_file", "string", stable)])
         rows = differences = 0
         quarantined = f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}"
         for compared, actual, expected in (
             (table, f"SELECT * FROM {table.name}", ingested.landed),
             (quarantine.TABLE, quarantined, ingested.quarantined),
         ):
-            only_steady = "SEMI JOIN steady USING (source_file)"
-            stored = with_relations(f"SELECT * FROM ({actual}) AS r {only_steady}", tables)
-            read = f"SELECT * FROM {expected} {only_steady}"
+            only_stable = "SEMI JOIN stable_files USING (source_file)"
+            stored = with_relations(f"SELECT * FROM ({actual}) AS r {only_stable}", tables)
+            read = f"SELECT * FROM {expected} {only_stable}"
             rows += count_rows(backend, read)
             differences += count_differences(backend, compared, stored, read)
     finally:
         backend.release(feed)
-    question = (
-        f"records of the {len(steady):,} files still there that are neither landed nor quarantined, or not as they are"
-    )
+    question = f"records that differ between the tables and the {len(stable):,} landing files that still exist"
     yield Finding(table.name, question, rows, differences)

@@ -13,11 +13,11 @@ from stedi.aws.cdk.storage import TABLES, Storage
 from stedi.aws.parameters import DeploymentParameters
 from stedi.tables.registry import ALL
 
-OPEN_ZONE = "curated"
+_OPEN_ZONE = "curated"
 
 
 class Access(Construct):
-    """Lake Formation settings, location and grants. Without a grant nobody can read a table, whatever IAM allows."""
+    """Lake Formation settings, location and grants. A table can't be read without a grant, whatever IAM allows."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class Access(Construct):
         self._grant_database("ScientistsDatabase", self.scientists.role_arn, ["DESCRIBE"])
 
     @property
-    def openings(self) -> Sequence[Mapping[str, Any]]:
-        """For each curated table, the columns that data scientists may read (`open`) and may not read (`closed`)."""
+    def column_grants(self) -> Sequence[Mapping[str, Any]]:
+        """For each curated table, the columns to grant to the data scientists, and the personal columns to revoke."""
         return [
             {
                 "principal": self.scientists.role_arn,
                 "database": self.deployment.database,
                 "table": table.name,
-                "open": [column.name for column in table.columns if not column.personal],
-                "closed": [column.name for column in table.columns if column.personal],
+                "granted": [column.name for column in table.columns if not column.personal],
+                "revoked": [column.name for column in table.columns if column.personal],
                 "on_demand": table.on_demand,
             }
             for table in ALL
-            if table.zone == OPEN_ZONE
+            if table.zone == _OPEN_ZONE
         ]
 
     def grant_write(self, name: str, role: iam.Role) -> None:
@@ -78,25 +78,25 @@ class Access(Construct):
             ),
         )
 
-    def grant_column_opening(self, role: iam.Role) -> None:
-        """Allow a role to grant columns to the data scientists, once the tables exist."""
+    def allow_column_grants(self, role: iam.Role) -> None:
+        """Allow a role to grant columns to the data scientists after the tables are created."""
         self._grant("Opener", role.role_arn, ["SELECT", "DESCRIBE"], grantable=["SELECT"])
         allow(
             role,
             "lakeformation:GrantPermissions",
             "lakeformation:RevokePermissions",
             on=["*"],
-            wide="These actions have no resource. Lake Formation limits a principal to permissions with the grant option.",
+            wildcard_reason="These actions have no resource. Lake Formation limits them to grantable permissions.",
         )
         allow(
             role,
             "glue:GetTable",
             "glue:GetDatabase",
-            on=self.storage.glue_arns(self.deployment.database, *(opening["table"] for opening in self.openings)),
+            on=self.storage.glue_arns(self.deployment.database, *(grants["table"] for grants in self.column_grants)),
         )
 
     def _location(self) -> lakeformation.CfnResource:
-        """Register the tables' location. Lake Formation reads and writes it for queries, with a role of its own."""
+        """Register the tables' location with a role, with which Lake Formation reads and writes it for queries."""
         role = iam.Role(
             self,
             "LocationRole",
@@ -113,7 +113,7 @@ class Access(Construct):
             "s3:PutObject",
             "s3:DeleteObject",
             on=[lakehouse.arn_for_objects(f"{TABLES}/*")],
-            wide="All tables: Lake Formation limits each query to its own.",
+            wildcard_reason="All tables: Lake Formation limits each query to its own.",
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[self.storage.key.key_arn])
         location = lakeformation.CfnResource(
@@ -151,7 +151,7 @@ class Access(Construct):
             "athena:BatchGetNamedQuery",
             on=[stack.format_arn(service="athena", resource="workgroup", resource_name=self.deployment.stack)],
         )
-        opened = [table.name for table in ALL if table.zone == OPEN_ZONE]
+        opened = [table.name for table in ALL if table.zone == _OPEN_ZONE]
         allow(
             role,
             "glue:GetDatabase",
@@ -166,7 +166,7 @@ class Access(Construct):
             "s3:PutObject",
             "s3:AbortMultipartUpload",
             on=[storage.results.arn_for_objects("results/*")],
-            wide="Results have random names, and Athena writes and reads them with the caller's role.",
+            wildcard_reason="Results have random names, and Athena writes and reads them with the caller's role.",
         )
         allow(
             role,
@@ -179,7 +179,7 @@ class Access(Construct):
             role,
             "lakeformation:GetDataAccess",
             on=["*"],
-            wide="The action has no resource. Lake Formation's grants limit it to columns.",
+            wildcard_reason="The action has no resource. Lake Formation's grants limit it to columns.",
         )
         return role
 

@@ -29,7 +29,7 @@ class Alarms(Construct):
         self.topic = sns.Topic(self, "Topic", master_key=foundation.key, enforce_ssl=True)
         if deployment.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
-        # Once a topic has a policy, the policy has to allow even alarms of the same account.
+        # A topic with a policy has to allow even the alarms of its own account.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
@@ -43,8 +43,8 @@ class Alarms(Construct):
         budgets.CfnBudget(
             self,
             "Budget",
-            # The cost of the whole account: a tag counts only after somebody has activated it for billing, and a
-            # budget on an inactive tag would never send an alarm.
+            # For the cost of the whole account. A budget by tag would never send an alarm before somebody activates the
+            # tag for billing.
             budget=budgets.CfnBudget.BudgetDataProperty(
                 budget_name=f"{deployment.stack}-monthly",
                 budget_type="COST",
@@ -66,7 +66,7 @@ class Alarms(Construct):
         )
 
     def watch(self, machine: sfn.StateMachine, unsent: sqs.Queue) -> None:
-        """Add alarms for a failed run, for two days without a successful run, and for arrivals that started no run."""
+        """Add alarms for a failed run, two days without a successful run, and arrivals that could not start a run."""
         for state, metric in (
             ("failed", machine.metric_failed()),
             ("timed-out", machine.metric_timed_out()),

@@ -7,7 +7,7 @@ from stedi.aws.cdk.storage import Storage
 from stedi.aws.named_queries import NAMED_QUERIES
 from stedi.aws.parameters import DeploymentParameters
 
-_BYTES_A_GB = 1_000_000_000
+_BYTES_PER_GB = 1_000_000_000
 
 
 class Athena(Construct):
@@ -26,7 +26,7 @@ class Athena(Construct):
                 enforce_work_group_configuration=True,
                 publish_cloud_watch_metrics_enabled=True,
                 requester_pays_enabled=False,
-                bytes_scanned_cutoff_per_query=deployment.scan_limit_gb * _BYTES_A_GB,
+                bytes_scanned_cutoff_per_query=deployment.scan_limit_gb * _BYTES_PER_GB,
                 engine_version=athena.CfnWorkGroup.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
                 result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
                     output_location=f"s3://{storage.results.bucket_name}/results/",

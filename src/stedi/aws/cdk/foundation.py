@@ -1,4 +1,4 @@
-"""Stack that the lakehouse needs: buckets for code and access logs."""
+"""Foundation stack: buckets for code and access logs, used by the lakehouse's stack."""
 
 from typing import Any
 
@@ -28,9 +28,11 @@ class Foundation(Stack):
             ("budgets.amazonaws.com", ours),
         ):
             self.key.grant_encrypt_decrypt(iam.ServicePrincipal(service, conditions=condition))
-        # S3 writes access logs only to buckets with its own encryption.
+        # S3 delivers access logs only to buckets that are encrypted with its own key.
         self.access_logs = bucket(self, "AccessLogs", key=None, access_logs=None, undo_days=1, keep_days=_ACCESS_LOG_DAYS)
-        acknowledge(self.access_logs, "S1", "It contains the access logs; logging access to it would never end.")
+        acknowledge(
+            self.access_logs, "S1", "It contains the access logs; logging access to it would create more logs without end."
+        )
         self.artefacts = bucket(self, "Artefacts", key=self.key, access_logs=self.access_logs, undo_days=_OLD_CODE_DAYS)
         exported = f"{name}-artefacts"
         CfnOutput(self, "ArtefactsBucket", value=self.artefacts.bucket_name, export_name=exported)

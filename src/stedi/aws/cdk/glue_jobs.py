@@ -81,7 +81,7 @@ class GlueJobs(Construct):
             worker_type=deployment.worker_type,
             number_of_workers=deployment.workers,
             timeout=deployment.timeout_minutes,
-            # The state machine retries. Retries of Glue's own would not show up there.
+            # The state machine retries. It would not see retries by Glue.
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=1),
             security_configuration=self.security.name,
@@ -118,21 +118,21 @@ class GlueJobs(Construct):
             ),
             description=f"{self.deployment.stack}: the job {job.name}",
         )
-        tables = [table.name for table in job.reach]
+        tables = [table.name for table in job.accessible_tables]
         # Object names contain no personal data. Without the right to list, S3 answers AccessDenied for a missing object.
         allow(role, "s3:ListBucket", "s3:GetBucketLocation", on=[storage.landing.bucket_arn, storage.lakehouse.bucket_arn])
         allow(
             role,
             *_READ,
             on=[storage.landing.arn_for_objects(f"{folder}/*") for feed in job.feeds for folder in feed.folders],
-            wide="Landing files have arbitrary names; only this job's feeds are readable.",
+            wildcard_reason="Landing files have arbitrary names; only this job's feeds are readable.",
         )
         allow(
             role,
             *_READ,
             *_WRITE,
             on=[storage.table_objects(table) for table in tables],
-            wide="Table files have random names; only this job's tables and their inputs are accessible.",
+            wildcard_reason="Table files have random names; only this job's tables and their inputs are accessible.",
         )
         allow(role, *_READ, *_WRITE, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/.lock")])
         allow(
@@ -140,7 +140,7 @@ class GlueJobs(Construct):
             *_READ,
             *(_WRITE if job.publishes else ()),
             on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/runs/*")],
-            wide="Run records are numbered; only the publishing job writes them.",
+            wildcard_reason="Run records are numbered; only the publishing job writes them.",
         )
         allow(
             role,
@@ -166,9 +166,9 @@ class GlueJobs(Construct):
         return role
 
     def _runtime(self, role: iam.Role, release: str) -> None:
-        """Allow what Glue itself does with the job's role: fetch code, write logs and metrics."""
+        """Allow what Glue itself does with the job's role: read code, write logs and metrics."""
         artefacts = f"arn:{Aws.PARTITION}:s3:::{self.foundation.artefacts_name}"
-        allow(role, *_READ, on=[f"{artefacts}/{release}/*"], wide="The files of one release.")
+        allow(role, *_READ, on=[f"{artefacts}/{release}/*"], wildcard_reason="The files of one release.")
         allow(role, "kms:Decrypt", on=[self.foundation.key.key_arn])
         allow(
             role,
@@ -184,12 +184,12 @@ class GlueJobs(Construct):
                     resource_name="/aws-glue/*",
                 )
             ],
-            wide="Glue names its log groups after the security configuration and the role.",
+            wildcard_reason="Glue names its log groups after the security configuration and the role.",
         )
         allow(
             role,
             "cloudwatch:PutMetricData",
             on=["*"],
             where={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-            wide="The action has no resource. The namespace limits it.",
+            wildcard_reason="The action has no resource. The namespace limits it.",
         )

@@ -17,7 +17,7 @@ from stedi.aws.parameters import DeploymentParameters
 
 
 class Lakehouse(Stack):
-    """Everything of a deployment that stores, moves or shows data."""
+    """All resources of a deployment that store, process or show data."""
 
     def __init__(
         self, scope: Construct, name: str, *, deployment: DeploymentParameters, foundation: Foundation, **options: Any
@@ -74,7 +74,7 @@ class Lakehouse(Stack):
             "PseudonymKey": storage.pseudonym_key.secret_arn,
             "DataKey": storage.key.key_id,
             "AlarmTopic": alarms.topic.topic_arn,
-            # Defaults of the next deployment.
+            # The next deployment reads them as its defaults.
             "Parameters": deployment.model_dump_json(exclude_none=True),
         }.items():
             CfnOutput(self, output, value=value)

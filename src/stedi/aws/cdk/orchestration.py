@@ -21,7 +21,7 @@ from stedi.aws.cdk.state_machine import definition
 from stedi.aws.cdk.storage import Storage
 from stedi.aws.parameters import DeploymentParameters
 
-# The files of one upload start one run together: arrivals within five minutes, the longest window of a pipe, are one batch.
+# The files of one upload start one run: arrivals within five minutes, the longest batching window of a pipe, are a batch.
 _BATCH_SECONDS = 300
 _BATCH = 10_000
 
@@ -48,12 +48,12 @@ class Orchestration(Construct):
             service="states", resource="stateMachine", resource_name=machine_name, arn_format=ArnFormat.COLON_RESOURCE_NAME
         )
         role = self._role(jobs, topic, arn, foundation)
-        access.grant_column_opening(role)
+        access.allow_column_grants(role)
         asl = definition(
             {job: f"{deployment.stack}-{job}" for job in jobs.jobs},
             machine=arn,
             topic=topic.topic_arn,
-            openings=access.openings,
+            column_grants=access.column_grants,
         )
         self.machine = sfn.StateMachine(
             self,
@@ -119,7 +119,7 @@ class Orchestration(Construct):
             "xray:GetSamplingRules",
             "xray:GetSamplingTargets",
             on=["*"],
-            wide="The delivery of logs and traces has no resource.",
+            wildcard_reason="The delivery of logs and traces has no resource.",
         )
         return role
 
@@ -127,7 +127,7 @@ class Orchestration(Construct):
         events.Rule(
             self,
             "Schedule",
-            description="a run even if no files arrived, so that maintenance and changed consent are never late",
+            description="starts a run even if no files arrived, so that maintenance and consent changes are not late",
             schedule=events.Schedule.expression(self.deployment.schedule),
             targets=[
                 targets.SfnStateMachine(
@@ -137,7 +137,7 @@ class Orchestration(Construct):
         )
 
     def _on_arrival(self, storage: Storage) -> sqs.Queue:
-        """Batch arriving files in a queue and start one run a batch. Return the dead-letter queue."""
+        """Batch arriving files in a queue and start one run per batch. Return the dead-letter queue."""
         unsent = sqs.Queue(
             self,
             "ArrivalsUnsent",
@@ -189,7 +189,7 @@ class Orchestration(Construct):
             ),
             target=self.machine.state_machine_arn,
             target_parameters=pipes.CfnPipe.PipeTargetParametersProperty(
-                # The smallest input a message can become: an execution's input is limited to 256 KiB.
+                # The smallest possible input for each message, because an execution's input is limited to 256 KiB.
                 input_template="{}",
                 step_function_state_machine_parameters=pipes.CfnPipe.PipeTargetStateMachineParametersProperty(
                     invocation_type="FIRE_AND_FORGET"

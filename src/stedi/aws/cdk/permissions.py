@@ -15,7 +15,7 @@ def allow(
     *actions: str,
     on: Sequence[str],
     where: Mapping[str, Any] | None = None,
-    wide: str | None = None,
+    wildcard_reason: str | None = None,
 ) -> None:
     """Allow a role some actions on some resources.
 
@@ -24,17 +24,17 @@ def allow(
         actions: IAM actions.
         on: ARNs of the resources.
         where: IAM conditions.
-        wide: the reason for a wildcard in an ARN, which the scanner's report shows. Only for a wildcard.
+        wildcard_reason: why an ARN has a wildcard, for the security scanner's report; None without a wildcard.
 
     Raises:
-        ValueError: a wildcard lacks a reason, or a reason a wildcard.
+        ValueError: there is a wildcard without a reason, or a reason without a wildcard.
     """
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(on), conditions=where))
     patterns = [resource for resource in on if "*" in resource]
-    if bool(patterns) != bool(wide):
+    if bool(patterns) != bool(wildcard_reason):
         raise ValueError(f"{actions[0]}: give a reason for a wildcard, and only for a wildcard")
     for pattern in patterns:
-        acknowledge(role, f"IAM5[Resource::{_as_scanned(role, pattern)}]", str(wide))
+        acknowledge(role, f"IAM5[Resource::{_as_scanned(role, pattern)}]", str(wildcard_reason))
 
 
 def after_permissions(resource: IConstruct, role: iam.Role) -> None:
@@ -43,7 +43,7 @@ def after_permissions(resource: IConstruct, role: iam.Role) -> None:
 
 
 def _as_scanned(role: iam.Role, pattern: str) -> str:
-    """Write an ARN as the scanner does: references as names in angle brackets."""
+    """Write an ARN in the scanner's notation: references are names in angle brackets."""
     resolved = Stack.of(role).resolve(pattern)
     parts = [resolved] if isinstance(resolved, str) else resolved["Fn::Join"][1]
     return "".join(part if isinstance(part, str) else _reference(part) for part in parts)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Files arrive in groups, and a run ingests all that arrived before its first job lists them. Step Functions' list of
+# Files arrive in groups, and a run ingests all files that arrived before its first job lists them. Step Functions' list of
 # executions also lags by seconds.
 _SETTLE_SECONDS = 30
 _WAIT_SECONDS = 120
-# A day: no run takes longer, and waiting longer for another run is pointless.
+# A day: no run takes longer, so waiting longer for another run is pointless.
 _TIMEOUT_SECONDS = 86_400
 
-# Number of running executions that began before this one. The list has the newest first. An execution that is not yet
-# in the list reads it again later.
+# Number of running executions that began before this one. The list is sorted by start, newest first. For an execution
+# that is not yet in the list the number is 1, so it waits and reads the list again.
 _OLDER = """{% (
   $ids := $states.result.Executions.ExecutionArn;
   $place := $filter([0..$count($ids) - 1], function($n) { $ids[$n] = $states.context.Execution.Id });
@@ -24,7 +24,7 @@ def definition(
     *,
     machine: str,
     topic: str,
-    openings: Sequence[Mapping[str, Any]],
+    column_grants: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the state machine that runs Glue jobs one after the other, one execution at a time.
 
@@ -34,17 +34,17 @@ def definition(
         jobs: names of Glue jobs by state, in order.
         machine: ARN of the state machine itself.
         topic: ARN of the SNS topic for failed runs.
-        openings: column grants after the last job, see `Access.openings`.
+        column_grants: columns to grant and to revoke after the last job, see `Access.column_grants`.
     """
     states = _waiting_states(machine, first_job=next(iter(jobs)))
-    states |= _job_states(jobs, last="open columns")
-    states["open columns"] = {
+    states |= _job_states(jobs, last="grant columns")
+    states["grant columns"] = {
         "Type": "Parallel",
-        "Branches": [_opening(opening) for opening in openings],
+        "Branches": [_grant_states(grants) for grants in column_grants],
         "Catch": [_caught()],
         "End": True,
     }
-    states["tell"] = {
+    states["send alarm"] = {
         "Type": "Task",
         "Resource": "arn:aws:states:::sns:publish",
         # Without the cause: a service's error message may quote data.
@@ -61,36 +61,36 @@ def definition(
     return {
         "Comment": "Landing files to published tables, one execution at a time",
         "QueryLanguage": "JSONata",
-        "StartAt": "settle",
+        "StartAt": "wait for more files",
         "TimeoutSeconds": _TIMEOUT_SECONDS,
         "States": states,
     }
 
 
 def _waiting_states(machine: str, *, first_job: str) -> dict[str, Any]:
-    """Return the states that let one execution work and one wait, and end all others."""
+    """Return the states that let one execution run and one wait, and end all others."""
     return {
-        "settle": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "look"},
-        "look": {
+        "wait for more files": {"Type": "Wait", "Seconds": _SETTLE_SECONDS, "Next": "count older runs"},
+        "count older runs": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:sfn:listExecutions",
             "Arguments": {"StateMachineArn": machine, "StatusFilter": "RUNNING"},
             "Assign": {"older": _OLDER},
             "Retry": [_retry("States.ALL", 5, seconds=10)],
             "Catch": [_caught()],
-            "Next": "turn",
+            "Next": "start or wait",
         },
-        "turn": {
+        "start or wait": {
             "Type": "Choice",
             "Choices": [
                 {"Condition": "{% $older = 0 %}", "Next": first_job},
                 # An older execution that is still waiting will ingest the same files.
-                {"Condition": "{% $older > 1 %}", "Next": "leave to another"},
+                {"Condition": "{% $older > 1 %}", "Next": "leave to older run"},
             ],
-            "Default": "wait",
+            "Default": "wait for older run",
         },
-        "wait": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "look"},
-        "leave to another": {"Type": "Succeed"},
+        "wait for older run": {"Type": "Wait", "Seconds": _WAIT_SECONDS, "Next": "count older runs"},
+        "leave to older run": {"Type": "Succeed"},
     }
 
 
@@ -103,7 +103,7 @@ def _job_states(jobs: Mapping[str, str], *, last: str) -> dict[str, Any]:
             "Resource": "arn:aws:states:::glue:startJobRun.sync",
             "Arguments": {"JobName": jobs[state]},
             "Retry": [
-                # The job's previous run is still stopping.
+                # The previous run of the same job is still stopping.
                 _retry("Glue.ConcurrentRunsExceededException", 10, seconds=30),
                 _retry("States.ALL", 2, seconds=60),
             ],
@@ -125,40 +125,40 @@ def _retry(error: str, times: int, *, seconds: int) -> dict[str, Any]:
 
 
 def _caught() -> dict[str, Any]:
-    return {"ErrorEquals": ["States.ALL"], "Assign": {"failure": "{% $states.errorOutput.Error %}"}, "Next": "tell"}
+    return {"ErrorEquals": ["States.ALL"], "Assign": {"failure": "{% $states.errorOutput.Error %}"}, "Next": "send alarm"}
 
 
-def _opening(opening: Mapping[str, Any]) -> dict[str, Any]:
-    """Revoke the closed columns, if they were granted, then grant the open ones."""
-    table = opening["table"]
-    grant, revoke = f"open {table}", f"close {table}"
+def _grant_states(grants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the states for one table: revoke the personal columns if they were granted, then grant the others."""
+    table = grants["table"]
+    grant, revoke = f"grant {table}", f"revoke {table}"
     absent = f"no {table} yet"
-    # A table on demand is created at its first use, so it may be missing.
-    missing = [{"ErrorEquals": ["LakeFormation.EntityNotFoundException"], "Next": absent}] if opening["on_demand"] else []
-    states: dict[str, Any] = {grant: _permission("grantPermissions", opening, opening["open"]) | {"End": True}}
+    # An on-demand table is created at its first use, so it may be missing.
+    missing = [{"ErrorEquals": ["LakeFormation.EntityNotFoundException"], "Next": absent}] if grants["on_demand"] else []
+    states: dict[str, Any] = {grant: _permission("grantPermissions", grants, grants["granted"]) | {"End": True}}
     if missing:
         states[grant] |= {"Catch": missing}
         states[absent] = {"Type": "Succeed"}
-    if opening["closed"]:
-        states[revoke] = _permission("revokePermissions", opening, opening["closed"]) | {
+    if grants["revoked"]:
+        states[revoke] = _permission("revokePermissions", grants, grants["revoked"]) | {
             # Lake Formation refuses to revoke what was never granted.
             "Catch": [{"ErrorEquals": ["LakeFormation.InvalidInputException"], "Next": grant}, *missing],
             "Next": grant,
         }
-    return {"StartAt": revoke if opening["closed"] else grant, "States": states}
+    return {"StartAt": revoke if grants["revoked"] else grant, "States": states}
 
 
-def _permission(action: str, opening: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+def _permission(action: str, grants: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     return {
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:lakeformation:{action}",
         "Arguments": {
-            "Principal": {"DataLakePrincipalIdentifier": opening["principal"]},
+            "Principal": {"DataLakePrincipalIdentifier": grants["principal"]},
             "Permissions": ["SELECT"],
             "Resource": {
                 "TableWithColumns": {
-                    "DatabaseName": opening["database"],
-                    "Name": opening["table"],
+                    "DatabaseName": grants["database"],
+                    "Name": grants["table"],
                     "ColumnNames": list(columns),
                 }
             },

@@ -17,7 +17,7 @@ from stedi.storage.paths import table_folder
 if TYPE_CHECKING:
     from stedi.aws.cdk.foundation import Foundation
 
-# A folder of its own in the bucket, so that no other object can be taken for a table.
+# A separate folder in the bucket, so that no other object is mistaken for a table.
 WAREHOUSE = "lakehouse"
 # Folder of all tables. Run records and the lock are beside it.
 TABLES = f"{WAREHOUSE}/{table_folder('')}".rstrip("/")
@@ -117,9 +117,9 @@ class Storage(Construct):
         acknowledge(
             self.pseudonym_key,
             "SMG4",
-            "Another key makes other pseudonyms: rotation would break the link of models and analyses to rows.",
+            "Another key gives other pseudonyms: rotation would break the link from models and analyses to rows.",
         )
-        # With empty default permissions, only Lake Formation's grants open a new table.
+        # Without default permissions, new tables can be read only with a grant of Lake Formation.
         self.database = glue.CfnDatabase(
             self,
             "Database",
@@ -127,7 +127,7 @@ class Storage(Construct):
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=deployment.database,
                 description="STEDI: a consent-first sensor lakehouse",
-                # The same as a run would set, so that no job needs the right to change the database.
+                # The values that a run would set, so that no job needs the right to change the database.
                 location_uri=self.warehouse,
                 parameters={"layout_version": str(LAYOUT_VERSION)},
                 create_table_default_permissions=[],

@@ -22,16 +22,16 @@ from stedi.storage.own_files import OWN_SUFFIX, own_uuid
 # Athena and Spark read files of a few hundred megabytes best.
 _TARGET_FILE = "256MB"
 # Parquet's second version is written twice as fast, but Iceberg's reader on Spark rejects its encodings.
-# DuckDB gives a smaller dictionary up sooner if values hardly repeat: it writes 6 million landing rows in 0.96 s instead of
-# 1.14 s, into files of the same size.
+# With a small limit, DuckDB sooner stops building a dictionary of values that hardly repeat: it writes 6 million landing
+# rows in 0.96 s instead of 1.14 s, into files of the same size.
 _PARQUET = "FORMAT parquet, WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 1000, RETURN_STATS"
 # Landing rows are written once and read by STEDI only: snappy takes a third less time than zstd, for files twice as large.
-# Athena bills the other tables by size: zstd's first level takes a quarter less time than its third, for files half as
-# large again.
+# Athena bills scans of the other tables by size: zstd's first level takes a quarter less time than its third, for files 1.5
+# times as large.
 _COMPRESSION, _LANDING_COMPRESSION = "zstd, COMPRESSION_LEVEL 1", "snappy"
-# A row group is read whole even for one of its rows. Readings are sorted by person, so smaller groups mean fewer rows to
-# read: for 137 people among 29 million landing rows half the CPU time of groups of 122,880 rows, for 40 people among 13
-# million sorted rows 60%. Writing, and reading everything, take the same time.
+# A row group is read as a whole, even for one of its rows. Readings are sorted by person, so smaller groups mean fewer rows
+# to read. Compared with groups of 122,880 rows, reading 137 people of 29 million landing rows takes half the CPU time, and
+# 40 people of 13 million sorted rows 60%. Writing, and reading everything, take the same time.
 _ROW_GROUP_ROWS, _LANDING_ROW_GROUP_ROWS = 40_960, 20_480
 
 
@@ -47,7 +47,7 @@ class DuckDBBackend(Session):
         try:
             return super().sql(sql, parameters)
         except duckdb.InvalidInputException as error:
-            # DuckDB raises it for a truncated file, and also for values, which must not get into a message.
+            # DuckDB raises it for truncated files, but also with values of rows, which must not get into a message.
             if "parquet" not in str(error).lower():
                 raise
             raise WarehouseError(f"a file of the tables is damaged: {first_line(error)}; {REPAIR_ADVICE}") from error

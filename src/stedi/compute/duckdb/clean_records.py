@@ -1,12 +1,12 @@
-"""SQL condition for clean records: those that DuckDB may load without a second look.
+"""SQL condition for clean records: those whose fields DuckDB can convert itself.
 
 A record is clean if each of its keys is a field of the feed and occurs once. Each value must be spelled as JSON
 spells a value of the field's type, or be null where the field may be absent.
 
-For such a record DuckDB and Python's JSON decoder give the same row. `tests/integration/test_two_ways_to_read.py` proves it
+For such a record DuckDB and Python's JSON decoder give the same row. `tests/integration/test_two_ways_to_read.py` tests it
 with generated records.
 
-The condition looks odd because its direct form is slow: listing each record's keys and asking for the JSON type of each
+The condition is complicated because its direct form is slow: listing each record's keys, and the JSON type of each
 value. Here, cheap tests of the text decide nearly all records, and the direct tests decide the rest. CPU time to read
 50 MB of clean readings (`bench/clean_records.py`): 0.0087 s/MB with the cheap tests, 0.0389 with the direct ones alone,
 0.0068 without any test. Record by record in Python it is 0.134 (`bench/bad_files.py`).
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from stedi.model.feed import FIRST_TIME_MS, Feed, Field
 from stedi.model.sql import literal, literals, quoted
 
-# The text is neither empty, nor blank, nor JSON: its first code point is none of white space, [ or {.
-# Comparing one number costs a fifth of trimming the text. Scripts that share a range with white space take the slow path.
+# The text is neither empty, nor blank, nor JSON: its first code point is neither white space nor [ nor {.
+# Comparing one number costs a fifth of trimming the text. Scripts in a range with white space take the slow path.
 _STARTS_WITH_A_CHARACTER = "(? BETWEEN 33 AND 122 AND ? <> 91 OR ? BETWEEN 161 AND 5759 OR ? > 12288)"
 # The first code point is a letter, but not of NaN or Infinity, or the sign + that JSON does not allow.
 # No IN with a list: DuckDB turns that into a join, and rows would lose the order of their file.
@@ -74,7 +74,7 @@ def _is_valid_time(value: str, last_ms: Sequence[int], first: int) -> str:
 def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:
     """SQL condition: the record has only known keys, each once, and no comma before its closing brace.
 
-    A record with values for all n keys and fewer than n commas has no room for another key. Searching for n commas
+    A record with values for all n keys and fewer than n commas can't contain another key. Searching for n commas
     takes a quarter of the time of counting commas, and a fifth of listing keys.
     """
     is_present = [f"{quoted(field.name)} IS NOT NULL" for field in feed.fields]
@@ -98,7 +98,7 @@ def _has_known_keys_once(feed: Feed, keys: Sequence[str]) -> str:
 
 
 def _spells_values_as_json_does(feed: Feed, keys: Sequence[str]) -> list[str]:
-    """SQL conditions: no value is a boolean, and no number is a text such as "1_000" or "+-5"."""
+    """SQL conditions: no value is a boolean, and no number is spelled like "1_000" or "+-5"."""
     fields = [(key, quoted(field.name), json_type(field) == "VARCHAR") for key, field in zip(keys, feed.fields, strict=True)]
     # DuckDB converts a bare true to 1 or 'true', depending on the field's type.
     may_be_boolean = " OR ".join(

@@ -1,4 +1,4 @@
-"""Read files of ground truth: true step times, and the positions of phones."""
+"""Read ground-truth files: true step times, and the positions of phones."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from stedi.compute.duckdb.session import Session
-from stedi.compute.duckdb.sql import plain
+from stedi.compute.duckdb.sql import escape_glob
 from stedi.errors import UsageError, WarehouseError
 from stedi.model.sql import literal
 
@@ -84,8 +84,9 @@ def _read(
     if not path.is_file():
         raise UsageError(f"file {path} does not exist; give the path of one with the columns {names}")
     converted = ", ".join(f'TRY_CAST("{name}" AS {sql_type}) AS "{name}"' for name, sql_type in columns.items())
+    source = f"{reader}({literal(escape_glob(str(path)))})"
     try:
-        session.sql(f"CREATE OR REPLACE TEMP TABLE truth AS SELECT {converted} FROM {reader}({literal(plain(str(path)))})")
+        session.sql(f"CREATE OR REPLACE TEMP TABLE truth AS SELECT {converted} FROM {source}")
     except (duckdb.Error, WarehouseError) as error:
         # DuckDB's message may quote values of the file.
         raise UsageError(

@@ -1,23 +1,23 @@
 """Read landing files: clean records within DuckDB, all other records one by one in Python.
 
-**Which way a record takes.** A file whose first bytes show another format (Parquet, zip, …) is not read at all.
-Each other file starts on the fast path: DuckDB reads it as one JSON object per line and converts the fields.
+**Which path a record takes.** A file whose first bytes show another format (Parquet, zip, …) is not read at all.
+Every other file starts on the fast path: DuckDB reads it as one JSON object per line and converts the fields.
 
 - Fast path: a line is a clean record (`clean_records.is_clean`). Its row never leaves DuckDB. If only the spelling of an
   address or a serial number is unusual, that spelling is normalised in Python, once per distinct spelling.
 - Slow path for a record: the line begins with `{`, but the record is not clean. `ingest.records` types its text. The
   other lines of the file stay on the fast path.
 - Slow path for a file: some line is not one object, a line is longer than 1 MiB, or DuckDB can't open the file, such as a
-  damaged archive. What DuckDB read of the file is dropped. `ingest.scanner` finds the records in the whole file, and
-  `ingest.records` types them.
+  damaged compressed file. The rows that DuckDB read from it are dropped. `ingest.scanner` finds the records in the whole
+  file, and `ingest.records` types them.
 
-**Why both ways give the same rows.** The slow path decides every doubt. The fast path accepts a record only if
-DuckDB and Python's JSON decoder can't differ about it. Positions number the records of a file on both ways.
+**Why both paths give the same rows.** The fast path accepts a record only if DuckDB and Python's JSON decoder convert it to
+the same row. In doubt, a record takes the slow path. Both paths number the records of a file in the same way.
 
-**Proof.** `tests/integration/test_two_ways_to_read.py` writes generated records as lines (fast path) and as one array
+**Tests.** `tests/integration/test_two_ways_to_read.py` writes generated records as lines (fast path) and as one array
 (slow path) and compares the rows. `tests/integration/test_formats.py` does so for each layout of files.
 
-The gain: a clean file takes 0.009 s of CPU time per MB on the fast path and 0.134 s on the slow one (`bench/bad_files.py`).
+A clean file takes 0.009 s of CPU time per MB on the fast path and 0.134 s on the slow path (`bench/bad_files.py`).
 """
 
 import json
@@ -76,12 +76,12 @@ class LandingReader:
     """Reads the files of one feed into relations of landed and quarantined rows.
 
     Temporary relations of a read:
-        staged_records: all lines on the fast path, one row each, in the order of the files. `slow_text` is the
+        staged_records: all lines that DuckDB read, one row each, in the order of the files. `slow_text` is the
             text of a record that takes the slow path, and null for a clean record.
         staged_files: the files whose lines are all single objects, with the row number of their first line.
-        slow_FEED: rows that landed by the slow path.
+        slow_FEED: rows that landed on the slow path.
         quarantined_FEED: quarantined records.
-        landed_FEED: a view of all landed rows, by either path.
+        landed_FEED: a view of all landed rows, from both paths.
     """
 
     def __init__(self, session: Session, feed: Feed) -> None:
@@ -90,7 +90,7 @@ class LandingReader:
         self._landed, self._slow, self._quarantined = (f"{name}_{feed.name}" for name in ("landed", "slow", "quarantined"))
 
     def read(self, files: Sequence[LandingFile]) -> Ingested:
-        """Read files; those in S3 are copied first. Files that changed or vanished meanwhile are left out.
+        """Read files; those in S3 are copied first. Files that change or vanish while they are read are left out.
 
         Raises:
             LandingError: S3 or a file can't be read.
@@ -108,7 +108,7 @@ class LandingReader:
                 ) from error
             unchanged = [file for file in copies if is_unchanged(file)]
         if len(unchanged) < len(copies):
-            self._drop_rows_of_others(unchanged)
+            self._keep_rows_of(unchanged)
         counts = self._count_rows()
         names = [file.name for file in unchanged]
         return Ingested(
@@ -125,7 +125,7 @@ class LandingReader:
             self._session.drop(name)
 
     def _read(self, files: Sequence[LandingFile], folder: Path) -> None:
-        """Read local files by both paths. bzip2 files are decompressed to the folder."""
+        """Read local files on both paths. bzip2 files are decompressed into `folder`."""
         self._create(self._slow, self._feed.table.columns)
         self._create(self._quarantined, QUARANTINE.columns)
         files, irregular = self._stage_files(files, folder)
@@ -176,8 +176,8 @@ class LandingReader:
                 )
             first += len(group)
         self._normalise_unusual_spellings()
-        no_object = self._session.sql("SELECT DISTINCT file_number FROM staged_records WHERE slow_text[1] <> '{'")
-        return numbered, irregular | {number for (number,) in no_object}
+        other_lines = self._session.sql("SELECT DISTINCT file_number FROM staged_records WHERE slow_text[1] <> '{'")
+        return numbered, irregular | {number for (number,) in other_lines}
 
     def _open_files(self, files: Sequence[LandingFile], folder: Path) -> tuple[list[_ReadableFile], list[LandingFile]]:
         """Split files into those that DuckDB can open and the others. Files of other formats are recorded and left out."""
@@ -214,19 +214,19 @@ class LandingReader:
         )
         names = ", ".join(quoted(field.name) for field in fields)
         identities = "".join(f"NULL AS {quoted(identity)}, " for identity in self._feed.identifying)
-        # Folders may be named like json=x. Without hive_partitioning=false that would replace the column `json`.
+        # A folder may be named json=x. Without hive_partitioning=false its x would replace the column `json`.
         lines = (
             f"read_ndjson_objects({paths([str(opened.path) for opened in files])}, ignore_errors=true, "
             f"hive_partitioning=false, compression={literal(files[0].compression)}, "
             f"maximum_object_size={_MAX_OBJECT_BYTES})"
         )
         query = (
-            # 1. Read the lines. Those that are no JSON have the value null.
+            # 1. Read the lines. Lines that are not JSON are null.
             f"WITH parsed AS (SELECT {first} + file_index AS file_number, json, "
             f"from_json(json, {literal(structure)}) AS converted FROM {lines}), "
             # 2. One column per field, under the field's own name.
             f"records AS (SELECT file_number, json, {values} FROM parsed), "
-            # 3. Judge each record.
+            # 3. Test each record.
             f"judged AS (SELECT *, {clean} AS is_clean, {_has_unusual_spelling(self._feed)} AS has_unusual_spelling "
             f"FROM records) "
             # 4. Keep the text of the records that are not clean.
@@ -244,7 +244,7 @@ class LandingReader:
     def _normalise_unusual_spellings(self) -> None:
         """Normalise the addresses and serial numbers for which lower case is not enough, once per distinct spelling.
 
-        Records with a spelling of no identity, or of several, stay on the slow path.
+        Records with a spelling that has no identity stay on the slow path.
         """
         if not self._session.sql("SELECT count(*) FROM staged_records WHERE has_unusual_spelling")[0][0]:
             return
@@ -264,7 +264,7 @@ class LandingReader:
         self._session.sql(f"UPDATE staged_records SET slow_text = NULL WHERE has_unusual_spelling AND {is_resolved}")
 
     def _create_staged_files(self, files: Sequence[LandingFile], irregular: set[int]) -> None:
-        """Create `staged_files`. Staged rows keep the order of their file, so a row's number gives its position."""
+        """Create `staged_files`. Staged rows are in the order of their file, so a row's number gives its position."""
         self._session.materialize_values(
             "read_files",
             [
@@ -299,7 +299,7 @@ class LandingReader:
     # Both paths
 
     def _create_landed_view(self) -> None:
-        """Create the view of all landed rows: clean records, and rows from the slow path."""
+        """Create the view of all landed rows, from both paths."""
         values = ", ".join(
             f"s.{quoted(field.name)}::{COLUMN_TYPES[field.column_type].duckdb} AS {quoted(field.name)}"
             for field in self._feed.fields
@@ -315,8 +315,8 @@ class LandingReader:
             f"UNION ALL FROM {quoted(self._slow)}"
         )
 
-    def _drop_rows_of_others(self, files: Sequence[LandingFile]) -> None:
-        """Delete the rows of all files but the given ones."""
+    def _keep_rows_of(self, files: Sequence[LandingFile]) -> None:
+        """Delete the rows of all files but these."""
         is_other = f"source_file NOT IN ({literals(file.name for file in files)})" if files else "true"
         for relation in ("staged_files", self._slow, self._quarantined):
             self._session.sql(f"DELETE FROM {quoted(relation)} WHERE {is_other}")

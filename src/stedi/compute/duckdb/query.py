@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from stedi.compute.duckdb.session import first_line, interruptible, register_storage, s3_error, set_limits
-from stedi.compute.duckdb.sql import plain, scan
+from stedi.compute.duckdb.sql import escape_glob, scan
 from stedi.errors import REPAIR_ADVICE, QueryError, WarehouseError
 from stedi.model.data_files import DataFiles
 from stedi.model.sql import literal, literals, quoted
@@ -17,9 +17,9 @@ from stedi.model.table import Table
 from stedi.storage import Warehouse
 
 _BATCH_ROWS = 50_000
-# Types that Arrow or Python would convert to something else. Their values are returned as DuckDB's text.
+# Types without an exact equivalent in Arrow or Python. Their values are returned as DuckDB's text.
 _NOT_IN_ARROW = re.compile(r"\b(INTERVAL|UHUGEINT|BIT|BIGNUM|UNION|VARIANT|TIME WITH TIME ZONE)\b")
-# Errors before any row is read. Their messages contain parts of the query and no values of the tables.
+# Errors that DuckDB raises before it reads rows. Their messages contain parts of the query and no values of the tables.
 _ERRORS_WITHOUT_DATA = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -79,7 +79,7 @@ class QueryResult:
 
 
 def values(column: pa.Array) -> list[Any]:
-    """Return a column as Python values. Times that Python lacks (infinity, the year 10000) become text.
+    """Return a column as Python values. Times out of Python's range (infinity, the year 10000) become text.
 
     Raises:
         QueryError: such a time is inside a list or structure.
@@ -115,7 +115,7 @@ class QuerySession:
             threads: number of threads.
 
         Raises:
-            WarehouseError: DuckDB refuses a setting.
+            WarehouseError: DuckDB rejects a setting.
         """
         self._connection = duckdb.connect(":memory:")
         register_storage(self._connection, warehouse)
@@ -144,7 +144,7 @@ class QuerySession:
                 f"a file of table {table.name} can't be read: {first_line(error)}; {REPAIR_ADVICE}"
             ) from error
         # DuckDB checks both the escaped path in the query and the path of the file.
-        self._allowed_paths |= {allowed for path in (*files.paths, *files.deletes) for allowed in (path, plain(path))}
+        self._allowed_paths |= {allowed for path in (*files.paths, *files.deletes) for allowed in (path, escape_glob(path))}
 
     def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
         """Run one statement. The session is closed when its rows have been read, or when it fails.
@@ -183,10 +183,10 @@ class QuerySession:
         except duckdb.Error as error:
             raise QueryError(f"the query can't be parsed: {' '.join(str(error).split())}") from error
         if len(statements) != 1:
-            raise QueryError(f"give one SQL query; these are {len(statements)}")
+            raise QueryError(f"give one SQL query, not {len(statements)}")
         statement_type = str(statements[0].type).rpartition(".")[2]
         if statement_type == "MULTI":
-            # DuckDB would run a second statement first, which finds the columns.
+            # Without the list, DuckDB would first run another statement, to find the columns.
             raise QueryError("PIVOT needs a list of values here: PIVOT … ON column IN (…)")
         if statement_type != "SELECT":
             raise QueryError(f"queries only read, and this is {statement_type}; start with SELECT, FROM, WITH or DESCRIBE")
@@ -208,7 +208,7 @@ def _message_without_data(error: Exception) -> str:
     if " ^ " in message:
         # A caret points into a value. The message repeats that value without quotation marks before the caret.
         message = f"{message.rpartition('…')[0]}…"
-    # What follows a second colon may be a value, too.
+    # The text after a second colon may be a value, too.
     error_type, _, message = message.partition(": ")
     summary, _, details = message.partition(": ")
     return f"{error_type}: {summary}{': …' if details else ''}"

@@ -1,4 +1,4 @@
-"""Read accelerometer readings from files of any source, sort them out of core, and resample them to 50 Hz."""
+"""Read accelerometer readings from JSON, CSV and Parquet files, sort them out of core, and resample them to 50 Hz."""
 
 import codecs
 import gzip
@@ -28,17 +28,18 @@ from stedi.tables.landing.accelerometer import FEED
 
 Form = Literal["json", "csv", "parquet"]
 
-# A file that begins with more blanks contains no readings.
+# More of a file is not read to detect its format.
 _SNIFFED_BYTES = 1 << 16
 _BATCH_ROWS = 50_000
 _STANDARD_INPUT = Path("/dev/stdin")
 # Counting lines is fastest in chunks that fit the processor's cache.
 _CHUNK_BYTES = 1 << 18
-# The last millisecond of the year 9999. Times may count from any epoch here.
+# The last millisecond of the year 9999. Times before 2000 are valid here, because they may count from another epoch.
 _LAST_MILLISECOND = 253_402_300_799_999
 # DuckDB's trim removes spaces only, unless the other white space is listed.
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-# No phone takes 2,000 readings per second, so more mean times in seconds. A hundred at one time may be retries.
+# No phone takes 2,000 readings per second. If a user has more, the times are in seconds. A hundred at one time may be
+# retries.
 _MAX_READINGS_PER_MS, _MIN_CROWDED = 2, 100
 # Times at 64 or 400 Hz have fractions of milliseconds, which the landing feed refuses. So times are plain numbers here.
 _FEED_WITH_FRACTIONS = replace(
@@ -54,20 +55,20 @@ _REJECTED_LINES = (
 
 
 class ReadingFiles:
-    """Readings of any number of files, in DuckDB, which spills to disk what does not fit into memory.
+    """Readings of any number of files, in DuckDB, which spills to disk if they do not fit into memory.
 
     Call `add` for each file, then `number_people`, then `users` and `samples`.
 
     Attributes:
-        rows: number of rows or records in the files.
-        left_out: number of those that are no readings, by reason.
+        rows: number of rows in the files.
+        left_out: number of rows that are no valid readings, by reason.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.rows = 0
         self.left_out: Counter[str] = Counter()
-        # Not temporary: `users` and `samples` read them at the same time, by connections of their own.
+        # Not temporary: `users` and `samples` read it at the same time, each through its own connection.
         session.sql(
             'CREATE TABLE readings ("user" VARCHAR, "timeStamp" DOUBLE, x DOUBLE, y DOUBLE, z DOUBLE, reason VARCHAR)'
         )
@@ -154,7 +155,7 @@ class ReadingFiles:
             rejected = self._count_by_reason(f"({_REJECTED_LINES})")
             for table in ("reject_errors", "reject_scans"):
                 self._session.drop(table)
-            # A quote that is never closed takes all lines behind it into its cell, which DuckDB does not report.
+            # A quote that is never closed takes all lines after it into its cell, which DuckDB does not report.
             within_quotes = lines - 1 - rows - rejected.total()
             if has_quotes and within_quotes > 0:
                 rejected["within_quotes"] = within_quotes
@@ -162,14 +163,14 @@ class ReadingFiles:
         return rows, +left_out
 
     def _insert(self, query: str, sql_types: Mapping[str, str]) -> tuple[int, Counter[str]]:
-        """Insert the rows of a query, those that are no readings with the reason.
+        """Insert the rows of a query. A row that is no valid reading gets the reason.
 
         Args:
             query: gives the columns of `_NAMES`.
             sql_types: DuckDB's type of each of these columns.
 
         Returns:
-            The number of rows, and the number of those that are no readings, by reason.
+            The number of rows, and the number of rows that are no valid readings, by reason.
         """
         converted = ", ".join(
             f"{_convert(field, sql_types[field.name])} AS {quoted(f'{field.name}_value')}" for field in FEED.fields
@@ -190,11 +191,11 @@ class ReadingFiles:
     def number_people(self) -> None:
         """Group users by person, and number the people in the order of their names.
 
-        Users whose names normalise to the same address are one person, under the first spelling. Call this once all files
+        Users whose names normalise to the same address are one person, under the first spelling. Call this after all files
         are read.
 
         Raises:
-            LandingError: some user has so many readings per second that the times can't be milliseconds.
+            LandingError: a user has so many readings per second that the times can't be milliseconds.
         """
         self._session.create_identities("resolved", "person", 'SELECT "user" FROM readings WHERE reason IS NULL')
         # 1. One row per spelling: its first row, and its person. A name that is not one address is a person of its own.
@@ -252,7 +253,7 @@ class ReadingFiles:
 def _translate_errors() -> Iterator[None]:
     try:
         yield
-    # Arrow passes DuckDB's errors on as OSError.
+    # Arrow raises DuckDB's errors as OSError.
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise WarehouseError(
             "the embedded engine ran out of memory or disk while sorting readings; free some, or set memory_limit"
@@ -347,7 +348,7 @@ def _is_not_blank(text: str) -> str:
 
 
 def _reason() -> str:
-    """SQL expression: the reason why a row is no reading, as in quarantine."""
+    """SQL expression: the reason why a row is no valid reading, spelled as in quarantine."""
     cases = []
     for field in FEED.fields:
         name, value = quoted(field.name), quoted(f"{field.name}_value")

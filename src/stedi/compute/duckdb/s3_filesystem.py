@@ -1,4 +1,4 @@
-"""S3 file system for DuckDB, by Arrow.
+"""S3 file system for DuckDB, through Arrow.
 
 DuckDB's own S3 support is an extension that it downloads at first use, which fails on machines without internet access.
 It accepts any fsspec file system instead, and Arrow has one.
@@ -17,27 +17,27 @@ from stedi.errors import WarehouseError
 from stedi.storage.aws_client import ConnectionSettings
 from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
-# DuckDB takes a file as missing if a call of this module fails. `stedi.__main__` does not interrupt such calls.
+# If a call of this module fails, DuckDB treats the file as missing. So `stedi.__main__` does not interrupt such calls.
 CALLED_BY_NATIVE_CODE = True
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
 
 
 class CachedS3FileSystem(ArrowFSWrapper):  # type: ignore[misc]
-    """All objects that the AWS environment gives access to, by `s3://bucket/key`. Opens and describes each object once."""
+    """All objects that the AWS environment gives access to, by `s3://bucket/key`. Requests each object's metadata once."""
 
     protocol = "s3"
     cachable = False
 
     def __init__(self) -> None:
-        """Connect as the AWS environment says.
+        """Connect with the settings of the AWS environment.
 
         Raises:
             WarehouseError: the environment is not valid.
         """
         self._access = ConnectionSettings("s3", WarehouseError)
         self._keys = self._access.credentials()
-        # Each query opens its files again, and a data file never changes. Without these caches a run over a few rows took
-        # a thousand requests.
+        # Each query opens its files again, and a data file never changes. Without these caches, a run over a few rows would
+        # send a thousand requests.
         self._info: dict[str, dict[str, Any]] = {}
         self._opened: dict[str, NativeFile] = {}
         super().__init__(self._connect())
@@ -93,7 +93,7 @@ class CachedS3FileSystem(ArrowFSWrapper):  # type: ignore[misc]
 
 
 class OpenObject(io.RawIOBase):
-    """Reader of a shared stream, with a position of its own."""
+    """Reader of a shared stream, with its own position."""
 
     def __init__(self, stream: NativeFile) -> None:
         self._stream, self._at = stream, 0
@@ -125,7 +125,7 @@ class OpenObject(io.RawIOBase):
 
 
 def explain_error(message: str) -> str:
-    """Explain an error of this file system, and what to do, from DuckDB's message about it."""
+    """Explain an error of this file system, given DuckDB's message, and say what to do."""
     code = _AWS_ERROR.search(message)
     if "FileNotFoundError" in message or (code and code[1] == "NO_SUCH_KEY"):
         return "an object no longer exists; run again"

@@ -32,9 +32,9 @@ class Session:
 
         Args:
             warehouse: the warehouse, if the session reads or writes it.
-            scratch: folder in which the session creates one for its temporary files.
-            memory_limit: maximum of memory, such as "8GB"; by default 80% of the machine's.
-            threads: number of threads; by default one a core.
+            scratch: folder in which the session creates a folder for its temporary files.
+            memory_limit: memory limit, such as "8GB"; by default 80% of the machine's memory.
+            threads: number of threads; by default one per core.
 
         Raises:
             WarehouseError: DuckDB rejects a setting.
@@ -48,8 +48,8 @@ class Session:
         self.sql("SET TimeZone = 'UTC'")
         # Smaller batches per partition: 2.8 million readings of 11 days are written in 0.58 s instead of 0.69 s.
         self.sql("SET partitioned_write_flush_threshold = 65536")
-        # Every statement opens the files that it reads. Cached footers save 6% of a small run's CPU time, and in S3 a
-        # request for each file.
+        # Every statement opens the files that it reads. Cached footers save 6% of a small run's CPU time, and one request
+        # for each file in S3.
         self.sql("SET parquet_metadata_cache = true")
         set_limits(self.connection, memory_limit, threads)
 
@@ -81,7 +81,7 @@ class Session:
         except duckdb.Error as error:
             if (reason := s3_error(error)) is None:
                 raise
-            raise WarehouseError(f"the files of the tables in S3 can't be used: {reason}") from error
+            raise WarehouseError(f"files of the tables in S3 can't be read or written: {reason}") from error
 
     def set_parameters(self, values: Mapping[str, str | bytes]) -> None:
         """Set the values of `$name` parameters, as session variables. Values never become part of a query's text."""
@@ -95,7 +95,7 @@ class Session:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def materialize_values(self, relation: str, columns: Iterable[tuple[str, ColumnType, Sequence[object]]]) -> None:
-        """Create a temporary table of given values. Replaces one of this name.
+        """Create a temporary table with given values. Replaces one of this name.
 
         Args:
             relation: its name.
@@ -155,9 +155,9 @@ def register_storage(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
 
 
 def s3_error(error: Exception) -> str | None:
-    """Find out from an error of DuckDB what S3 refused, and what to do; None if S3 is not the cause.
+    """Explain an error of DuckDB that S3 caused, and say what to do; None for other errors.
 
-    DuckDB returns the traceback of a file system written in Python as its message.
+    If a file system written in Python fails, DuckDB's message is its traceback.
     """
     if not str(error).startswith("Traceback"):
         return None

@@ -9,27 +9,27 @@ from stedi.model.sql import columns, literals, no_rows
 from stedi.model.table import Table
 
 _PATTERN, _ITSELF = re.compile(r"[*?\[]"), r"[\g<0>]"
-# Comments, texts and quoted names are matched first, because they may contain a dollar sign.
+# Comments, string literals and quoted names are matched first, because they may contain a dollar sign.
 _PARAMETER = re.compile(rf"""({COMMENT_OR_TEXT}|"(?:[^"]|"")*")|\$([a-z_]+)""")
 
 
-def plain(path: str) -> str:
-    """Escape the pattern characters of a file path."""
+def escape_glob(path: str) -> str:
+    """Escape the characters of a file path that are special in glob patterns."""
     return _PATTERN.sub(_ITSELF, path)
 
 
 def paths(files: Iterable[str]) -> str:
     """SQL list of file paths, escaped."""
-    return f"[{literals(map(plain, files))}]"
+    return f"[{literals(map(escape_glob, files))}]"
 
 
 def bind_parameters(query: str) -> str:
-    """Let the `$name` parameters of a query read the session's variables."""
+    """Replace the `$name` parameters of a query by session variables."""
     return _PARAMETER.sub(lambda match: match[1] or f"getvariable('{match[2]}')", query)
 
 
 def scan(table: Table, files: DataFiles) -> str:
-    """SQL query for a table's rows in some of its data files. Without files it has no rows, and the table's columns."""
+    """SQL query for a table's rows in some of its data files. Without files it returns the table's columns and no rows."""
     if not files:
         return no_rows(table)
     if files.deletes:
@@ -40,7 +40,7 @@ def scan(table: Table, files: DataFiles) -> str:
 def scan_with_filename(files: DataFiles) -> str:
     """SQL query for the rows of data files, with the path of each row's file in the column `filename`.
 
-    Leaves out the rows that other writers' position deletes (file and row number) list.
+    Leaves out the rows that other writers' position-delete files list, by file and row number.
     """
     options = "filename=true, hive_partitioning=false"
     if not files.deletes:

@@ -38,11 +38,14 @@ def _statistics(texts: Mapping[str, str], column_type: ColumnType) -> ColumnStat
     )
 
 
-def _value(text: str, column_type: ColumnType) -> Value:
+def _value(text: str, column_type: ColumnType) -> Value | None:
+    """Parse a bound. Other types have none: readers then skip no file by the values of such a column."""
     if column_type == "timestamptz":
         return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
     if column_type == "boolean":
         return bool(int(text))
     if column_type == "double":
         return float(text)
-    return text if column_type == "string" else int(text)
+    if column_type in ("long", "int"):
+        return int(text)
+    return text if column_type == "string" else None

@@ -1,4 +1,4 @@
-"""Spark: the backend for more data than one machine computes. The only folder that imports Spark."""
+"""Spark: the backend for more data than one machine can process. The only folder that imports Spark."""
 
 from stedi.compute.spark.backend import SparkBackend
 

@@ -60,7 +60,7 @@ class SparkBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """See `Backend`. A Spark that ran before stays."""
+        """See `Backend`. Does not stop a Spark that ran before."""
         for relation in list(self._relations):
             self.drop(relation)
         self._staging.close()
@@ -110,7 +110,7 @@ class SparkBackend:
         return f"SELECT * FROM {self._scanned(table, files)}"
 
     def write(self, table: Table, query: str, folder: str, *, sort_by: Sequence[str] = ()) -> list[WrittenFile]:
-        """See `Backend`. Iceberg sorts by the table's own order, whatever `sort_by` names."""
+        """See `Backend`. Iceberg sorts by the table's own order and ignores `sort_by`."""
         rows = self._frame(f"SELECT {typed_columns(table)} FROM ({query}) AS q")
         with spark_errors():
             if folder == self._warehouse.path(f"{table_folder(table.name)}/{DATA}"):
@@ -157,12 +157,12 @@ class SparkBackend:
         return frame
 
     def _plan(self, text: str) -> DataFrame:
-        # Each parameter is several calls to Java and a rewrite of the whole query, so only those in the query are passed.
+        # Each parameter costs several calls to Java and a rewrite of the whole query, so only those in the query are passed.
         used = {name: value for name, value in self._parameters.items() if f":{name}" in text}
         return self._session.sql(text, args=used)
 
     def _checkpoint(self, relation: str, frame: DataFrame) -> None:
-        """Compute a relation now, and forget its plan: a run's last relation would contain the plans of all before it."""
+        """Compute a relation now, and drop its plan. Otherwise later plans would contain those of all earlier relations."""
         self._relations.add(relation)
         with spark_errors():
             frame.localCheckpoint().createOrReplaceTempView(relation)
@@ -174,7 +174,7 @@ class SparkBackend:
         self._session.catalog.dropTempView(name)
 
     def _scanned(self, table: Table, files: DataFiles) -> str:
-        """The temporary view, as a quoted name, of the rows of some files with `filename`. Created once."""
+        """Quoted name of a temporary view of the rows of some files, with `filename`. Created on the first call."""
         name = f"files_{sha256(repr((table.name, files)).encode()).hexdigest()[:16]}"
         if name not in self._scans:
             with spark_errors():

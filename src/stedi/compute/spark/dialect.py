@@ -12,8 +12,8 @@ from sqlglot import exp
 def translate(query: str) -> tuple[Mapping[str, str], str]:
     """Translate a query. Parameters written `$name` become `:name`.
 
-    Spark computes a common table expression (CTE) once for each reference. Those marked MATERIALIZED, of subqueries too,
-    become queries of their own, which the caller computes first.
+    Spark computes a common table expression (CTE) once for each reference. CTEs marked MATERIALIZED, also those of
+    subqueries, become separate queries, which the caller computes first.
 
     Returns:
         The queries of the materialized CTEs by name, in order, and the rest of the query. Each may read those before it.
@@ -33,7 +33,7 @@ def translate(query: str) -> tuple[Mapping[str, str], str]:
 
 
 def _visible_ctes(clause: exp.With) -> list[exp.CTE]:
-    """The CTEs of the queries around a WITH clause that it may read."""
+    """Return the CTEs of outer queries that a WITH clause may read."""
     ctes: list[exp.CTE] = []
     inner, outer = clause.parent, clause.parent and clause.parent.parent
     while outer is not None:
@@ -48,7 +48,7 @@ def _visible_ctes(clause: exp.With) -> list[exp.CTE]:
 
 
 def _with_ctes(ctes: list[exp.CTE], query: exp.Expr | None) -> exp.Expr:
-    """Replace the CTEs of a query."""
+    """Replace the CTEs of a query, and return it."""
     assert query is not None, "a WITH clause belongs to a query"
     query.set("with_", exp.With(expressions=[cte.copy() for cte in ctes]) if ctes else None)
     return query

@@ -20,16 +20,16 @@ from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 
 # Files differ in size. Several tasks per core balance the load.
 _TASKS_PER_CORE = 2
-# A task copies its files from S3 to its disk, so the number of files is limited.
+# A task copies all its files from S3 to its disk first, so their number is limited.
 _FILES_PER_TASK = 64
-# DuckDB spills more to disk. A file of 471 MB (4.8 million readings) fits, in a process of 580 MB. With half of it, DuckDB
-# spills 89 MB and is as fast.
+# Above this limit DuckDB spills to disk. A file of 471 MB (4.8 million readings) fits, in a process of 580 MB. With half the
+# limit, DuckDB spills 89 MB and is as fast.
 _MEMORY_PER_TASK = "512MB"
 _ROWS_PER_BATCH = 65_536
 
 
 def record_columns(feed: Feed) -> tuple[Column, ...]:
-    """The columns of the rows of `read_records`: those of the landing table, and those that only quarantine has."""
+    """Return the columns of `read_records`: those of the landing table, and those that only quarantine has."""
     landed = feed.table.columns
     names = {column.name for column in landed}
     return (*landed, *(column for column in QUARANTINE.columns if column.name not in names))
@@ -74,5 +74,5 @@ def _read_part(feed: Feed, files: Sequence[LandingFile]) -> Iterator[pa.RecordBa
         yield pa.RecordBatch.from_pylist([{"reason": str(error)}], schema)
     except OSError as error:
         # The path is left out: it is on the executor's disk.
-        message = f"an executor can't keep a copy of landing files: {error.strerror}; free some disk where Spark spills"
+        message = f"an executor can't copy landing files: {error.strerror}; free disk space in the folder where Spark spills"
         yield pa.RecordBatch.from_pylist([{"reason": message}], schema)

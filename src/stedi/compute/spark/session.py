@@ -21,9 +21,10 @@ _JARS_FOR_FOLDERS = ("org.xerial:sqlite-jdbc:3.54.1.0",)
 _JARS_FOR_S3 = ("org.apache.iceberg:iceberg-aws-bundle:1.11.0",)
 CATALOG = "stedi"
 # A run plans some hundred queries and ends before Java's optimizing compiler pays off: without it, 0.5 million records take
-# 78 s of CPU time instead of 110 s. The compiled code of so many classes does not fit the code cache that Java then
-# reserves, and would be compiled again and again.
+# 78 s of CPU time instead of 110 s. The code cache that Java then reserves is too small for so many classes, which would be
+# compiled again and again.
 _JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+_NEXT_STEP = "run again, and if it fails again, check the memory and the disk of Spark's driver and executors"
 
 
 def start(warehouse: Warehouse) -> SparkSession:
@@ -62,17 +63,17 @@ def start(warehouse: Warehouse) -> SparkSession:
         ) from error
     except Py4JError as error:
         raise WarehouseError(
-            "Spark does not start a session where its configuration says; check that its master (spark.master, in "
+            "Spark can't start a session on its configured master; check that the master (spark.master, in "
             "spark-defaults.conf or PYSPARK_SUBMIT_ARGS) can be reached from here"
         ) from error
     _require_jars(session, warehouse)
     for name, value in _catalog_settings(warehouse).items():
         session.conf.set(f"spark.sql.catalog.{CATALOG}{name}", value)
-    # In Java, Spark looks up the catalog of a table in the thread's active session.
+    # Java code looks up the catalog of a table in the thread's active session.
     jvm: Any = session._jvm
     jvm.org.apache.spark.sql.SparkSession.setActiveSession(session._jsparkSession)
-    # Hadoop would write a checksum file for each local file, and an empty file for each success: orphan files. Parquet
-    # has checksums of its own.
+    # Hadoop would write a checksum file for each local file, and an empty file for each success: orphan files. Parquet files
+    # have their own checksums.
     jvm.org.apache.hadoop.fs.FileSystem.getLocal(session.sparkContext._jsc.hadoopConfiguration()).setWriteChecksum(False)
     session.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     _set_partitions(session)
@@ -93,7 +94,7 @@ def _require_jars(session: SparkSession, warehouse: Warehouse) -> None:
     jvm: Any = session._jvm
     needed = [jvm.org.apache.iceberg.spark.SparkCatalog]
     needed.append(jvm.org.sqlite.JDBC if isinstance(warehouse, WarehouseFolder) else jvm.org.apache.iceberg.aws.s3.S3FileIO)
-    # Py4J takes a class that does not exist for a package.
+    # Py4J returns a package if a class does not exist.
     if any(isinstance(java_class, JavaPackage) for java_class in needed):
         raise WarehouseError(
             f"the running Spark lacks some of the jars {', '.join(_jars(warehouse))}; start it with them in "
@@ -103,7 +104,7 @@ def _require_jars(session: SparkSession, warehouse: Warehouse) -> None:
 
 @contextmanager
 def spark_errors() -> Iterator[None]:
-    """Translate errors of Spark. Only the type of the error is kept, because Spark's text may contain personal data.
+    """Translate errors of Spark. The message has only the type of the error, because Spark's text may contain personal data.
 
     Raises:
         WarehouseError: Spark failed.
@@ -111,19 +112,19 @@ def spark_errors() -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        raise WarehouseError(f"Spark failed: {error.getCondition() or type(error).__name__}") from error
+        raise WarehouseError(f"Spark failed: {error.getCondition() or type(error).__name__}; {_NEXT_STEP}") from error
     except Py4JJavaError as error:
         cause = error.java_exception
         while cause.getCause() is not None:
             cause = cause.getCause()
-        raise WarehouseError(f"Spark failed: {_error_type(cause)}") from error
+        raise WarehouseError(f"Spark failed: {_explain(cause)}") from error
 
 
-def _error_type(cause: Any) -> str:
-    """The class of a Java exception; for an error of AWS, what to do."""
+def _explain(cause: Any) -> str:
+    """Return the class of a Java exception, or the reason of an error of AWS, and what to do."""
     class_name = str(cause.getClass().getName())
     if not class_name.startswith("software.amazon.awssdk.services."):
-        return class_name
+        return f"{class_name}; {_NEXT_STEP}"
     from stedi.storage.aws_errors import WAREHOUSE_HINTS, explain_code
 
     details = cause.awsErrorDetails()
@@ -138,7 +139,7 @@ def _set_partitions(session: SparkSession) -> None:
 
 
 def _catalog_settings(warehouse: Warehouse) -> dict[str, str]:
-    """Spark's settings for the warehouse's catalog, by the end of their names."""
+    """Return Spark's settings for the warehouse's catalog, by the end of their names."""
     settings = {
         "": "org.apache.iceberg.spark.SparkCatalog",
         ".warehouse": location(warehouse.path("")),
@@ -153,7 +154,7 @@ def _catalog_settings(warehouse: Warehouse) -> dict[str, str]:
         }
     from stedi.storage.aws_client import ConnectionSettings
 
-    # No credentials: Java finds them where Python does, and others can read Spark's settings.
+    # No credentials: Java finds them where Python does, and other users can read Spark's settings.
     glue, s3 = ConnectionSettings("glue", WarehouseError), ConnectionSettings("s3", WarehouseError)
     settings |= {
         ".type": "glue",

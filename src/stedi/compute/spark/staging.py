@@ -1,7 +1,7 @@
 """Read some files of a snapshot, and write data files without a commit, through Iceberg's internal classes on Spark.
 
-Iceberg's own rewrite of files works this way: tasks or files are staged under a group ID, which Spark takes as the name of
-a table (`SparkTableCache`).
+Iceberg's own rewrite of files works this way: tasks or files are staged under a group ID, which Spark then reads or writes
+like a table's name (`SparkTableCache`).
 """
 
 import json
@@ -33,7 +33,7 @@ class Staging:
         self._session, self._warehouse = session, warehouse
         jvm: Any = session._jvm
         self._jvm, self._iceberg = jvm, jvm.org.apache.iceberg
-        # Py4J would take `get()` for the method of that name with an argument, so it is called by its address.
+        # Py4J confuses `get()` with the method of that name that has an argument, so it is called by its address.
         gateway: Any = session.sparkContext._gateway
         self._staged_tables: Any = JavaMember(
             "get", None, "z:org.apache.iceberg.spark.SparkTableCache", gateway._gateway_client
@@ -70,7 +70,7 @@ class Staging:
         self._staged_tables.add(group, written_to)
         try:
             rows.write.format("iceberg").mode("append").option("distribution-mode", "hash").save(group)
-            # One call to Java per file. Each statistic by itself would be a hundred calls.
+            # One call to Java per file. Reading the statistics one by one would take a hundred.
             to_json, spec = self._iceberg.ContentFileParser.toJson, written_to.spec()
             files = coordinator.fetchNewFiles(written_to, group).toArray()
             return [_written_file(table, json.loads(to_json(file, spec))) for file in files]
@@ -79,14 +79,14 @@ class Staging:
             coordinator.clearRewrite(written_to, group)
 
     def close(self) -> None:
-        """Unstage all reads. Iceberg would keep them for all sessions of the process."""
+        """Remove all staged reads. Iceberg would keep them until the process ends."""
         for group, read_from in self._reads:
             self._staged_tables.remove(group)
             self._iceberg.spark.ScanTaskSetManager.get().removeTasks(read_from, group)
 
 
 def _tasks(scan: Any, paths: Iterable[str]) -> list[Any]:
-    """The tasks of a scan that read some files. Each task of the scan costs calls to Java until all are found."""
+    """Return the tasks of a scan that read some files. Stops when all are found, since each task costs calls to Java."""
     missing, selected = set(paths), []
     planned = scan.planFiles()
     try:

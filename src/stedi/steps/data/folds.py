@@ -8,8 +8,8 @@ import numpy as np
 def person_folds(people: Iterable[str], max_folds: int, seed: int) -> list[set[str]]:
     """Split people at random into folds that differ by at most one in size.
 
-    scikit-learn's GroupKFold with shuffling gives other folds, hence other models and metrics than those published.
-    It also refuses fewer people than folds.
+    scikit-learn's GroupKFold refuses fewer people than folds. It also gives other folds, and so other models and metrics
+    than those published.
 
     Args:
         people: pseudonyms; repeated ones count once.

@@ -15,7 +15,7 @@ from stedi.query.sandbox import query
 
 # Shorter stretches contain less than two strides.
 _MIN_LENGTH_MS = 5_000
-# Features of ten minutes take 8 MB. A cut costs the surroundings of a few seconds.
+# Features of ten minutes take 8 MB. At a cut, features lack the context of a few seconds.
 _MAX_LENGTH_MS = 600_000
 # Features of ten hours of motion, recorded and augmented, take 1 GB. More of the same strides improve little.
 MAX_SAMPLES = 10 * 3600 * RATE_HZ

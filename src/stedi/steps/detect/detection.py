@@ -36,8 +36,8 @@ class Detection:
 
     Attributes:
         rows: number of rows or records in the files.
-        left_out: number of rows that are no readings, by reason.
-        steps: the steps, user by user in order. Every user comes at least once. Can be read once.
+        left_out: number of rows that are not valid readings, by reason.
+        steps: the steps, user by user in order; each user at least once, even without steps. Can be read only once.
         users: number of users read so far.
         users_without_second: users without one uninterrupted second of readings, in which no step can be detected.
         users_without_gravity: users whose readings lack gravity, in which hardly any step is detected.
@@ -93,7 +93,7 @@ def open_detection(
         progress: receives the number of files read, then of windows searched (of 20 minutes each).
 
     Raises:
-        LandingError: a file can't be read, or its times are no milliseconds.
+        LandingError: a file can't be read, or its times are not in milliseconds.
         UsageError: no file is given.
         WarehouseError: memory or disk ran out.
     """
@@ -141,8 +141,8 @@ def _detect_users(
 def _gravity(acceleration: NDArray[np.float32]) -> float:
     """Sum over blocks of 5 s of the length of the summed acceleration.
 
-    Motion averages out within a block and gravity does not. Rest, which without gravity shows only the sensor's bias,
-    weighs little beside motion.
+    Motion averages out within a block, gravity does not. Without gravity, a phone at rest measures only the sensor's bias,
+    which is small compared with motion.
     """
     blocks = np.add.reduceat(acceleration, np.arange(0, len(acceleration), _GRAVITY_SAMPLES), axis=0)
     return float(np.linalg.norm(blocks, axis=1).sum())

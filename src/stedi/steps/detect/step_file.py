@@ -1,4 +1,4 @@
-"""Output of detected steps as JSON or Parquet, written while they are detected."""
+"""Output of detected steps as JSON or Parquet. Steps are written as they are detected."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ def write_json(steps: Iterable[UserSteps], file: IO[str]) -> None:
 
 
 def write_parquet(steps: Iterable[UserSteps], file: IO[bytes]) -> None:
-    """Write a Parquet file with the columns user and timeStamp, one row a step."""
+    """Write a Parquet file with the columns user and timeStamp, one row per step."""
     with pq.ParquetWriter(file, _SCHEMA) as writer:
         for table in _row_groups(steps):
             writer.write_table(table)
@@ -75,10 +75,10 @@ def _table(parts: Sequence[UserSteps]) -> pa.Table:
 
 
 def check_suffix(path: Path) -> None:
-    """Check that a file's name says in which format to write it.
+    """Check that the suffix of a file name selects an output format.
 
     Raises:
-        UsageError: it ends neither in .json nor in .parquet.
+        UsageError: the suffix is neither .json nor .parquet.
     """
     if path.suffix.lower() not in (".json", ".parquet"):
         raise UsageError(f"file {path} has no known format; end its name in .json or .parquet")
@@ -102,4 +102,6 @@ def write_file(steps: Iterable[UserSteps], path: Path) -> None:
             else:
                 write_parquet(steps, file)
     except OSError as error:
-        raise WarehouseError(f"file {path} can't be written: {error.strerror or error}; nothing of it is left") from error
+        raise WarehouseError(
+            f"file {path} can't be written: {error.strerror or error}; name another file with --out"
+        ) from error

@@ -20,7 +20,7 @@ _OVERLAP = -(-RECEPTIVE_FIELD // STRIDE) * STRIDE + (RECEPTIVE_FIELD_FRAMES + 1)
 
 
 class StepDetector(Protocol):
-    """Detector of any kind: fitted, loaded from a file, or made up by a test."""
+    """Detector of any kind: fitted, loaded from a file, or a test double."""
 
     @property
     def picker(self) -> PeakPicker:

@@ -1,4 +1,4 @@
-"""Assessment of the detector on held-out people, beside two peak counters on the same stretches."""
+"""Assessment of the detector on held-out people, compared with two peak counters on the same stretches."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from stedi.steps.metrics import (
 Floats = NDArray[np.float64]
 
 DETECTOR, TUNED_COUNTER, FIXED_COUNTER = "detector", "tuned peak counter", "fixed peak counter"
-_NO_OVERLAP = "falls on recorded motion; give users as in the landing files, and times in ms since the epoch (UTC)"
+_NO_OVERLAP = "is within recorded motion; give users as in the landing files, and times in ms since the epoch (UTC)"
 # Range of the shift in the test against chance: far enough to break the relation of a rhythm to the true steps.
 _SHIFT_MS = (5_000, 60_000)
 
@@ -83,7 +83,7 @@ class Assessment:
 
 
 def true_steps_of(stretch: Stretch, true_steps: TrueSteps | None) -> Floats:
-    """True step times of a stretch: those of the training set, or those given by `true_steps`, if any."""
+    """True step times of a stretch: those of `true_steps`, or by default those of the training set."""
     if true_steps is None:
         return stretch.steps_ms
     steps_ms = true_steps.get(stretch.person, np.empty(0))
@@ -91,10 +91,10 @@ def true_steps_of(stretch: Stretch, true_steps: TrueSteps | None) -> Floats:
 
 
 def check_overlap(stretches: Sequence[Stretch], true_steps: TrueSteps | None, positions: Positions | None) -> None:
-    """Check that given true steps and positions are about people and times of the stretches.
+    """Check that the given true steps and positions overlap with the stretches, by person and time.
 
     Raises:
-        UsageError: they are not.
+        UsageError: none of them do.
     """
     if true_steps is not None and not any(len(true_steps_of(stretch, true_steps)) for stretch in stretches):
         raise UsageError(f"none of the true steps {_NO_OVERLAP}")
@@ -118,7 +118,7 @@ def assess(
         seed: random seed of the bootstrap and of the test against chance.
         true_steps: step times to compare with instead of those of the training set.
         positions: phone positions, for metrics by position.
-        progress: receives what is being computed.
+        progress: receives the current step.
     """
     motions = [step_band(result.stretch.acceleration) for result in held_out]
     counts = {

@@ -1,4 +1,4 @@
-"""Test whether phone readings tell anything about coinciding distances, for feeds from which no steps can be derived."""
+"""Test whether phone readings predict the coinciding distances, to explain why no steps can be derived from some feeds."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from stedi.query.sandbox import query
 from stedi.steps.data.folds import person_folds
 from stedi.steps.metrics import bootstrap, percentile_interval
 
-# Bounds memory, and is enough to tell an area of 0.51 from 0.5.
+# Limits memory, and is enough to distinguish an area of 0.51 from 0.5.
 _MAX_PAIRS = 500_000
 _FOLDS = 5
 _RESAMPLES = 200
@@ -32,7 +32,7 @@ class CoincidenceAuc(NamedTuple):
 
 
 def coincidence_auc(settings: Settings, seed: int) -> CoincidenceAuc | None:
-    """Predict from a phone's reading whether something is near the sensor, cross-validated by person.
+    """Area under the ROC curve for predicting a near object from a phone's reading, cross-validated by person.
 
     Returns:
         The area under the ROC curve; None with fewer than five people or only one distance.

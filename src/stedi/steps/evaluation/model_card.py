@@ -27,12 +27,12 @@ _UNKNOWN_POSITIONS = (
     "Phone positions are not known: the feeds do not contain them, and no file was given (`stedi train --positions`)."
 )
 _LIMITS = (
-    "The metrics hold for people who walk like those above, and say less about others.",
-    "The true steps come from a distance sensor. Steps that no foot made past the sensor are missing from them.",
-    "Other paces than the recorded ones were learned only from recordings made faster and slower.",
+    "The metrics are valid for people who walk like those above, and less so for others.",
+    "The true steps come from a distance sensor. Steps that do not pass the sensor are missing from them.",
+    "Paces that were not recorded were learned only from recordings played faster and slower.",
     "Readings must include gravity. Without it, hardly any step is detected.",
     "Readings below 15 Hz or above 400 Hz were not tested.",
-    "It is no medical device.",
+    "It is not a medical device.",
 )
 
 
@@ -119,7 +119,7 @@ POSITION_HEADINGS = (
 
 
 def position_rows(assessment: Assessment) -> list[tuple[str, ...]]:
-    """Return one row of text a phone position, under `POSITION_HEADINGS`."""
+    """Return one row of text per phone position, under `POSITION_HEADINGS`."""
     return [(position, *_position_row(at_position)) for position, at_position in assessment.by_position.items()]
 
 
@@ -133,7 +133,7 @@ def _position_row(at_position: PositionMetrics) -> tuple[str, ...]:
 
 
 def metric_rows(assessment: Assessment) -> list[tuple[str, ...]]:
-    """Return one row of text a metric: title, the detector's value with its interval, the value of each peak counter."""
+    """Return one row of text per metric: title, the detector's value with its interval, the value of each peak counter."""
     rows = []
     for name, (title, shape) in _METRICS.items():
         detector, *baselines = (getattr(metrics, name) for metrics in assessment.metrics.values())

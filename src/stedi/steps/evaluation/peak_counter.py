@@ -1,4 +1,4 @@
-"""Baselines: peak counters, which a phone could run without a trained detector."""
+"""Baselines: peak counters, which need no training."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class PeakCounter:
     """Counts peaks of the band-passed norm of acceleration.
 
     Attributes:
-        prominence: least prominence of a peak, in g.
-        min_distance_seconds: least time between steps.
+        prominence: minimum prominence of a peak, in g.
+        min_distance_seconds: minimum time between steps.
         delay_seconds: time from a peak to its step; negative if the step comes first.
     """
 
@@ -42,7 +42,7 @@ def step_band(acceleration: NDArray[np.float32]) -> Floats:
         acceleration: samples × 3 axes at 50 Hz, in any unit.
 
     Returns:
-        One value a sample, in g; zeros for less than a second of motion.
+        One value per sample, in g; zeros for less than a second of motion.
     """
     norm = np.linalg.norm(np.asarray(acceleration, np.float64), axis=1)
     if len(norm) < RATE_HZ or not norm.mean() > 0:

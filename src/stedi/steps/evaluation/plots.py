@@ -24,22 +24,17 @@ _BINS = 10
 _BLUE, _RED, _GREY = "#2c7bb6", "#d7191c", "#777777"
 
 
-def draw(
-    held_out: Sequence[HeldOut], assessment: Assessment, folder: Path, true_steps: TrueSteps | None = None
-) -> list[Path]:
-    """Write `stretch.png`, `people.png` and `calibration.png` into a folder; return their paths."""
+def draw(held_out: Sequence[HeldOut], assessment: Assessment, folder: Path, true_steps: TrueSteps | None = None) -> None:
+    """Write `stretch.png`, `people.png` and `calibration.png` to a folder."""
     figures = {
         "stretch": _draw_stretch(held_out, true_steps),
         "people": _draw_people(assessment),
         "calibration": _draw_calibration(held_out, true_steps),
     }
-    paths = []
     for name, figure in figures.items():
         figure.tight_layout()
-        paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=110, metadata={"Software": None})
+        figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
         plt.close(figure)
-    return paths
 
 
 def _draw_stretch(held_out: Sequence[HeldOut], true_steps: TrueSteps | None) -> Figure:

@@ -1,6 +1,6 @@
 """Features of a phone's motion, as one ONNX graph.
 
-The graph is the only definition of the features. Training runs it, and the detector's file contains it, so a phone needs
+The graph is the only definition of the features. Training runs it, and the detector's file contains it, so inference needs
 only the ONNX runtime. Features do not depend on the unit or the orientation of the phone: acceleration is divided by its
 own mean length over 5 s (which is gravity in any unit), and only its component along gravity, its component across gravity
 and its norm are used.
@@ -33,7 +33,7 @@ _SCALE_SECONDS = 5.0
 # Longer than two strides, whose acceleration it averages out, and short enough to follow a phone that is turned.
 _GRAVITY_SECONDS = 2.0
 # Smoothed values around a frame: (signal, sigma of the Gaussian, largest lag, distance of lags), all in samples. Lags of
-# 0.6 s reach about one step to either side. The longer lags of the smoother signal tell a step from the next.
+# 0.6 s reach about one step to either side. The longer lags of the smoother signal distinguish a step from the next one.
 _LAGGED_VALUES = (("along", 1, 30, 2), ("norm", 1, 30, 2), ("across", 2, 30, 4), ("along", 4, 60, 6))
 # Lags of the autocorrelation in samples: 0.24 to 1.26 s, which include a step (0.4 to 0.7 s) and a stride.
 _AUTOCORRELATION_LAGS = range(12, 66, 3)

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A stretch with what the trees learn from it. Evaluation uses the recorded motion only.
+    """A stretch with its features and targets for the trees. Evaluation uses the recorded motion only.
 
     Attributes:
         stretch: motion and true steps.

@@ -27,10 +27,10 @@ STEP_LABEL_MS = 60
 # With full weight, augmented motion makes counts worse.
 _AUGMENTED_WEIGHT = 0.5
 _FOLDS = 3
-# Candidates for the threshold, as shares of the label rate near steps. None is above a half: on a person unlike those of
-# the training, a detector is less certain than on any of them.
+# Candidates for the threshold, as shares of the label rate near steps. None is above a half, because the detector is less
+# certain on a person unlike those in the training data.
 _THRESHOLD_SHARES = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
-# Frames this near to a step are frames of somebody who walks.
+# Frames at most this far from a step count as walking.
 _WALKING_DISTANCE_MS = 1_000
 # Set once and not tuned since; "guide" is LightGBM's page on parameter tuning. bench/tree_settings.py changes one setting at
 # a time. On 11 simulated people (16 minutes) F1 at ±0.1 s is 0.754 with these and 0.748 to 0.765 with the others: no single

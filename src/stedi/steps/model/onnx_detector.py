@@ -27,7 +27,7 @@ class OnnxDetector:
         """Load a detector from the content of its file; `name` is for messages.
 
         Raises:
-            WarehouseError: the content is no detector.
+            WarehouseError: the content is not a detector.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -38,7 +38,7 @@ class OnnxDetector:
         # The runtime's errors have no common class.
         except Exception as error:
             raise WarehouseError(
-                f"{name} is no step detector ({type(error).__name__}); train one with `stedi train`"
+                f"{name} is not a step detector ({type(error).__name__}); train one with `stedi train`"
             ) from None
 
     @classmethod

@@ -11,7 +11,7 @@ from stedi.steps.features.graph import IR_VERSION, OPSET, OUTPUT, feature_graph
 from stedi.steps.model.fit import FittedDetector
 from stedi.steps.model.onnx_detector import PROBABILITY, THRESHOLD_KEY
 
-# TreeEnsembleRegressor has been there since the first version.
+# TreeEnsembleRegressor exists since the first version of this operator set.
 _TREES_OPSET = 1
 
 
@@ -95,8 +95,8 @@ def _flatten(structure: dict[str, Any], nodes: list[_Node]) -> list[_Node]:
 def round_down(threshold: float) -> np.float32:
     """Round to the next lower single-precision number.
 
-    Features have single precision. Such a number is at most the threshold exactly if it is at most the rounded threshold,
-    so a runtime with single precision takes every split as LightGBM does.
+    Features have single precision. A single-precision number is at most the threshold if and only if it is at most the
+    rounded threshold, so a runtime with single precision takes every split as LightGBM does.
     """
     rounded = np.float32(threshold)
     return rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf))

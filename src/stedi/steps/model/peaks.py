@@ -36,7 +36,7 @@ class PeakPicker:
     Lower peaks count where the rhythm of the steps around has a gap.
 
     Attributes:
-        threshold: least smoothed probability of a step.
+        threshold: minimum smoothed probability of a step.
     """
 
     threshold: float

@@ -1,4 +1,4 @@
-"""Record of training runs in MLflow: in the models folder, or where MLFLOW_TRACKING_URI points."""
+"""Log training runs to MLflow: in the models folder, or where MLFLOW_TRACKING_URI points."""
 
 import os
 from dataclasses import asdict
@@ -20,9 +20,9 @@ _EXPERIMENT = "stedi-step-detector"
 
 
 def log_training(models: Path, name: str, provenance: Provenance, assessment: Assessment) -> None:
-    """Log the parameters and metrics of a published model, without people and without its files.
+    """Log the parameters and metrics of a published model, but neither its people nor its files.
 
-    Files are in the models folder only, so that removing a model there removes all of it.
+    The files are in the models folder only, so deleting a model there deletes all of it.
 
     Args:
         models: the models folder.

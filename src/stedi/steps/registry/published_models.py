@@ -1,9 +1,9 @@
 """The models folder: published models, and which of them are stale.
 
 A model is published atomically: its files are written to a draft folder, which is then renamed. `people.json` lists the
-pseudonyms of the people in its training data; only the owner can read it. A model is stale as soon as one of them is no
-longer in customers_curated, or the consent policy is another. Stale models are refused, because nothing derived from a
-person's readings may outlast the person's consent.
+pseudonyms of the people in its training data. Only the file's owner can read it. A model is stale if one of these people
+is no longer in customers_curated, or if the consent policy changed. Stale models are refused, because a model must not
+outlast the consent of the people it was trained on.
 """
 
 import json
@@ -68,7 +68,7 @@ class CurrentConsent:
 
 
 def models_folder(settings: Settings) -> Path:
-    """The models folder: as set, or `models` in a local warehouse, or `models` in the current folder."""
+    """The models folder: the setting `models`, by default `models` in a local warehouse, else in the current folder."""
     if settings.models is not None:
         return settings.models
     warehouse = open_warehouse(settings.warehouse, settings.database)
@@ -78,7 +78,7 @@ def models_folder(settings: Settings) -> Path:
 def read_current_consent(settings: Settings) -> CurrentConsent | None:
     """Read the consent as of the newest finished run; None if no run has finished.
 
-    A withdrawal counts from the run on that reads it, as in every table.
+    A withdrawal takes effect with the run that ingests it, as in every table.
 
     Raises:
         WarehouseError: the warehouse can't be read.
@@ -95,7 +95,7 @@ def _require_current_consent(settings: Settings) -> CurrentConsent:
     consent = read_current_consent(settings)
     if consent is None:
         raise WarehouseError(
-            f"no run has finished in {settings.warehouse} that models could be checked against; start one with `stedi run`"
+            f"no run has finished in {settings.warehouse} to check models for consent; start one with `stedi run`"
         )
     return consent
 
@@ -111,7 +111,7 @@ def read_models(folder: Path) -> list[PublishedModel]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise WarehouseError(f"models folder {folder} can't be read: {error.strerror}") from error
+        raise WarehouseError(f"models folder {folder} can't be read: {error.strerror}; check its permissions") from error
     return [_read_model(folder / name) for name in names]
 
 
@@ -137,8 +137,8 @@ def find_usable_model(settings: Settings, model: str | None = None) -> Path:
     Args:
         settings: where the models and the warehouse are.
         model: name of a published model, or path of a model's folder; by default the newest that is not stale. A folder
-            elsewhere is checked for consent if there is a finished run to check it against. Otherwise it is accepted:
-            a phone's maker, for example, has a model and no warehouse.
+            outside the models folder is checked for consent only if there is a finished run; a phone maker, for example,
+            has a model and no warehouse.
 
     Raises:
         UsageError: there is no such model, or it is a file.
@@ -150,7 +150,7 @@ def find_usable_model(settings: Settings, model: str | None = None) -> Path:
         return _newest_usable(settings, named or models)
     folder = Path(model)
     if folder.is_file():
-        raise UsageError(f"model {model} is a file; give its folder: {folder.parent}")
+        raise UsageError(f"model {model} is a file; name its folder: {folder.parent}")
     if not folder.is_dir():
         if not models:
             raise UsageError(f"unknown model {model!r}; {models_folder(settings)} contains no model; {_TRAIN}")
@@ -193,13 +193,15 @@ def draft_folder(settings: Settings) -> Iterator[Path]:
         try:
             models.mkdir(parents=True, exist_ok=True)
             resources.enter_context(exclusive_lock(models / ".lock"))
-            # Left by a training that was killed.
+            # Left from a killed training.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
         except BlockingIOError:
-            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end") from None
+            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end, then train again") from None
         except OSError as error:
-            raise WarehouseError(f"models folder {models} can't be written: {error.strerror}") from error
+            raise WarehouseError(
+                f"models folder {models} can't be written: {error.strerror}; check its permissions and free space"
+            ) from error
         try:
             yield folder
         finally:
@@ -234,7 +236,9 @@ def publish(settings: Settings, draft: Path, people: Iterable[str]) -> Path:
         draft.rename(folder)
         fsync(folder.parent)
     except OSError as error:
-        raise WarehouseError(f"models folder {draft.parent} can't be written: {error.strerror}") from error
+        raise WarehouseError(
+            f"models folder {draft.parent} can't be written: {error.strerror}; check its permissions and free space"
+        ) from error
     return folder
 
 

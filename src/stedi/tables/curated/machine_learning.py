@@ -2,23 +2,23 @@
 
 from stedi.model.identity import customer_pseudonym, device_pseudonym
 from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
-from stedi.model.query_settings import MOST_TOLERANCE_MS
+from stedi.model.query_settings import MAX_TOLERANCE_MS
 from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import CUSTOMER_PSEUDONYM, KNOWN_PSEUDONYM
 from stedi.tables.reference.device_evidence import HOUR_MS
 from stedi.tables.trusted import accelerometer, step_trainer
 
-# Paired readings are at most the largest tolerance apart. A phone's readings that compete for one of a device are at most
-# twice as far apart.
-_STEP_MARGIN_MS, _READING_MARGIN_MS = MOST_TOLERANCE_MS, 2 * MOST_TOLERANCE_MS
+# Paired readings are at most the largest tolerance apart. Two readings of a phone that compete for a reading of a device
+# are at most twice as far apart.
+_STEP_MARGIN_MS, _READING_MARGIN_MS = MAX_TOLERANCE_MS, 2 * MAX_TOLERANCE_MS
 # Times at most a tolerance apart are in the same bucket of that width or in adjacent ones.
 _TOLERANCE = "$match_tolerance_ms::BIGINT"
 _BUCKET_MS = f"greatest({_TOLERANCE}, 1)"
 _ACCELEROMETER = {column.name: column for column in accelerometer.TABLE.columns}
 _STEP_TRAINER = {column.name: column for column in step_trainer.TABLE.columns}
 
-# Step-trainer readings by numbers of customers and devices, with `exact_ms` where the clocks agree. A filter in place of
-# `exact_ms` makes DuckDB's planner misjudge the number of rows, and the join takes half as long again.
+# Step-trainer readings with numbers for customers and devices, and with `exact_ms` if the clocks agree. With a filter
+# instead of `exact_ms`, DuckDB's planner misestimates the number of rows, and the join takes 1.5 times as long.
 _NUMBERED_STEPS = """
     SELECT c.customer_number, d.device_number, s.sensorReadingTime, s.phone_time_ms, s.distanceFromObject,
         CASE WHEN s.clock_uncertainty_ms = 0 THEN s.phone_time_ms END AS exact_ms

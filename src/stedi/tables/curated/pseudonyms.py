@@ -1,4 +1,4 @@
-"""What tables that identify customers only by pseudonym have in common."""
+"""Column and rule of the tables that identify customers by pseudonym only."""
 
 from stedi.model.rules import references
 from stedi.model.table import Column

@@ -1,4 +1,4 @@
-"""Training data of the step detector: resampled phone motion, and which samples are steps by the step trainer."""
+"""Training data of the step detector: resampled phone motion, labelled with the steps that a step trainer registered."""
 
 from stedi.model.identity import customer_pseudonym
 from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
@@ -8,46 +8,46 @@ from stedi.model.table import Column, Table
 from stedi.tables.curated.pseudonyms import CUSTOMER_PSEUDONYM, KNOWN_PSEUDONYM
 
 # Longest gap between readings of a step trainer within a stretch. A step trainer with 10 readings a second that loses
-# four in a row leaves half a second, which is one step. Beyond it, a step may have been missed.
-COVER_MS = 500
+# four in a row leaves half a second, which is one step. In a longer gap, a step may have been missed.
+MAX_GAP_MS = 500
 # Longest pass of a foot. A foot is in front of the sensor for about a tenth of a second, at a stroll for a quarter.
-# Whatever stays longer than the stance of a slow stride is an object.
-LONGEST_PASS_MS = 600
+# Anything that stays longer than the stance of a slow stride is an object.
+MAX_PASS_MS = 600
 # Shortest time between steps. People run at 2.5 to 3.5 steps a second and sprint at less than 5, so two dips within
 # 200 ms are one foot.
 REFRACTORY_MS = 200
-# Quantile that is taken as the distance of a foot. Of a walk, 10 to 25% of the readings are of a foot, so 2% also finds the
-# nearest distance of a device that somebody walked past for a tenth of its time.
+# Quantile that is taken as the distance of a foot. During a walk, 10 to 25% of the readings are of a foot. So the 2%
+# quantile is a foot even if somebody walked past the device for only a tenth of its time.
 NEAR_PERCENT = 2
-# A device sees feet if the 2% quantile is at least this many times as far below the median as the upper quartile is above
-# it. Gaussian noise alone gives 3, uniform noise 2, as on the public landing set. With feet, the simulator's noisiest
-# device has 36, and pads have no noise.
-CONTRAST = 12
-# Fewer readings are not assessed, because their quantiles are chance. Of devices with readings of integer noise, 5 in
-# 10,000 reach the contrast with 100 readings, and one in 100,000 with 200.
-FEWEST_READINGS = 100
-# Readings whose time on the phone's clock is less certain, or unknown, are left out. They would mark the wrong sample:
+# A device registers feet if the 2% quantile is at least this many times as far below the median as the upper quartile is
+# above it. Gaussian noise alone gives 3, uniform noise 2, as in the public landing set. With feet, the simulator's noisiest
+# device has 36.
+MIN_CONTRAST = 12
+# Devices with fewer readings are left out, because their quantiles are chance. Of devices with readings of integer noise, 5
+# in 10,000 reach the contrast with 100 readings, and one in 100,000 with 200.
+MIN_READINGS = 100
+# Readings whose time on the phone's clock is less certain, or unknown, are left out. They would label the wrong sample:
 # samples are 20 ms apart, and the detector is scored by steps within 100 ms.
-MOST_UNCERTAIN_MS = 50
+MAX_UNCERTAINTY_MS = 50
 
 _DEVICE_IN_TIME = "PARTITION BY device_number ORDER BY time_ms"
 _CUSTOMER_IN_TIME = "PARTITION BY customer_number ORDER BY at_ms, is_sample"
 
 
 def _quantile(percent: int) -> str:
-    """Write the lower quantile of ranked distances: an actual distance, so that no engine rounds it differently."""
+    """Write the lower quantile of ranked distances: an actual distance, so that both engines give the same."""
     return f"max(distance) FILTER (WHERE (rank - 1) * 100 <= {percent} * (readings - 1))"
 
 
 def _latest(value: str, window: str) -> str:
-    """Write the latest value that is not null, up to each row of a window.
+    """Write the last value that is not null, up to each row of a window.
 
-    For increasing times it equals the maximum, at half of the cost: 6 s instead of 13 s for 15 million rows.
+    For increasing times it equals the maximum, at half the cost: 6 s instead of 13 s for 15 million rows.
     """
     return f"last_value({value} IGNORE NULLS) OVER ({window} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 
 
-# A reading's depth, from 0 at the floor to 1 at the foot, in thousandths, so that sums are the same in any order.
+# A reading's depth, from 0 at the floor to 1 at the foot, in thousandths, as integers: sums are the same in any order.
 _DEPTH = "floor(1000 * least(1.0::DOUBLE, (floor_distance - distance) / (floor_distance - near_distance)) + 0.5)::BIGINT"
 _CENTRE_OF_PASS = f"run_ms + floor(sum({_DEPTH} * (time_ms - run_ms))::DOUBLE / sum({_DEPTH}) + 0.5)::BIGINT"
 
@@ -61,19 +61,19 @@ devices AS (
     FROM (SELECT DISTINCT serialNumber FROM step_trainer_trusted) AS serials
 )"""
 
-# Times that step trainers cover: the stretches of each device, and the union of a customer's stretches. Stretches of
-# several devices that overlap, or are at most a sample apart, are one cover.
+# Times that step trainers cover: the stretches of each device, and the union of a customer's stretches. Stretches that
+# overlap, or are at most a sample apart, are merged to one cover.
 _COVERS = f"""
 distances AS (
     SELECT c.customer_number, d.device_number, s.phone_time_ms AS time_ms, min(s.distanceFromObject) AS distance
     FROM step_trainer_trusted AS s
     JOIN customers AS c ON c.person = s.person
     JOIN devices AS d ON d.serialNumber = s.serialNumber
-    WHERE s.clock_uncertainty_ms <= {MOST_UNCERTAIN_MS}
+    WHERE s.clock_uncertainty_ms <= {MAX_UNCERTAINTY_MS}
     GROUP BY c.customer_number, d.device_number, s.phone_time_ms
 ),
 distances_in_stretches AS (
-    SELECT *, coalesce(time_ms - lag(time_ms) OVER ({_DEVICE_IN_TIME}) > {COVER_MS}, true) AS starts_stretch FROM distances
+    SELECT *, coalesce(time_ms - lag(time_ms) OVER ({_DEVICE_IN_TIME}) > {MAX_GAP_MS}, true) AS starts_stretch FROM distances
 ),
 stretches AS (
     SELECT customer_number, from_ms, max(time_ms) AS to_ms
@@ -117,8 +117,8 @@ levels AS (
 distances_with_levels AS (
     SELECT d.*, l.floor_distance, l.near_distance, d.distance < (l.floor_distance + l.near_distance) / 2 AS is_near
     FROM distances_in_stretches AS d JOIN levels AS l ON l.device_number = d.device_number
-    WHERE l.readings >= {FEWEST_READINGS} AND l.near_distance < l.floor_distance
-        AND l.floor_distance - l.near_distance >= {CONTRAST} * (l.upper_distance - l.floor_distance)
+    WHERE l.readings >= {MIN_READINGS} AND l.near_distance < l.floor_distance
+        AND l.floor_distance - l.near_distance >= {MIN_CONTRAST} * (l.upper_distance - l.floor_distance)
 ),
 -- Runs of near and of far readings, by the time of their first.
 distances_with_run_starts AS (
@@ -131,7 +131,7 @@ passes AS (
     SELECT customer_number, device_number, {_CENTRE_OF_PASS} AS time_ms
     FROM distances_in_runs WHERE is_near
     GROUP BY customer_number, device_number, run_ms
-    HAVING max(time_ms) - run_ms <= {LONGEST_PASS_MS}
+    HAVING max(time_ms) - run_ms <= {MAX_PASS_MS}
 ),
 steps AS (
     SELECT DISTINCT customer_number, time_ms + {SAMPLE_MS // 2} - (time_ms + {SAMPLE_MS // 2}) % {SAMPLE_MS} AS at_ms
@@ -139,8 +139,8 @@ steps AS (
     WHERE since_previous_ms IS NULL OR since_previous_ms >= {REFRACTORY_MS}
 )"""
 
-# Samples within a cover. The start of each cover is put among the samples as a row with is_sample = 0. A sample that
-# directly follows another one is in the same session, so a session starts at a cover's start or after a gap.
+# Samples within a cover. The start of each cover is a row among the samples, with is_sample = 0. A sample that directly
+# follows another one is in the same session, so a session starts at a cover's start or after a gap.
 _SAMPLES = f"""
 readings AS (
     SELECT c.customer_number, a.timeStamp AS t, a.x, a.y, a.z
@@ -206,7 +206,7 @@ TABLE = Table(
         Rule(
             "steps_seen",
             "warn",
-            "every customer has steps; from the others the detector learns only rest",
+            "every customer has steps; from a customer without steps the detector learns only rest",
             violations="""
             SELECT customer_pseudonym, count(*) AS n FROM {rows}
             GROUP BY customer_pseudonym HAVING NOT bool_or(is_step)""",

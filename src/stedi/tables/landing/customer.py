@@ -56,7 +56,7 @@ FEED = Feed(
             "consent_date_usable",
             "warn",
             "every research consent date is a time in milliseconds; a record with another value gives no consent",
-            # An unreadable date is in extra_fields, under its key as received: in any case, and with blanks around it.
+            # An unusable date is in extra_fields, under its key as received: in any case, possibly with blanks around it.
             where="shareWithResearchAsOfDate IS NULL AND regexp_matches(array_to_string(json_keys(extra_fields), chr(10)), "
             r"'(?im)^\s*shareWithResearchAsOfDate\s*$')",
         ),

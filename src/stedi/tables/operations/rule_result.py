@@ -16,7 +16,7 @@ TABLE = Table(
         Column("table_name", "string", "the table that was checked", required=True),
         Column("rule", "string", "name of the rule", required=True),
         Column("level", "string", "error (violations prevent publication) or warn (violations are counted)", required=True),
-        Column("meaning", "string", "what the rule says", required=True),
+        Column("meaning", "string", "what holds if there is no violation, in words", required=True),
         Column("checked_rows", "long", "number of rows of the table", required=True),
         Column("broken_rows", "long", "number of rows that violate the rule", required=True),
         Column(

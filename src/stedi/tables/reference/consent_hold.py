@@ -6,8 +6,8 @@ from stedi.model.identity import PERSON
 from stedi.model.rules import Rule
 from stedi.model.table import Column, Table
 
-# A usable record ends the hold only if its file is newer. Of two records in one file, or in files of the same time, the
-# usable one may be the older.
+# A usable record ends the hold only if its file is newer. Of two records in one file, or in files of the same time, either
+# may be the older one.
 _QUERY = """
 WITH named AS (
     -- One row for each customer named in a quarantined record.

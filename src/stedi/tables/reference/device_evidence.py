@@ -9,16 +9,17 @@ from stedi.model.rules import Rule, unique
 from stedi.model.table import Column, Table
 
 HOUR_MS = 3_600_000
-# A device's hour has one number: the device's number times this, plus the hour since the epoch. Enough until the year 2084.
+# `device_hour` is one number for a device and an hour: the device's number times this factor, plus the hour since the epoch.
+# Hours stay below it until 2084.
 _HOURS = 1_000_000
-# With fewer readings an hour is not compared at offsets, and with fewer coincidences nobody is named.
+# With fewer readings an hour is not compared at offsets, and with fewer coincidences nobody is inferred to own a device.
 MIN_COINCIDENCES = 3
-# A time that more people share is no evidence, and would give a pair for each of them. On the public set at most 5 people
-# share a time.
+# A time that more people share is no evidence, and would add a pair for each of them. In the public landing set at most 5
+# people share a time.
 MAX_PEOPLE_PER_TIME = 100
-# Largest difference between the clocks of a device and a phone, and width of the buckets in which times are joined.
+# Largest clock offset that is found, and width of the buckets in which times are joined.
 MAX_OFFSET_MS = 5_000
-# Logarithm of a chance of one in a million. Exact coincidences that are less likely to be chance prove that clocks agree.
+# Natural logarithm of one in a million. If exact coincidences have a smaller probability by chance, clocks agree.
 _CERTAIN_LOG = -13.8
 # Width of the bins in which offsets are counted. Bins are counted twice, shifted by half a bin, so jitter of ±5 ms fits
 # into one.
@@ -27,12 +28,12 @@ BIN_MS = 20
 _MAX_PEOPLE_AROUND = 20
 # Readings of a device's hour that are compared at all offsets, evenly chosen. At most 62, because they are bits of a BIGINT.
 _SAMPLE_SIZE = 32
-# Candidates that are kept for each hour. On the public set the owner always has most coincidences.
+# Candidates that are kept for each hour. In the public landing set the owner always has most coincidences.
 MAX_CANDIDATES = 3
-# A phone with more readings a bucket records continuously: its readings determine an offset no finer than a cell.
+# A phone with more readings per bucket records continuously: its readings determine an offset no finer than a cell.
 _MAX_READINGS_PER_BUCKET = 50
 _CELL_MS = 500
-# Recordings without a longer pause are one stretch, whose start and end are compared.
+# Readings without a longer pause are one stretch. The starts and ends of stretches are compared.
 _PAUSE_MS = 2_000
 
 
@@ -45,19 +46,19 @@ def _hour(time: str) -> str:
 
 
 def _thousandths(logarithm: str) -> str:
-    """Write a logarithm in whole thousandths: their sums are the same in any order and on every engine."""
+    """Write a logarithm in thousandths, as integers: their sums are the same in any order and on every engine."""
     return f"round(1000 * {logarithm})::BIGINT"
 
 
 def _chance_log(matched: str, readings: str, rate: str, trials: str) -> str:
-    """Write the logarithm of an upper bound of the chance that a stranger's phone matches so many readings.
+    """Write the logarithm of an upper bound of the probability that a stranger's phone matches this many readings by chance.
 
     The Chernoff bound of a binomial tail, (e · n · p / m)^m, times the number of trials.
 
     Args:
         matched: SQL for m, the number of readings that match.
         readings: SQL for n, the number of readings compared.
-        rate: SQL for p, the chance that one reading matches.
+        rate: SQL for p, the probability that one reading matches by chance.
         trials: SQL for the number of offsets tried.
     """
     independent = f"{matched} * ln(least(1, 2.718282 * {readings} * least(1, {rate}) / {matched}))"
@@ -65,7 +66,7 @@ def _chance_log(matched: str, readings: str, rate: str, trials: str) -> str:
 
 
 def _stretches(times: str, by: str) -> str:
-    """Write the query for the first and last time of each stretch of times (`at_ms`) without a pause."""
+    """Write the query for the first and last time of each stretch of times (`at_ms`) without a longer pause."""
     return f"""
     SELECT {by}, min(at_ms) AS first_ms, max(at_ms) AS last_ms
     FROM (
@@ -98,7 +99,7 @@ device_hours AS MATERIALIZED (
     FROM device_times GROUP BY device_hour
 )"""
 
-# People who record in these hours: at the very times of a device's readings, by bucket of 5 s, and by hour.
+# People who record in these hours: at exactly the times of a device's readings, by bucket of 5 s, and by hour.
 _PEOPLE = f"""
 person_numbers AS MATERIALIZED (
     SELECT person, row_number() OVER (ORDER BY person) AS person_number
@@ -177,8 +178,8 @@ exact_rated AS MATERIALIZED (
     JOIN person_hours AS p ON p.person_number = e.person_number AND p.hour = e.device_hour % {_HOURS}
 )"""
 
-# Hours in which clocks may differ, because fewer than half of the readings coincide exactly with one phone's, and those
-# may do so by chance. Of each, an evenly chosen sample of readings is compared at all offsets.
+# Hours in which clocks may differ: fewer than half of the readings coincide exactly with one phone's, possibly by chance.
+# In each of these hours an evenly chosen sample of readings is compared at all offsets.
 _OFFSET_SAMPLE = f"""
 offset_hours AS MATERIALIZED (
     SELECT h.device_hour, greatest({BIN_MS}, 2 * h.tick_ms) AS bin_ms
@@ -189,8 +190,8 @@ offset_hours AS MATERIALIZED (
         e.matched * 2 < h.reading_times AND {_chance_log("e.matched", "e.compared", "e.rate", "1")} > {_CERTAIN_LOG}, true
     )
 ),
--- Whether intervals between readings are even. Of even intervals many are equal, also if readings are lost: a third with
--- 30% lost and jitter. Two of a few uneven ones may be equal by chance.
+-- Whether readings are evenly spaced. Then many intervals are equal, even if readings are lost: a third with 30% lost and
+-- jitter. Two of a few uneven intervals may be equal by chance.
 interval_regularity AS MATERIALIZED (
     SELECT device_hour, max(times) >= greatest(3, sum(times) / 10) AS is_regular
     FROM (
@@ -203,8 +204,8 @@ interval_regularity AS MATERIALIZED (
     ) AS counted
     GROUP BY device_hour
 ),
--- One reading a cell, so that no two match the same reading of a phone. Readings within the largest offset of a full hour
--- are left out, because the phone may have them in another hour.
+-- One reading per cell, so that no two match the same reading of a phone. Readings within the largest offset of a full hour
+-- are left out, because on the phone's clock they may be in another hour.
 cells AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY device_hour ORDER BY at_ms) AS cell_number,
         count(*) OVER (PARTITION BY device_hour) AS cell_count
@@ -224,7 +225,7 @@ sampled_times AS MATERIALIZED (
 sample_sizes AS MATERIALIZED (
     SELECT device_hour, count(*) AS compared FROM sampled_times GROUP BY device_hour
 ),
--- Each sampled time with its bucket and the adjacent ones, in which a phone's times within the largest offset are.
+-- Each sampled time with its bucket and the adjacent ones: they contain all times of a phone within the largest offset.
 sampled_buckets AS MATERIALIZED (
     SELECT s.*, {_bucket("s.at_ms")} + b.shift AS bucket
     FROM sampled_times AS s
@@ -248,7 +249,7 @@ phone_buckets AS MATERIALIZED (
 crowded_buckets AS (
     SELECT bucket FROM phone_buckets GROUP BY bucket HAVING count(*) > {MAX_PEOPLE_PER_TIME}
 ),
--- Of a phone that records continuously one reading a cell is compared, in bins of two cells.
+-- If a phone records continuously, one reading per cell is compared, in bins of two cells.
 compared_phones AS MATERIALIZED (
     SELECT s.device_hour, p.person_number, avg(p.readings) / {MAX_OFFSET_MS} AS readings_per_ms,
         avg(p.readings) > {_MAX_READINGS_PER_BUCKET} AS is_continuous,
@@ -305,9 +306,9 @@ offset_candidates AS MATERIALIZED (
     WHERE place <= {MAX_CANDIDATES}
 )"""
 
-# For phones that record continuously the start and end of stretches narrow the offset, because the device records within
-# the phone's stretch. If both record from the same time to the same time the offset is exact to a sample. If the phone is
-# always on the offset stays unknown.
+# For phones that record continuously, the starts and ends of stretches narrow the offset, because the device records within
+# a stretch of the phone. If both start and stop together, the offset is exact to a sample. If the phone is always on, the
+# offset stays unknown.
 _CONTINUOUS_OFFSETS = f"""
 continuous_candidates AS MATERIALIZED (
     SELECT device_hour, device_hour % {_HOURS} AS hour, person_number, offset_ms FROM offset_candidates WHERE is_continuous
@@ -349,7 +350,7 @@ continuous_offsets AS (
     WHERE least_ms <= {MAX_OFFSET_MS} AND most_ms >= -{MAX_OFFSET_MS}
 )"""
 
-# Candidates at an offset where there are any in the hour, otherwise the exact ones.
+# The candidates of an hour: those at an offset if there are any, otherwise the exact ones.
 _CANDIDATES = f"""
 counted_candidates AS (
     SELECT o.device_hour, o.place, o.person_number, o.compared, o.matched,
@@ -382,8 +383,8 @@ _STEPS = (
     _CANDIDATES,
 )
 
-# presence: a phone that is always on is active whenever the device is, so its own share of active buckets is used if that is
-# larger than the share of people around.
+# presence_log: share of people who record when the device does. A phone that is always on does so in any case. So its own
+# share of active buckets counts, if that is larger.
 _QUERY = f"""
 WITH {",".join(_STEPS)}
 SELECT d.serialNumber, h.hour * {HOUR_MS} AS hour_ms, coalesce(c.place, 0) AS place, p.person, h.reading_times,
@@ -443,20 +444,20 @@ TABLE = Table(
             "compared times that coincide with readings of the candidate's phone at the offset",
             required=True,
         ),
-        Column("compared_before", "long", "compared times before the first coincidence", required=True),
-        Column("compared_after", "long", "compared times after the last coincidence", required=True),
+        Column("compared_before", "long", "number of compared times before the first coincidence", required=True),
+        Column("compared_after", "long", "number of compared times after the last coincidence", required=True),
         Column("offset_ms", "double", "time that the device's clock is ahead of the candidate's phone (ms)"),
         Column("offset_uncertainty_ms", "double", "half the width of the range of equally good offsets (ms)"),
         Column("is_continuous", "boolean", "whether the candidate's phone records continuously: it matches at any offset"),
         Column(
             "is_regular",
             "boolean",
-            "whether the device's readings have even intervals, so that others may tick in step; false if exact",
+            "whether the device's readings are evenly spaced, so unrelated readings may be in step; false without offset",
         ),
         Column(
             "accident_log",
             "long",
-            "natural logarithm, in thousandths, of the chance that unrelated readings coincide this often",
+            "natural logarithm, in thousandths, of the probability that unrelated readings coincide this often",
         ),
         Column(
             "presence_log",
@@ -469,11 +470,11 @@ TABLE = Table(
     covers_everyone=True,
     query=_QUERY,
     rules=(
-        unique("one_row_a_place", "places of a device and hour are unique", "serialNumber", "hour_ms", "place"),
+        unique("one_row_a_place", "ranks within a device and hour are unique", "serialNumber", "hour_ms", "place"),
         Rule(
             "as_many_coincidences_as_compared",
             "error",
-            "coincidences and compared times outside them are at most the compared times",
+            "coincidences and the compared times before and after them are together at most the compared times",
             where="coincidences + compared_before + compared_after > compared_times",
         ),
     ),

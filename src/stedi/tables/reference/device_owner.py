@@ -6,13 +6,13 @@ from stedi.model.table import Column, Table
 from stedi.tables.reference.device_evidence import COMPARED_TIMES, HOUR_MS, SERIAL
 from stedi.tables.reference.owner_probability import best_candidates
 
-# An hour that alone gives somebody this probability is theirs, and ends another person's period. Of such hours, 19 in 20
-# are right.
+# An hour is clear if its evidence alone gives somebody this probability. It then ends another person's period. 19 in 20
+# clear hours are right.
 _CLEAR_HOUR = 0.9
 # Readings at most this far apart are one sitting, which may start or end in an hour without coincidences.
 _SITTING_GAP_MS = 60_000
-# Evidence against a sole claim must have an error probability this many times smaller, because at least this many sole
-# claims are right for each wrong one.
+# Prior odds of a sole claim: at least this many are right for each wrong one. Evidence against a sole claim needs an error
+# probability that is smaller by this factor.
 _CLAIM_ODDS = 10
 # SQL condition: one customer claims the device.
 _HAS_SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
@@ -20,7 +20,7 @@ _HAS_SOLE_CLAIM = "(claimants = 1 AND claimant <> '')"
 OWNER_IS_CLEAR = Rule(
     "owner_is_clear",
     "warn",
-    "every device with readings has an owner; readings of the others go to no trusted table",
+    "every device with readings has an owner; readings of devices without one go to no trusted table",
     violations="""
     SELECT serialNumber, sum(reading_times)::BIGINT AS n FROM {rows}
     WHERE person IS NULL AND reading_times > 0 GROUP BY serialNumber""",
@@ -47,8 +47,9 @@ evidence AS MATERIALIZED (
     SELECT e.*, d.device FROM device_evidence AS e JOIN devices AS d ON d.serialNumber = e.serialNumber
 )"""
 
-# Runs of hours. If different people lead in a device's hours, its clear hours show when it changed hands: consecutive clear
-# hours of one person are a run, and hours between the runs of two people are another. Other devices have one run, 0.
+# Runs of hours. If different people have most coincidences in a device's hours, its clear hours show when it changed hands:
+# consecutive clear hours of one person are a run, and the hours between the runs of two people are a run of their own.
+# Other devices have one run, 0.
 _RUNS = f"""
 evidence_of_several AS MATERIALIZED (
     SELECT e.* FROM evidence AS e
@@ -93,8 +94,8 @@ device_runs AS (
     SELECT device, 0, true, true FROM devices WHERE device NOT IN (SELECT device FROM evidence)
 )"""
 
-# The status of each run. A claim has no time, so it can't decide between several runs. Nor does it decide if somebody else
-# is more likely than not.
+# The status of each run. A claim has no time, so it does not decide if there are several runs. Nor does it decide if
+# somebody else is more likely than not.
 _STATUS = f"""
 runs_with_claims AS (
     SELECT d.device, d.run, d.is_only_run, c.claimants, c.claimant, b.candidate, b.probability, b.matched, b.runner_up,
@@ -118,8 +119,8 @@ runs_with_status AS MATERIALIZED (
     FROM runs_with_claims
 )"""
 
-# Periods. If only reading times decide, sittings before the first coincidence and after the last have no owner: they are
-# periods of their own (part -1 and 1 of a run).
+# Periods. If reading times alone decide, sittings before the first coincidence and after the last have no owner. They are
+# periods of their own: parts -1 and 1 of a run.
 _PERIODS = f"""
 hours AS (
     SELECT *, last_reading_ms + {_SITTING_GAP_MS} >= lead(first_reading_ms) OVER by_time AS continues_in_next,
@@ -185,7 +186,13 @@ TABLE = Table(
         Column("from_ms", "long", "start of the period, included (ms since the epoch, UTC); null for the first period"),
         Column("to_ms", "long", "end of the period, excluded (ms since the epoch, UTC); null for the last period"),
         Column("person", "string", "the owner: normalised e-mail address; null if not clear", personal=True),
-        Column("status", "string", "claimed, confirmed, inferred, ambiguous or unknown", required=True),
+        Column(
+            "status",
+            "string",
+            "confirmed (sole claim and reading times agree), inferred (reading times), claimed (sole claim), "
+            "ambiguous, or unknown (no claim, no candidate)",
+            required=True,
+        ),
         Column(
             "confidence",
             "double",
@@ -194,7 +201,7 @@ TABLE = Table(
         Column(
             "claimants",
             "long",
-            "customers whose records have this serial number; records without an e-mail address count as one customer",
+            "number of customers who claim the device; records without an e-mail address count as one customer",
             required=True,
         ),
         Column("reading_times", "long", "distinct reading times of the device in the period", required=True),

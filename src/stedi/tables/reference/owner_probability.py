@@ -7,16 +7,16 @@ from stedi.tables.reference.device_evidence import BIN_MS, HOUR_MS, MAX_CANDIDAT
 
 # Share of owners whose phone starts late or stops early: an assumption.
 _CUT_SHORT = 0.02
-# Power of the matched share in the owner's likelihood: a Beta(6, 1) prior. The owner's phone has most of the readings, 7 in
-# 10 if 30% are lost.
+# Power of the matched share in the owner's likelihood: a Beta(6, 1) prior. The owner's phone matches most of the readings, 7
+# in 10 if 30% are lost.
 _MATCHED_POWER = 5
-# Prior probability that the owner's phone is in the data at all.
+# Prior probability that the owner's phone is in the data.
 _PRESENT = 0.9
 _ABSENT_ODDS = (1 - _PRESENT) / _PRESENT
-# Probability that a stranger who is active at the same time ticks at the very milliseconds of the device: on the public set
-# the pairs of people whose readings coincide at more than chance, of all pairs that are active at the same time.
+# Probability that a stranger's phone that is active at the same time has readings at the milliseconds of the device. On the
+# public landing set: of all pairs of people who are active at the same time, those with more coincidences than by chance.
 _IN_STEP = 3e-5
-# The same at any constant clock offset: 1 pair of 61 on the public set has the same period.
+# The same at any constant clock offset: 1 pair of 61 in the public landing set has the same period.
 _IN_STEP_WITH_OFFSET = 0.05
 # The same for readings at uneven intervals, which are in step only if one event starts both: an assumption.
 _IN_STEP_UNEVENLY = 0.001
@@ -25,26 +25,27 @@ _IN_STEP_UNEVENLY = 0.001
 _SAME_HOME = 0.02
 # Offsets with a larger uncertainty are not compared between sittings.
 _SHARP_MS = 1_000
-# Odds against an owner whose offsets differ between sittings. One clock in ten is reset or drifts: an assumption.
+# Factor by which different offsets between sittings reduce an owner's odds: an assumption, one clock in ten is reset or
+# drifts.
 _CLOCK_CHANGES = 10
 # Offsets further apart than this differ.
 _MAX_DRIFT_MS = 1_500
-# The same if only starts and ends of recordings determine the offset. People who start together do so within seconds, and
-# in one home of a hundred their offsets agree to half a second by chance.
+# The same for phones that record continuously, whose offsets come from the starts and ends of recordings. People who start
+# together do so within seconds, and in one home of a hundred their offsets agree to half a second by chance.
 _SAME_OFFSET_MS = 100
-# With a smaller lead over the runner-up, as a share of the coincidences, nobody is named: two phones of one home may have
-# nearly the same readings. On the public set owners have 30 coincidences, others at most 23. Phones that record continuously
-# need no lead: they have no readings of their own, but start and end at their own times.
+# With a smaller lead over the runner-up, as a share of the coincidences, the device has no owner: two phones of one home may
+# have nearly the same readings. In the public landing set owners have 30 coincidences, others at most 23. Phones that record
+# continuously need no lead: they match at any time, and are told apart by the starts and ends of their recordings.
 _LEAD_SHARE = 0.2
-# With a likelier runner-up, who could hardly match by chance, two people may have used the device, if the best candidate's
-# phone also lacks readings.
+# If the runner-up, taken alone, has a higher probability, and the best candidate's phone lacks readings of the device, then
+# two people may have used it, and it has no owner.
 _MAX_RUNNER_UP = 0.99
-# The likelihood of hundreds of coincidences is too small to be distinguished from zero.
-_SMALLEST = 1e-12
+# Lower bound of the likelihood's factors, so that none is zero.
+_MIN_FACTOR = 1e-12
 
 
 def _of_best(column: str) -> str:
-    """Write a column's value of the best candidate."""
+    """Write the SQL for the best candidate's value of a column."""
     return f"max(CASE WHEN place = 1 THEN {column} END)"
 
 
@@ -60,14 +61,14 @@ def best_candidates(name: str, evidence: str, unit: str) -> str:
     """Write the common table expressions that find the best candidate of each unit, with a probability.
 
     Args:
-        name: the name of the last expression, and the prefix of the others' names. `{name}_hours` has one row for each hour.
+        name: name of the last expression, and prefix of the other names. `{name}_hours` has one row for each hour.
         evidence: a relation of rows of device_evidence.
         unit: the columns that identify a unit: a device's hour, or a device's run of hours.
 
     Returns:
         SQL without `WITH`. The last expression has the unit's columns and candidate, matched, first_hour_ms, last_hour_ms,
         runner_up, clock_differs, offset_ms, offset_uncertainty_ms, probability, and leads: whether the candidate is far
-        enough ahead of the runner-up to be named.
+        enough ahead of the runner-up to be the owner.
     """
     unit_columns = unit.split(", ")
     same_unit = " AND ".join(f"c.{column} = h.{column}" for column in unit_columns)
@@ -81,7 +82,7 @@ def best_candidates(name: str, evidence: str, unit: str) -> str:
         (sum(compared_times) OVER (PARTITION BY {unit}))::BIGINT AS readings
     FROM {evidence} WHERE place <= 1
 ),
--- Consecutive hours are one sitting: whoever is active in one of them is active in the next.
+-- Consecutive hours are one sitting: a person who is active in one of them is active in the next.
 {name}_sittings AS (
     SELECT *,
         coalesce(hour_ms - lag(hour_ms) OVER (PARTITION BY {unit}, person ORDER BY hour_ms) > {HOUR_MS}, true)
@@ -90,8 +91,8 @@ def best_candidates(name: str, evidence: str, unit: str) -> str:
         offset_ms + offset_uncertainty_ms AS most_ms, offset_ms - offset_uncertainty_ms AS least_ms
     FROM {evidence} WHERE person IS NOT NULL
 ),
--- One row for each unit and candidate. span: times from the first coincidence to the last. strangers: how many strangers to
--- expect who are active in all the sittings.
+-- One row for each unit and candidate. span: number of times from the first coincidence to the last. strangers: expected
+-- number of strangers who are active in all the sittings.
 {name}_candidates AS (
     SELECT {unit_of_hour}, c.person, max(h.readings) AS readings,
         sum(c.coincidences)::BIGINT AS matched,
@@ -111,24 +112,24 @@ def best_candidates(name: str, evidence: str, unit: str) -> str:
     FROM {name}_sittings AS c JOIN {name}_hours AS h ON {same_unit} AND c.hour_ms = h.hour_ms
     GROUP BY {unit_of_hour}, c.person
 ),
--- A phone that records continuously misses no reading within a recording: all that it misses is outside.
+-- A phone that records continuously matches all readings within its recordings, so those that it misses are outside.
 {name}_shares AS (
     SELECT *, readings - CASE WHEN is_continuous THEN matched ELSE span END AS outside,
         matched::DOUBLE / CASE WHEN is_continuous THEN readings ELSE span END AS share
     FROM {name}_candidates
 ),
--- The likelihood of the evidence if the candidate is the owner, and the factors of it if a stranger is.
+-- Likelihood of the evidence if the candidate is the owner (of_owner), and its factors if the candidate is a stranger.
 {name}_likelihoods AS (
     SELECT *,
         pow(share, {_MATCHED_POWER}) * (
             {1 - _CUT_SHORT} * (outside + 1) * pow(share, 2) * pow(1 - share, outside) + {_CUT_SHORT}::DOUBLE / readings
         ) AS of_owner,
-        greatest(strangers, {_SMALLEST}) + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS strangers_active,
+        greatest(strangers, {_MIN_FACTOR}) + CASE WHEN is_continuous THEN {_SAME_HOME} ELSE 0 END AS strangers_active,
         accident + in_step / readings AS stranger_matches,
         CASE WHEN sharp_sittings < 2 THEN 1
             WHEN is_continuous AND drift_ms > {_SAME_OFFSET_MS} THEN {_CLOCK_CHANGES}
             ELSE CASE WHEN drift_ms > {_MAX_DRIFT_MS} THEN {_CLOCK_CHANGES} ELSE 1 END
-                * greatest(pow(least(1, (drift_ms + width_ms) / {2.0 * MAX_OFFSET_MS}), sharp_sittings - 1), {_SMALLEST})
+                * greatest(pow(least(1, (drift_ms + width_ms) / {2.0 * MAX_OFFSET_MS}), sharp_sittings - 1), {_MIN_FACTOR})
         END AS stranger_keeps_offset
     FROM (
         SELECT *,

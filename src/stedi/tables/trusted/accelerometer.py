@@ -9,7 +9,7 @@ from stedi.model.table import Column, Table
 from stedi.tables.consent import taken_after_consent, usable_spans
 from stedi.tables.landing.accelerometer import FEED
 
-# Rows are deduplicated by a number for each person, which costs half as much as by address. Addresses are joined at the
+# Rows are deduplicated by a number for each person instead of the address, at half the cost. Addresses are joined at the
 # end. Adding 0.0 turns -0.0 into 0.0: they are equal, and engines differ in which of them DISTINCT keeps.
 _QUERY = f"""
 WITH customers AS (
@@ -49,7 +49,7 @@ TABLE = Table(
             "one_reading_a_moment",
             "warn",
             "a customer has one reading at a time; conflicting readings are all kept",
-            # Few times have two readings of anybody. Finding these times first halves the cost.
+            # Few times have several readings. Finding these times first halves the cost.
             violations="""
             SELECT person, timeStamp, count(*) AS n FROM {rows}
             WHERE timeStamp IN (SELECT timeStamp FROM {rows} GROUP BY timeStamp HAVING count(*) > 1)

@@ -10,8 +10,8 @@ from stedi.tables.consent import consent_changes, customer_records
 from stedi.tables.landing.customer import BIRTHDAY_PLAUSIBLE, FEED
 
 _FIELDS = tuple(field.name for field in FEED.fields)
-# Several records of the newest time may differ in other fields. The choice among them depends on their content alone, so
-# that it does not depend on the order of files.
+# Several records of the newest time may differ in other fields. The order depends on their content alone, so the choice
+# among them does not depend on the order of files.
 _PREFERENCE = ("registrationDate", "shareWithResearchAsOfDate")
 _ORDER = ", ".join(f"r.{name} DESC NULLS LAST" for name in dict.fromkeys((*_PREFERENCE, *_FIELDS)))
 

@@ -15,10 +15,10 @@ _DEVICES_OF_CHANGED_PEOPLE = (
 )
 _LANDING = {column.name: column for column in FEED.table.columns}
 
-# The offset of a device's clock comes from each hour's evidence for the owner. The period has an offset, too, but it
-# changes with each new reading, which would recompute all readings of the device.
-# In an hour without evidence, or with less than half of the times coinciding (so that they may coincide by chance), clocks
-# are assumed to agree. If most evidence of the period says that the clocks differ, the offset is unknown.
+# The offset of a device's clock comes from each hour's evidence for the owner. The period has an offset, too, but that
+# changes with each new reading, so that all readings of the device would be recomputed.
+# In an hour without evidence, or with fewer than half of the times coinciding (possibly by chance), clocks are assumed to
+# agree. But if most coincidences of the period are at an offset (clock_differs), the offset of that hour is unknown.
 # Adding 0.0 turns -0.0 into 0.0, as in accelerometer_trusted.
 _QUERY = f"""
 WITH owned_periods AS (
@@ -41,7 +41,7 @@ device_spans AS (
     FROM owned_periods AS o JOIN usable_spans AS u ON u.person = o.person
 ),
 -- Hours in which at least half of the times between the first and the last coincidence coincide. A phone that records
--- continuously coincides at any offset, so it is no sign that clocks differ.
+-- continuously coincides at any offset, so this alone is no evidence that clocks differ.
 hourly_offsets AS (
     SELECT o.device_number, e.hour_ms, e.offset_ms, e.offset_uncertainty_ms
     FROM device_evidence AS e

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,10 @@ def test_when_maintenance_deletes_files_meanwhile_the_newer_state_is_read(
     assert report.runs == expected.runs[-1:]
 
 
-def test_models_that_learned_from_the_person(two: Lake) -> None:
+def test_models_that_learned_from_the_person(two: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for extra in ("lightgbm", "matplotlib", "mlflow", "onnx", "onnxruntime", "scipy", "sklearn", "skops"):
+        # As where the extra `ml` is not installed.
+        monkeypatch.setitem(sys.modules, extra, None)
     train(two, [BEN])
     assert report_of(two).models == ()
     assert [model.model for model in report_of(two, BEN).models] != []

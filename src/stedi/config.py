@@ -17,7 +17,7 @@ from stedi.storage import open_warehouse, refuse_other_stores
 PYDANTIC_PREFIX = "Value error, "
 _PREFIX, _NESTED = "STEDI_", "__"
 # Section and name of the settings that command-line options set without naming the section.
-_OPTIONS_OF_SECTIONS = {
+OPTIONS_OF_SECTIONS = {
     "policy": ("consent", "policy"),
     "alarm_drop": ("consent", "alarm_drop"),
     "owners_confidence": ("owners", "confidence"),
@@ -205,7 +205,7 @@ def _sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
     """Move options to their sections of the settings."""
     values: dict[str, Any] = {}
     for key, value in options.items():
-        section, name = _OPTIONS_OF_SECTIONS.get(key, (None, key))
+        section, name = OPTIONS_OF_SECTIONS.get(key, (None, key))
         (values.setdefault(section, {}) if section else values)[name] = value
     return values
 

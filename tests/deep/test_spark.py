@@ -1,4 +1,4 @@
-"""Either engine goes on where the other stopped, with upkeep and plans on Spark."""
+"""Either engine goes on where the other stopped, with maintenance and plans on Spark."""
 
 from collections.abc import Callable
 

@@ -93,7 +93,7 @@ def refusals(lake: Lake, work: str, known: KnownSteps) -> Iterator[str]:
         refused = step.read_text()
         assert refused not in known
         known.add(refused)
-        # Old metadata that can't be removed is the next upkeep's work.
+        # Old metadata that can't be removed is the next maintenance's work.
         if not refused.startswith("delete"):
             yield said.read_text()
 

@@ -1,4 +1,4 @@
-"""Runs and upkeep are killed between each pair of their steps, and at random moments; the next run makes good.
+"""Runs and maintenance are killed between each pair of their steps, and at random moments; the next run makes good.
 
 Every death is a real SIGKILL of a real process that does the program's work on real files. What a
 killed process leaves on disk is what the next one starts from, so a chain of deaths, each one

@@ -1,4 +1,4 @@
-"""Upkeep merges small files, forgets old runs and removes what nothing names; the rows stay as they are."""
+"""Maintenance merges small files, forgets old runs and removes what nothing names; the rows stay as they are."""
 
 import json
 import os

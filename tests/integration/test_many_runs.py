@@ -66,15 +66,15 @@ def test_many_small_runs_leave_a_bounded_number_of_files(tmp_path: Path, is_deep
     # Metadata grows until its log of earlier versions is full.
     grown = 3 * maintain_every
     lake = Lake(tmp_path)
-    upkeep = {"maintain_every": maintain_every, "keep_runs": keep_runs}
-    lake.settings = Settings.model_validate(lake.settings.model_dump() | upkeep)
+    maintenance = {"maintain_every": maintain_every, "keep_runs": keep_runs}
+    lake.settings = Settings.model_validate(lake.settings.model_dump() | maintenance)
     sizes: dict[int, Size] = {}
     for number in range(runs):
         land_something(lake, number)
         report = lake.run()
         assert not report.failed
         if number % maintain_every >= maintain_every - 2:
-            # Before a period's upkeep and after it.
+            # Before a period's maintenance and after it.
             sizes[number + 1] = size_of(lake)
     early = [size for number, size in sizes.items() if grown < number <= (grown + runs) // 2]
     late = [size for number, size in sizes.items() if number > (grown + runs) // 2]

@@ -232,13 +232,13 @@ class LakeMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 16), after=st.booleans())
     def a_run_dies(self, number: int, after: bool) -> None:
-        """Readers see nothing of it, unless it had finished and died in its upkeep."""
+        """Readers see nothing of it, unless it had finished and died in its maintenance."""
         before, finished = contents(self.lake), latest_run(self.lake.open_warehouse())
         if self._run(die_at=number, after=after) is None and latest_run(self.lake.open_warehouse()) == finished:
             assert contents(self.lake) == before
 
     @rule(number=st.integers(0, 6), after=st.booleans())
-    def upkeep(self, number: int, after: bool) -> None:
+    def maintenance(self, number: int, after: bool) -> None:
         """It may die as well; readers see nothing of it."""
         before = contents(self.lake)
         with commits(die_at=number, after=after), suppress(Died):

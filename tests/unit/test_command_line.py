@@ -5,6 +5,7 @@ import re
 import shlex
 import threading
 from contextlib import redirect_stderr
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from stedi.cli import progress as progress_module
 from stedi.cli.commands import app
 from stedi.cli.progress import ProgressDisplay, progress
 from stedi.cli.sections import Section, renderables
-from stedi.cli.text import counted, duration, moment, size, value_text
+from stedi.cli.text import counted, duration, size, utc_text, value_text
 from stedi.model.progress import Progress
 
 EXAMPLE = re.compile(r"^Example: (stedi .+)$", re.MULTILINE)
@@ -113,6 +114,7 @@ def test_identifiers_are_cut_on_a_terminal_only() -> None:
         ("rows", 1795788180000, "1,795,788,180,000"),
         ("x", 0.5, "0.5"),
         ("ok", True, "true"),
+        ("arrived_at", datetime(2026, 11, 27, 16, 3, 4, 500_000, timezone(timedelta(hours=2))), "2026-11-27 14:03:04 UTC"),
         ("from_ms", None, ""),
     ],
 )
@@ -123,8 +125,8 @@ def test_values_are_readable(name: str, value: object, text: str) -> None:
 def test_sizes_times_and_counts_have_units() -> None:
     assert [size(n) for n in (0, 999, 1_000, 999_960, 3_400_000_000)] == ["0 B", "999 B", "1.0 kB", "1.0 MB", "3.4 GB"]
     assert [duration(s) for s in (2.44, 59.99, 200, 7500)] == ["2.4 s", "60.0 s", "3 min 20 s", "2 h 5 min"]
-    assert moment("2026-11-27T16:03:59+02:00") == moment(1795788180000) == "2026-11-27 14:03 UTC"
-    assert (moment(None), moment("2026")) == ("", "2026")
+    assert utc_text("2026-11-27T16:03:59+02:00") == utc_text(1795788180000) == "2026-11-27 14:03 UTC"
+    assert (utc_text(None), utc_text("2026")) == ("", "2026")
     assert [counted(n, "row") for n in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
 
 

@@ -5,8 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stedi.config import OPTIONS_OF_SECTIONS, Settings
 from stedi.errors import UsageError, unknown_name
-from stedi.model.query_settings import MAX_TOLERANCE_MS, Policy, QuerySettings
+from stedi.model.query_settings import Policy
+
+
+def _setting(option: str) -> Any:
+    """The declaration of the setting that a command-line option sets."""
+    section, name = OPTIONS_OF_SECTIONS[option]
+    settings: BaseModel = Settings.model_fields[section].default
+    return type(settings).model_fields[name]
 
 
 class DeploymentParameters(BaseModel):
@@ -24,28 +32,11 @@ class DeploymentParameters(BaseModel):
         pattern=r"^[a-z][a-z0-9_]{0,99}$",
         description="Glue database of the tables",
     )
-    policy: Policy = Field(
-        default="customer",
-        description="which readings of a consenting customer to keep: all (customer) or those taken under consent (reading)",
-    )
-    alarm_drop: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="share of the consenting customers; if one run loses more, it raises an alarm; 1: never",
-    )
-    owners_confidence: float = Field(
-        default=QuerySettings.owners_confidence,
-        ge=0.5,
-        lt=1,
-        description="minimum probability for an owner that is inferred from reading times",
-    )
-    match_tolerance_ms: int = Field(
-        default=QuerySettings.match_tolerance_ms,
-        ge=0,
-        le=MAX_TOLERANCE_MS,
-        description="maximum time between the two readings of a pair, for clocks that disagree (ms)",
-    )
+    # Default, bounds and description are those of the setting that the jobs get.
+    policy: Policy = _setting("policy")
+    alarm_drop: float = _setting("alarm_drop")
+    owners_confidence: float = _setting("owners_confidence")
+    match_tolerance_ms: int = _setting("match_tolerance_ms")
     schedule: str = Field(
         default="cron(0 3 * * ? *)",
         pattern=r"^(cron|rate)\(.+\)$",

@@ -15,7 +15,7 @@ from stedi.cli.progress import progress
 from stedi.cli.queries import MAX_ROWS_SHOWN
 from stedi.cli.sections import Result, Section, renderables, section, show
 from stedi.cli.terminal import note, output, print_json
-from stedi.cli.text import counted, duration, moment, size
+from stedi.cli.text import counted, duration, size, utc_text
 from stedi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def status(
         {"run": run.name, "status": run.status, "started": _iso(run.started), "ended": _iso(run.ended)} for run in latest
     ]
     jobs = executions.jobs_of(latest[0].arn)
-    listed = section("runs", rows, {key: key for key in rows[0]}, show={"started": moment, "ended": moment})
+    listed = section("runs", rows, {key: key for key in rows[0]}, show={"started": utc_text, "ended": utc_text})
     json = {"runs": rows, "jobs": [_job_json(job) for job in jobs]}
     show(Result([listed, _jobs_section(latest[0].name, jobs)], json), as_json=call.as_json)
 
@@ -177,7 +177,7 @@ def status(
 def _jobs_section(name: str, jobs: "list[JobState]") -> Section:
     rows = [(job.job, job.state, job.attempts or None, job.started, job.ended) for job in jobs]
     columns = ("job", "state", "attempts", "started", "ended")
-    return Section(f"jobs of run {name}", columns, rows, ("attempts",), show={"started": moment, "ended": moment})
+    return Section(f"jobs of run {name}", columns, rows, ("attempts",), show={"started": utc_text, "ended": utc_text})
 
 
 def _job_json(job: "JobState") -> dict[str, object]:

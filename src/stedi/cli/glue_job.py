@@ -9,12 +9,12 @@ from contextlib import closing
 from stedi import pipeline
 from stedi.cli.run_report import run_json
 from stedi.cli.terminal import print_json
-from stedi.config import Settings, load_settings
+from stedi.config import OPTIONS_OF_SECTIONS, Settings, load_settings
 from stedi.errors import DeploymentError, StediError, UsageError
 from stedi.model.alarms import Alarm
 
 # Job arguments that are settings of the same name.
-_SETTINGS = ("landing", "warehouse", "database", "policy", "alarm_drop", "owners_confidence", "match_tolerance_ms", "engine")
+_SETTINGS = ("landing", "warehouse", "database", "engine", *OPTIONS_OF_SECTIONS)
 _ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
 
 

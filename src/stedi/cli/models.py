@@ -10,7 +10,7 @@ from stedi.cli.program import Call, app, command
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, section, show
 from stedi.cli.terminal import note
-from stedi.cli.text import moment
+from stedi.cli.text import utc_text
 from stedi.errors import UsageError
 from stedi.installation import not_installed
 
@@ -118,7 +118,7 @@ def models(call: Call) -> None:
         described,
         headings,
         numbers=("people", "F1 ±0.1 s", "count error %"),
-        show={"trained at": moment, "F1 ±0.1 s": "{:.3f}".format, "count error %": "{:.1f}".format},
+        show={"trained at": utc_text, "F1 ±0.1 s": "{:.3f}".format, "count error %": "{:.1f}".format},
     )
     show(Result([listed], {"models": described}), as_json=call.as_json)
 

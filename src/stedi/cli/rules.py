@@ -5,7 +5,7 @@ from dataclasses import asdict
 from stedi.cli.program import Call, app, command
 from stedi.cli.run_report import rule_json, rules_section
 from stedi.cli.sections import Result, section, show
-from stedi.cli.text import moment
+from stedi.cli.text import utc_text
 
 
 @command(app, "Look at tables")
@@ -25,7 +25,7 @@ def quality(call: Call) -> None:
     ]
     headings = {"run_id": "run", "finished_at": "finished at", "name": "alarm", "message": "message"}
     sections = [
-        section("alarms of the finished runs", alarms, headings, show={"finished at": moment}),
+        section("alarms of the finished runs", alarms, headings, show={"finished at": utc_text}),
         rules_section("rules", rules, empty="No rule was checked yet; `stedi run` checks them."),
     ]
     show(Result(sections, {"alarms": alarms, "rules": [rule_json(rule) for rule in rules]}), as_json=call.as_json)

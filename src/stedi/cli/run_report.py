@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
 
-# Statuses of tables that the run did not change.
-_UNCHANGED = ("up to date", "failed", "skipped")
-
 
 def run_result(report: "RunReport") -> Result:
     """Return what `stedi run` prints."""
@@ -38,7 +35,7 @@ def run_summary(report: "RunReport") -> str:
     """Return the outcome of a run as one or two sentences."""
     tables = report.tables.values()
     held_back = [name for name, table in report.tables.items() if table.is_stale]
-    refreshed = [table for table in tables if table.status not in _UNCHANGED]
+    refreshed = [table for table in tables if table.is_refresh]
     of_tables = f"of {counted(len(tables), 'table')}"
     if report.dry_run:
         if not refreshed:

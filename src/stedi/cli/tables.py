@@ -11,7 +11,7 @@ from stedi.cli.queries import Svg
 from stedi.cli.sections import Result, Section, section
 from stedi.cli.sections import show as show_result
 from stedi.cli.terminal import output
-from stedi.cli.text import moment
+from stedi.cli.text import utc_text
 from stedi.tables.registry import ALL
 
 _PANEL = "Look at tables"
@@ -117,7 +117,7 @@ def history(call: Call, name: TableName) -> None:
         commits,
         headings,
         numbers=("rows",),
-        show={"committed at": moment},
+        show={"committed at": utc_text},
         empty=f"Table {name} has no commit yet; `stedi run` creates it.",
     )
     show_result(Result([listed], {"table": name, "commits": commits}), as_json=call.as_json)

@@ -27,9 +27,11 @@ def value_text(name: str, value: object, *, short: bool = False) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return f"{value}  {moment(value)}" if is_time(name, value) else f"{value:,}"
+        return f"{value}  {utc_text(value)}" if is_time(name, value) else f"{value:,}"
     if isinstance(value, float):
         return f"{value:,}"
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     text = str(value)
     if short and _IDENTIFIER.fullmatch(text):
         return f"{text[: _IDENTIFIER_WIDTH - 1]}…"
@@ -41,7 +43,7 @@ def is_time(name: str, value: object) -> bool:
     return isinstance(value, int) and value in _TIMES_MS and _TIME_NAME.search(name) is not None
 
 
-def moment(at: int | datetime | str | None) -> str:
+def utc_text(at: int | datetime | str | None) -> str:
     """Return a time in UTC, to the minute; an empty text for None.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from stedi.catalog import Commit, CommitMetadata
-from stedi.compute import Backend
+from stedi.compute import Backend, Ingested
 from stedi.compute.counts import count_rows
 from stedi.compute.source_files import split_by_source, without_sources
 from stedi.ingest import ledger
@@ -80,37 +80,24 @@ def ingest_feed(
     try:
         # Files that did not change while they were read.
         stable = [file for file in plan.to_read if file.name in ingested.counts]
+        reason = _reason(plan, len(plan.to_read) - len(stable), is_foreign)
         for file in stable:
-            landed, quarantined = ingested.counts[file.name]
-            entries[file.name] = LedgerEntry(
-                file.name,
-                file.version,
-                landed + quarantined,
-                landed,
-                quarantined,
-                ingested.other_formats.get(file.name),
-            )
+            entries[file.name] = _entry(file, ingested)
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in stable})
         files = store.files(table.name)
         split = split_by_source(backend, table, files, replaced)
+        landed_rows = f'SELECT * FROM "{ingested.landed}"'
         rows_before, recorded = (metadata.rows, metadata.violations) if metadata else (0, {})
         if is_foreign:
             # A commit of another writer records no violations, and Iceberg's totals do not count its deletes exactly.
             current_rows = backend.scan(table, files)
             rows_before, recorded = count_rows(backend, current_rows), violations(check(backend, table, current_rows, {}))
-        landed_rows = f'SELECT * FROM "{ingested.landed}"'
-        removed = count_rows(backend, split.removed)
-        results = updated_results(
-            rows_before,
-            recorded,
-            check(backend, table, landed_rows, {}),
-            check(backend, table, split.removed, {}),
-        )
-        reason = _reason(plan, len(plan.to_read) - len(stable), is_foreign)
+        landed, removed = check(backend, table, landed_rows, {}), check(backend, table, split.removed, {})
+        results = updated_results(rows_before, recorded, landed, removed)
         if any_failure(results):
             return TableReport(Status.FAILED, rows_before, reason=reason, results=results), plan
-        added = count_rows(backend, landed_rows)
-        rows = rows_before + added - removed
+        added_count, removed_count = count_rows(backend, landed_rows), count_rows(backend, split.removed)
+        rows = rows_before + added_count - removed_count
         query = landed_rows + (f" UNION ALL {split.kept}" if split.touched_files else "")
         written = backend.write(table, query, store.data_folder(table))
         recorded_now = CommitMetadata(
@@ -122,10 +109,19 @@ def ingest_feed(
             rejects=_write_rejects(table, store, backend, ingested.quarantined, replaced),
         )
         snapshot = store.commit(table, Commit(written, split.touched_files, recorded_now))
-        report = TableReport(Status.REFRESHED, rows, added, removed, reason=reason, snapshot_id=snapshot.id, results=results)
+        report = TableReport(
+            Status.REFRESHED, rows, added_count, removed_count, reason=reason, snapshot_id=snapshot.id, results=results
+        )
         return report, plan
     finally:
         backend.release(feed)
+
+
+def _entry(file: LandingFile, ingested: Ingested) -> LedgerEntry:
+    """The ledger entry of an ingested file."""
+    landed, quarantined = ingested.counts[file.name]
+    other_format = ingested.other_formats.get(file.name)
+    return LedgerEntry(file.name, file.version, landed + quarantined, landed, quarantined, other_format)
 
 
 def _write_rejects(

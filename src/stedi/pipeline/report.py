@@ -50,6 +50,11 @@ class TableReport:
     results: tuple[RuleResult, ...] = field(default=(), repr=False)
 
     @property
+    def is_refresh(self) -> bool:
+        """Whether the run wrote the table, or a dry run would write it."""
+        return self.status in (Status.REFRESHED, Status.WOULD_REFRESH)
+
+    @property
     def is_stale(self) -> bool:
         """Whether the table kept a snapshot that is older than its inputs."""
         return self.status in (Status.FAILED, Status.SKIPPED)

@@ -11,7 +11,7 @@ import typer
 from stedi.cli.program import Call, app, as_utf8, command
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, show, write_svg
-from stedi.cli.text import moment
+from stedi.cli.text import utc_text
 from stedi.errors import UsageError
 from stedi.model.identity import identity_of
 
@@ -62,11 +62,11 @@ def person(
 def _consent_sections(report: "PersonReport") -> Iterator[Section]:
     consent = report.consent
     yield Section(
-        f"customer {report.pseudonym}…, as of the run that finished at {moment(report.finished_at)}",
+        f"customer {report.pseudonym}…, as of the run that finished at {utc_text(report.finished_at)}",
         ("customer records", "oldest", "newest"),
         [(consent.records, consent.first_change_ms, consent.last_change_ms)],
         ("customer records",),
-        show={"oldest": moment, "newest": moment},
+        show={"oldest": utc_text, "newest": utc_text},
     )
     is_on_hold = bool(report.holds)
     yield Section(
@@ -74,7 +74,7 @@ def _consent_sections(report: "PersonReport") -> Iterator[Section]:
         ("purpose", "now", "from", "to", "contradictions"),
         [row for purpose in consent.purposes for row in _interval_rows(purpose, is_on_hold)],
         ("contradictions",),
-        show={"from": moment, "to": moment},
+        show={"from": utc_text, "to": utc_text},
     )
     yield Section(
         "consent on hold, until a usable record of the person arrives in a newer file",
@@ -84,7 +84,7 @@ def _consent_sections(report: "PersonReport") -> Iterator[Section]:
             for hold in report.holds
         ],
         ("unusable records", "at position"),
-        show={"since": moment},
+        show={"since": utc_text},
         empty="The consent is not on hold.\n",
     )
 
@@ -116,7 +116,7 @@ def _device_sections(report: "PersonReport") -> Iterator[Section]:
             for device in report.devices
         ],
         ("confidence", "reading times", "coincide", "of compared"),
-        show={"from": moment, "to": moment},
+        show={"from": utc_text, "to": utc_text},
         empty="No device is the person's.\n",
     )
     yield Section(
@@ -124,7 +124,7 @@ def _device_sections(report: "PersonReport") -> Iterator[Section]:
         ("serial number", "records", "oldest", "newest", "device is theirs"),
         [(claim.serial, claim.records, claim.first_ms, claim.last_ms, claim.is_theirs) for claim in report.claims],
         ("records",),
-        show={"oldest": moment, "newest": moment},
+        show={"oldest": utc_text, "newest": utc_text},
     )
 
 
@@ -152,7 +152,7 @@ def _history_sections(report: "PersonReport") -> Iterator[Section]:
         "snapshots that contain the person (--json lists each with its ID)",
         ("table", "rows", "snapshots", "oldest", "newest"),
         [
-            (table.table, rows, len(snapshots), moment(snapshots[0].committed_at), moment(snapshots[-1].committed_at))
+            (table.table, rows, len(snapshots), utc_text(snapshots[0].committed_at), utc_text(snapshots[-1].committed_at))
             for table in report.tables
             for rows, snapshots in (
                 (rows, list(group)) for rows, group in groupby(table.snapshots, key=lambda snapshot: snapshot.rows)
@@ -163,13 +163,13 @@ def _history_sections(report: "PersonReport") -> Iterator[Section]:
     yield Section(
         "finished runs that contain the person",
         ("run", "finished", "tables", "rows"),
-        [(run.run_id, moment(run.finished_at), len(run.tables), sum(run.tables.values())) for run in report.runs],
+        [(run.run_id, utc_text(run.finished_at), len(run.tables), sum(run.tables.values())) for run in report.runs],
         ("tables", "rows"),
         empty="No finished run of the run log contains the person.\n",
     )
     yield Section(
         "models that learned from the person",
         ("model", "trained", "on run", "stale"),
-        [(model.model, moment(model.trained_at), model.run_id, model.stale) for model in report.models],
+        [(model.model, utc_text(model.trained_at), model.run_id, model.stale) for model in report.models],
         empty="No published model learned from the person.\n",
     )

@@ -161,9 +161,14 @@ def _delete_from(uri: str, names: Sequence[str]) -> list[str]:
         return []
     if store.db_type != _SQLITE:
         return [f"the database of MLflow at {_place(uri)} keeps deleted rows until its next VACUUM"] if runs else []
-    # Also if a killed erasure deleted the runs: deleted rows stay in free pages.
+    # Even if there are no runs: a killed erasure may have deleted them.
+    _vacuum(store)
+    return []
+
+
+def _vacuum(store: SqlAlchemyStore) -> None:
+    """Overwrite the database with a copy that has no free pages: SQLite keeps deleted rows in them."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM"))
         # Another program may have turned on the write-ahead log, which has copies of pages.
         connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-    return []

@@ -6,7 +6,9 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -137,9 +139,11 @@ def test_copies_and_drafts_in_the_models_folder_are_reached(settings: Settings, 
 def test_a_model_without_its_people_stops_the_erasure_before_it_begins(settings: Settings, models: Path) -> None:
     (models / "two" / "people.json").unlink()
     before = files(models)
-    for erase in (lambda: plan_erasure(settings, {ANN}), lambda: erase_people(settings, {ANN}, "erasure-1")):
-        with pytest.raises(WarehouseError, match=r"people.json can't be read .* restore it or remove the model"):
-            erase()
+    unreadable = r"people.json can't be read .* restore it or remove the model"
+    with pytest.raises(WarehouseError, match=unreadable):
+        plan_erasure(settings, {ANN})
+    with pytest.raises(WarehouseError, match=unreadable):
+        erase_people(settings, {ANN}, "erasure-1")
     assert {name: content for name, content in files(models).items() if name != ".lock"} == before
 
 
@@ -202,6 +206,54 @@ def test_an_erasure_that_is_killed_anywhere_goes_on(
         assert files(models) == after, step
         step += 1
     assert step > 20
+
+
+class _MlflowServer(BaseHTTPRequestHandler):
+    """Answers as an MLflow server that has one run of the model "one"."""
+
+    stage = "active"
+
+    def do_GET(self) -> None:
+        self._answer({"root_uri": "", "files": []})
+
+    def do_POST(self) -> None:
+        experiment = {"experiment_id": "1", "name": "stedi-step-detector", "lifecycle_stage": "active"}
+        info = {"run_id": "r1", "run_name": "one", "experiment_id": "1", "lifecycle_stage": type(self).stage}
+        if self.path.endswith("/experiments/search"):
+            self._answer({"experiments": [experiment]})
+        elif self.path.endswith("/runs/search"):
+            self._answer({"runs": [{"info": info, "data": {}}]})
+        else:
+            assert self.path.endswith("/runs/delete")
+            type(self).stage = "deleted"
+            self._answer({})
+
+    def _answer(self, content: object) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_run_on_a_server_is_deleted_as_far_as_it_can_be(
+    settings: Settings, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _MlflowServer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{server.server_port}")
+        [planned] = plan_erasure(settings, {ANN})
+        assert _MlflowServer.stage == "active"
+        first, again = ([*erase_people(settings, {ANN}, "erasure-1")] for _ in range(2))
+        server.shutdown()
+    assert _MlflowServer.stage == "deleted"
+    assert [planned] == first == again
+    assert planned.mlflow_runs == 1
+    assert planned.not_reached == (
+        "the MLflow server http://127.0.0.1 keeps deleted runs until its owner calls `mlflow gc`",
+    )
 
 
 def test_a_model_of_an_erased_person_is_stale_for_good(small_lake: Lake) -> None:

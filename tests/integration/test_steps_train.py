@@ -2,18 +2,17 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 import skops.io
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError
@@ -31,7 +30,6 @@ from stedi.steps.model.examples import make_examples
 from stedi.steps.model.fit import fit
 from stedi.steps.model.onnx_detector import OnnxDetector
 from stedi.steps.model.onnx_export import export_onnx
-from stedi.steps.registry import mlflow_tracking
 from stedi.steps.registry.erased_people import erase_people, plan_erasure
 from stedi.steps.registry.published_models import describe_models
 from stedi.steps.workflows import TrainingResult, evaluate, train
@@ -133,12 +131,13 @@ def test_an_erasure_deletes_the_mlflow_run_for_good(
     [experiment] = [known for known in client.search_experiments() if known.name == "stedi-step-detector"]
     [run] = client.search_runs([experiment.experiment_id])
     client.delete_run(run.info.run_id)
-    # A killed erasure deleted rows, and left the pages. Some builds of SQLite overwrite these with zeros, others do not.
-    monkeypatch.setattr(mlflow_tracking, "_vacuum", lambda store: None)
-    event.listen(Engine, "connect", _keep_deleted_rows)
-    erase_people(copied, people[:1], "erasure-1")
-    assert name.encode() in database.read_bytes()
-    monkeypatch.undo()
+    # A row that was deleted before is still in a free page. Some builds of SQLite overwrite these with zeros, others do not.
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE notes AS SELECT ? AS note", people[:1])
+        connection.execute("DROP TABLE notes")
+        connection.commit()
+    assert people[0].encode() in database.read_bytes()
     # A store that can't be reached is said, without its password.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
@@ -151,12 +150,8 @@ def test_an_erasure_deletes_the_mlflow_run_for_good(
     assert name.encode() not in content
     assert run.info.run_id.encode() not in content
     assert not [file.name for file in models.iterdir() if file.name.startswith("mlflow.db-")]
-    event.remove(Engine, "connect", _keep_deleted_rows)
+    assert people[0].encode() not in content
     assert client.search_runs([experiment.experiment_id]) == []
-
-
-def _keep_deleted_rows(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA secure_delete = OFF")
 
 
 def test_the_onnx_file_gives_the_probabilities_of_the_trees(settings: Settings, trained: TrainingResult) -> None:

@@ -70,6 +70,27 @@ class Match(BaseModel):
     )
 
 
+class Privacy(BaseModel):
+    """Withdrawal, retention and erasure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: str | None = Field(
+        default=None,
+        description="folder or s3:// prefix of the suppression list, the certificates of erasure and their keys; "
+        "by default the warehouse's address with -privacy at its end. Restored backups must not replace it",
+    )
+    deadline_days: int = Field(
+        default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"
+    )
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="days for which the landing files and raw records of people who never consented or withdrew are kept; "
+        "by default without end",
+    )
+
+
 class Settings(BaseModel):
     """All settings, as values. Environment variables are named STEDI_LANDING, STEDI_CONSENT__POLICY and so on."""
 
@@ -88,6 +109,7 @@ class Settings(BaseModel):
     consent: Consent = Consent()
     owners: Owners = Owners()
     match: Match = Match()
+    privacy: Privacy = Privacy()
     models: Path | None = Field(
         default=None, description="folder of the trained models; by default models in a local warehouse, else ./models"
     )
@@ -105,6 +127,11 @@ class Settings(BaseModel):
     def of_queries(self) -> QuerySettings:
         """The settings that decide which rows the tables contain."""
         return QuerySettings(self.consent.policy, self.owners.confidence, self.match.tolerance_ms)
+
+    @property
+    def privacy_folder(self) -> str:
+        """Address of the privacy folder, outside of the warehouse: a restored warehouse must not replace it."""
+        return self.privacy.folder or f"{self.warehouse.rstrip('/')}-privacy"
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod

@@ -44,6 +44,7 @@ def test_run_as_json_is_one_object_on_standard_output(folder: Path) -> None:
         ["ddl", "quarantine"],
         ["devices"],
         ["devices", "s1"],
+        ["person", "a@x"],
     ],
 )
 def test_every_look_prints_text_and_json(folder: Path, arguments: list[str]) -> None:
@@ -244,6 +245,7 @@ def test_where_no_run_finished_a_look_says_so(lake: Lake, tmp_path: Path) -> Non
         ["quarantine"],
         ["devices"],
         ["devices", "s1"],
+        ["person", "a@x"],
     )
     for look in looks:
         done = stedi(tmp_path, *look)

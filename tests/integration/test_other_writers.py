@@ -1,14 +1,10 @@
 """Athena, Spark or a notebook write to the tables too: deletes are honoured, and nobody's commit is overlooked."""
 
-import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from stedi.catalog import Catalog, Commit, Snapshot
 from stedi.errors import CommitConflictError
@@ -16,13 +12,7 @@ from stedi.model.table import Table
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import as_another, commit_metadata, contents, found_wrong, opened, rule_counts
 from tests.support.lake import T0, Lake, customer, distance, reading
-
-_DELETES = pa.schema(
-    [
-        pa.field("file_path", pa.string(), nullable=False, metadata={"PARQUET:field_id": "2147483546"}),
-        pa.field("pos", pa.int64(), nullable=False, metadata={"PARQUET:field_id": "2147483545"}),
-    ]
-)
+from tests.support.other_writers import delete_as_athena_does
 
 
 def furnish(lake: Lake) -> None:
@@ -30,33 +20,6 @@ def furnish(lake: Lake) -> None:
     lake.land("accelerometer/1.json", [reading(p, t) for p in ("a@x", "b@x") for t in range(100, 110)])
     lake.land("step_trainer/1.json", [distance("s1", t) for t in range(100, 110)])
     lake.run()
-
-
-def delete_as_athena_does(lake: Lake, name: str, condition: str) -> int:
-    """Mark the rows that meet a condition as deleted, by a file that gives their files and row numbers."""
-    with opened(lake, name) as table:
-        doomed: list[dict[str, object]] = []
-        for task in table.scan().plan_files():
-            file = task.file
-            rows = pq.read_table(file.file_path.removeprefix("file://"))
-            rows = rows.append_column("row number", pa.array(range(len(rows))))
-            found = duckdb.execute(f'SELECT "row number" FROM rows WHERE {condition} ORDER BY 1').fetchall()
-            doomed += [{"file_path": file.file_path, "pos": number} for (number,) in found]
-            partition, spec_id = file.partition, file.spec_id
-        path = Path(table.location().removeprefix("file://")) / "data" / f"{uuid.uuid4()}-delete.parquet"
-        pq.write_table(pa.Table.from_pylist(doomed, schema=_DELETES), path)
-        deletes = DataFile.from_args(
-            content=DataFileContent.POSITION_DELETES,
-            file_path=f"file://{path}",
-            file_format=FileFormat.PARQUET,
-            partition=partition,
-            record_count=len(doomed),
-            file_size_in_bytes=path.stat().st_size,
-        )
-        deletes.spec_id = spec_id
-        with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
-            producer.append_data_file(deletes)
-    return len(doomed)
 
 
 def delete_by_rewriting(lake: Lake, name: str, condition: str) -> None:

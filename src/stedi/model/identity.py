@@ -21,6 +21,8 @@ DEVICE = Column("device", "string", "normalised serial number: trimmed and case-
 # The column of a landing table with the normalised value of a field that identifies a person or a device.
 COLUMNS: dict[Identity, Column] = {"person": PERSON, "device": DEVICE}
 
+# Length of a shortened pseudonym, in hexadecimal digits: among a million people two agree with a probability of 0.2%.
+SHORT_PSEUDONYM_DIGITS = 12
 _BLOCK_BYTES = 64  # SHA-256 hashes 64-byte blocks (FIPS 180-4)
 
 # Characters with Unicode's property Default_Ignorable_Code_Point (DerivedCoreProperties.txt) that are not control or format

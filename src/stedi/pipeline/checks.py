@@ -6,13 +6,11 @@ from typing import Any
 
 from stedi.compute import Backend
 from stedi.compute.sql import with_relations
-from stedi.model.identity import pseudonym
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, pseudonym
 from stedi.model.rules import Level, Rule
 from stedi.model.table import Table
 
 _EXAMPLES = 3
-# Twelve hexadecimal digits: among a million people two agree with a probability of 0.2%.
-_PSEUDONYM_DIGITS = 12
 # The relation of the rows to check, in the queries of this module.
 _ROWS = "checked_rows"
 
@@ -167,4 +165,4 @@ def _first(table: Table, rule: Rule, source: str, total: str = "NULL") -> str:
 def _short_pseudonym(column: str) -> str:
     subject = "device" if column == "serialNumber" else "customer"
     value = f"""'{subject}:' || "{column}\""""
-    return f"left({pseudonym(value)}, {_PSEUDONYM_DIGITS})"
+    return f"left({pseudonym(value)}, {SHORT_PSEUDONYM_DIGITS})"

@@ -1,11 +1,10 @@
 """Draw as SVG how many of a device's reading times coincide with its candidates' phones, over time."""
 
-import re
 from collections.abc import Iterator
-from html import escape
 
 from stedi.query.device_text import format_serial, format_slot_width, format_time
 from stedi.query.devices import Explanation
+from stedi.query.svg import document, rectangle, text
 
 # Size of the picture and its margins around the bars, in SVG units.
 _WIDTH, _HEIGHT = 960, 300
@@ -13,8 +12,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 64, 44
 _COLOURS = ("#2c7bb6", "#d7191c")
 _MAX_LABELS = 8
 _LABEL_WIDTH = 112
-# XML 1.0, section 2.2: other characters may not occur in a document, not even as a character reference.
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def picture(explanation: Explanation) -> str:
@@ -27,28 +24,10 @@ def picture(explanation: Explanation) -> str:
     """
     heading = f"device {format_serial(explanation.serial)}: reading times that coincide with a phone's"
     reason = explanation.empty_reason
-    parts = [_text(_WIDTH / 2, _HEIGHT / 2, reason, "middle")] if reason else [*_axes(), *_legend(explanation)]
+    parts = [text(_WIDTH / 2, _HEIGHT / 2, reason, "middle")] if reason else [*_axes(), *_legend(explanation)]
     if not reason:
         parts += [*_bars(explanation), *_slot_labels(explanation), *_period_starts(explanation)]
-    return "\n".join(
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-            'font-size="12">',
-            f"<title>{_escaped(heading)}</title>",
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-            _text(_LEFT, 22, heading, "start"),
-            *parts,
-            "</svg>\n",
-        )
-    )
-
-
-def _escaped(text: str) -> str:
-    return escape(_NOT_IN_XML.sub("\ufffd", text))
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{_escaped(text)}</text>'
+    return document(_WIDTH, _HEIGHT, heading, (text(_LEFT, 22, heading), *parts))
 
 
 def _height(share: float) -> float:
@@ -60,7 +39,7 @@ def _axes() -> Iterator[str]:
     for share in (0, 0.5, 1):
         y = _HEIGHT - _BOTTOM - _height(share)
         yield f'<path d="M{_LEFT} {y:g}H{_WIDTH - _RIGHT}" stroke="#ccc"/>'
-        yield _text(_LEFT - 6, y + 4, f"{share:.0%}", "end")
+        yield text(_LEFT - 6, y + 4, f"{share:.0%}", "end")
 
 
 def _candidates(explanation: Explanation) -> list[str]:
@@ -76,7 +55,7 @@ def _legend(explanation: Explanation) -> Iterator[str]:
     for number, (candidate, colour) in enumerate(zip(_candidates(explanation), _COLOURS, strict=False)):
         left = _LEFT + 180 * number
         yield f'<rect x="{left}" y="34" width="10" height="10" fill="{colour}"/>'
-        yield _text(left + 16, 43, f"customer {candidate}", "start")
+        yield text(left + 16, 43, f"customer {candidate}", "start")
 
 
 def _bars(explanation: Explanation) -> Iterator[str]:
@@ -87,11 +66,8 @@ def _bars(explanation: Explanation) -> Iterator[str]:
             zip(_candidates(explanation), slot.shares, _COLOURS, strict=False)
         ):
             tooltip = f"{start}: {share:.0%} of {slot.compared_times:,} with {candidate}"
-            yield (
-                f'<rect x="{_slot_x(explanation, position + 0.1 + 0.4 * number):.1f}" '
-                f'y="{_HEIGHT - _BOTTOM - _height(share):.1f}" width="{width:.1f}" height="{_height(share):.1f}" '
-                f'fill="{colour}"><title>{_escaped(tooltip)}</title></rect>'
-            )
+            x = _slot_x(explanation, position + 0.1 + 0.4 * number)
+            yield rectangle(x, _HEIGHT - _BOTTOM - _height(share), width, _height(share), colour, tooltip)
 
 
 def _slot_labels(explanation: Explanation) -> Iterator[str]:
@@ -99,8 +75,8 @@ def _slot_labels(explanation: Explanation) -> Iterator[str]:
     for position, slot in enumerate(explanation.slots):
         x = _slot_x(explanation, position + 0.1)
         if position % every == 0 and x <= _WIDTH - _LABEL_WIDTH:
-            yield _text(x, _HEIGHT - _BOTTOM + 16, format_time(slot.from_ms, explanation.slot_ms), "start")
-    yield _text(_LEFT, _HEIGHT - 8, f"by {format_slot_width(explanation.slot_ms)} with readings (UTC)", "start")
+            yield text(x, _HEIGHT - _BOTTOM + 16, format_time(slot.from_ms, explanation.slot_ms), "start")
+    yield text(_LEFT, _HEIGHT - 8, f"by {format_slot_width(explanation.slot_ms)} with readings (UTC)", "start")
 
 
 def _period_starts(explanation: Explanation) -> Iterator[str]:
@@ -110,4 +86,4 @@ def _period_starts(explanation: Explanation) -> Iterator[str]:
             x = _slot_x(explanation, slots_before)
             yield f'<path d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}" stroke="#555" stroke-dasharray="4 3"/>'
             has_room = x <= _WIDTH - _LABEL_WIDTH
-            yield _text(x + (4 if has_room else -4), _TOP - 2, f"period {period.period}", "start" if has_room else "end")
+            yield text(x + (4 if has_room else -4), _TOP - 2, f"period {period.period}", "start" if has_room else "end")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stedi.compute.duckdb.query import QuerySession
-from stedi.model.identity import customer_pseudonym
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym
 from stedi.query.device_text import DAY_MS, HOUR_MS
 
 STATUSES = ("confirmed", "claimed", "inferred", "ambiguous", "unknown")
@@ -15,8 +15,6 @@ _SLOT_WIDTHS_MS = (HOUR_MS, DAY_MS, 7 * DAY_MS, 28 * DAY_MS, 364 * DAY_MS)
 # More bars are hard to distinguish in a picture, and more lines do not fit on a terminal's screen.
 _MAX_SLOTS = 60
 _MAX_CANDIDATES = 5
-# Length of a shortened pseudonym, as in the examples of rule violations.
-_PSEUDONYM_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ class Explanation:
         return None
 
 
-_PERSON = f"left({customer_pseudonym('person')}, {_PSEUDONYM_DIGITS})"
+_PERSON = f"left({customer_pseudonym('person')}, {SHORT_PSEUDONYM_DIGITS})"
 
 _SUMMARY = """
 -- Devices with two owners or more.

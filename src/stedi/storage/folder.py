@@ -68,16 +68,16 @@ class WarehouseFolder(Warehouse):
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         if (self.root / name).exists():
             raise FileExistsError(f"{name} already exists")
-        self._write(name, content, 0o600 if private else 0o666)
+        self._write(name, content, private=private)
 
     @override
     def replace(self, name: str, content: bytes) -> None:
-        self._write(name, content, 0o666)
+        self._write(name, content)
 
-    def _write(self, name: str, content: bytes, mode: int) -> None:
+    def _write(self, name: str, content: bytes, *, private: bool = False) -> None:
         path = self.root / name
-        path.parent.mkdir(exist_ok=True)
-        with atomic_write(path, mode) as file:
+        path.parent.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+        with atomic_write(path, 0o600 if private else 0o666) as file:
             file.write(content)
 
     @override

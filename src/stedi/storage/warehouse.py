@@ -67,7 +67,7 @@ class Warehouse(ABC):
         Args:
             name: the file's name. Its folder may be missing, the one above that may not.
             content: all of the file.
-            private: whether only this user may read it. Needs `can_store_secrets`.
+            private: whether only this user may read it, and its folder if that is new. Needs `can_store_secrets`.
 
         Raises:
             FileExistsError: the file exists.

@@ -1,19 +1,17 @@
-"""The one definition of when a customer's data may be used for research, as parts of SQL queries."""
+"""The one definition of when a customer's consent is in force, for research and other purposes, as parts of SQL queries."""
 
 from stedi.model.rules import Rule
 
 # The end of an interval without an end: the largest BIGINT, which is after every time.
 NO_END = 9223372036854775807
 
-# Query over the CTE `records`: one row (person, changed_at, consents, shared_as_of) for each time of a customer's records.
-# Consent needs all records of that time: if one lacks it, there is none.
-CONSENT_CHANGES = """
-    SELECT person, changed_at,
-        count(*) = count(shareWithResearchAsOfDate) AS consents,
-        max(shareWithResearchAsOfDate) AS shared_as_of
-    FROM records
-    GROUP BY person, changed_at
-"""
+# The purposes that a customer may consent to, and the field of the customer records with the start of each consent.
+PURPOSES = {
+    "research": "shareWithResearchAsOfDate",
+    "public": "shareWithPublicAsOfDate",
+    "friends": "shareWithFriendsAsOfDate",
+}
+RESEARCH = PURPOSES["research"]
 
 _INTERVALS = f"""
     SELECT person, consented_from_ms AS from_ms, coalesce(consented_to_ms, {NO_END}) AS to_ms FROM consent_history
@@ -33,6 +31,66 @@ def customer_records(*fields: str) -> str:
         {", ".join(fields)}
     FROM customer_landing
     WHERE person IS NOT NULL
+"""
+
+
+def consent_changes(field: str = RESEARCH) -> str:
+    """Write the query for the times at which customers' records changed, from a CTE `records` (see `customer_records`).
+
+    Consent needs all records of a time: if one lacks it, there is none.
+
+    Args:
+        field: the field of one of the `PURPOSES`.
+
+    Returns:
+        SQL with the columns person, changed_at, consents, and shared_as_of (the consent date).
+    """
+    return f"""
+    SELECT person, changed_at,
+        count(*) = count({field}) AS consents,
+        max({field}) AS shared_as_of
+    FROM records
+    GROUP BY person, changed_at
+"""
+
+
+def consent_intervals(field: str = RESEARCH) -> str:
+    """Write the query for the intervals in which each customer's consent to a purpose was in force.
+
+    An interval starts with the first consenting change, or the first one after a withdrawal, and ends with the next
+    withdrawal. It never starts before the last change without consent, even if the consent date is earlier.
+
+    Args:
+        field: the field of one of the `PURPOSES`.
+
+    Returns:
+        SQL over `customer_landing` with the columns person, consented_from_ms (included) and consented_to_ms (excluded,
+        null while consent is in force or on hold).
+    """
+    return f"""
+WITH records AS ({customer_records(field)}),
+changes AS ({consent_changes(field)}),
+changes_in_order AS (
+    SELECT *,
+        lag(consents) OVER by_time AS previously_consents,
+        lag(changed_at) OVER by_time AS previously_changed_at
+    FROM changes
+    WINDOW by_time AS (PARTITION BY person ORDER BY changed_at)
+),
+-- Changes that give or withdraw consent.
+switches AS (
+    SELECT person, consents, changed_at, greatest(shared_as_of, previously_changed_at) AS from_ms
+    FROM changes_in_order
+    WHERE consents <> coalesce(previously_consents, false)
+),
+-- Consent lasts until the next switch, which withdraws it.
+intervals AS (
+    SELECT person, consents, from_ms, lead(changed_at) OVER (PARTITION BY person ORDER BY changed_at) AS to_ms
+    FROM switches
+)
+SELECT person, from_ms AS consented_from_ms, to_ms AS consented_to_ms
+FROM intervals
+WHERE consents AND (to_ms IS NULL OR from_ms < to_ms)
 """
 
 

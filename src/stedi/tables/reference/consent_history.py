@@ -6,35 +6,7 @@ from stedi.model.identity import PERSON
 from stedi.model.incremental import IncrementalSpec, KeyedInput
 from stedi.model.rules import Rule
 from stedi.model.table import Column, Table
-from stedi.tables.consent import CONSENT_CHANGES, NO_END, customer_records
-
-# An interval starts with the first consenting change, or the first one after a withdrawal, and ends with the next
-# withdrawal. It never starts before the last change without consent, even if the consent date is earlier.
-_QUERY = f"""
-WITH records AS ({customer_records("shareWithResearchAsOfDate")}),
-changes AS ({CONSENT_CHANGES}),
-changes_in_order AS (
-    SELECT *,
-        lag(consents) OVER by_time AS previously_consents,
-        lag(changed_at) OVER by_time AS previously_changed_at
-    FROM changes
-    WINDOW by_time AS (PARTITION BY person ORDER BY changed_at)
-),
--- Changes that give or withdraw consent.
-switches AS (
-    SELECT person, consents, changed_at, greatest(shared_as_of, previously_changed_at) AS from_ms
-    FROM changes_in_order
-    WHERE consents <> coalesce(previously_consents, false)
-),
--- Consent lasts until the next switch, which withdraws it.
-intervals AS (
-    SELECT person, consents, from_ms, lead(changed_at) OVER (PARTITION BY person ORDER BY changed_at) AS to_ms
-    FROM switches
-)
-SELECT person, from_ms AS consented_from_ms, to_ms AS consented_to_ms
-FROM intervals
-WHERE consents AND (to_ms IS NULL OR from_ms < to_ms)
-"""
+from stedi.tables.consent import NO_END, consent_intervals
 
 TABLE = Table(
     name="consent_history",
@@ -54,7 +26,7 @@ TABLE = Table(
     ),
     person="person",
     covers_everyone=True,
-    query=_QUERY,
+    query=consent_intervals(),
     rules=(
         Rule("interval_has_length", "error", "intervals end after they start", where="consented_to_ms <= consented_from_ms"),
         Rule(

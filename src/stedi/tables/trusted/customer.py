@@ -6,7 +6,7 @@ from stedi.model.identity import PERSON
 from stedi.model.incremental import BroadcastInput, IncrementalSpec, KeyedInput
 from stedi.model.rules import not_null, unique
 from stedi.model.table import Table
-from stedi.tables.consent import CONSENT_CHANGES, customer_records
+from stedi.tables.consent import consent_changes, customer_records
 from stedi.tables.landing.customer import BIRTHDAY_PLAUSIBLE, FEED
 
 _FIELDS = tuple(field.name for field in FEED.fields)
@@ -17,7 +17,7 @@ _ORDER = ", ".join(f"r.{name} DESC NULLS LAST" for name in dict.fromkeys((*_PREF
 
 _QUERY = f"""
 WITH records AS ({customer_records(*_FIELDS)}),
-changes AS ({CONSENT_CHANGES}),
+changes AS ({consent_changes()}),
 -- The newest change of a customer has age 1.
 changes_by_age AS (
     SELECT *, row_number() OVER (PARTITION BY person ORDER BY changed_at DESC) AS age

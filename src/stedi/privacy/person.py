@@ -21,7 +21,7 @@ from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
 from stedi.ingest.reasons import explain
 from stedi.model.data_files import DataFiles
-from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym, padded_keys
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, padded_keys
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
@@ -38,7 +38,16 @@ from stedi.privacy.report import (
     TableRows,
 )
 from stedi.privacy.timeline import read_consent
-from stedi.privacy.whose_rows import DEVICES, TIMES, FileRows, RowMatch, count_by_file, devices_of_owner, row_match
+from stedi.privacy.whose_rows import (
+    PEOPLE,
+    TIMES,
+    FileRows,
+    RowMatch,
+    count_by_file,
+    row_match,
+    search_devices,
+    search_people,
+)
 from stedi.steps.registry.published_models import models_folder, read_current_consent, read_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
@@ -66,10 +75,10 @@ def describe_person(settings: Settings, person: str, command: str, *, progress: 
         start_duckdb(settings, warehouse, Path(folder)) as backend,
     ):
         _finished_runs(warehouse)
-        backend.set_parameters({"person": person, **padded_keys(pseudonym_key(settings, create=False))})
-        [row] = backend.select(f"SELECT {customer_pseudonym('$person')} AS pseudonym")
+        backend.set_parameters(padded_keys(pseudonym_key(settings, create=False)))
+        search_people(backend, [person])
+        [row] = backend.select(f"SELECT pseudonym FROM {PEOPLE}")
         log_question(warehouse, command, row["pseudonym"])
-        backend.set_parameters(row)
         report = _read_report(settings, warehouse, backend, _Identity(person, row["pseudonym"]), progress)
     if not report.is_known:
         raise StediError(
@@ -113,7 +122,7 @@ class _Reading:
 
     Attributes:
         catalog: the catalog.
-        backend: has the parameters `$person` and `$pseudonym`.
+        backend: has the relation `PEOPLE` with the person.
         runs: the finished runs, oldest first.
         progress: receives the table that is searched.
         files: files that may contain the person, by table and snapshot ID.
@@ -169,7 +178,7 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
         backend.materialize(name, reading.newest_rows(BY_NAME[name], matches[name]))
     devices = _devices(backend)
     values["device"] = tuple({device.serial for device in devices})
-    backend.materialize(DEVICES, devices_of_owner())
+    search_devices(backend, "device_owner")
     for name, match in matches.items():
         if match.needs_devices:
             reading.count(BY_NAME[name], match, values.get(match.by, ()))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Backend, Ingested
 from stedi.compute.counts import count_rows
-from stedi.compute.source_files import split_by_source, without_sources
+from stedi.compute.row_split import split_by_source, without_sources
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files

@@ -14,8 +14,7 @@ from stedi.tables.operations import rule_result
 
 # The relation with the people: person and pseudonym.
 PEOPLE = "searched_people"
-# The relation with the devices that are theirs: serial, from_ms and to_ms of a period, and the start of the device's
-# pseudonym.
+# The relation with the devices that are theirs: serial, from_ms and to_ms of a period, and the device's pseudonym.
 DEVICES = "searched_devices"
 # Time of a record, by landing table of readings.
 TIMES = {
@@ -78,7 +77,8 @@ def row_match(table: Table) -> RowMatch | None:
     if table is rule_result.TABLE:
         short = f"left(p.pseudonym, {SHORT_PSEUDONYM_DIGITS})"
         customer = f"EXISTS (SELECT 1 FROM {PEOPLE} AS p WHERE contains(examples, {short}))"
-        device = f"EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE contains(examples, d.short_pseudonym))"
+        short = f"left(d.pseudonym, {SHORT_PSEUDONYM_DIGITS})"
+        device = f"EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE contains(examples, {short}))"
         return RowMatch("example of a violation", f"({customer} OR {device})")
     return None
 
@@ -102,8 +102,8 @@ def search_devices(backend: Backend, source: str) -> None:
         backend: runs the queries.
         source: relation or query with the columns of `device_owner`, with the rows of the searched people alone.
     """
-    short = f"left({device_pseudonym('serialNumber')}, {SHORT_PSEUDONYM_DIGITS})"
-    backend.materialize(DEVICES, f"SELECT serialNumber AS serial, from_ms, to_ms, {short} AS short_pseudonym FROM {source}")
+    pseudonym = device_pseudonym("serialNumber")
+    backend.materialize(DEVICES, f"SELECT serialNumber AS serial, from_ms, to_ms, {pseudonym} AS pseudonym FROM {source}")
 
 
 def count_by_file(backend: Backend, table: Table, match: RowMatch, paths: Sequence[str]) -> list[FileRows]:

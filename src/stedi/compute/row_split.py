@@ -1,4 +1,4 @@
-"""Find the rows of a landing table that came from given landing files."""
+"""Split the rows of a table's data files by a condition, such as the landing files that they came from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from stedi.model.table import Table
 
 
 @dataclass(frozen=True)
-class SourceSplit:
-    """The rows of a table's data files, by whether they came from given landing files.
+class RowSplit:
+    """The rows of a table's data files, by a condition.
 
     Attributes:
-        touched_files: paths of the data files that contain rows from them.
+        touched_files: paths of the data files that contain rows for which the condition is true.
         removed: query for these rows.
         kept: query for the other rows of the touched files.
     """
@@ -24,17 +24,28 @@ class SourceSplit:
     kept: str
 
 
-def split_by_source(backend: Backend, table: Table, files: DataFiles, sources: Sequence[str]) -> SourceSplit:
-    """Find a table's rows that came from landing files of these names."""
-    condition = _from_sources(sources)
+def split_rows(backend: Backend, table: Table, files: DataFiles, condition: str) -> RowSplit:
+    """Split the rows of data files.
+
+    Args:
+        backend: reads the files.
+        table: the table.
+        files: its data files.
+        condition: SQL condition over the table's rows. Rows for which it is null are kept.
+    """
     paths: list[str] = []
-    if files and sources:
+    if files:
         scanned = backend.scan_with_filename(table, files)
         rows = backend.select(f"SELECT DISTINCT filename FROM ({scanned}) AS rows WHERE {condition}")
         paths = sorted(row["filename"] for row in rows)
     touched = files.part(paths)
     source = f"SELECT * FROM ({backend.scan(table, touched)}) AS r"
-    return SourceSplit(touched.paths, f"{source} WHERE {condition}", f"{source} WHERE NOT {condition}")
+    return RowSplit(touched.paths, f"{source} WHERE {condition}", f"{source} WHERE NOT coalesce({condition}, false)")
+
+
+def split_by_source(backend: Backend, table: Table, files: DataFiles, sources: Sequence[str]) -> RowSplit:
+    """Split a table's rows by whether they came from landing files of these names."""
+    return split_rows(backend, table, files if sources else DataFiles(), _from_sources(sources))
 
 
 def without_sources(backend: Backend, table: Table, files: DataFiles, sources: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from stedi.compute.counts import count_rows
 from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.ingest.reasons import explain
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, padded_keys
@@ -49,7 +50,7 @@ from stedi.privacy.whose_rows import (
     search_people,
 )
 from stedi.steps.registry.published_models import models_folder, read_current_consent, read_models
-from stedi.storage import Warehouse, open_warehouse
+from stedi.storage import Warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL, BY_NAME, ZONES
 
@@ -67,7 +68,7 @@ def describe_person(settings: Settings, person: str, command: str, *, progress: 
         StediError: nothing is known about the person.
         WarehouseError: there is no finished run, the question can't be logged, or a file can't be read.
     """
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     with (
         # Not in the warehouse: a run that starts meanwhile empties its folder for temporary files.
         TemporaryDirectory(prefix="stedi-person-") as folder,

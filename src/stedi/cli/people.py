@@ -1,4 +1,4 @@
-"""The command about one person."""
+"""Commands about one person."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,26 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stedi.cli.program import Call, app, as_utf8, command
+from stedi.cli.addresses import address_from
+from stedi.cli.program import Call, app, command
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, show, write_svg
 from stedi.cli.text import utc_text
-from stedi.errors import UsageError
-from stedi.model.identity import identity_of
 
 if TYPE_CHECKING:
     from stedi.privacy.report import PersonReport
     from stedi.privacy.timeline import PurposeConsent
 
 _NO_ROWS = "no data about a person"
+# A list, because typer would repeat a second argument in its message.
+_Email = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EMAIL",
+        help="the person's e-mail address, in any spelling; -: read it from standard input",
+        show_default=False,
+    ),
+]
 
 
 @command(app, "Privacy")
 def person(
     call: Call,
-    email: Annotated[
-        list[str], typer.Argument(metavar="EMAIL", help="the person's e-mail address, in any spelling", show_default=False)
-    ],
+    email: _Email,
     svg: Annotated[
         Path | None, typer.Option("--svg", help="also write a picture: consent, holds, readings and devices over time")
     ] = None,
@@ -38,10 +44,7 @@ def person(
 
     Example: stedi person ann@example.com --svg ann.svg
     """
-    # A list, because typer would repeat a second argument in its message. A display name may contain spaces.
-    address = identity_of("person", as_utf8("the e-mail address", " ".join(email)))
-    if address is None:
-        raise UsageError("give exactly one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'")
+    address = address_from(email)
     from stedi.privacy.person import describe_person
     from stedi.privacy.picture import picture
 

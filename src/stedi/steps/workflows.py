@@ -28,6 +28,7 @@ from stedi.steps.model.onnx_export import export_onnx
 from stedi.steps.registry.mlflow_tracking import log_training
 from stedi.steps.registry.published_models import draft_folder, models_folder, publish
 from stedi.storage import open_warehouse
+from stedi.storage.disk import private_files
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 TRAINING_SET = "step_training_set"
@@ -129,7 +130,8 @@ def train(
         _write_model(folder, detector, provenance, assessment)
         draw(held_out, assessment, folder)
         published = publish(settings, folder, people)
-    log_training(models_folder(settings), published.name, provenance, assessment)
+    with private_files(models_folder(settings)):
+        log_training(models_folder(settings), published.name, provenance, assessment)
     return TrainingResult(published, assessment)
 
 

@@ -22,7 +22,7 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, unknown_name
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import atomic_write, exclusive_lock, fsync
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync, private_files
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 _CARD, _PEOPLE = "card.json", "people.json"
@@ -191,6 +191,7 @@ def draft_folder(settings: Settings) -> Iterator[Path]:
     folder = models / _DRAFT
     with ExitStack() as resources:
         try:
+            resources.enter_context(private_files(models))
             models.mkdir(parents=True, exist_ok=True)
             resources.enter_context(exclusive_lock(models / ".lock"))
             # Left from a killed training.

@@ -2,17 +2,9 @@
 
 import gzip
 import json
-import os
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
-from stedi.cli.run_report import run_alerts, run_json
-from stedi.errors import WarehouseError
 from stedi.ingest.applied_erasures import mark_applied
 from stedi.ingest.suppression import DevicePeriod, ErasedPerson, SuppressionList, open_suppression
-from stedi.maintenance.maintain import maintain
 from stedi.verify.verify import verify
 from tests.support.lake import T0, Lake, customer, distance, reading
 

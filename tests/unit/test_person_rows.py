@@ -76,7 +76,7 @@ def test_bounds_never_exclude_a_file_with_the_value(values: list[str], other: st
     )
     file: Any = bounds
     assert all(may_contain(file, 1, [value.encode()]) for value in values)
-    assert may_contain(file, 1, [other.encode(), values[0].encode()])
+    assert may_contain(file, 1, sorted([other.encode(), values[0].encode()]))
     assert not may_contain(file, 1, [])
     assert may_contain(file, 2, [other.encode()])
 

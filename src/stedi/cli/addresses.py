@@ -54,7 +54,9 @@ def addresses_from(given: Sequence[str], file: Path | None = None) -> list[str]:
             continue
         address = identity_of("person", as_utf8("an e-mail address", argument))
         if address is None:
-            raise UsageError(f"address {number} is not one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'")
+            raise UsageError(
+                f"address {number} is not one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'"
+            )
         addresses.append(address)
     if file is not None:
         is_standard_input = str(file) == _STANDARD_INPUT
@@ -74,7 +76,9 @@ def _read_lines(file: Path | None) -> list[str]:
     except UnicodeDecodeError:
         raise UsageError(f"{where} is not valid UTF-8; write the addresses in UTF-8, one per line") from None
     except OSError as error:
-        raise UsageError(f"{where} can't be read: {error.strerror or error}; name a file with one address per line") from None
+        raise UsageError(
+            f"{where} can't be read: {error.strerror or error}; name a file with one address per line"
+        ) from None
 
 
 def _addresses_in_lines(lines: Iterable[str], where: str) -> list[str]:

@@ -51,7 +51,7 @@ def person(
     with progress("searching") as display:
         report = describe_person(call.settings(), address, "person", progress=display)
     if svg is not None:
-        write_svg(picture(report), svg, private=True)
+        write_svg(picture(report), svg)
     sections = [
         *_consent_sections(report),
         *_device_sections(report),

@@ -55,7 +55,7 @@ class LineBlock:
     def spans(self) -> Iterator[tuple[int, int]]:
         """Yield the start and end of each record in the content."""
         start = 0
-        for line in self.content.split(b"\n"):
+        for line in self.content.split(b"\n") if self.count else ():
             if record := line.strip(_BLANKS):
                 begin = start + len(line) - len(line.lstrip(_BLANKS))
                 yield begin, begin + len(record)
@@ -63,10 +63,12 @@ class LineBlock:
 
     def joined_records(self) -> bytes:
         """Return all records without the white space around them, each with a line feed after it."""
+        if not self.count:
+            return b""
         if self.line_break is None:
             return b"".join(line + b"\n" for line in map(_strip, self.content.split(b"\n")) if line)
         content = self.content.replace(b"\r\n", b"\n") if self.line_break == b"\r\n" else self.content
-        return content if content.endswith(b"\n") or not content else content + b"\n"
+        return content if content.endswith(b"\n") else content + b"\n"
 
     def split(self, indexes: Sequence[int]) -> "tuple[LineBlock, list[bytes]]":
         """Remove the lines of some records.

@@ -21,7 +21,7 @@ from stedi.ingest.landing_file import LandingFile, ending_of, is_unchanged, safe
 from stedi.ingest.listing import is_in_s3, local_copies
 from stedi.ingest.skipped_files import shown_name
 from stedi.model.feed import Feed
-from stedi.privacy.record_removal import PositionError, Removal
+from stedi.privacy.record_removal import PLACEHOLDER, PositionError, Removal
 from stedi.storage.disk import fsync
 
 # One name per folder: hidden from the landing reader, and found again after a kill. It contains nothing of the file's name.
@@ -45,6 +45,8 @@ class RewrittenFile:
         new_name: its name now, if that had to change.
         removed_records: number of removed records.
         kept_records: number of all other records, damaged places included.
+        placeholders: number of removed records that were replaced by `{}`, because unreadable text in the file would be read
+            differently without them. They go to quarantine. All records then keep their positions. Normally 0.
         bytes_before: size of the file before.
         bytes_after: its size now. 0 if it was deleted, because no record was left.
         sha256_before: SHA-256 of the whole file before.
@@ -62,6 +64,7 @@ class RewrittenFile:
     new_name: str | None
     removed_records: int
     kept_records: int
+    placeholders: int
     bytes_before: int
     bytes_after: int
     sha256_before: str
@@ -208,11 +211,20 @@ def _rewrite(
     draft: Path,
 ) -> RewrittenFile:
     """Write the draft of a file without some records, and read it again."""
+    compression, before = _compression(path, file.name), _digest(path)
     removal = Removal(file, feed, positions, is_theirs)
-    before, after = _digest(path), _write(removal, path, draft, _compression(path, file.name))
-    is_left = removal.kept > 0
-    if is_left:
-        _read_again(file, feed, draft, removal)
+    after = _write(removal, path, draft, compression)
+    is_left, placeholders = removal.kept > 0, 0
+    if is_left and not _is_same(Removal(file, feed, (), _is_placeholder), draft, removal):
+        # Beside unreadable text, a record less may move the ends of others.
+        removal, placeholders = Removal(file, feed, positions, is_theirs, has_placeholders=True), len(positions)
+        draft.unlink()
+        after = _write(removal, path, draft, compression)
+        if not _is_same(Removal(file, feed, positions, _is_placeholder), draft, removal):
+            raise LandingError(
+                f"landing file {shown_name(file.name)}: without the records, unreadable text in it would be read differently; "
+                "it is unchanged; correct or delete the file, then run the same command again"
+            )
     if not removal.removed:
         after = before
     rewritten = RewrittenFile(
@@ -220,6 +232,7 @@ def _rewrite(
         new_name=_neutral_name(file, after.sha256, is_name_theirs) if is_left else None,
         removed_records=removal.removed,
         kept_records=removal.kept,
+        placeholders=placeholders,
         bytes_before=before.bytes,
         bytes_after=after.bytes if is_left else 0,
         sha256_before=before.sha256,
@@ -249,18 +262,20 @@ def _write(removal: Removal, path: Path, draft: Path, compression: Compression |
     return after
 
 
-def _read_again(file: LandingFile, feed: Feed, draft: Path, removal: Removal) -> None:
-    """Check that the new file contains the kept records, and nothing else."""
-    again = Removal(file, feed, (), lambda text: False)
-    for _ in again.content(draft):
-        pass
+def _is_same(again: Removal, draft: Path, removal: Removal) -> bool:
+    """Whether a new file, read again, contains the kept records, placeholders, and nothing else."""
+    try:
+        for _ in again.content(draft):
+            pass
+    except PositionError:
+        return False
     with draft.open("rb") as new:
         is_other_format = detect_other_format(new.read(SNIFFED_BYTES)) is not None
-    if (again.kept, again.kept_sha256) != (removal.kept, removal.kept_sha256) or again.dropped_bytes or is_other_format:
-        raise LandingError(
-            f"landing file {shown_name(file.name)}: without the records, unreadable text in it would be read differently; "
-            "it is unchanged; correct or delete the file, then run the same command again"
-        )
+    return (again.kept, again.kept_sha256, again.dropped_bytes) == (removal.kept, removal.kept_sha256, 0) and not is_other_format
+
+
+def _is_placeholder(text: str) -> bool:
+    return text.encode() == PLACEHOLDER
 
 
 def _neutral_name(file: LandingFile, sha256: str, is_name_theirs: IsTheirs) -> str | None:

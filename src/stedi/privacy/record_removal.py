@@ -15,6 +15,8 @@ from stedi.ingest.scanner import scan_records
 from stedi.model.feed import Feed
 from stedi.model.identity import people_in
 
+# A record without content, which goes to quarantine.
+PLACEHOLDER = b"{}"
 _SEPARATORS = b" \t\r\n,[]"
 _BRACKET = re.compile(rb"[\[\]]")
 _COMMA_BEFORE_NOTHING, _COMMA_AFTER_NOTHING = re.compile(rb",(?=\s*[,\]])"), re.compile(rb"(\[\s*),")
@@ -33,7 +35,15 @@ class Removal:
         dropped_bytes: bytes of damaged places that were dropped: undecodable ones, and the incomplete text beside them.
     """
 
-    def __init__(self, file: LandingFile, feed: Feed, positions: Collection[int], is_theirs: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        file: LandingFile,
+        feed: Feed,
+        positions: Collection[int],
+        is_theirs: Callable[[str], bool],
+        *,
+        has_placeholders: bool = False,
+    ) -> None:
         """Set what to remove.
 
         Args:
@@ -41,8 +51,11 @@ class Removal:
             feed: its feed.
             positions: positions of the records to remove, from 1.
             is_theirs: whether the text of a record may be removed. It is also called with single addresses.
+            has_placeholders: whether to put `PLACEHOLDER` in the place of each removed record, unless all lines of the file
+                are records. All other records then keep their positions.
         """
         self._file, self._feed, self._positions, self._is_theirs = file, feed, sorted(positions), is_theirs
+        self._placeholder = PLACEHOLDER if has_placeholders else b""
         self.removed = self.kept = self.dropped_bytes = 0
         self._digest = hashlib.sha256()
 
@@ -105,11 +118,14 @@ class Removal:
                 if position in positions:
                     self._check(position, record.text)
                     self.removed += 1
-                    continue
+                    text = self._placeholder
+                    if not text:
+                        continue
+                else:
+                    self._keep(text)
                 yield _join(separators)
                 yield text
                 separators = []
-                self._keep(text)
             separators.append(content.read(None))
             yield _join(separators)
 
@@ -130,8 +146,11 @@ class Removal:
                 if position in positions:
                     self._check(position, record.text)
                     self.removed += 1
-                    continue
-                self._keep(text)
+                    text = self._placeholder
+                    if not text:
+                        continue
+                else:
+                    self._keep(text)
                 yield text + b"\n"
             self._drop(content.read(None))
 

@@ -30,9 +30,8 @@ def private_files(folder: Path | None = None) -> Iterator[None]:
 def umask_of(folder: Path) -> int:
     """Return the umask for the files of a folder.
 
-    The group keeps the permissions that it has on the folder and that not everybody has: such a folder was shared on purpose,
-    as with mode 750 or 2770. Folders made under the usual umask 022 have mode 755, which nobody chose. A missing folder is
-    private.
+    The group keeps its permissions on the folder if not everybody has them: such a folder was shared on purpose, as with
+    mode 750 or 2770. Folders made under the usual umask 022 have mode 755, which nobody chose. A missing folder is private.
     """
     try:
         mode = folder.stat().st_mode

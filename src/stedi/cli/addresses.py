@@ -26,7 +26,7 @@ def address_from(given: Sequence[str]) -> str:
         UsageError: it is not exactly one address.
     """
     if list(given) == [_STANDARD_INPUT]:
-        addresses = _addresses_in_lines(_read_lines(None), "standard input")
+        addresses: list[str | None] = [*_addresses_in_lines(_read_lines(None), "standard input")]
     else:
         addresses = [identity_of("person", as_utf8("the e-mail address", " ".join(given)))]
     if len(addresses) != 1 or addresses[0] is None:

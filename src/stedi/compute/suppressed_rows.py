@@ -137,6 +137,50 @@ def _stopped(feed: Feed) -> str:
     return f"stopped_{feed.name}"
 
 
+@dataclass(frozen=True)
+class StoppedRecord:
+    """A quarantined record about an erased person.
+
+    Attributes:
+        source_file: its file.
+        position: its position in the file.
+        text: its text.
+        others: other people named in it, whose consent it puts on hold, one per line; None if there are none.
+    """
+
+    source_file: str
+    position: int
+    text: str
+    others: str | None
+
+
+def stopped_records(backend: Backend, quarantined: str, suppression: SuppressionList) -> list[StoppedRecord]:
+    """Find the records about erased people among quarantined records (a query with the columns of `quarantine`)."""
+    screen = QuarantineScreen(suppression)
+    stopped: list[StoppedRecord] = []
+    for row in _in_batches(backend, quarantined):
+        people = tuple(row["people"].split("\n")) if row["people"] else ()
+        outcome = screen.screen(row["raw_record"] or "", people, row["arrived_at_ms"])
+        if outcome.is_stopped:
+            others = "\n".join(outcome.others) or None
+            stopped.append(StoppedRecord(row["source_file"], row["source_position"], row["raw_record"], others))
+    return stopped
+
+
+def redacted(quarantined: str, others: str) -> str:
+    """Write the query for quarantined records without their text, which is about an erased person.
+
+    Such a record is kept if it also puts the consent of other people on hold.
+
+    Args:
+        quarantined: query with the columns of `quarantine` and, if `others` needs them, further ones.
+        others: SQL expression for the other people.
+    """
+    replaced = {"raw_record": literal(REMOVED_TEXT), "people": others}
+    kept = ", ".join(f"{replaced.get(c.name, f'q.{quoted(c.name)}')} AS {quoted(c.name)}" for c in QUARANTINE.columns)
+    return f"SELECT {kept} FROM ({quarantined}) AS q WHERE {others} IS NOT NULL"
+
+
 def _screen_quarantined(
     backend: Backend, feed: Feed, quarantined: str, suppression: SuppressionList
 ) -> tuple[str, Counter[str]]:
@@ -144,31 +188,26 @@ def _screen_quarantined(
 
     A record that also puts the consent of other people on hold is stored without its text, so that the hold remains.
     """
-    screen = QuarantineScreen(suppression)
-    stopped: list[tuple[str, int, str | None]] = []
-    for row in _in_batches(backend, quarantined):
-        people = tuple(row["people"].split("\n")) if row["people"] else ()
-        outcome = screen.screen(row["raw_record"] or "", people, row["arrived_at_ms"])
-        if outcome.is_stopped:
-            stopped.append((row["source_file"], row["source_position"], "\n".join(outcome.others) or None))
+    stopped = stopped_records(backend, quarantined, suppression)
     if not stopped:
         return quarantined, Counter()
-    names, positions, others = zip(*stopped, strict=True)
+    relation = quoted(_stopped(feed))
     backend.materialize_values(
-        _stopped(feed), [("name", "string", names), ("position", "long", positions), ("others", "string", others)]
+        _stopped(feed),
+        [
+            ("name", "string", [record.source_file for record in stopped]),
+            ("position", "long", [record.position for record in stopped]),
+            ("others", "string", [record.others for record in stopped]),
+        ],
     )
-    replaced = {"raw_record": literal(REMOVED_TEXT), "people": "s.others"}
-    kept = ", ".join(
-        f"{replaced.get(column.name, f'q.{quoted(column.name)}')} AS {quoted(column.name)}" for column in QUARANTINE.columns
+    is_stopped = "s.name = r.source_file AND s.position = r.source_position"
+    kept = (
+        f"SELECT {columns(QUARANTINE)} FROM ({quarantined}) AS r "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {relation} AS s WHERE {is_stopped})"
     )
-    is_stopped = "s.name = q.source_file AND s.position = q.source_position"
-    query = (
-        f"SELECT {columns(QUARANTINE)} FROM ({quarantined}) AS q "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {quoted(_stopped(feed))} AS s WHERE {is_stopped}) "
-        f"UNION ALL SELECT {kept} FROM ({quarantined}) AS q JOIN {quoted(_stopped(feed))} AS s ON {is_stopped} "
-        "WHERE s.others IS NOT NULL"
-    )
-    return query, Counter(name for name, _, other in stopped if other is None)
+    theirs = f"SELECT r.*, s.others FROM ({quarantined}) AS r JOIN {relation} AS s ON {is_stopped}"
+    query = f"{kept} UNION ALL {redacted(theirs, 'others')}"
+    return query, Counter(record.source_file for record in stopped if record.others is None)
 
 
 def _in_batches(backend: Backend, quarantined: str) -> Iterator[dict[str, Any]]:

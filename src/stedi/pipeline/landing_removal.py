@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Backend
 from stedi.compute.counts import count_rows
-from stedi.compute.row_split import split_rows
+from stedi.compute.row_split import Removal, split_rows
 from stedi.ingest import ledger
 from stedi.ingest.ledger import LedgerEntry
 from stedi.model.data_files import DataFiles
@@ -23,13 +23,13 @@ class RemovedRecords:
     """Which records of a feed to remove.
 
     Attributes:
-        landed: SQL condition over the rows of the landing table.
-        quarantined: SQL condition over its quarantined records.
+        landed: which rows of the landing table.
+        quarantined: which of its quarantined records.
         ledger: new ledger entries by file name, None for a file that no longer exists. Other entries stay.
     """
 
-    landed: str
-    quarantined: str
+    landed: Removal
+    quarantined: Removal
     ledger: Mapping[str, LedgerEntry | None]
 
 

@@ -119,6 +119,7 @@ def run(
 def refresh_derived_tables(
     catalog: Catalog,
     parameters: Mapping[str, str | bytes],
+    suppression: SuppressionList,
     start_backend: Callable[[], Backend],
     report: RunReport,
     progress: Report,
@@ -128,6 +129,7 @@ def refresh_derived_tables(
     Args:
         catalog: the catalog. The caller holds the write lock.
         parameters: the parameters of all queries.
+        suppression: the suppression list.
         start_backend: starts the backend, or returns the running one.
         report: contains the landing tables. The derived tables are added.
         progress: receives the number of finished tables.
@@ -138,6 +140,7 @@ def refresh_derived_tables(
         derived,
         listed={},
         parameters=parameters,
+        suppression=suppression,
         start_backend=start_backend,
         run_id=report.run_id,
         replay=frozenset(),

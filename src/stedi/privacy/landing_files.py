@@ -271,7 +271,11 @@ def _is_same(again: Removal, draft: Path, removal: Removal) -> bool:
         return False
     with draft.open("rb") as new:
         is_other_format = detect_other_format(new.read(SNIFFED_BYTES)) is not None
-    return (again.kept, again.kept_sha256, again.dropped_bytes) == (removal.kept, removal.kept_sha256, 0) and not is_other_format
+    return (again.kept, again.kept_sha256, again.dropped_bytes) == (
+        removal.kept,
+        removal.kept_sha256,
+        0,
+    ) and not is_other_format
 
 
 def _is_placeholder(text: str) -> bool:

@@ -11,31 +11,7 @@ from stedi.compute import Backend
 from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.sql import quoted
 from stedi.model.table import Table
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to find people's rows in a table, and what remains of them.
-
-    Attributes:
-        condition: SQL condition over the table's rows: the row is theirs.
-        column: text column whose bounds tell which files can't have such rows; None if no column does.
-        values: their values in that column.
-        redacted: given a query for their rows, returns a query for what remains of these rows; None if nothing does.
-    """
-
-    condition: str
-    column: str | None = None
-    values: tuple[str, ...] = ()
-    redacted: Callable[[str], str] | None = None
-
-    def kept(self, rows: str) -> str:
-        """SQL query for the rows that remain of a query's rows."""
-        kept = f"SELECT * FROM ({rows}) AS r WHERE NOT coalesce({self.condition}, false)"
-        if self.redacted is None:
-            return kept
-        theirs = f"SELECT * FROM ({rows}) AS r WHERE {self.condition}"
-        return f"{kept} UNION ALL {self.redacted(theirs)}"
+from stedi.privacy.erasure.search import Search
 
 
 @dataclass(frozen=True)
@@ -85,7 +61,7 @@ def find_history(
     history = [file for file in data_files_of_all_snapshots(catalog, table.name) if without not in file.snapshot_ids]
     metadata = catalog.table_metadata(table.name)
     candidates = [file for file in history if search.column is None or file.may_contain(search.column, search.values)]
-    counted = _count(backend, table, search.condition, sorted({file.file.path for file in candidates}))
+    counted = _count(backend, table, search.removal.condition, sorted({file.file.path for file in candidates}))
     rows = {file.file: counted[file.file.path] for file in candidates if counted[file.file.path]}
     chosen = {file.file for file in history if file.file in rows or file.bounds_contain(search.values)}
     files = _with_deletes(history, chosen)
@@ -137,7 +113,7 @@ def rewrite(
     replacements: dict[LiveFile, Sequence[WrittenFile]] = {}
     for group in _groups(found.files):
         rows = " UNION ALL ".join(f"({_surviving(backend, found.table, file.file)})" for file in group)
-        written = backend.write(found.table, search.kept(rows), catalog.data_folder(found.table))
+        written = backend.write(found.table, search.removal.kept(rows), catalog.data_folder(found.table))
         replacements |= {file.file: () for file in group[1:]} | {group[0].file: written}
 
     def recorded(snapshot: Snapshot, rows: int) -> CommitMetadata:

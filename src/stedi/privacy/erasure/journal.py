@@ -10,29 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stedi.errors import WarehouseError
-from stedi.privacy.erasure.search import Device, People
+from stedi.ingest.suppression import DevicePeriod
+from stedi.privacy.erasure.search import People
 from stedi.storage import Warehouse
 
 _FILE = "erasure.json"
-
-
-@dataclass(frozen=True)
-class RewrittenVersion:
-    """A landing file that is rewritten.
-
-    Attributes:
-        version_before: version of the file with the people's records, as the ledger has it.
-        sha256: digest of the file without them; None if no record is left and the file is deleted.
-        new_name: name of the file afterwards.
-        landed: landed records that are removed.
-        quarantined: quarantined records that are removed.
-    """
-
-    version_before: str
-    sha256: str | None
-    new_name: str
-    landed: int
-    quarantined: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,7 @@ def read_journal(folder: Warehouse) -> Journal | None:
     try:
         document = json.loads(folder.read(_FILE))
         people = document.pop("people")
-        devices = tuple(Device(**device) for device in people["devices"])
+        devices = tuple(DevicePeriod(**device) for device in people["devices"])
         return Journal(**document, people=People(tuple(people["addresses"]), devices))
     except FileNotFoundError:
         return None

@@ -1,97 +1,99 @@
-"""Find erased people's rows in every data file of every snapshot, and their records in landing files and quarantine."""
+"""Find erased people's rows in every table and snapshot, and their records in landing files and quarantine."""
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from stedi.catalog import Catalog
-from stedi.catalog.value_search import files_by_snapshot
+from stedi.catalog.history import data_files_of_all_snapshots
 from stedi.compute import Backend
+from stedi.compute.row_split import Removal
+from stedi.compute.suppressed_rows import redacted, release, stopped_records, suppressed_rows
 from stedi.ingest.landing_file import LandingFile
+from stedi.ingest.suppression import DevicePeriod, SuppressionList
 from stedi.model.data_files import DataFiles
 from stedi.model.feed import Feed
-from stedi.model.identity import fold, people_in
+from stedi.model.sql import quoted
 from stedi.model.table import Table
-from stedi.privacy.whose_rows import DEVICES, RowMatch, row_match, search_devices, search_people
+from stedi.privacy.whose_rows import DEVICES, PEOPLE, row_match, search_devices, search_people
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.operations import rule_result
 from stedi.tables.reference import device_evidence, device_owner
 from stedi.tables.reference.device_evidence import HOUR_MS
 from stedi.tables.registry import ALL
 
-# The relation with the texts of the people's quarantined records.
+# The relation with the texts of quarantined records about the people, and the other people named in each.
 RAW_RECORDS = "searched_raw_records"
 
 
 @dataclass(frozen=True)
-class Device:
-    """A device and the period in which it is a person's.
+class People:
+    """People to erase: normalised addresses, and the devices that are theirs with normalised serial numbers."""
 
-    Attributes:
-        serial: normalised serial number.
-        from_ms: start of the period, on the device's clock (ms since the epoch); None if it is open.
-        to_ms: end, excluded; None if it is open.
-    """
+    addresses: tuple[str, ...] = ()
+    devices: tuple[DevicePeriod, ...] = ()
 
-    serial: str
-    from_ms: int | None
-    to_ms: int | None
+    def __or__(self, other: "People") -> "People":
+        """Return the people of both."""
+        return People(
+            tuple(sorted({*self.addresses, *other.addresses})), tuple(dict.fromkeys((*self.devices, *other.devices)))
+        )
 
 
 @dataclass(frozen=True)
-class People:
-    """The people to erase: normalised addresses, and the devices that are theirs."""
+class Search:
+    """How to find people's rows in a table, and what remains of them.
 
-    addresses: tuple[str, ...]
-    devices: tuple[Device, ...] = ()
-
-    @cached_property
-    def _serials(self) -> re.Pattern[str]:
-        """Matches a serial number of theirs that is not a part of a longer word or number."""
-        serials = "|".join(sorted(re.escape(device.serial) for device in self.devices))
-        return re.compile(rf"(?<![^\W_])({serials})(?![^\W_])" if serials else r"(?!)")
-
-    def are_named_in(self, text: str) -> bool:
-        """Whether a text, such as a broken record, contains an address or a serial number of theirs."""
-        return not people_in(text).isdisjoint(self.addresses) or self._serials.search(fold(text)) is not None
-
-
-def search(backend: Backend, people: People, raw_records: Iterable[str]) -> None:
-    """Create the relations that the conditions of `match` read. The backend has the parameters of the pseudonyms.
-
-    Args:
-        backend: runs the queries.
-        people: the people.
-        raw_records: texts of quarantined records. Those that name the people are theirs.
+    Attributes:
+        removal: which rows are theirs.
+        column: text column whose bounds tell which files can't have such rows; None if no column does.
+        values: their values in that column.
     """
-    search_people(backend, people.addresses)
-    backend.materialize_values(
-        "erased_devices",
-        [
-            ("serialNumber", "string", [device.serial for device in people.devices]),
-            ("from_ms", "long", [device.from_ms for device in people.devices]),
-            ("to_ms", "long", [device.to_ms for device in people.devices]),
-        ],
-    )
-    search_devices(backend, "erased_devices")
-    theirs = sorted(text for text in set(raw_records) if people.are_named_in(text))
-    backend.materialize_values(RAW_RECORDS, [("raw_record", "string", theirs)])
+
+    removal: Removal
+    column: str | None = None
+    values: tuple[str, ...] = ()
 
 
-def match(table: Table) -> RowMatch | None:
-    """Return how to find the people's rows in a table. None if its rows are about no person.
+def quarantined_records() -> Removal:
+    """Return which quarantined records are about the people. Needs `search`."""
+    condition = f"raw_record IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)"
 
-    Finds more than `whose_rows.row_match`: all quarantined records that contain an address or a serial number of theirs, and
-    rows about their devices that name somebody else, because the owner was not known yet.
+    def without_text(theirs: str) -> str:
+        joined = f"SELECT r.*, t.others FROM ({theirs}) AS r JOIN {RAW_RECORDS} AS t ON t.raw_record = r.raw_record"
+        return redacted(joined, "others")
+
+    return Removal(condition, without_text)
+
+
+def derived_searches(people: People) -> Iterator[tuple[Table, Search]]:
+    """Yield how to find the people's rows in each table but the landing tables. Needs `search`.
+
+    Finds more than `whose_rows.row_match`: also rows about their devices that name somebody else, because the owner was not
+    known yet.
     """
-    if table is quarantine.TABLE:
-        return RowMatch("quarantined record", f"raw_record IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)")
-    found, device = row_match(table), _device_condition(table)
-    if found is None or device is None:
-        return found
-    return RowMatch(f"{found.by} or device", f"({found.condition} OR EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE {device}))")
+    landing = {feed.table.name for feed in FEEDS}
+    for table in ALL:
+        match = row_match(table)
+        if table is quarantine.TABLE:
+            yield table, Search(quarantined_records())
+        elif table is rule_result.TABLE and match is not None:
+            yield table, Search(Removal(match.condition, _without_examples))
+        elif match is not None and table.name not in landing:
+            if device := _device_condition(table):
+                condition = f"({match.condition} OR EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE {device}))"
+                yield table, Search(Removal(condition))
+            else:
+                values = people.addresses if match.by == "address" else ()
+                yield table, Search(Removal(match.condition), match.column if values else None, values)
+
+
+def _without_examples(theirs: str) -> str:
+    names = [
+        f"NULL::VARCHAR AS {quoted(name)}" if name == "examples" else quoted(name) for name in rule_result.TABLE.column_names
+    ]
+    return f"SELECT {', '.join(names)} FROM ({theirs}) AS e"
 
 
 def _device_condition(table: Table) -> str | None:
@@ -112,43 +114,146 @@ def _overlaps(start: str, end: str) -> str:
     return f"coalesce({start} < d.to_ms, true) AND coalesce({end} > d.from_ms, true)"
 
 
-MATCHES: Mapping[str, RowMatch] = {table.name: found for table in ALL if (found := match(table))}
+def search(backend: Backend, catalog: Catalog, people: People, suppression: SuppressionList) -> None:
+    """Create the relations that the conditions of this module read. The backend has the parameters of the pseudonyms.
+
+    Args:
+        backend: runs the queries.
+        catalog: contains the quarantined records.
+        people: the people.
+        suppression: the suppression list, with the people in it.
+    """
+    search_people(backend, people.addresses)
+    periods = people.devices
+    backend.materialize_values(
+        "erased_devices",
+        [
+            ("serialNumber", "string", [period.serial for period in periods]),
+            ("from_ms", "long", [period.from_ms for period in periods]),
+            ("to_ms", "long", [period.to_ms for period in periods]),
+        ],
+    )
+    search_devices(backend, "erased_devices")
+    texts: dict[str, str | None] = {}
+    if paths := _quarantine_files(catalog):
+        scanned = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
+        texts = {record.text: record.others for record in stopped_records(backend, scanned, suppression)}
+    backend.materialize_values(
+        RAW_RECORDS, [("raw_record", "string", list(texts)), ("others", "string", list(texts.values()))]
+    )
 
 
-def raw_records(backend: Backend, catalog: Catalog) -> list[str]:
-    """Return the texts of all quarantined records, of every snapshot."""
-    paths = {path for files in files_by_snapshot(catalog, quarantine.TABLE.name).values() for path in files.paths}
+def _quarantine_files(catalog: Catalog) -> list[str]:
+    """Return the Parquet files with quarantined records of all snapshots: of the table, and side files of landing tables."""
+    paths = {file.file.path for file in data_files_of_all_snapshots(catalog, quarantine.TABLE.name)}
     for feed in FEEDS:
         metadata = catalog.table_metadata(feed.table.name)
         for snapshot in metadata.snapshots.values() if metadata else ():
             paths.update(catalog.side_path(name) for name in (snapshot.metadata.rejects if snapshot.metadata else ()))
-    if not paths:
-        return []
-    scanned = backend.scan(quarantine.TABLE, DataFiles(tuple(sorted(paths)), is_part=True))
-    return [row["raw_record"] for row in backend.select(f"SELECT DISTINCT raw_record FROM ({scanned}) AS records")]
+    return sorted(paths)
 
 
-def find_records(backend: Backend, feed: Feed, files: Sequence[LandingFile], people: People) -> dict[str, set[int]]:
-    """Read landing files, and find the people's records.
+def devices_of(
+    backend: Backend, catalog: Catalog, addresses: Sequence[str], erased_at_ms: int
+) -> Mapping[str, list[DevicePeriod]]:
+    """Return the devices of people by address, as the newest commit of `device_owner` has them.
+
+    An open period ends with the erasure, or after the device's last reading: its clock may be ahead.
 
     Args:
-        backend: has the relations of `search`.
-        feed: the files' feed.
-        files: the files.
-        people: the people.
+        backend: has the relation of `search_people`.
+        catalog: the catalog.
+        addresses: the people.
+        erased_at_ms: time of the erasure (ms since the epoch, UTC).
+    """
+    table = device_owner.TABLE
+    scanned = backend.scan(table, catalog.files(table.name))
+    periods: dict[str, list[DevicePeriod]] = {address: [] for address in addresses}
+    for row in backend.select(
+        f"SELECT person, serialNumber, from_ms, to_ms, last_reading_ms FROM ({scanned}) AS o "
+        f"WHERE person IN (SELECT p.person FROM {PEOPLE} AS p) ORDER BY ALL"
+    ):
+        to_ms = row["to_ms"]
+        if to_ms is None:
+            to_ms = max(erased_at_ms, (row["last_reading_ms"] or 0) + 1)
+        periods[row["person"]].append(DevicePeriod(row["serialNumber"], row["from_ms"], to_ms))
+    return periods
+
+
+def landing_search(backend: Backend, catalog: Catalog, feed: Feed, suppression: SuppressionList) -> Search | None:
+    """Return how to find suppressed rows in all snapshots of a landing table. The caller must call `release` afterwards.
+
+    Args:
+        backend: has the parameters of the list.
+        catalog: the catalog.
+        feed: the feed.
+        suppression: the suppression list.
 
     Returns:
-        The positions of their records by file name. Files without one are left out.
+        None if there is no such row.
     """
+    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
+    rows = backend.scan(feed.table, DataFiles(tuple(paths), is_part=True) if paths else DataFiles())
+    condition = suppressed_rows(backend, feed, rows, suppression)
+    return None if condition is None else Search(Removal(condition))
+
+
+@dataclass(frozen=True)
+class FoundRecords:
+    """The records of a landing file that the suppression list refuses.
+
+    Attributes:
+        landed: positions of landed records.
+        quarantined: positions of quarantined records.
+        other_landed: number of other landed records.
+        other_quarantined: number of other quarantined records, and of those that are kept without their text.
+    """
+
+    landed: frozenset[int]
+    quarantined: frozenset[int]
+    other_landed: int
+    other_quarantined: int
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """Positions of all refused records."""
+        return self.landed | self.quarantined
+
+
+def find_records(
+    backend: Backend, feed: Feed, files: Sequence[LandingFile], suppression: SuppressionList
+) -> Mapping[str, FoundRecords]:
+    """Read landing files, and find the records that the suppression list refuses.
+
+    Args:
+        backend: has the parameters of the list.
+        feed: the files' feed.
+        files: the files.
+        suppression: the list.
+
+    Returns:
+        What was found in each file, by name. Files that changed while they were read are left out.
+    """
+    landed, quarantined, kept = defaultdict(set), defaultdict(set), Counter[str]()
     ingested = backend.ingest(feed, files)
     try:
-        landed = f'SELECT source_file, source_position FROM "{ingested.landed}" WHERE {MATCHES[feed.table.name].condition}'
-        rows = backend.select(landed)
-        quarantined = f'SELECT source_file, source_position, raw_record FROM "{ingested.quarantined}"'
-        rows += [row for row in backend.select(quarantined) if people.are_named_in(row["raw_record"])]
+        rows = f"SELECT * FROM {quoted(ingested.landed)}"
+        condition = suppressed_rows(backend, feed, rows, suppression)
+        if condition is not None:
+            for row in backend.select(f"SELECT source_file, source_position FROM ({rows}) AS r WHERE {condition}"):
+                landed[row["source_file"]].add(row["source_position"])
+        for record in stopped_records(backend, f"SELECT * FROM {quoted(ingested.quarantined)}", suppression):
+            quarantined[record.source_file].add(record.position)
+            kept[record.source_file] += record.others is not None
     finally:
+        release(backend, feed)
         backend.release(feed)
-    positions: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        positions[row["source_file"]].add(row["source_position"])
-    return positions
+    return {
+        name: FoundRecords(
+            frozenset(landed[name]),
+            frozenset(quarantined[name]),
+            counts[0] - len(landed[name]),
+            counts[1] - len(quarantined[name]) + kept[name],
+        )
+        for name, counts in ingested.counts.items()
+    }

@@ -15,7 +15,8 @@ from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL
 
-_FILE = "erasures.json"
+# Name of the file in the warehouse.
+APPLIED_FILE = "erasures.json"
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def mark_applied(warehouse: Warehouse, suppression: SuppressionList) -> None:
         _check_list(warehouse, before, suppression)
     applied = _Applied(suppression.key_id, suppression.generation, change_id)
     if applied != before:
-        with translate_storage_errors(f"{warehouse.path(_FILE)} can't be written"):
+        with translate_storage_errors(f"{warehouse.path(APPLIED_FILE)} can't be written"):
             warehouse.confirm_write_lock()
-            warehouse.replace(_FILE, json.dumps(asdict(applied)).encode())
+            warehouse.replace(APPLIED_FILE, json.dumps(asdict(applied)).encode())
 
 
 def mark_new_warehouse(warehouse: Warehouse, suppression: SuppressionList) -> None:
@@ -101,18 +102,18 @@ def _check_list(warehouse: Warehouse, applied: _Applied, suppression: Suppressio
 
 def _read(warehouse: Warehouse) -> _Applied | None:
     try:
-        content = warehouse.read(_FILE)
+        content = warehouse.read(APPLIED_FILE)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise WarehouseError(
-            f"{warehouse.path(_FILE)} can't be read: {error.strerror or error}; grant read access to it"
+            f"{warehouse.path(APPLIED_FILE)} can't be read: {error.strerror or error}; grant read access to it"
         ) from error
     try:
         return _Applied(**json.loads(content))
     except (ValueError, TypeError):
         raise WarehouseError(
-            f"{warehouse.path(_FILE)} is damaged; delete it, then start `stedi erase --restore-check`"
+            f"{warehouse.path(APPLIED_FILE)} is damaged; delete it, then start `stedi erase --restore-check`"
         ) from None
 
 

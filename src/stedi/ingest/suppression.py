@@ -22,7 +22,9 @@ from stedi.model.identity import NotOneAddressError, device_of, padded_keys, per
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 
-_LIST_FILE, _KEY_FILE, _KEY_BYTES = "suppression/list.json", "suppression.key", 32
+# Name of the list in the privacy folder.
+LIST_FILE = "suppression/list.json"
+_KEY_FILE, _KEY_BYTES = "suppression.key", 32
 _SETTING = "STEDI_PRIVACY__SUPPRESSION_KEY"
 # A change takes milliseconds, in S3 a second. Another process that changes the list is waited for.
 _ATTEMPTS, _WAIT_SECONDS = 50, 0.1
@@ -312,12 +314,12 @@ class SuppressionList:
         changed = replace(self, _changes=(*self._changes, change))
         document = {"key_id": self.key_id, "changes": [asdict(each) for each in changed._changes]}
         content = json.dumps({**document, "checksum": _checksum(document)}, indent=1).encode()
-        with translate_storage_errors(f"the suppression list {self.storage.path(_LIST_FILE)} can't be written"):
+        with translate_storage_errors(f"the suppression list {self.storage.path(LIST_FILE)} can't be written"):
             self.storage.confirm_write_lock()
             if self.is_empty:
-                self.storage.create(_LIST_FILE, content, private=self.storage.can_store_secrets)
+                self.storage.create(LIST_FILE, content, private=self.storage.can_store_secrets)
             else:
-                self.storage.replace(_LIST_FILE, content)
+                self.storage.replace(LIST_FILE, content)
         return changed
 
 
@@ -332,10 +334,10 @@ def open_suppression(settings: Settings) -> SuppressionList:
 
 
 def _read(storage: Warehouse, secret: bytes | None) -> SuppressionList:
-    path = storage.path(_LIST_FILE)
+    path = storage.path(LIST_FILE)
     try:
         with _missing_or_translated(f"the suppression list {path} can't be read"):
-            content = storage.read(_LIST_FILE)
+            content = storage.read(LIST_FILE)
     except FileNotFoundError:
         return SuppressionList(storage, _read_key(storage, secret), secret)
     try:
@@ -378,6 +380,8 @@ def _checksum(document: Mapping[str, Any]) -> str:
 def _read_key(storage: Warehouse, secret: bytes | None) -> bytes | None:
     """The key from the configured secret, or else from the file in the privacy folder; None if there is neither."""
     if secret is None:
+        if not storage.can_store_secrets:
+            return None
         try:
             with _missing_or_translated(f"the key of the suppression list in {storage} can't be read"):
                 secret = storage.read(_KEY_FILE)

@@ -94,6 +94,17 @@ class Privacy(BaseModel):
         description="days for which the landing files and raw records of people who never consented or withdrew are kept; "
         "by default without end",
     )
+    controller: str | None = Field(
+        default=None, min_length=1, description="name of the organisation that answers for the data, for `stedi access`"
+    )
+    contact: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where people reach it: a page, an address or a telephone number, for `stedi access`",
+    )
+    notice: str | None = Field(
+        default=None, min_length=1, description="URL of the privacy notice under which people consent, for `stedi access`"
+    )
 
     @field_validator("folder")
     @classmethod

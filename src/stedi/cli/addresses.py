@@ -26,10 +26,11 @@ def address_from(given: Sequence[str]) -> str:
         UsageError: it is not exactly one address.
     """
     if list(given) == [_STANDARD_INPUT]:
-        addresses: list[str | None] = [*_addresses_in_lines(_read_lines(None), "standard input")]
+        addresses = _addresses_in_lines(_read_lines(None), "standard input")
     else:
-        addresses = [identity_of("person", as_utf8("the e-mail address", " ".join(given)))]
-    if len(addresses) != 1 or addresses[0] is None:
+        address = identity_of("person", as_utf8("the e-mail address", " ".join(given)))
+        addresses = [] if address is None else [address]
+    if len(addresses) != 1:
         raise UsageError("give exactly one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'")
     return addresses[0]
 
@@ -54,9 +55,7 @@ def addresses_from(given: Sequence[str], file: Path | None = None) -> list[str]:
             continue
         address = identity_of("person", as_utf8("an e-mail address", argument))
         if address is None:
-            raise UsageError(
-                f"address {number} is not one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'"
-            )
+            raise UsageError(f"address {number} is not one e-mail address; write a name in quotes: 'NAME <ADDRESS>'")
         addresses.append(address)
     if file is not None:
         is_standard_input = str(file) == _STANDARD_INPUT
@@ -76,9 +75,7 @@ def _read_lines(file: Path | None) -> list[str]:
     except UnicodeDecodeError:
         raise UsageError(f"{where} is not valid UTF-8; write the addresses in UTF-8, one per line") from None
     except OSError as error:
-        raise UsageError(
-            f"{where} can't be read: {error.strerror or error}; name a file with one address per line"
-        ) from None
+        raise UsageError(f"{where} can't be read: {error.strerror or error}; name a file with one address a line") from None
 
 
 def _addresses_in_lines(lines: Iterable[str], where: str) -> list[str]:

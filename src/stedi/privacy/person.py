@@ -75,7 +75,7 @@ def describe_person(settings: Settings, person: str, command: str, *, progress: 
         translate_storage_errors(f"warehouse {warehouse} can't be read"),
         start_duckdb(settings, warehouse, Path(folder)) as backend,
     ):
-        _finished_runs(warehouse)
+        finished_runs(warehouse)
         backend.set_parameters(padded_keys(pseudonym_key(settings, create=False)))
         search_people(backend, [person])
         [row] = backend.select(f"SELECT pseudonym FROM {PEOPLE}")
@@ -94,7 +94,12 @@ class _Identity:
     pseudonym: str
 
 
-def _finished_runs(warehouse: Warehouse) -> list[RunRecord]:
+def finished_runs(warehouse: Warehouse) -> list[RunRecord]:
+    """Return the finished runs, oldest first.
+
+    Raises:
+        WarehouseError: there is none.
+    """
     with Catalog(warehouse):
         runs = read_runs(warehouse)
     if not runs:
@@ -107,13 +112,13 @@ def _read_report(
 ) -> PersonReport:
     """Read the report. If maintenance deletes files meanwhile, start again with the runs that are left."""
     while True:
-        runs = _finished_runs(warehouse)
+        runs = finished_runs(warehouse)
         try:
             with Catalog(warehouse) as catalog:
-                models = _learned_models(settings, identity.pseudonym)
+                models = learned_models(settings, identity.pseudonym)
                 return _report(_Reading(catalog, backend, runs, progress), identity, models)
         except WarehouseError:
-            if _finished_runs(warehouse) == runs:
+            if finished_runs(warehouse) == runs:
                 raise
 
 
@@ -177,7 +182,7 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
             reading.count(BY_NAME[name], match, values.get(match.by, ()))
     for name in ("customer_landing", "consent_hold", "device_owner"):
         backend.materialize(name, reading.newest_rows(BY_NAME[name], matches[name]))
-    devices = _devices(backend)
+    devices = read_devices(backend)
     values["device"] = tuple({device.serial for device in devices})
     search_devices(backend, "device_owner")
     for name, match in matches.items():
@@ -188,9 +193,9 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
         run.run_id,
         run.finished_at,
         read_consent(backend),
-        _holds(backend),
+        read_holds(backend),
         devices,
-        _claims(backend),
+        read_claims(backend),
         _readings(reading),
         tuple(_table_rows(reading, table, matches.get(table.name)) for zone in ZONES for table in ALL if table.zone == zone),
         _runs(reading),
@@ -198,14 +203,16 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
     )
 
 
-def _holds(backend: Backend) -> tuple[Hold, ...]:
+def read_holds(backend: Backend) -> tuple[Hold, ...]:
+    """Read the hold on a person's consent from the relation `consent_hold`, which has their rows alone."""
     rows = backend.select(
         "SELECT epoch_ms(held_since) AS held_since_ms, records, source_file, source_position, reason FROM consent_hold"
     )
     return tuple(Hold(**row, meaning=explain(row["reason"])) for row in rows)
 
 
-def _devices(backend: Backend) -> tuple[DevicePeriod, ...]:
+def read_devices(backend: Backend) -> tuple[DevicePeriod, ...]:
+    """Read a person's devices from the relations `device_owner` and `customer_landing`, which have their rows alone."""
     rows = backend.select(
         """
         SELECT serialNumber AS serial, from_ms, to_ms, status,
@@ -229,7 +236,8 @@ def _why(status: str, is_claimed: bool) -> str:
     return ""
 
 
-def _claims(backend: Backend) -> tuple[Claim, ...]:
+def read_claims(backend: Backend) -> tuple[Claim, ...]:
+    """Read the serial numbers in a person's records from `customer_landing` and `device_owner`, with their rows alone."""
     rows = backend.select(
         """
         SELECT device AS serial, count(*) AS records,
@@ -285,7 +293,8 @@ def _runs(reading: _Reading) -> tuple[RunRows, ...]:
     return tuple(runs)
 
 
-def _learned_models(settings: Settings, pseudonym: str) -> list[LearnedModel]:
+def learned_models(settings: Settings, pseudonym: str) -> list[LearnedModel]:
+    """Return the published models that learned from a person, oldest first."""
     models = [model for model in read_models(models_folder(settings)) if pseudonym in model.people.to_pylist()]
     consent = read_current_consent(settings) if models else None
     return [

@@ -119,6 +119,16 @@ def suppressed_rows(backend: Backend, feed: Feed, rows: str, suppression: Suppre
     return f"EXISTS (SELECT 1 FROM {quoted(found)} WHERE refused = {identity} AND ({is_refused}))"
 
 
+def refused_identities(backend: Backend, feed: Feed) -> list[dict[str, Any]]:
+    """Return the suppressed people or devices that `suppressed_rows` found, in plain text.
+
+    Returns:
+        Rows with `refused` (the normalised address or serial number) and, for devices, `refused_from_ms` and
+        `refused_to_ms`.
+    """
+    return backend.select(f"SELECT DISTINCT * FROM {quoted(_found(feed))} ORDER BY ALL")
+
+
 def release(backend: Backend, feed: Feed) -> None:
     """Drop the relations of `screen` and `suppressed_rows`."""
     for relation in (_tombstones(feed), _found(feed), _stopped(feed)):

@@ -1,7 +1,7 @@
 """Remove people's rows from every snapshot of a table, so that time travel still works for everybody else."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stedi.catalog import Catalog, CommitMetadata, Snapshot
@@ -94,13 +94,7 @@ def _with_deletes(history: Sequence[HistoryFile], chosen: set[LiveFile]) -> tupl
         chosen |= added
 
 
-def rewrite(
-    catalog: Catalog,
-    backend: Backend,
-    found: TableHistory,
-    search: Search,
-    commit_metadata: Callable[[CommitMetadata], CommitMetadata] = lambda metadata: metadata,
-) -> HistoryRewrite:
+def rewrite(catalog: Catalog, backend: Backend, found: TableHistory, search: Search) -> HistoryRewrite:
     """Replace the files of `find_history` by files without the people's rows, in all snapshots.
 
     Args:
@@ -108,19 +102,39 @@ def rewrite(
         backend: writes the files.
         found: the files to replace.
         search: as for `find_history`.
-        commit_metadata: returns what to record in a snapshot, such as other side files.
     """
     replacements: dict[LiveFile, Sequence[WrittenFile]] = {}
     for group in _groups(found.files):
         rows = " UNION ALL ".join(f"({_surviving(backend, found.table, file.file)})" for file in group)
         written = backend.write(found.table, search.removal.kept(rows), catalog.data_folder(found.table))
         replacements |= {file.file: () for file in group[1:]} | {group[0].file: written}
+    return rewrite_history(catalog, found.table.name, replacements, _with_rows)
 
-    def recorded(snapshot: Snapshot, rows: int) -> CommitMetadata:
+
+def _with_rows(snapshot: Snapshot, rows: int) -> CommitMetadata:
+    assert snapshot.metadata is not None
+    return replace(snapshot.metadata, rows=rows)
+
+
+def replace_side_files(catalog: Catalog, table: Table, replaced: Mapping[str, tuple[str, ...]]) -> None:
+    """Let all snapshots of a landing table refer to new side files.
+
+    Args:
+        catalog: the catalog. The caller holds the write lock.
+        table: the landing table.
+        replaced: names of the new files, by the name of each old file.
+    """
+
+    def with_new_files(snapshot: Snapshot, rows: int) -> CommitMetadata:
         assert snapshot.metadata is not None
-        return commit_metadata(replace(snapshot.metadata, rows=rows))
+        before = snapshot.metadata
+        return replace(
+            before,
+            ledger=replaced.get(before.ledger, (before.ledger,))[0] if before.ledger else None,
+            rejects=tuple(new for name in before.rejects for new in replaced.get(name, (name,))),
+        )
 
-    return rewrite_history(catalog, found.table.name, replacements, recorded)
+    rewrite_history(catalog, table.name, {}, with_new_files)
 
 
 def _groups(files: Iterable[HistoryFile]) -> list[list[HistoryFile]]:

@@ -1,6 +1,8 @@
 """What an erasure removes, and what it leaves, as plain values. A plan has the same form as the report of what was done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stedi.steps.registry.erased_people import ModelChange
 
@@ -46,7 +48,6 @@ class TableErasure:
         rows: rows in its current snapshot before.
         history_rows: rows in the data files of all snapshots.
         snapshots: snapshots that are rewritten.
-        expired: snapshots that are expired, because they can't be rewritten.
         snapshot_count: unexpired snapshots before.
         files: data files that are replaced.
         other_rows: rows of others in these files, which are written anew unchanged.
@@ -57,7 +58,6 @@ class TableErasure:
     rows: int
     history_rows: int
     snapshots: int
-    expired: int
     snapshot_count: int
     files: int
     other_rows: int
@@ -85,7 +85,7 @@ class Erasure:
     Attributes:
         erasure_id: its ID; empty for a plan.
         subjects: keyed digest of each person.
-        unknown: people about whom the lakehouse contains nothing. They are added to the suppression list all the same.
+        not_in_tables: people of whom no landing table has rows. They are added to the suppression list all the same.
         devices: devices that are theirs, each with its period.
         files: landing files.
         tables: tables with rows or snapshots of theirs.
@@ -93,12 +93,13 @@ class Erasure:
         log_entries: entries of the privacy log with their pseudonyms.
         deleted_files: files that nothing refers to any longer.
         deleted_bytes: their size.
+        expired: snapshots that were expired, because they can't be rewritten.
         remains: what stays.
     """
 
     erasure_id: str
     subjects: tuple[str, ...]
-    unknown: int
+    not_in_tables: int
     devices: int
     files: tuple[FileErasure, ...] = ()
     tables: tuple[TableErasure, ...] = ()
@@ -106,9 +107,29 @@ class Erasure:
     log_entries: int = 0
     deleted_files: int = 0
     deleted_bytes: int = 0
+    expired: int = 0
     remains: tuple[Remains, ...] = field(default=())
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remove."""
         return not (self.files or self.tables or self.models or self.log_entries)
+
+
+def decode_erasure(document: Mapping[str, Any]) -> Erasure:
+    """Make an erasure from its JSON document (`dataclasses.asdict`)."""
+    return Erasure(
+        **{
+            **document,
+            "subjects": tuple(document["subjects"]),
+            "files": tuple(FileErasure(**file) for file in document["files"]),
+            "tables": tuple(TableErasure(**table) for table in document["tables"]),
+            "models": tuple(_decode_model(model) for model in document["models"]),
+            "remains": tuple(Remains(**remains) for remains in document["remains"]),
+        }
+    )
+
+
+def _decode_model(document: Mapping[str, Any]) -> ModelChange:
+    lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list | tuple)}
+    return ModelChange(**{**document, **lists})

@@ -8,12 +8,12 @@ from stedi.catalog import Catalog
 from stedi.catalog.history import data_files_of_all_snapshots
 from stedi.compute import Backend
 from stedi.compute.row_split import Removal
-from stedi.compute.suppressed_rows import redacted, release, stopped_records, suppressed_rows
+from stedi.compute.suppressed_rows import redacted, refused_identities, release, stopped_records, suppressed_rows
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.suppression import DevicePeriod, SuppressionList
 from stedi.model.data_files import DataFiles
 from stedi.model.feed import Feed
-from stedi.model.sql import quoted
+from stedi.model.sql import literal, literals, quoted
 from stedi.model.table import Table
 from stedi.privacy.whose_rows import DEVICES, PEOPLE, row_match, search_devices, search_people
 from stedi.tables.landing import quarantine
@@ -58,13 +58,13 @@ class Search:
 
 def quarantined_records() -> Removal:
     """Return which quarantined records are about the people. Needs `search`."""
-    condition = f"raw_record IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)"
+    return Removal(f"raw_record IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)", without_text)
 
-    def without_text(theirs: str) -> str:
-        joined = f"SELECT r.*, t.others FROM ({theirs}) AS r JOIN {RAW_RECORDS} AS t ON t.raw_record = r.raw_record"
-        return redacted(joined, "others")
 
-    return Removal(condition, without_text)
+def without_text(theirs: str) -> str:
+    """SQL query for what remains of quarantined records about the people: those that put others on hold, without text."""
+    joined = f"SELECT r.*, t.others FROM ({theirs}) AS r JOIN {RAW_RECORDS} AS t ON t.raw_record = r.raw_record"
+    return redacted(joined, "others")
 
 
 def derived_searches(people: People) -> Iterator[tuple[Table, Search]]:
@@ -180,22 +180,82 @@ def devices_of(
     return periods
 
 
-def landing_search(backend: Backend, catalog: Catalog, feed: Feed, suppression: SuppressionList) -> Search | None:
-    """Return how to find suppressed rows in all snapshots of a landing table. The caller must call `release` afterwards.
+def refused_people(backend: Backend, catalog: Catalog, suppression: SuppressionList) -> People:
+    """Return everybody whom the list refuses and of whom a landing table has rows, in any snapshot.
 
     Args:
         backend: has the parameters of the list.
         catalog: the catalog.
-        feed: the feed.
-        suppression: the suppression list.
-
-    Returns:
-        None if there is no such row.
+        suppression: the list.
     """
+    people = People()
+    for feed in FEEDS:
+        try:
+            if _suppressed_history(backend, catalog, feed, suppression) is None:
+                continue
+            rows = refused_identities(backend, feed)
+        finally:
+            release(backend, feed)
+        if "person" in feed.identifying:
+            people |= People(addresses=tuple(row["refused"] for row in rows))
+        else:
+            people |= People(
+                devices=tuple(DevicePeriod(row["refused"], row["refused_from_ms"], row["refused_to_ms"]) for row in rows)
+            )
+    return people
+
+
+def _suppressed_history(backend: Backend, catalog: Catalog, feed: Feed, suppression: SuppressionList) -> str | None:
+    """SQL condition: a row of any snapshot of a landing table is suppressed. None if there is no such row."""
     paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
-    rows = backend.scan(feed.table, DataFiles(tuple(paths), is_part=True) if paths else DataFiles())
-    condition = suppressed_rows(backend, feed, rows, suppression)
-    return None if condition is None else Search(Removal(condition))
+    rows = backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
+    return suppressed_rows(backend, feed, rows, suppression)
+
+
+def searches(
+    backend: Backend, catalog: Catalog, people: People, suppression: SuppressionList, renamed: Mapping[str, str]
+) -> Iterator[tuple[Table, Search]]:
+    """Yield how to find the people's rows in each table. Needs `search`. A search is valid until the next one.
+
+    Args:
+        backend: has the parameters of the list.
+        catalog: the catalog.
+        people: the people.
+        suppression: the suppression list.
+        renamed: new names of landing files whose name contained an address, by their old names.
+    """
+    for feed in FEEDS:
+        try:
+            condition = _suppressed_history(backend, catalog, feed, suppression)
+            if condition is not None or renamed:
+                yield feed.table, Search(renaming(feed.table, Removal(condition or "false"), renamed))
+        finally:
+            release(backend, feed)
+    for table, how in derived_searches(people):
+        # Bounds do not tell which files have rows with a new file name.
+        column = None if renamed and "source_file" in table.column_names else how.column
+        yield table, Search(renaming(table, how.removal, renamed), column, how.values)
+
+
+def renaming(table: Table, removal: Removal, renamed: Mapping[str, str]) -> Removal:
+    """Return a removal that also changes the names of landing files in the rows that remain.
+
+    Args:
+        table: the table. Without a column `source_file` nothing changes.
+        removal: the rows to remove.
+        renamed: new names by old names.
+    """
+    if not renamed or "source_file" not in table.column_names:
+        return removal
+    new_name = " ".join(f"WHEN {literal(old)} THEN {literal(new)}" for old, new in renamed.items())
+    names = ", ".join(
+        f"CASE source_file {new_name} ELSE source_file END AS source_file" if name == "source_file" else quoted(name)
+        for name in table.column_names
+    )
+    return Removal(
+        f"(coalesce({removal.condition}, false) OR source_file IN ({literals(renamed)}))",
+        lambda touched: f"SELECT {names} FROM ({removal.kept(touched)}) AS t",
+    )
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def erase(
     addresses = [] if restore_check and not email and file is None else addresses_from(email or [], file)
     with progress("searching") as display:
         planned = erasure.plan(call.settings(), addresses, progress=display)
-    show(Result(_sections(planned), asdict(planned)), as_json=call.as_json)
+    if plan or not (yes and call.as_json):
+        show(Result(_sections(planned), asdict(planned)), as_json=call.as_json)
     if plan:
         return
     if not yes and not typer.confirm("Erase all this? It can't be undone", err=True):

@@ -1,7 +1,8 @@
 """Remove records from a landing table: rows, quarantined records and ledger in one commit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Backend
@@ -25,12 +26,12 @@ class RemovedRecords:
     Attributes:
         landed: which rows of the landing table.
         quarantined: which of its quarantined records.
-        ledger: new ledger entries by file name, None for a file that no longer exists. Other entries stay.
+        gone: names of landing files that no longer exist. Their ledger entries are removed.
     """
 
     landed: Removal
     quarantined: Removal
-    ledger: Mapping[str, LedgerEntry | None]
+    gone: Collection[str] = ()
 
 
 def remove_records(feed: Feed, records: RemovedRecords, store: Store, backend: Backend, run_id: str) -> TableReport | None:
@@ -53,8 +54,8 @@ def remove_records(feed: Feed, records: RemovedRecords, store: Store, backend: B
     landed = split_rows(backend, table, store.files(table.name), records.landed)
     quarantined = split_rows(backend, quarantine.TABLE, reject_files(store, table), records.quarantined)
     entries = ledger_of(store, table)
-    changed = {name: entry for name, entry in records.ledger.items() if entries.get(name) != entry}
-    if not (landed.touched_files or quarantined.touched_files or changed):
+    gone = entries.keys() & set(records.gone)
+    if not (landed.touched_files or quarantined.touched_files or gone):
         return TableReport(Status.UP_TO_DATE, current.rows, snapshot_id=current.id)
     rows_before, recorded = metadata.rows, metadata.violations
     if not current.is_ours:
@@ -71,11 +72,14 @@ def remove_records(feed: Feed, records: RemovedRecords, store: Store, backend: B
     written_rejects = (
         backend.write(quarantine.TABLE, quarantined.kept, store.side_folder(table)) if quarantined.touched_files else []
     )
-    for name, entry in changed.items():
-        if entry is None:
-            entries.pop(name, None)
-        else:
-            entries[name] = entry
+    rows_by_file = _count_by_file(backend, landed.removed)
+    records_by_file = _count_by_file(backend, quarantined.removed)
+    if records.quarantined.redacted is not None:
+        records_by_file -= _count_by_file(backend, records.quarantined.redacted(quarantined.removed))
+    for name in entries.keys() & (rows_by_file.keys() | records_by_file.keys()):
+        entries[name] = _without(entries[name], rows_by_file[name], records_by_file[name])
+    for name in gone:
+        del entries[name]
     rows_after = rows_before - removed_count
     recorded_now = CommitMetadata(
         run_id,
@@ -93,4 +97,18 @@ def remove_records(feed: Feed, records: RemovedRecords, store: Store, backend: B
         reason="records were erased",
         snapshot_id=snapshot.id,
         results=results,
+    )
+
+
+def _count_by_file(backend: Backend, rows: str) -> Counter[str]:
+    query = f"SELECT source_file, count(*) AS n FROM ({rows}) AS r GROUP BY source_file"
+    return Counter({row["source_file"]: row["n"] for row in backend.select(query)})
+
+
+def _without(entry: LedgerEntry, landed: int, quarantined: int) -> LedgerEntry:
+    return replace(
+        entry,
+        records=entry.records - landed - quarantined,
+        landed=entry.landed - landed,
+        quarantined=entry.quarantined - quarantined,
     )

@@ -142,7 +142,7 @@ def _remove_rows(
                 f"({is_gone} OR {theirs.condition} AND NOT {is_again})",
                 lambda removed: without_text(f"SELECT * FROM ({removed}) AS g WHERE NOT {is_gone}"),
             ),
-            dict.fromkeys(gone),
+            gone,
         )
         return remove_records(feed, records, catalog, backend, run_id)
     finally:

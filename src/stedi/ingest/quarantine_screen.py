@@ -5,13 +5,12 @@ Such a record can't be parsed, or a value in it is invalid. So everything in its
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from stedi.ingest.suppression import Refusal, SuppressionList
 from stedi.model.feed import FIRST_TIME_MS
-from stedi.model.identity import fold, people_in
+from stedi.model.identity import device_of, identity_of, people_in
 
 # An unreadable record may break anywhere, also inside quotes or in JSON inside a string.
 _SEPARATOR = re.compile(r"[\s\"',:;=\\{}\[\]()<>]+")
@@ -76,8 +75,8 @@ class QuarantineScreen:
             return refuses(self._people.get(self._person_digest(person)))
 
         others = tuple(person for person in people if not is_erased(person))
-        identities = set(possible_identities(text))
-        if len(others) < len(people) or any(map(is_erased, identities | _addresses(text))):
+        identities = possible_identities(text)
+        if len(others) < len(people) or any(map(is_erased, identities)):
             return Screening(True, others)
         # Records of other people may contain a serial number of an erased person: the fulfilment system reuses some.
         is_theirs = not others and any(
@@ -86,23 +85,21 @@ class QuarantineScreen:
         return Screening(is_theirs)
 
 
-def possible_identities(text: str) -> Iterator[str]:
-    """Yield everything in a text that may be a serial number, or an address without `@`; normalised."""
-    quoted = map(_unquoted, _QUOTED.findall(text))
-    tokens = _SEPARATOR.split(_unescaped(text))
-    for value in {*quoted, *tokens}:
-        if value and len(value) <= _MAX_IDENTITY and "@" not in value and (folded := _fold(value)):
-            yield folded
+def possible_identities(text: str) -> set[str]:
+    """Find everything in a text that may be an address or a serial number; normalised."""
+    unescaped = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    quoted = set(map(_unquoted, _QUOTED.findall(text)))
+    identities = people_in(text).union(*map(people_in, {unescaped, *quoted}))
+    for value in {*quoted, *_SEPARATOR.split(unescaped)}:
+        if len(value) <= _MAX_IDENTITY:
+            identities |= _identities_of(value)
+    return identities - {""}
 
 
-def _addresses(text: str) -> set[str]:
-    people = people_in(text) | people_in(_unescaped(text))
-    for value in map(_unquoted, _QUOTED.findall(text)):
-        people |= people_in(value)
-    return people
-
-
-_fold = lru_cache(_CACHED)(fold)
+@lru_cache(_CACHED)
+def _identities_of(value: str) -> frozenset[str]:
+    """A value as an address and as a serial number."""
+    return frozenset({device_of(value), identity_of("person", value) or ""})
 
 
 def _unquoted(text: str) -> str:
@@ -114,6 +111,3 @@ def _unquoted(text: str) -> str:
     except ValueError:
         return text
 
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)

@@ -122,7 +122,7 @@ class SuppressionList:
         secret: the configured secret that the key is derived from, if one is configured.
     """
 
-    storage: Warehouse
+    storage: Warehouse = field(compare=False)
     key: bytes | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
     _changes: tuple[_Change, ...] = ()

@@ -169,8 +169,9 @@ def remove_file(landing: str, name: str) -> None:
         path = Path(file.path)
         if ".." in Path(name).parts or not path.parent.resolve().is_relative_to(Path(landing).resolve()):
             raise LandingError(f"{shown_name(safe_name(name))} is not below the landing folder; nothing was deleted")
-        path.unlink(missing_ok=True)
-        fsync(path.parent)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            fsync(path.parent)
 
 
 class _Digest:
@@ -339,6 +340,7 @@ def _replace_file(file: LandingFile, path: Path, draft: Path, rewritten: Rewritt
         path.unlink()
         fsync(path.parent)
         listed.unlink(missing_ok=True)
+    draft.unlink(missing_ok=True)
     _delete_empty_folders(listed.parent, root / _raw_name(file).split("/")[0])
     return rewritten
 

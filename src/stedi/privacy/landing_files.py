@@ -390,7 +390,7 @@ def _replace_object(file: LandingFile, path: Path, draft: Path, rewritten: Rewri
     from stedi.ingest import s3
 
     if not rewritten.kept_records:
-        if not s3.delete_object(file.path, s3.etag_of(file)):
+        if not s3.delete_listed(file):
             raise _changed(file)
         return rewritten
     content = draft if rewritten.removed_records else path

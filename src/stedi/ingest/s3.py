@@ -30,8 +30,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Limits for counting skipped files: listed pages of the top level, and folders that belong to no feed.
 _MAX_TOP_PAGES, _MAX_OTHER_FOLDERS = 10, 50
 
-# Error codes of GetObject if the object no longer has the listed version.
-_CHANGED = ("PreconditionFailed", "NoSuchKey")
+# Error codes if the object no longer has the listed version. Responses to HEAD have the status alone.
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "412")
 _HINTS = {
     "NoSuchBucket": "the bucket does not exist; check --landing, and AWS_ENDPOINT_URL if the store is not AWS",
     "AccessDenied": "access is denied; grant s3:ListBucket on the bucket and s3:GetObject on its objects",
@@ -134,7 +134,7 @@ def _download(client: Any, file: LandingFile, target: Path) -> bool:
     """Download the listed version of an object; False if it is no longer there."""
     bucket, key = _split(file.path)
     try:
-        download_object(client, bucket, key, etag_of(file), target)
+        download_object(client, bucket, key, _etag(file), target)
     except AWS_ERRORS as error:
         if has_code(error, *_CHANGED):
             return False
@@ -149,7 +149,7 @@ def is_versioned(file: LandingFile) -> bool:
         LandingError: S3 can't be read.
     """
     with _client() as client, _translate_errors(f"landing file {shown_name(file.name)}"):
-        return "VersionId" in client.head_object(**_object(file.path), IfMatch=etag_of(file))
+        return "VersionId" in client.head_object(**_object(file.path))
 
 
 def replace_object(file: LandingFile, content: Path, new_name: str | None) -> LandingFile | None:
@@ -171,15 +171,15 @@ def replace_object(file: LandingFile, content: Path, new_name: str | None) -> La
     new_key = key if new_name is None else prefix + new_name
     with _client() as client, _translate_errors(f"landing file {shown_name(file.name)}", "replaced", _WRITE_HINTS):
         try:
-            head = client.head_object(Bucket=bucket, Key=key, IfMatch=etag_of(file))
+            head = client.head_object(Bucket=bucket, Key=key, IfMatch=_quoted_etag(file))
             tags = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
             kept = {name: head[name] for name in _KEPT_OF_OBJECT if head.get(name)}
             tagging = {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
-            condition = {} if new_name else {"IfMatch": etag_of(file)}
+            condition = {} if new_name else {"IfMatch": _quoted_etag(file)}
             with content.open("rb") as body:
                 client.put_object(Bucket=bucket, Key=new_key, Body=body, **kept, **tagging, **condition)
             if new_name:
-                client.delete_object(Bucket=bucket, Key=key, IfMatch=etag_of(file))
+                _delete_version(client, file)
         except AWS_ERRORS as error:
             if has_code(error, *_CHANGED):
                 return None
@@ -188,24 +188,39 @@ def replace_object(file: LandingFile, content: Path, new_name: str | None) -> La
         return _landing_file(bucket, prefix, entry)
 
 
-def delete_object(path: str, etag: str | None = None) -> bool:
-    """Delete an object, if it has an ETag; False if it has another one. A missing object is no error.
+def delete_object(path: str) -> None:
+    """Delete an object. A missing object is no error.
 
     A bucket that keeps versions keeps this one, too; see `delete_old_versions`.
 
     Raises:
         LandingError: S3 refuses or can't be reached.
     """
-    condition = {"IfMatch": etag} if etag else {}
     with _client() as client, _translate_errors("a landing file", "deleted", _WRITE_HINTS):
+        client.delete_object(**_object(path))
+
+
+def delete_listed(file: LandingFile) -> bool:
+    """Delete an object if it still has the listed version; returns whether it had.
+
+    Raises:
+        LandingError: S3 refuses or can't be reached.
+    """
+    with _client() as client, _translate_errors(f"landing file {shown_name(file.name)}", "deleted", _WRITE_HINTS):
         try:
-            client.delete_object(**_object(path), **condition)
+            _delete_version(client, file)
         except AWS_ERRORS as error:
-            if has_code(error, "PreconditionFailed"):
+            if has_code(error, *_CHANGED):
                 return False
-            if not has_code(error, "NoSuchKey"):
-                raise
+            raise
     return True
+
+
+def _delete_version(client: Any, file: LandingFile) -> None:
+    condition = {"IfMatch": _quoted_etag(file)}
+    # Some stores ignore the condition of a deletion.
+    client.head_object(**_object(file.path), **condition)
+    client.delete_object(**_object(file.path), **condition)
 
 
 @dataclass(frozen=True)
@@ -286,8 +301,11 @@ def _landing_file(bucket: str, prefix: str, entry: Mapping[str, Any]) -> Landing
     return LandingFile(name, f"s3://{bucket}/{entry['Key']}", version, modified_us * 1000)
 
 
-def etag_of(file: LandingFile) -> str:
-    """Return the ETag of an object's listed version."""
+def _quoted_etag(file: LandingFile) -> str:
+    return f'"{_etag(file)}"'
+
+
+def _etag(file: LandingFile) -> str:
     return file.version.rsplit("-", 2)[0]
 
 

@@ -19,6 +19,7 @@ from stedi.ingest.compression import SNIFFED_BYTES, compress, detect_compression
 from stedi.ingest.damage import Compression
 from stedi.ingest.landing_file import LandingFile, ending_of, is_unchanged, safe_name, stat_file
 from stedi.ingest.listing import is_in_s3, local_copies
+from stedi.ingest.record_spans import NotLinesError
 from stedi.ingest.skipped_files import shown_name
 from stedi.model.feed import Feed
 from stedi.privacy.record_removal import PLACEHOLDER, PositionError, Removal
@@ -31,6 +32,10 @@ _NEXT_STEPS = {
     errno.EROFS: "mount the disk writable",
     **dict.fromkeys((errno.EACCES, errno.EPERM), "grant this user write access to the file and its folder"),
 }
+
+# How a file is rewritten: as lines, then in any layout, and with placeholders if unreadable text would be read differently
+# with a record less. As (as lines, with placeholders).
+_ATTEMPTS = ((True, False), (False, False), (False, True))
 
 IsTheirs = Callable[[str], bool]
 _READ_BYTES = 1 << 20
@@ -169,8 +174,9 @@ def remove_file(landing: str, name: str) -> None:
         path = Path(file.path)
         if ".." in Path(name).parts or not path.parent.resolve().is_relative_to(Path(landing).resolve()):
             raise LandingError(f"{shown_name(safe_name(name))} is not below the landing folder; nothing was deleted")
-        path.unlink(missing_ok=True)
-        fsync(path.parent)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            fsync(path.parent)
 
 
 class _Digest:
@@ -226,31 +232,31 @@ def _rewrite(
 ) -> RewrittenFile:
     """Write the draft of a file without some records, and read it again."""
     compression, before = _compression(path, file.name), _digest(path)
-    removal = Removal(file, feed, positions, is_theirs)
-    after = _write(removal, path, draft, compression)
-    is_left, placeholders = removal.kept > 0, 0
-    if is_left and not _is_same(Removal(file, feed, (), _is_placeholder), draft, removal):
-        # Beside unreadable text, a record less may move the ends of others.
-        removal, placeholders = Removal(file, feed, positions, is_theirs, has_placeholders=True), len(positions)
-        draft.unlink()
-        after = _write(removal, path, draft, compression)
-        if not _is_same(Removal(file, feed, positions, _is_placeholder), draft, removal):
-            raise LandingError(
-                f"landing file {shown_name(file.name)}: without the records, unreadable text in it would be read differently; "
-                "it is unchanged; correct or delete the file, then run the same command again"
-            )
+    for as_lines, has_placeholders in _ATTEMPTS:
+        removal = Removal(file, feed, positions, is_theirs, as_lines=as_lines, has_placeholders=has_placeholders)
+        draft.unlink(missing_ok=True)
+        with suppress(NotLinesError):
+            after = _write(removal, path, draft, compression)
+            placeholders = positions if has_placeholders else ()
+            if not removal.kept or _is_same(file, feed, placeholders, draft, removal):
+                break
+    else:
+        raise LandingError(
+            f"landing file {shown_name(file.name)}: without the records, unreadable text in it would be read differently; "
+            "it is unchanged; correct or delete the file, then run the same command again"
+        )
     if not removal.removed:
         after = before
     rewritten = RewrittenFile(
         name=file.name,
-        new_name=_neutral_name(file, after.sha256, is_name_theirs) if is_left else None,
+        new_name=_neutral_name(file, after.sha256, is_name_theirs) if removal.kept else None,
         removed_records=removal.removed,
         kept_records=removal.kept,
-        placeholders=placeholders,
+        placeholders=len(placeholders),
         bytes_before=before.bytes,
-        bytes_after=after.bytes if is_left else 0,
+        bytes_after=after.bytes if removal.kept else 0,
         sha256_before=before.sha256,
-        sha256_after=after.sha256 if is_left else None,
+        sha256_after=after.sha256 if removal.kept else None,
         kept_sha256=removal.kept_sha256,
         dropped_bytes=removal.dropped_bytes,
         modified_ns=file.modified_ns,
@@ -276,20 +282,22 @@ def _write(removal: Removal, path: Path, draft: Path, compression: Compression |
     return after
 
 
-def _is_same(again: Removal, draft: Path, removal: Removal) -> bool:
-    """Whether a new file, read again, contains the kept records, placeholders, and nothing else."""
-    try:
-        for _ in again.content(draft):
-            pass
-    except PositionError:
-        return False
+def _is_same(file: LandingFile, feed: Feed, placeholders: Collection[int], draft: Path, removal: Removal) -> bool:
+    """Whether a new file, read again, contains the kept records, placeholders at some positions, and nothing else."""
     with draft.open("rb") as new:
-        is_other_format = detect_other_format(new.read(SNIFFED_BYTES)) is not None
-    return (again.kept, again.kept_sha256, again.dropped_bytes) == (
-        removal.kept,
-        removal.kept_sha256,
-        0,
-    ) and not is_other_format
+        if detect_other_format(new.read(SNIFFED_BYTES)):
+            return False
+    for as_lines in (True, False):
+        again = Removal(file, feed, placeholders, _is_placeholder, as_lines=as_lines)
+        try:
+            for _ in again.content(draft):
+                pass
+        except NotLinesError:
+            continue
+        except PositionError:
+            return False
+        return (again.kept, again.kept_sha256, again.dropped_bytes) == (removal.kept, removal.kept_sha256, 0)
+    return False
 
 
 def _is_placeholder(text: str) -> bool:
@@ -357,6 +365,7 @@ def _replace_file(file: LandingFile, path: Path, draft: Path, rewritten: Rewritt
         path.unlink()
         fsync(path.parent)
         listed.unlink(missing_ok=True)
+    draft.unlink(missing_ok=True)
     _delete_empty_folders(listed.parent, root / _raw_name(file).split("/")[0])
     return rewritten
 
@@ -395,7 +404,7 @@ def _replace_object(file: LandingFile, path: Path, draft: Path, rewritten: Rewri
     from stedi.ingest import s3
 
     if not rewritten.kept_records:
-        if not s3.delete_object(file.path, s3.etag_of(file)):
+        if not s3.delete_listed(file):
             raise _changed(file)
         return rewritten
     content = draft if rewritten.removed_records else path

@@ -168,22 +168,25 @@ class SnapshotFiles:
         """The manifests, as the manifest list describes them."""
         return self.list.records
 
-    @property
-    def entries(self) -> Iterator[Fields]:
-        """The entries of the manifests of data files, those of removed files included."""
+    def entries(self) -> Iterator[tuple[Fields, int]]:
+        """Yield the entries of the manifests, and the partition spec of each. Removed files have entries, too."""
         for manifest in self.manifests:
-            if not is_of_deletes(manifest):
-                yield from self._history.content(manifest).records
+            for entry in self._history.content(manifest).records:
+                yield entry, manifest[manifests.SPEC_ID]
 
     @cached_property
     def live_files(self) -> tuple[tuple[LiveFile, Fields], ...]:
         """The data files, and their entries in the manifests."""
         return tuple(
-            (self.live_file(entry, manifest[manifests.SPEC_ID]), entry)
-            for manifest in self.manifests
-            if not is_of_deletes(manifest)
-            for entry in self._history.content(manifest).live
+            (self.live_file(entry, spec_id), entry)
+            for entry, spec_id in self.entries()
+            if is_live(entry) and not is_delete_file(entry)
         )
+
+    @property
+    def has_deletes(self) -> bool:
+        """Whether the snapshot has delete files."""
+        return bool(self._deletes)
 
     def live_file(self, entry: Fields, spec_id: int) -> LiveFile:
         """Return a data file with the deletes of this snapshot.
@@ -216,16 +219,21 @@ class SnapshotFiles:
     def _deletes(self) -> Mapping[tuple[Any, ...] | None, Sequence[_Delete]]:
         """The delete files by partition."""
         deletes = defaultdict(list)
-        for manifest in filter(is_of_deletes, self.manifests):
-            for entry in self._history.content(manifest).live:
-                delete = _Delete(entry, manifest[manifests.SPEC_ID])
+        for entry, spec_id in self.entries():
+            if is_live(entry) and is_delete_file(entry):
+                delete = _Delete(entry, spec_id)
                 deletes[delete.partition].append(delete)
         return deletes
 
 
-def is_of_deletes(manifest: Fields) -> bool:
-    """Whether a manifest lists delete files."""
-    return bool(manifest.get(manifests.MANIFEST_CONTENT))
+def is_live(entry: Fields) -> bool:
+    """Whether the file of a manifest's entry is in the table. Manifests list removed files, too."""
+    return bool(entry[manifests.STATUS] != manifests.DELETED)
+
+
+def is_delete_file(entry: Fields) -> bool:
+    """Whether an entry's file contains deletes. The file decides: PyIceberg lists such files in manifests of data files."""
+    return bool(entry[manifests.DATA_FILE].get(manifests.CONTENT))
 
 
 class History:

@@ -15,7 +15,7 @@ from pyiceberg.table.metadata import TableMetadata as IcebergMetadata
 from stedi.catalog import manifests
 from stedi.catalog.catalog import Catalog
 from stedi.catalog.data_file import as_data_file
-from stedi.catalog.history import History, LiveFile, SnapshotFiles, is_of_deletes
+from stedi.catalog.history import History, LiveFile, SnapshotFiles, is_delete_file, is_live
 from stedi.catalog.manifests import AvroContent, Fields
 from stedi.catalog.snapshot import METADATA_KEY, CommitMetadata, Snapshot
 from stedi.errors import WarehouseError
@@ -194,29 +194,22 @@ class _Rewriter:
             The snapshot's document, and the number of its rows, None if that is the same as before.
         """
         loses_deletes = all(file in self._replacements for file, _ in snapshot.live_files if file.has_deletes)
-        kept: list[Fields] = []
-        for manifest in snapshot.manifests:
-            if not is_of_deletes(manifest):
-                rewritten = self._rewrite_manifest(snapshot, manifest)
-                kept += [] if rewritten is None else [rewritten]
-            elif not loses_deletes:
-                kept.append(manifest)
-            else:
-                entries = self._history.content(manifest).live
-                self.delete_files.update(entry[manifests.DATA_FILE][manifests.FILE_PATH] for entry in entries)
-        if tuple(kept) == snapshot.manifests:
+        rewritten = (self._rewrite_manifest(snapshot, manifest, loses_deletes) for manifest in snapshot.manifests)
+        kept = tuple(manifest for manifest in rewritten if manifest is not None)
+        if kept == snapshot.manifests:
             return snapshot.document, None
         self.snapshots += 1
         location = f"{self._folder}/snap-{snapshot.id}-{own_uuid()}.avro"
-        manifests.write_avro(self._history.io, location, "manifest_file", replace(snapshot.list, records=tuple(kept)))
+        manifests.write_avro(self._history.io, location, "manifest_file", replace(snapshot.list, records=kept))
         after = SnapshotFiles(self._history, {**snapshot.document, "manifest-list": location})
         rows = sum(entry[manifests.DATA_FILE][manifests.RECORD_COUNT] for _, entry in after.live_files)
         return {**after.document, "summary": _summary(after)}, rows if loses_deletes else None
 
-    def _rewrite_manifest(self, snapshot: SnapshotFiles, manifest: Fields) -> Fields | None:
-        """Return a manifest of data files with other files in place of replaced ones; None if no entry remains."""
+    def _rewrite_manifest(self, snapshot: SnapshotFiles, manifest: Fields, loses_deletes: bool) -> Fields | None:
+        """Return a manifest with other files in place of replaced ones; None if no entry remains."""
         content = self._history.content(manifest)
-        paths = tuple(self._replacing(snapshot, entry, manifest[manifests.SPEC_ID]) for entry in content.records)
+        spec_id = manifest[manifests.SPEC_ID]
+        paths = tuple(self._replacing(snapshot, entry, spec_id, loses_deletes) for entry in content.records)
         if all(new is None for new in paths):
             return manifest
         key = (manifest[manifests.MANIFEST_PATH], paths)
@@ -229,9 +222,15 @@ class _Rewriter:
             self._manifests[key] = self._write(manifest, replace(content, records=entries)) if entries else None
         return self._manifests[key]
 
-    def _replacing(self, snapshot: SnapshotFiles, entry: Fields, spec_id: int) -> tuple[str, ...] | None:
+    def _replacing(
+        self, snapshot: SnapshotFiles, entry: Fields, spec_id: int, loses_deletes: bool
+    ) -> tuple[str, ...] | None:
         """Return the paths of the files that replace an entry's file; None if the entry stays."""
-        if entry[manifests.STATUS] != manifests.DELETED:
+        if is_delete_file(entry):
+            if loses_deletes and is_live(entry):
+                self.delete_files.add(entry[manifests.DATA_FILE][manifests.FILE_PATH])
+            return () if loses_deletes else None
+        if is_live(entry):
             file = snapshot.live_file(entry, spec_id)
             paths = self._replacements.get(file)
             if paths is not None:
@@ -285,16 +284,15 @@ def _described(written: WrittenFile, metadata: IcebergMetadata) -> Fields:
 
 def _summary(snapshot: SnapshotFiles) -> dict[str, str]:
     """Return the summary of a rewritten snapshot: its writer's, with new counts of files and rows."""
-    own = [entry for entry in snapshot.entries if entry[manifests.SNAPSHOT_ID] == snapshot.id]
+    own = [entry for entry, _ in snapshot.entries() if entry[manifests.SNAPSHOT_ID] == snapshot.id]
     counts = {
         **_counts([entry for _, entry in snapshot.live_files], "total-data-files", "total-records", "total-files-size"),
         **_counts(_with_status(own, manifests.ADDED), "added-data-files", "added-records", "added-files-size"),
         **_counts(_with_status(own, manifests.DELETED), "deleted-data-files", "deleted-records", "removed-files-size"),
     }
-    has_deletes = any(map(is_of_deletes, snapshot.manifests))
     summary: dict[str, str] = {}
     for key, value in (snapshot.document.get("summary") or {}).items():
-        if not has_deletes and any(part in key for part in _ABOUT_DELETES):
+        if not snapshot.has_deletes and any(part in key for part in _ABOUT_DELETES):
             summary |= {key: "0"} if key.startswith("total-") else {}
         # A summary of one partition contains the partition's values.
         elif not key.startswith("partitions."):
@@ -303,7 +301,7 @@ def _summary(snapshot: SnapshotFiles) -> dict[str, str]:
 
 
 def _with_status(entries: Sequence[Fields], status: int) -> list[Fields]:
-    return [entry for entry in entries if entry[manifests.STATUS] == status]
+    return [entry for entry in entries if entry[manifests.STATUS] == status and not is_delete_file(entry)]
 
 
 def _counts(entries: Sequence[Fields], files: str, rows: str, size: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 PyIceberg's readers drop the fields of format version 3, and its writers refuse that version.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ FILE_PATH, FILE_FORMAT, PARTITION, RECORD_COUNT, FILE_SIZE, BLOCK_SIZE = 100, 10
 COLUMN_SIZES, VALUE_COUNTS, NULL_COUNTS, NAN_COUNTS, LOWER_BOUNDS, UPPER_BOUNDS = 108, 109, 110, 137, 125, 128
 CONTENT, EQUALITY_IDS, FIRST_ROW_ID, REFERENCED_DATA_FILE = 134, 135, 142, 143
 MANIFEST_PATH, MANIFEST_LENGTH, SPEC_ID, ADDED_SNAPSHOT_ID = 500, 501, 502, 503
-PARTITIONS, MANIFEST_SEQUENCE_NUMBER, MANIFEST_CONTENT, MANIFEST_FIRST_ROW_ID = 507, 515, 517, 520
+PARTITIONS, MANIFEST_SEQUENCE_NUMBER, MANIFEST_FIRST_ROW_ID = 507, 515, 520
 # Counts of files and of rows in a manifest, by the status of its entries.
 EXISTING, ADDED, DELETED = 0, 1, 2
 FILE_COUNTS, ROW_COUNTS = {ADDED: 504, EXISTING: 505, DELETED: 506}, {ADDED: 512, EXISTING: 513, DELETED: 514}
@@ -46,11 +46,6 @@ class AvroContent:
     schema: Schema
     header: Mapping[str, str]
     records: tuple[Fields, ...]
-
-    @property
-    def live(self) -> Iterator[Fields]:
-        """The entries of a manifest whose files are in the table."""
-        return (entry for entry in self.records if entry[STATUS] != DELETED)
 
 
 def read_avro(io: FileIO, location: str) -> AvroContent:

@@ -80,6 +80,12 @@ class Privacy(BaseModel):
         description="folder or s3:// prefix of the suppression list, the certificates of erasure and their keys; "
         "by default the warehouse's address with -privacy at its end. Restored backups must not replace it",
     )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local privacy "
+        "folder",
+    )
     deadline_days: int = Field(
         default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"
     )

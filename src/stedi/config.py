@@ -83,8 +83,8 @@ class Privacy(BaseModel):
     signing_key: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local privacy "
-        "folder",
+        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local "
+        "privacy folder",
     )
     deadline_days: int = Field(
         default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"

@@ -165,12 +165,16 @@ class Search:
     def _hits(self, text: bytes, begin: int, end: int, view: View) -> Counter[int]:
         hits: Counter[int] = Counter()
         shared: list[tuple[int, int, int]] = []
+        # Several identifiers of a person may be spellings of one value.
+        places: set[tuple[str, Kind, int]] = set()
         for known, start, stop in self.matcher.find(text):
             identifier = self.matcher.identifiers[known.number]
             if start < begin or (start >= end and identifier.demanded_absent):
                 continue
-            if not self._is_hit(known, text, start, stop, view):
+            place = (identifier.subject, identifier.kind, start)
+            if place in places or not self._is_hit(known, text, start, stop, view):
                 continue
+            places.add(place)
             if identifier.demanded_absent:
                 hits[known.number] += 1
             else:
@@ -251,17 +255,20 @@ class Search:
         return places
 
     def _add_values(self, text: bytes, bounds: list[int], first: int, places: dict[int, list[int]]) -> None:
+        counted: set[tuple[str, Kind, int]] = set()
         for known, start, stop in self.matcher.find(text):
+            identifier = self.matcher.identifiers[known.number]
             index = bisect_right(bounds, start) - 1
             begin, end = bounds[index], bounds[index + 1]
             if stop > end or known.pattern.encoding == "bound":
                 continue
             # Its surroundings are enough: values may be long.
             begin, end = max(begin, start - self.matcher.margin), min(end, stop + self.matcher.margin)
-            value = text[begin:end]
-            if not self._is_hit(known, value, start - begin, stop - begin, View.TEXT):
+            place = (identifier.subject, identifier.kind, start)
+            if place in counted or not self._is_hit(known, text[begin:end], start - begin, stop - begin, View.TEXT):
                 continue
-            if self.matcher.identifiers[known.number].demanded_absent:
+            counted.add(place)
+            if identifier.demanded_absent:
                 self.counts[known.number] += 1
             else:
                 places.setdefault(known.number, []).append(first + index)

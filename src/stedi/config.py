@@ -136,7 +136,7 @@ class Settings(BaseModel):
 
     @property
     def privacy_folder(self) -> str:
-        """Address of the privacy folder. It is outside of the warehouse, so that a restored warehouse does not replace it."""
+        """Address of the privacy folder, outside of the warehouse: a restored warehouse must not replace it."""
         return self.privacy.folder or f"{self.warehouse.rstrip('/')}-privacy"
 
     @field_validator("landing", "warehouse", "models", mode="before")

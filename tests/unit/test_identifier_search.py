@@ -28,7 +28,7 @@ ANN = person_identifiers(
 def found(content: bytes, identifiers: tuple[Identifier, ...] = ANN, view: View = View.TEXT) -> dict[str, int]:
     search = Search(Matcher(identifiers))
     search.add_stream((content,), view)
-    return dict(search.by_kind())
+    return {str(kind): count for kind, count in search.by_kind().items()}
 
 
 def pieces(content: bytes, length: int) -> list[bytes]:

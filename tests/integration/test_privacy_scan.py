@@ -357,11 +357,7 @@ def test_links_and_unreadable_files_are_doubts(tmp_path: Path) -> None:
 
 
 def test_names_of_files_and_folders_are_searched_and_replaced(tmp_path: Path) -> None:
-    folder, file, others = (
-        "Ann@Example.com",
-        "ann@example.com.json.gz",
-        ("joann@example.com.json", "a%40example.com", "#b", "c"),
-    )
+    folder, file = "Ann@Example.com", "ann@example.com.json.gz"
     (tmp_path / folder).mkdir()
     for name in (f"{folder}/one.txt", file, "joann@example.com.json", "a%40example.com", "#b", "c"):
         (tmp_path / name).write_bytes(b"x")

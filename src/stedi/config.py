@@ -84,6 +84,11 @@ class Privacy(BaseModel):
         default=None,
         min_length=1,
         description="secret key of the suppression list; by default the first erasure stores one in a local privacy folder",
+    signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local "
+        "privacy folder",
     )
     deadline_days: int = Field(
         default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"

@@ -28,26 +28,34 @@ def is_longer(text: bytes, start: int, stop: int, pattern: Pattern) -> bool:
         stop: end of the match.
         pattern: what matched.
     """
-    if pattern.boundary == "none":
-        return False
+    return continues_before(text, start, pattern) or _continues_after(text, stop, pattern)
+
+
+def continues_before(text: bytes, start: int, pattern: Pattern) -> bool:
+    """Whether the characters before a match belong to its value.
+
+    Args:
+        text: bytes around the match.
+        start: start of the match.
+        pattern: what matched.
+    """
     codec, width = _CODECS[pattern.encoding]
     before = _last(text[max(0, start - 4 * width) : start], codec, width)
+    if pattern.boundary == "none" or _is_escape_letter(before):
+        return False
+    return _is_letter(before[-1:]) or (pattern.boundary == "address" and before[-1:] in _BEFORE_ADDRESS)
+
+
+def _continues_after(text: bytes, stop: int, pattern: Pattern) -> bool:
+    codec, width = _CODECS[pattern.encoding]
     after = _decode(text[stop : stop + 4 * width], codec)
-    if before and _is_escape_letter(before):
-        before = ""
-    if pattern.boundary == "word":
-        return before[-1:].isalnum() or after[:1].isalnum()
-    return (
-        _is_letter(before[-1:])
-        or before[-1:] in _BEFORE_ADDRESS
-        or _is_letter(after[:1])
-        or after[:1] in _IN_DOMAIN
-        or (after[:1] == "." and _is_letter(after[1:2]))
-    )
+    if pattern.boundary == "address":
+        return _is_letter(after[:1]) or after[:1] in _IN_DOMAIN or (after[:1] == "." and _is_letter(after[1:2]))
+    return pattern.boundary == "word" and _is_letter(after[:1])
 
 
 def _is_letter(character: str) -> bool:
-    """Whether a character is part of an address next to it. Combining marks are, too."""
+    """Whether a character is part of a value next to it. Combining marks are, too."""
     return character.isalnum() or "\u0300" <= character <= "\u036f"
 
 

@@ -112,6 +112,11 @@ def scan_container(container: Container, scan: FileScan, chunks: Iterable[bytes]
         _OPEN[kind](container, scan) if kind in _OPEN else _scan_stream(container, scan, kind)
     except DamagedError as error:
         scan.doubts.add(f"{kind}: {error}")
+    except OSError as error:
+        # Arrow raises it for damage, without a number.
+        if error.errno is not None:
+            raise
+        scan.doubts.add(f"{kind} can't be opened")
     except (zipfile.BadZipFile, tarfile.TarError, sqlite3.Error, pa.ArrowException, zlib.error) as error:
         scan.doubts.add(f"{kind} can't be opened ({type(error).__name__})")
     except (
@@ -181,20 +186,13 @@ def _unknown_packing(head: bytes) -> Iterator[str]:
 
 
 def _scan_stream(container: Container, scan: FileScan, kind: str) -> None:
-    unpacked = 0
-
-    def counted() -> Iterator[bytes]:
-        nonlocal unpacked
-        for chunk in UNPACK[kind](container.file):
-            unpacked += len(chunk)
-            yield chunk
-
-    try:
-        scan_nested(counted(), scan, container.depth + 1)
-    except DamagedError:
-        if kind == "zlib" and not unpacked:
+    chunks = UNPACK[kind](container.file)
+    if kind == "zlib" and not _PACKED_NAME.search(container.name):
+        try:
+            chunks = chain((next(chunks, b""),), chunks)
+        except DamagedError:
             return
-        raise
+    scan_nested(chunks, scan, container.depth + 1)
 
 
 def _scan_blocks(unpack: Callable[[BinaryIO], Iterator[bytes]]) -> Callable[[Container, FileScan], None]:

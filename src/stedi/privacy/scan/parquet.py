@@ -1,6 +1,7 @@
 """Search the values of a Parquet file: every text and binary column, with the dictionary entries that no row uses."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,24 +28,30 @@ def scan_parquet(container: Container, scan: FileScan) -> None:
     metadata = pq.read_metadata(container.file)
     columns = [metadata.schema.column(number) for number in range(metadata.num_columns)]
     text = [number for number, column in enumerate(columns) if column.physical_type in _BYTES]
-    container.file.seek(0)
-    # A dictionary is read as it is stored: once per column chunk, and with all its entries.
-    file = pq.ParquetFile(
-        container.file,
-        read_dictionary=[columns[number].path for number in text if columns[number].physical_type == _BYTES[0]],
-    )
     # Arrow's own copy of the schema is in Base64 in the raw bytes.
-    scan.search.add_values(*_one_value(file.schema_arrow.serialize().to_pybytes()))
+    scan.search.add_values(*_one_value(_open(container).schema_arrow.serialize().to_pybytes()))
+    # A dictionary is read as it is stored: once per column chunk, and with all its entries.
+    dictionaries = [columns[number].path for number in text if columns[number].physical_type == _BYTES[0]]
+    file = _open(container, read_dictionary=dictionaries)
     for group in range(metadata.num_row_groups):
         places: dict[int, set[int]] = {}
         for column in text:
-            table = file.reader.read_row_group(group, column_indices=[column], use_threads=False)
+            try:
+                table = file.reader.read_row_group(group, column_indices=[column], use_threads=False)
+            except (pa.ArrowException, OSError):
+                # Arrow can't read every encoding as a dictionary.
+                table = _open(container).reader.read_row_group(group, column_indices=[column], use_threads=False)
             row = 0
             for chunk in table.column(0).chunks:
                 for identifier, rows in _search(chunk, scan.search).items():
                     places.setdefault(identifier, set()).update(int(position) + row for position in rows)
                 row += len(chunk)
         scan.search.add_rows(places)
+
+
+def _open(container: Container, **options: Any) -> pq.ParquetFile:
+    container.file.seek(0)
+    return pq.ParquetFile(container.file, page_checksum_verification=True, **options)
 
 
 def _one_value(content: bytes) -> tuple[memoryview, _Positions]:

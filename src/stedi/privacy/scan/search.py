@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stedi.privacy.identifiers import Identifier, Kind, Pattern, patterns
-from stedi.privacy.scan.boundaries import is_longer, prefixed_values, token_around
+from stedi.privacy.scan.boundaries import continues_before, is_longer, prefixed_values, token_around
 from stedi.privacy.scan.escapes import before_escape, decode_escapes, has_escapes
 
 # Bytes beside a match that decide about it: the rest of an address, or the rest of a record.
@@ -165,12 +165,19 @@ class Search:
     def _hits(self, text: bytes, begin: int, end: int, view: View) -> Counter[int]:
         hits: Counter[int] = Counter()
         shared: list[tuple[int, int, int]] = []
+        # Several identifiers of a person may be spellings of one value.
+        places: set[tuple[str, Kind, int]] = set()
         for known, start, stop in self.matcher.find(text):
             identifier = self.matcher.identifiers[known.number]
             if start < begin or (start >= end and identifier.demanded_absent):
                 continue
-            if not self._is_hit(known, text, start, stop, view):
+            # Binary data has no records: what is next to each other may be of different people.
+            if not identifier.demanded_absent and view is not View.TEXT:
                 continue
+            place = (identifier.subject, identifier.kind, start)
+            if place in places or not self._is_hit(known, text, start, stop, view):
+                continue
+            places.add(place)
             if identifier.demanded_absent:
                 hits[known.number] += 1
             else:
@@ -190,18 +197,20 @@ class Search:
             )
         if not is_longer(text, start, stop, pattern):
             return True
-        if view is View.TEXT:
+        # A letter next to UTF-16 is in two bytes, so that it is no length.
+        if view is View.TEXT or pattern.encoding != "utf-8":
             self._note_longer(text, start, stop)
             return False
         if view is View.BINARY:
             for begin, end in prefixed_values(text, start, stop):
-                if is_longer(text[begin:end], start - begin, stop - begin, pattern):
-                    self._note_longer(text[begin:end], start - begin, stop - begin)
-                    return False
-                return True
-        if self.matcher.identifiers[known.number].demanded_absent:
-            begin, end = token_around(text, start, stop)
-            self._open.append(_Open(known.number, text[begin:end], start - begin, stop - begin))
+                if not is_longer(text[begin:end], start - begin, stop - begin, pattern):
+                    return True
+                self._note_longer(text[begin:end], start - begin, stop - begin)
+                return False
+            if continues_before(text, start, pattern):
+                return False
+        begin, end = token_around(text, start, stop)
+        self._open.append(_Open(known.number, text[begin:end], start - begin, stop - begin))
         return False
 
     def _note_longer(self, text: bytes, start: int, stop: int) -> None:
@@ -251,17 +260,20 @@ class Search:
         return places
 
     def _add_values(self, text: bytes, bounds: list[int], first: int, places: dict[int, list[int]]) -> None:
+        counted: set[tuple[str, Kind, int]] = set()
         for known, start, stop in self.matcher.find(text):
+            identifier = self.matcher.identifiers[known.number]
             index = bisect_right(bounds, start) - 1
             begin, end = bounds[index], bounds[index + 1]
             if stop > end or known.pattern.encoding == "bound":
                 continue
             # Its surroundings are enough: values may be long.
             begin, end = max(begin, start - self.matcher.margin), min(end, stop + self.matcher.margin)
-            value = text[begin:end]
-            if not self._is_hit(known, value, start - begin, stop - begin, View.TEXT):
+            place = (identifier.subject, identifier.kind, start)
+            if place in counted or not self._is_hit(known, text[begin:end], start - begin, stop - begin, View.TEXT):
                 continue
-            if self.matcher.identifiers[known.number].demanded_absent:
+            counted.add(place)
+            if identifier.demanded_absent:
                 self.counts[known.number] += 1
             else:
                 places.setdefault(known.number, []).append(first + index)

@@ -12,6 +12,7 @@ import zstandard
 from stedi.privacy.scan.avro import DamagedError
 
 _CHUNK_BYTES = 1 << 18
+_FIRST_BYTES = 512
 _ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)
 
 
@@ -32,7 +33,8 @@ def _unpack(file: BinaryIO, start: Callable[[], _Decompressor]) -> Iterator[byte
     file.seek(0)
     stream, streams = start(), 0
     fed = False
-    while packed := file.read(_CHUNK_BYTES):
+    # Text that begins like a zlib stream fails in the first piece.
+    while packed := file.read(_CHUNK_BYTES if fed or streams else _FIRST_BYTES):
         while packed:
             try:
                 yield stream.decompress(packed)

@@ -45,7 +45,7 @@ def walk(user: str, step_every: int, seconds: int = 24) -> dict[str, list[Record
         }
         for t in times
     ]
-    feet = [distance(f"s-{user}", start + t, 60 if t % step_every < 20 else 250) for t in times[::2]]
+    feet: list[Record] = [distance(f"s-{user}", start + t, 60 if t % step_every < 20 else 250) for t in times[::2]]
     return {f"accelerometer/{user}.json": motion, f"step_trainer/{user}.json": feet}
 
 

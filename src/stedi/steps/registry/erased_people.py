@@ -122,7 +122,7 @@ def _erase(models: Path, pseudonyms: set[str], erasure_id: str, remove_weights: 
     for folder, people in erased.items():
         _strip(models, folder, people)
     tracking = _tracking(models) if erased else None
-    not_reached = tuple(tracking.delete_runs(models, [folder.name for folder in erased])) if tracking else ()
+    not_reached = tracking.delete_runs(models, {folder.name for folder in erased}) if tracking else ()
     return [
         replace(_change(models, folder, erasure), not_reached=not_reached)
         for folder, people in erased.items()
@@ -146,7 +146,7 @@ def _plan(
 ) -> list[tuple[Path, ModelPeople, ModelChange]]:
     concerned = list(concerned)
     tracking = _tracking(models) if concerned else None
-    runs = tracking.count_runs(models, [folder.name for folder, _ in concerned]) if tracking else {}
+    runs = tracking.find_runs(models, {folder.name for folder, _ in concerned}) if tracking else None
     planned = []
     for folder, people in concerned:
         erased = len(pseudonyms.intersection(people.pseudonyms))
@@ -157,8 +157,10 @@ def _plan(
             people=erased,
             changed=tuple(name for name in (PEOPLE, CARD, _CARD_TEXT) if (folder / name).exists()),
             removed=tuple(name for name in removed if (folder / name).exists()),
-            mlflow_runs=runs.get(folder.name, 0),
+            # A copy deeper in the folder was not trained, and has no run.
+            mlflow_runs=runs.counts[folder.name] if runs and folder.parent == models else 0,
             stale=erasure_reason(people.erased + erased),
+            not_reached=runs.not_reached if runs else (),
         )
         planned.append((folder, people, change))
     return planned

@@ -1,23 +1,29 @@
 """Training runs in MLflow, in the models folder or where MLFLOW_TRACKING_URI points: log them, and delete them for good."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from stedi.errors import WarehouseError
-from stedi.steps.evaluation.assessment import Assessment
-from stedi.steps.evaluation.model_card import Provenance
 
-# Must be set before MLflow is imported: no telemetry, and no log line for each table of its database.
+if TYPE_CHECKING:
+    from stedi.steps.evaluation.assessment import Assessment
+    from stedi.steps.evaluation.model_card import Provenance
+
+# Must be set before MLflow is imported: no telemetry, and no log line for each table of its database. With seven retries,
+# MLflow's default, it takes four minutes to notice that a server does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
-from mlflow.entities import Run, ViewType
+from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking.file_store import FileStore
@@ -30,7 +36,7 @@ _EXPERIMENT = "stedi-step-detector"
 _SQLITE = "sqlite"
 
 
-def log_training(models: Path, name: str, provenance: Provenance, assessment: Assessment) -> None:
+def log_training(models: Path, name: str, provenance: "Provenance", assessment: "Assessment") -> None:
     """Log the parameters and metrics of a published model, but neither its people nor its files.
 
     The files are in the models folder only, so deleting a model there deletes all of it.
@@ -84,7 +90,7 @@ def _place(uri: str) -> str:
     return f"{parts.scheme}://{parts.hostname}" if parts.hostname else parts.path or uri
 
 
-def _runs(uri: str, models: Sequence[str]) -> Iterator[Run]:
+def _runs(uri: str, models: Collection[str]) -> Iterator[Run]:
     """All runs of the models in a store, deleted ones too."""
     client = mlflow.MlflowClient(uri)
     experiments = client.search_experiments(view_type=ViewType.ALL, filter_string=f"name = '{_EXPERIMENT}'")
@@ -98,26 +104,39 @@ def _runs(uri: str, models: Sequence[str]) -> Iterator[Run]:
                 break
 
 
-def count_runs(models: Path, names: Sequence[str]) -> dict[str, int]:
-    """Count the MLflow runs of each model, in all stores that can be reached.
+@dataclass(frozen=True)
+class TrackedRuns:
+    """MLflow runs of models, in all stores that can be reached.
+
+    Attributes:
+        counts: number of runs of each model, by its name.
+        not_reached: what can't be deleted from here, one sentence for each store.
+    """
+
+    counts: Mapping[str, int]
+    not_reached: tuple[str, ...]
+
+
+def find_runs(models: Path, names: Collection[str]) -> TrackedRuns:
+    """Find the MLflow runs of models, in today's store and in the models folder. Changes nothing.
 
     Args:
         models: the models folder.
         names: names of models.
+
+    Raises:
+        WarehouseError: the database in the models folder can't be read.
     """
-    counts = dict.fromkeys(names, 0)
-    for uri in _stores(models):
-        try:
-            for run in _runs(uri, names):
-                counts[run.info.run_name] += 1
-        except (MlflowException, SQLAlchemyError):
-            # `delete_runs` reports the store.
-            continue
-    return counts
+    counts: Counter[str] = Counter()
+
+    def count(uri: str, runs: list[Run]) -> None:
+        counts.update(run.info.run_name for run in runs)
+
+    return TrackedRuns(counts, _visit_stores(models, names, count))
 
 
-def delete_runs(models: Path, names: Sequence[str]) -> list[str]:
-    """Delete the MLflow runs of models for good: parameters, metrics, tags and artifacts, and the freed pages of SQLite.
+def delete_runs(models: Path, names: Collection[str]) -> tuple[str, ...]:
+    """Delete the MLflow runs of models for good: parameters, metrics, tags and artifacts, and the free pages of SQLite.
 
     Args:
         models: the models folder.
@@ -129,41 +148,55 @@ def delete_runs(models: Path, names: Sequence[str]) -> list[str]:
     Raises:
         WarehouseError: the database in the models folder can't be written, for example because it is in use.
     """
+    return _visit_stores(models, names, _delete)
+
+
+def _visit_stores(models: Path, names: Collection[str], visit: Callable[[str, list[Run]], None]) -> tuple[str, ...]:
+    """Call a function with each store and its runs of the models. Returns what can't be deleted from here."""
     not_reached = []
     for uri in _stores(models):
         try:
-            not_reached += _delete_from(uri, names)
+            runs = list(_runs(uri, names))
+            visit(uri, runs)
+            not_reached += _remains(uri) if runs else []
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if uri == _local_store(models):
                 raise WarehouseError(
-                    f"MLflow's database {local_database(models)} can't be written ({type(error).__name__}); stop programs "
-                    "that use it, such as `mlflow ui`, and try again"
+                    f"MLflow's database {local_database(models)} can't be read or written ({type(error).__name__}); stop "
+                    "programs that use it, such as `mlflow ui`, and try again"
                 ) from None
             not_reached.append(f"the MLflow store {_place(uri)} can't be reached or written ({type(error).__name__})")
-    return not_reached
+    return tuple(not_reached)
 
 
-def _delete_from(uri: str, names: Sequence[str]) -> list[str]:
-    runs = list(_runs(uri, names))
+def _remains(uri: str) -> list[str]:
+    """What a store keeps of deleted runs."""
+    store = _get_store(uri)  # type: ignore[no-untyped-call]
+    if isinstance(store, FileStore) or (isinstance(store, SqlAlchemyStore) and store.db_type == _SQLITE):
+        return []
+    if isinstance(store, SqlAlchemyStore):
+        return [f"the database of MLflow at {_place(uri)} keeps deleted rows until its next VACUUM"]
+    return [f"the MLflow server {_place(uri)} keeps deleted runs until its owner calls `mlflow gc`"]
+
+
+def _delete(uri: str, runs: list[Run]) -> None:
+    store = _get_store(uri)  # type: ignore[no-untyped-call]
     for run in runs:
         if mlflow.MlflowClient(uri).list_artifacts(run.info.run_id):
             get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
-    store = _get_store(uri)  # type: ignore[no-untyped-call]
-    if not isinstance(store, SqlAlchemyStore | FileStore):
-        for run in runs:
-            if run.info.lifecycle_stage == "active":
-                store.delete_run(run.info.run_id)
-        return [f"the MLflow server {_place(uri)} keeps deleted runs until its owner calls `mlflow gc`"] if runs else []
-    for run in runs:
-        # What `mlflow gc` calls. `delete_run` only marks a run as deleted.
-        store._hard_delete_run(run.info.run_id)  # type: ignore[no-untyped-call]
-    if isinstance(store, FileStore):
-        return []
-    if store.db_type != _SQLITE:
-        return [f"the database of MLflow at {_place(uri)} keeps deleted rows until its next VACUUM"] if runs else []
-    # Also if a killed erasure deleted the runs: deleted rows stay in free pages.
+        if isinstance(store, SqlAlchemyStore | FileStore):
+            # What `mlflow gc` calls. `delete_run` only marks a run as deleted.
+            store._hard_delete_run(run.info.run_id)  # type: ignore[no-untyped-call]
+        elif run.info.lifecycle_stage == LifecycleStage.ACTIVE:
+            store.delete_run(run.info.run_id)
+    if isinstance(store, SqlAlchemyStore) and store.db_type == _SQLITE:
+        # Even if there are no runs: a killed erasure may have deleted them.
+        _vacuum(store)
+
+
+def _vacuum(store: SqlAlchemyStore) -> None:
+    """Overwrite the database with a copy that has no free pages: SQLite keeps deleted rows in them."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM"))
         # Another program may have turned on the write-ahead log, which has copies of pages.
         connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-    return []

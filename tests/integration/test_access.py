@@ -60,8 +60,8 @@ def identifiers(person: str) -> set[str]:
 
 
 def record(person: str, at: int, **more: Any) -> dict[str, Any]:
-    given = {"shares": at, "customerName": named(person), "phone": phone(person)}
-    return customer(person, at, serial=SERIALS[person], **given) | more
+    given = {"customerName": named(person), "phone": phone(person)}
+    return customer(person, at, shares=at, serial=SERIALS[person], **given) | more
 
 
 @pytest.fixture(autouse=True)

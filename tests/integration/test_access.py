@@ -60,7 +60,7 @@ def identifiers(person: str) -> set[str]:
 
 
 def record(person: str, at: int, **more: Any) -> dict[str, Any]:
-    given = {"customerName": named(person), "phone": phone(person)}
+    given: dict[str, Any] = {"customerName": named(person), "phone": phone(person)}
     return customer(person, at, shares=at, serial=SERIALS[person], **given) | more
 
 
@@ -287,6 +287,14 @@ def test_an_export_that_ends_early_leaves_nothing_and_the_next_one_removes_lefto
     assert not (tmp_path / "ann/derived/secret.parquet").exists()
 
 
+def test_a_draft_that_is_a_link_or_of_somebody_else_is_not_used(three: Lake, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".ann.draft").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="name another folder"):
+        export(three, ANN, tmp_path / "ann")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(three: Lake, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"\0" * (free_bytes(small_disk) - 20_000))
     with pytest.raises(OutputError, match="make room") as error:
@@ -336,11 +344,19 @@ def test_the_command_logs_first_and_prints_what_it_wrote(three: Lake, monkeypatc
     assert table.returncode == 0
 
 
-@pytest.mark.parametrize("inside", ["landing/x", "lakehouse", "lakehouse/models/x", "lakehouse-privacy/x"])
-def test_the_folders_of_the_lakehouse_are_refused(three: Lake, inside: str) -> None:
-    done = stedi(three.warehouse.parent, "access", ANN, "--out", inside)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "name a folder outside of the lakehouse" in done.stderr
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        *((name, "name a folder outside of the lakehouse") for name in ("landing/x", "lakehouse", "lakehouse-privacy/x")),
+        ("lakehouse/models/x", "name a folder outside of the lakehouse"),
+        ("s3://bucket/x", "name a folder on this machine"),
+        ("landing/customer/1.json/x", "name a folder outside of the lakehouse"),
+    ],
+)
+def test_other_places_are_refused(three: Lake, out: str, message: str) -> None:
+    done = stedi(three.warehouse.parent, "access", ANN, "--out", out)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
     assert not (three.warehouse / "privacy_log").exists()
 
 

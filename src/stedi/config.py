@@ -98,7 +98,9 @@ class Privacy(BaseModel):
         description="where people reach it: a page, an address or a telephone number, for `stedi access`",
     )
     notice: str | None = Field(
-        default=None, min_length=1, description="URL of the privacy notice under which people consent, for `stedi access`"
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of the privacy notice under which people consent, for `stedi access`",
     )
 
 

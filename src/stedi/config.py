@@ -84,6 +84,7 @@ class Privacy(BaseModel):
         default=None,
         min_length=1,
         description="secret key of the suppression list; by default the first erasure stores one in a local privacy folder",
+    )
     signing_key: SecretStr | None = Field(
         default=None,
         min_length=1,
@@ -108,7 +109,9 @@ class Privacy(BaseModel):
         description="where people reach it: a page, an address or a telephone number, for `stedi access`",
     )
     notice: str | None = Field(
-        default=None, min_length=1, description="URL of the privacy notice under which people consent, for `stedi access`"
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of the privacy notice under which people consent, for `stedi access`",
     )
 
     @field_validator("folder")

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,13 @@ def _read_run(
     draft: Draft,
     progress: Report,
 ) -> _Content:
+    @cache
+    def files(table: str) -> DataFiles:
+        snapshot_id = run.snapshots.get(table)
+        return DataFiles() if snapshot_id is None else catalog.files(table, snapshot_id)
+
     def scan(table: Table) -> str:
-        snapshot_id = run.snapshots.get(table.name)
-        return backend.scan(table, DataFiles() if snapshot_id is None else catalog.files(table.name, snapshot_id))
+        return backend.scan(table, files(table.name))
 
     for name in ("customer_landing", "consent_hold", "device_owner"):
         match = row_match(BY_NAME[name])

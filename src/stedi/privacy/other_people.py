@@ -11,7 +11,8 @@ MAY_NAME_PEOPLE = r"[@＠﹫]|\\u|%"
 # Regular expression for the name of a folder or file with an address in it, and what stands for it.
 ADDRESS_IN_PATH = "[^/]*(?:[@＠﹫]|%40)[^/]*"
 PATH_WITH_ADDRESS = "(name with @)"
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+# Several backslashes: a text that was escaped more than once.
+_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BETWEEN_SERIALS = re.compile(r"[\s\"',:;<>(){}\[\]=]+")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -112,6 +113,7 @@ def draft_package(folder: Path) -> Iterator[Draft]:
         with translate_write_errors():
             draft.root.parent.mkdir(parents=True, exist_ok=True)
             draft.root.mkdir(mode=0o700, exist_ok=True)
+            _check_owner(draft.root)
             try:
                 stack.enter_context(exclusive_lock(draft.root / ".lock"))
             except BlockingIOError:
@@ -120,6 +122,18 @@ def draft_package(folder: Path) -> Iterator[Draft]:
             draft.make_empty(draft.package)
             draft.make_empty(draft.scratch)
         yield draft
+
+
+def _check_owner(draft: Path) -> None:
+    """Check that a draft which existed is a folder of this user: in a shared folder, anybody may have made one.
+
+    Raises:
+        OutputError: it is not.
+    """
+    status = draft.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise OutputError("the folder of --out contains a draft that is not a folder of this user; name another folder")
+    draft.chmod(0o700)
 
 
 @contextmanager

@@ -67,7 +67,8 @@ class LeftOut:
 
     Attributes:
         cells: texts that name somebody else, by table.
-        quarantined_records: quarantined records that also name somebody else, or a device of somebody else.
+        quarantined_records: quarantined records that also name somebody else, or a device of somebody else; and those
+            that contain the serial number of a device of the person without any address.
         evidence_rows: rows about coincidences with devices that are not the person's.
     """
 
@@ -141,22 +142,24 @@ class RowExport:
         has_serial = f"EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE contains(lower(r.raw_record), d.serial))"
         rows = stream_rows(
             self.backend,
-            f"SELECT source_file, source_position, raw_record, people FROM ({self.scan(quarantine.TABLE)}) AS r "
+            f"SELECT feed, source_file, source_position, raw_record, people FROM ({self.scan(quarantine.TABLE)}) AS r "
             f"WHERE people IS NOT NULL OR regexp_matches(raw_record, {literal(MAY_NAME_PEOPLE)}) OR {has_serial}",
         )
         kept: list[tuple[str, int]] = []
         by_serial: list[tuple[str, int, set[str]]] = []
-        for file, position, raw, named in rows:
+        for feed, file, position, raw, named in rows:
             people = people_named(raw or "") | set((named or "").split("\n")) - {""}
             if people == {self.person}:
                 kept.append((file, position))
             elif self.person in people:
                 self.left_out.quarantined_records += 1
             elif not people and whole & (words := words_of(raw or "")):
-                by_serial.append((file, position, words))
+                # Only the device itself reports its own serial number. In customer records it is a claim, maybe another's.
+                is_reliable = feed == step_trainer.FEED.name
+                by_serial.append((file, position, words if is_reliable else set()))
         others = self._known_serials({word for *_, words in by_serial for word in words}) - whole
         for file, position, words in by_serial:
-            if words & others:
+            if not words or words & others:
                 self.left_out.quarantined_records += 1
             else:
                 kept.append((file, position))

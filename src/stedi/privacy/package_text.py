@@ -130,7 +130,7 @@ def _left_out_lines(left_out: LeftOut) -> list[str]:
     cells = sum(left_out.cells.values())
     return [
         f"- {left_out.quarantined_records:,} records that could not be read and that name you together with somebody else, "
-        "or your device with somebody else's.",
+        "your device with somebody else's, or your device without saying whose record it is.",
         f"- {cells:,} texts in your records that name somebody else. In their place is `{LEFT_OUT}`.",
         f"- {left_out.evidence_rows:,} rows that compare your phone's times with devices that are not yours.",
         "- The names of received files that contain an address: `(name with @)` stands for them.",

@@ -20,6 +20,7 @@ from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
 from stedi.ingest.reasons import explain
+from stedi.ingest.skipped_files import shown_name
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym, padded_keys
 from stedi.model.progress import Progress, Report
@@ -192,7 +193,9 @@ def _holds(backend: Backend) -> tuple[Hold, ...]:
     rows = backend.select(
         "SELECT epoch_ms(held_since) AS held_since_ms, records, source_file, source_position, reason FROM consent_hold"
     )
-    return tuple(Hold(**row, meaning=explain(row["reason"])) for row in rows)
+    for row in rows:
+        row |= {"source_file": shown_name(row["source_file"]), "meaning": explain(row["reason"])}
+    return tuple(Hold(**row) for row in rows)
 
 
 def _devices(backend: Backend) -> tuple[DevicePeriod, ...]:

@@ -52,10 +52,14 @@ def files_by_snapshot(
 
 
 def may_contain(file: "DataFile", field_id: int, values: Sequence[bytes]) -> bool:
-    """Whether the bounds of a text column admit one of some sorted values. UTF-8 sorts as bytes like the text does.
+    """Whether the bounds of a text column admit one of some sorted values."""
+    return bounds_admit((file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id), values)
+
+
+def bounds_admit(lower: bytes | None, upper: bytes | None, values: Sequence[bytes]) -> bool:
+    """Whether a lower and an upper bound of text admit one of some sorted values. UTF-8 sorts as bytes like the text does.
 
     Bounds are cut after some characters. A cut lower bound sorts before the values, and writers raise a cut upper bound.
     """
-    lower, upper = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
     first = 0 if lower is None else bisect_left(values, lower)
     return first < len(values) and (upper is None or values[first] <= upper)

@@ -48,7 +48,7 @@ def list_landing(
         LandingError: the landing folder is missing or can't be read.
         UsageError: `landing` begins like an S3 prefix and is none.
     """
-    if _IN_S3.match(landing):
+    if is_in_s3(landing):
         from stedi.ingest import s3
 
         listed = s3.list_landing_objects(landing, feeds, skipped)
@@ -144,6 +144,11 @@ def _refuse_unless_gone(error: OSError) -> None:
         _refuse(error)
 
 
+def is_in_s3(path: str) -> bool:
+    """Whether a landing folder or file is in S3."""
+    return _IN_S3.match(path) is not None
+
+
 @contextmanager
 def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[LandingFile]]:
     """Provide local copies of files while the context lasts. Local files are not copied.
@@ -158,7 +163,7 @@ def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[L
         LandingError: S3 can't be read.
         OSError: a copy can't be written, such as on a full disk.
     """
-    if not any(_IN_S3.match(file.path) for file in files):
+    if not any(is_in_s3(file.path) for file in files):
         yield list(files)
         return
     from stedi.ingest import s3

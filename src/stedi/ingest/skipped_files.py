@@ -88,6 +88,6 @@ def _letters(name: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Shorten a safe file name for reports, and leave out the parts of it that may be addresses."""
+    """Return a file's name for messages and reports: not too long, and without addresses."""
     name = _ADDRESS.sub("(name with @)", name)
     return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"

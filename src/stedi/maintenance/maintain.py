@@ -14,10 +14,10 @@ from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_lat
 from stedi.compute import Backend
 from stedi.compute.start import start_backend
 from stedi.config import Settings
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.maintenance.orphan_files import expire_snapshots, orphan_files
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
-from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.storage.own_files import is_own
 from stedi.storage.paths import DATA, METADATA, table_folder
@@ -80,7 +80,7 @@ def maintain(settings: Settings, *, progress: Report = lambda _: None) -> Mainte
         WarehouseBusyError: a run is in progress.
         WarehouseError: there is no warehouse, or it can't be written.
     """
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     # Taking the write lock would create a missing warehouse.
     with Catalog(warehouse):
         pass

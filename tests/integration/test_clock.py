@@ -14,10 +14,12 @@ import pytest
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import read_runs
 from stedi.errors import WarehouseError
+from stedi.ingest.applied_erasures import mark_applied
+from stedi.ingest.suppression import ErasedPerson, open_suppression
 from stedi.maintenance.maintain import maintain
 from stedi.privacy import clock as clock_module
 from stedi.privacy.clock import read_clock
-from stedi.privacy.clock_report import ClockEntry, ClockReport
+from stedi.privacy.clock_report import ClockEntry, ClockErasure, ClockReport
 from stedi.steps.registry.published_models import MODEL_FILES, draft_folder, publish
 from stedi.tables.registry import ALL
 from tests.support.compare import Kept
@@ -188,17 +190,33 @@ def test_files_and_erasures_that_wait(lake: Lake) -> None:
     land(lake, "accelerometer/late.json", [reading(CAT, 1)], 40)
     folder = Path(lake.settings.privacy_folder)
     folder.mkdir()
-    (folder / "erasure.json").write_text(json.dumps({"started_at": (NOW - timedelta(days=32)).isoformat(), "people": [CAT]}))
+    journal = {"erasure_id": "e1", "started_at": (NOW - timedelta(days=32)).isoformat(), "addresses": [CAT]}
+    (folder / "erasure.json").write_text(json.dumps(journal))
     report = clock(lake)
     assert [(file.file, file.received_ms, file.is_overdue) for file in report.files] == [
         ("customer/late.json", days_ago(31), True),
         ("customer/(name with @)", days_ago(1), False),
     ]
-    assert [(erasure.started_ms, erasure.is_overdue) for erasure in report.erasures] == [(days_ago(32), True)]
+    assert report.erasures == (ClockErasure("e1", days_ago(32), 1, is_finished=False, is_overdue=True),)
     assert report.overdue == 3
     (folder / "erasure.json").write_text("[")
     with pytest.raises(WarehouseError, match="journal of an erasure can't be parsed"):
         clock(lake)
+
+
+def test_erasures_are_listed_and_a_backup_from_before_one_is_refused(lake: Lake) -> None:
+    erased = [ErasedPerson("eve@example.net"), ErasedPerson("fay@example.net")]
+    suppression = open_suppression(lake.settings).add(erased, erased_at_ms=days_ago(60), erasure_id="e1")
+    with pytest.raises(WarehouseError, match="from before an erasure"):
+        clock(lake)
+    mark_applied(lake.open_warehouse(), suppression)
+    assert clock(lake).erasures == (ClockErasure("e1", days_ago(60), 2, is_finished=True, is_overdue=False),)
+    suppression = suppression.add([ErasedPerson(CAT)], erased_at_ms=days_ago(2), erasure_id="e2")
+    journal = {"erasure_id": "e2", "started_at": (NOW - timedelta(days=2)).isoformat(), "addresses": [CAT]}
+    (Path(lake.settings.privacy_folder) / "erasure.json").write_text(json.dumps(journal))
+    report = clock(lake)
+    assert [(erasure.erasure_id, erasure.is_finished) for erasure in report.erasures] == [("e2", False), ("e1", True)]
+    assert not any(erasure.is_overdue for erasure in report.erasures)
 
 
 def test_when_maintenance_deletes_files_meanwhile_the_newer_state_is_read(

@@ -28,8 +28,8 @@ def privacy(
 ) -> None:
     """Show when withdrawals were received and took effect in every table, snapshot and model. Exit code 1 if one is overdue.
 
-    Also lists unfinished erasures, and files of customers that no run has ingested. The setting privacy.deadline_days says
-    when something is overdue. Customers are shown by the first digits of their pseudonym.
+    Also lists erasures, and files of customers that no run has ingested. The setting privacy.deadline_days says when
+    something is overdue. Customers are shown by the first digits of their pseudonym.
 
     Example: stedi privacy --json
     """
@@ -122,9 +122,18 @@ def _sections(report: "ClockReport") -> Iterator[Section]:
         show={"received": utc_text},
     )
     yield Section(
-        "unfinished erasures",
-        ("started", "state"),
-        [(erasure.started_ms, "overdue" if erasure.is_overdue else "unfinished") for erasure in report.erasures],
+        "erasures",
+        ("erasure", "started", "people", "state"),
+        [
+            (
+                erasure.erasure_id,
+                erasure.started_ms,
+                erasure.people,
+                "finished" if erasure.is_finished else "overdue" if erasure.is_overdue else "unfinished",
+            )
+            for erasure in report.erasures
+        ],
+        ("people",),
         show={"started": utc_text},
     )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.catalog.value_search import files_by_snapshot
@@ -31,11 +33,12 @@ from stedi.model.table import MILLISECONDS_A_DAY, Table
 from stedi.pipeline.landing import ledger_of, reject_files
 from stedi.pipeline.pseudonym_key import pseudonym_key
 from stedi.privacy.clock_report import ClockEntry, ClockReport, OpenModel, OpenSnapshot, WaitingFile
-from stedi.privacy.erasures import unfinished_erasures
-from stedi.steps.registry.published_models import models_folder, read_current_consent, read_models
+from stedi.privacy.erasures import read_erasures
+from stedi.steps.registry.published_models import CurrentConsent, models_folder, read_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.consent import withdrawals
+from stedi.tables.curated import customers
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.customer import FEED
 from stedi.tables.reference.consent_hold import HELD_FROM
@@ -53,12 +56,12 @@ def read_clock(
     Args:
         settings: where landing files, warehouse, models and the privacy folder are, and the deadline.
         now: the time to compare with, with a zone.
-        limit: maximum number of withdrawals and holds to list; None for all. All of them are counted.
+        limit: maximum number of withdrawals and holds, and of erasures, to list; None for all. All of them are counted.
         progress: receives the table that is searched.
 
     Raises:
         LandingError: the landing folder can't be read.
-        WarehouseError: there is no finished run, or a file can't be read.
+        WarehouseError: there is no finished run, a file can't be read, or the warehouse is a backup from before an erasure.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
     now_ms = round(now.timestamp() * 1000)
@@ -110,13 +113,13 @@ class _Reading:
 
 
 def _report(reading: _Reading, limit: int | None) -> ClockReport:
+    erasures = read_erasures(reading.settings, reading.deadline_ms)
     # Listed before the tables are read: a run that ingests a file meanwhile may hide it from neither.
     files = _waiting_files(reading)
     _find_entries(reading)
     _find_rows(reading)
     models = _find_models(reading)
     _find_effects(reading)
-    erasures = unfinished_erasures(reading.settings, reading.deadline_ms)
     [counts] = reading.backend.select(
         """
         SELECT count(*) FILTER (WHERE kind = 'withdrawal') AS withdrawals, count(*) FILTER (WHERE kind = 'hold') AS holds,
@@ -131,7 +134,7 @@ def _report(reading: _Reading, limit: int | None) -> ClockReport:
         snapshots=_snapshots(reading.backend),
         models=models,
         files=files,
-        erasures=erasures,
+        erasures=erasures[:limit],
     )
 
 
@@ -253,8 +256,8 @@ def _search(backend: Backend, table: Table, identity: str, paths: Mapping[str, i
 def _find_models(reading: _Reading) -> tuple[OpenModel, ...]:
     """Create the relation `clock_model` (model, pseudonym) of the models in use. Return those that are in the way."""
     models = read_models(models_folder(reading.settings))
-    consent = read_current_consent(reading.settings) if models else None
-    used = [model for model in models if consent is None or consent.staleness_reason(model) is None]
+    consent = _current_consent(reading) if models else None
+    used = [model for model in models if consent and consent.staleness_reason(model) is None]
     names = [model.name for model in used for _ in range(len(model.people))]
     pseudonyms = [pseudonym for model in used for pseudonym in model.people.to_pylist()]
     reading.backend.materialize_values("clock_model", [("model", "string", names), ("pseudonym", "string", pseudonyms)])
@@ -263,6 +266,16 @@ def _find_models(reading: _Reading) -> tuple[OpenModel, ...]:
         "WHERE pseudonym IN (SELECT pseudonym FROM clock_person) GROUP BY model ORDER BY model"
     )
     return tuple(OpenModel(**row) for row in rows)
+
+
+def _current_consent(reading: _Reading) -> CurrentConsent:
+    """The consent as of the newest finished run. Other commands refuse to read the tables during an erasure."""
+    newest = reading.runs[-1]
+    files = DataFiles()
+    if (snapshot_id := newest.snapshots.get(customers.TABLE.name)) is not None:
+        files = reading.catalog.files(customers.TABLE.name, snapshot_id)
+    rows = reading.backend.select(f"SELECT customer_pseudonym FROM ({reading.backend.scan(customers.TABLE, files)}) AS rows")
+    return CurrentConsent(newest.settings.policy, pa.array([row["customer_pseudonym"] for row in rows], pa.string()))
 
 
 def _find_effects(reading: _Reading) -> None:

@@ -92,14 +92,20 @@ class WaitingFile:
 
 @dataclass(frozen=True)
 class ClockErasure:
-    """An erasure that has not finished.
+    """An erasure.
 
     Attributes:
+        erasure_id: its ID.
         started_ms: its start (ms since the epoch, UTC).
-        is_overdue: whether it started before the deadline.
+        people: number of people.
+        is_finished: whether it finished.
+        is_overdue: whether it started before the deadline and has not finished.
     """
 
+    erasure_id: str
     started_ms: int
+    people: int
+    is_finished: bool
     is_overdue: bool
 
 
@@ -117,7 +123,7 @@ class ClockReport:
         snapshots: the snapshots that are in the way.
         models: the models that are in the way.
         files: files of the customer feed that no run has ingested, oldest first.
-        erasures: unfinished erasures.
+        erasures: the unfinished erasure, then finished ones, the newest first; at most as many as were asked for.
     """
 
     deadline_days: int

@@ -21,6 +21,7 @@ from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
 from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.ingest.reasons import explain
+from stedi.ingest.skipped_files import shown_name
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, padded_keys
 from stedi.model.progress import Progress, Report
@@ -208,7 +209,9 @@ def read_holds(backend: Backend) -> tuple[Hold, ...]:
     rows = backend.select(
         "SELECT epoch_ms(held_since) AS held_since_ms, records, source_file, source_position, reason FROM consent_hold"
     )
-    return tuple(Hold(**row, meaning=explain(row["reason"])) for row in rows)
+    for row in rows:
+        row |= {"source_file": shown_name(row["source_file"]), "meaning": explain(row["reason"])}
+    return tuple(Hold(**row) for row in rows)
 
 
 def read_devices(backend: Backend) -> tuple[DevicePeriod, ...]:

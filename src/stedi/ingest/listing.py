@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from stedi.errors import LandingError
 from stedi.ingest.landing_file import LandingFile, safe_name, skip_reason, stat_file
-from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles
+from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles, shown_name
 from stedi.model.feed import Feed
 
 _IN_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
@@ -135,7 +135,7 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    path = safe_name(str(error.filename))
+    path = shown_name(safe_name(str(error.filename)))
     raise LandingError(f"landing path {path} can't be read: {error.strerror}; grant this user read access") from error
 
 

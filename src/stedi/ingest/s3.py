@@ -125,7 +125,7 @@ def fetch(files: Sequence[LandingFile], folder: Path) -> list[LandingFile]:
         def copy(numbered: tuple[int, LandingFile]) -> LandingFile | None:
             number, file = numbered
             target = folder / f"{number:06}{ending_of(file.name) or ''}"
-            with _translate_errors(f"landing file {safe_name(file.path)}"):
+            with _translate_errors(f"landing file {shown_name(safe_name(file.path))}"):
                 is_copied = _download(client, file, target)
             return replace(file, path=str(target), is_copy=True) if is_copied else None
 

@@ -204,6 +204,20 @@ def _digest(path: Path) -> _Digest:
     return digest
 
 
+def sha256_of(file: LandingFile, scratch: Path) -> str:
+    """Return the SHA-256 of a whole landing file.
+
+    Args:
+        file: the file.
+        scratch: existing folder for copies of objects in S3.
+
+    Raises:
+        LandingError: the file changed after it was listed, or can't be read.
+    """
+    with _translate_errors(file), _local_copy(file, scratch) as path:
+        return _digest(path).sha256
+
+
 def _compression(path: Path, name: str) -> Compression | None:
     with path.open("rb") as file:
         return detect_compression(file.read(SNIFFED_BYTES), name)

@@ -79,7 +79,7 @@ class HistoryFile:
     def may_contain(self, column: str, values: Sequence[str]) -> bool:
         """Whether the bounds of a text column admit one of some values."""
         lower, upper = self.bounds.get(column, (None, None))
-        return bounds_admit(lower, upper, [value.encode() for value in values])
+        return bounds_admit(lower, upper, sorted(value.encode() for value in values))
 
     def bounds_contain(self, values: Sequence[str]) -> bool:
         """Whether a bound literally contains one of some values, or the start that remains of a longer one.

@@ -50,7 +50,9 @@ def test_spark_reads_and_continues_a_rewritten_history(spark_sql: Any, history: 
     history.append(("ann@x", 1), ("bob@x", 2), ("ann@x", 7), ("ann@x", 8))
     history.append(("cleo@x", 3), ("bob@x", 3))
     history.compact()
-    spark_sql(f"ALTER TABLE {NAME} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', 'format-version' = '{version}')")
+    spark_sql(
+        f"ALTER TABLE {NAME} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', 'format-version' = '{version}')"
+    )
     delete(spark_sql, history, 7)
     delete(spark_sql, history, 3)
     assert rows_by_spark(spark_sql, history) == history.expected

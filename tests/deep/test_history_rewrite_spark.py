@@ -76,7 +76,7 @@ def test_spark_reads_and_continues_a_rewritten_history(spark_sql: Any, history: 
     for view in ("all_data_files", "all_entries", "all_manifests", "partitions"):
         assert spark_sql(f"SELECT * FROM {NAME}.{view}").collect()
     delete(spark_sql, history, 8)
-    spark_sql(f"CALL {CATALOG}.system.rewrite_manifests('stedi.{TABLE.name}')")
+    spark_sql(f"CALL {CATALOG}.system.rewrite_manifests('{NAME}')")
     history.by_another(history.current)
     assert rows_by_spark(spark_sql, history) == history.expected
     history.erase("cleo@x")

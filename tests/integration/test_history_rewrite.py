@@ -2,21 +2,26 @@
 
 import json
 import sqlite3
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
+from stedi.catalog import Catalog
 from stedi.catalog.history_rewrite import HistoryRewrite, rewrite_history
 from stedi.catalog.iceberg import IcebergTables
 from stedi.catalog.local_files import LocalFileIO
 from stedi.catalog.run_log import read_runs
 from stedi.catalog.schema import PROPERTIES
+from stedi.compute.surviving_rows import surviving_rows
 from stedi.errors import CommitConflictError, WarehouseError
 from stedi.maintenance.maintain import maintain
 from stedi.maintenance.orphan_files import delete_everything_unreferenced, expire_snapshots, orphan_files
@@ -356,6 +361,61 @@ def test_a_vacuumed_catalog_has_no_freed_pages(history: TableHistory, journal: s
     history.catalog.vacuum()
     assert files_with(history.lake.warehouse, "bob@x") == []
     assert_as_expected(history)
+
+
+def test_a_reader_of_replaced_files_gets_an_error_and_reads_again(history: TableHistory) -> None:
+    history.append(("ann@x", 1), ("bob@x", 2))
+    with Catalog(history.lake.open_warehouse()) as reader:
+        planned = reader.files(TABLE.name)
+        history.erase("bob@x")
+        with pytest.raises(WarehouseError, match="No files found"):
+            history.backend.select(history.backend.scan(TABLE, planned))
+    with Catalog(history.lake.open_warehouse()) as reader:
+        rows = history.backend.select(history.backend.scan(TABLE, reader.files(TABLE.name)))
+    assert [row["person"] for row in rows] == ["ann@x"]
+
+
+def test_deletion_vectors_become_position_deletes(history: TableHistory) -> None:
+    history.append(("ann@x", 1), ("ann@x", 2), ("bob@x", 3))
+    [file] = history.files()
+    folder = history.lake.warehouse.resolve() / "stedi" / TABLE.name / "data"
+    puffin, parquet = folder / "deletes.puffin", folder / "deletes.parquet"
+    # The vector of another data file in the same Puffin file does not count.
+    puffin.write_bytes(puffin_file({f"file://{file.file.path}": [0, 2], "file:///other.parquet": [1]}))
+    pq.write_table(pa.table({"file_path": [file.file.path], "pos": [1]}), parquet)
+    deleted = replace(file, file=replace(file.file, position_deletes=(str(puffin),)))
+    rows = history.backend.select(surviving_rows(history.backend, history.catalog, TABLE, deleted))
+    assert [row["timeStamp"] - T0 for row in rows] == [2]
+    both = replace(file, file=replace(file.file, position_deletes=(str(parquet), str(puffin))))
+    assert history.backend.select(surviving_rows(history.backend, history.catalog, TABLE, both)) == []
+    puffin.write_bytes(b"PFA1 and nonsense")
+    with pytest.raises(WarehouseError, match="deletion vector of accelerometer_trusted can't be parsed"):
+        surviving_rows(history.backend, history.catalog, TABLE, deleted)
+    assert (
+        len(orphan_files(history.catalog, TABLE.name)) == delete_everything_unreferenced(history.catalog, TABLE.name).files
+    )
+
+
+def puffin_file(positions: dict[str, list[int]]) -> bytes:
+    """Return a Puffin file with a deletion vector for each data file."""
+    content, blobs = b"PFA1", []
+    for path, deleted in positions.items():
+        vector = b"\xd1\xd3\x39\x64" + struct.pack("<QI", 1, 0) + BitMap(deleted).serialize()
+        blob = struct.pack(">I", len(vector)) + vector + b"a CRC"[:4]
+        blobs.append(
+            {
+                "type": "deletion-vector-v1",
+                "fields": [2147483646],
+                "snapshot-id": -1,
+                "sequence-number": -1,
+                "offset": len(content),
+                "length": len(blob),
+                "properties": {"referenced-data-file": path, "cardinality": str(len(deleted))},
+            }
+        )
+        content += blob
+    footer = json.dumps({"blobs": blobs}).encode()
+    return content + b"PFA1" + footer + struct.pack("<iI", len(footer), 0) + b"PFA1"
 
 
 def test_runs_and_other_writers_go_on_after_a_rewrite(small_lake: Lake) -> None:

@@ -2,20 +2,18 @@
 
 import gzip
 import json
-<<<<<<< HEAD
-=======
 import os
 import shutil
 from collections.abc import Callable
->>>>>>> supp
 
+import pytest
+
+from stedi.cli.run_report import run_alerts, run_json
+from stedi.errors import WarehouseError
 from stedi.ingest.applied_erasures import mark_applied
 from stedi.ingest.suppression import DevicePeriod, ErasedPerson, SuppressionList, open_suppression
-<<<<<<< HEAD
-=======
 from stedi.maintenance.maintain import maintain
 from stedi.privacy.person import describe_person
->>>>>>> supp
 from stedi.verify.verify import verify
 from tests.support.lake import T0, Lake, customer, distance, reading, small
 

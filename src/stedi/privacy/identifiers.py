@@ -116,7 +116,8 @@ def patterns(identifier: Identifier) -> Iterator[Pattern]:
     """Yield the distinct byte patterns that find an identifier.
 
     Case, normal forms of Unicode, UTF-16 (addresses only), both forms of a domain, quotes escaped in JSON, and the cut
-    bounds of Iceberg are covered. Escapes such as `\\u0040`, `%40` and `&#64;` are decoded by the scan. Base64 is not covered.
+    bounds of Iceberg are covered. Escapes such as `\\u0040`, `%40` and `&#64;` are decoded by the scan. Base64 is
+    not covered.
     """
     boundary: Boundary = "address" if identifier.kind == "address" else "word"
     if "pseudonym" in identifier.kind:

@@ -110,4 +110,3 @@ def _unquoted(text: str) -> str:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
         return text
-

@@ -34,8 +34,8 @@ from stedi.steps.registry.erased_people import erase_people, plan_erasure
 from stedi.steps.registry.published_models import describe_models
 from stedi.steps.workflows import TrainingResult, evaluate, train
 from tests.support.lake import KEY, Lake, customer, reading
-from tests.support.modes import accessible, modes, open_umask
 from tests.support.mlflow_server import mlflow_server
+from tests.support.modes import accessible, modes, open_umask
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from stedi.steps.registry.published_models import describe_models
 from stedi.steps.workflows import TrainingResult, evaluate, train
 from tests.support.lake import KEY, Lake, customer, reading
 from tests.support.mlflow_server import mlflow_server
+from tests.support.modes import accessible, modes, open_umask
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def reports() -> list[Progress]:
 @pytest.fixture(scope="module")
 def trained(settings: Settings, reports: list[Progress]) -> TrainingResult:
     positions = read_positions(settings, Path(settings.landing) / "ground_truth" / "activities.parquet")
-    return train(settings, seed=7, positions=positions, progress=reports.append)
+    with open_umask():
+        return train(settings, seed=7, positions=positions, progress=reports.append)
 
 
 def test_progress_counts_up_to_the_total(trained: TrainingResult, reports: list[Progress]) -> None:
@@ -83,6 +85,12 @@ def test_a_model_is_published_with_its_card(settings: Settings, trained: Trainin
     assert [model["stale"] for model in describe_models(settings)] == [False]
     pictures = [(trained.folder / f"{name}.png").read_bytes()[:4] for name in ("stretch", "people", "calibration")]
     assert pictures == [b"\x89PNG"] * 3
+
+
+def test_models_and_their_metrics_are_private(settings: Settings, trained: TrainingResult) -> None:
+    warehouse = Path(settings.warehouse)
+    assert {"models/mlflow.db", "models/.lock", f"models/{trained.folder.name}/detector.onnx"} <= modes(warehouse).keys()
+    assert not accessible(warehouse)
 
 
 def test_a_card_without_phone_positions_says_so(trained: TrainingResult) -> None:

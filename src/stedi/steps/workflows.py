@@ -35,6 +35,7 @@ from stedi.steps.registry.published_models import (
 )
 from stedi.steps.registry.replacement import Replacement, model_to_replace, replaces
 from stedi.storage import open_warehouse
+from stedi.storage.disk import private_files
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 TRAINING_SET = "step_training_set"
@@ -173,7 +174,8 @@ def train(
         published = publish(settings, folder, people)
         if replaced is not None:
             delete_replaced(replaced)
-    log_training(models_folder(settings), published.name, provenance, assessment)
+    with private_files(models_folder(settings)):
+        log_training(models_folder(settings), published.name, provenance, assessment)
     return TrainingResult(published, assessment, _replacement(provenance, published))
 
 

@@ -23,7 +23,7 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, unknown_name
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import atomic_write, exclusive_lock, fsync
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync, private_files
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 CARD, PEOPLE = "card.json", "people.json"
@@ -341,6 +341,7 @@ def lock_models(settings: Settings) -> Iterator[Path]:
         try:
             models.parent.mkdir(parents=True, exist_ok=True)
             models.mkdir(mode=0o700, exist_ok=True)
+            resources.enter_context(private_files(models))
             resources.enter_context(exclusive_lock(models / ".lock"))
             for leftover in LEFTOVERS:
                 shutil.rmtree(models / leftover, ignore_errors=True)

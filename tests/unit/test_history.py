@@ -12,7 +12,7 @@ SHORT, LONG = "bob@x", "a-long-address-of-bob@example.com"
 
 def file(lower: str | None, upper: str | None) -> HistoryFile:
     bounds = (lower.encode() if lower is not None else None, upper.encode() if upper is not None else None)
-    return HistoryFile(LiveFile("x.parquet"), 1, (), (1,), {"person": bounds})
+    return HistoryFile(LiveFile("x.parquet"), 1, 1, (), (1,), {"person": bounds})
 
 
 @pytest.mark.parametrize(

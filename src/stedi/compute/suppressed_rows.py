@@ -119,8 +119,8 @@ def _identity(feed: Feed) -> str | None:
 def _time(feed: Feed) -> str:
     """SQL for the time of a feed's row that decides whether it is refused.
 
-    A record with several times is from before an erasure if one of them is; `least` skips nulls. Without a time nothing shows
-    that a record is newer.
+    A record with several times is from before an erasure if one of them is; `least` skips nulls. Without a time nothing
+    shows that a record is newer.
     """
     names = [quoted(field.name) for field in feed.fields if field.kind == "milliseconds" and not field.lenient]
     return f"coalesce(least({', '.join(names)}), 0)" if len(names) > 1 else names[0]

@@ -85,6 +85,12 @@ class Privacy(BaseModel):
         min_length=1,
         description="secret key of the suppression list; by default the first erasure stores one in a local privacy folder",
     )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local "
+        "privacy folder",
+    )
     deadline_days: int = Field(
         default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"
     )
@@ -93,6 +99,19 @@ class Privacy(BaseModel):
         ge=1,
         description="days for which the landing files and raw records of people who never consented or withdrew are kept; "
         "by default without end",
+    )
+    controller: str | None = Field(
+        default=None, min_length=1, description="name of the organisation that answers for the data, for `stedi access`"
+    )
+    contact: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where people reach it: a page, an address or a telephone number, for `stedi access`",
+    )
+    notice: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of the privacy notice under which people consent, for `stedi access`",
     )
 
     @field_validator("folder")

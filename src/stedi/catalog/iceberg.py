@@ -1,5 +1,6 @@
 """Create tables, list their data files and commit to them with PyIceberg."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,9 +142,7 @@ class IcebergTables:
                     for file in added:
                         producer.append_data_file(file)
         except (CommitFailedException, ValidationException):
-            raise CommitConflictError(
-                f"table {table.name} was changed by another writer during this run; run again"
-            ) from None
+            raise _conflict(table.name) from None
         committed = _metadata(iceberg)
         if not before.delete_files and committed.current_id is not None:
             kept = (file for file in before.data_files if plain_path(file.file_path) not in removed_paths)
@@ -153,6 +152,31 @@ class IcebergTables:
     def expire(self, name: str, metadata: TableMetadata, snapshot_ids: Sequence[int]) -> None:
         """Expire snapshots of a table in one commit."""
         self.table_for_commits(name, metadata).maintenance.expire_snapshots().by_ids(list(snapshot_ids)).commit()
+
+    def replace_metadata(self, name: str, metadata: TableMetadata, text: str) -> None:
+        """Write a metadata file, and make it the current one of a table. Its snapshots may have other files than before.
+
+        Args:
+            name: the table.
+            metadata: the metadata that it replaces.
+            text: the JSON text of the new file.
+
+        Raises:
+            CommitConflictError: another writer committed to the table at the same time.
+        """
+        # A file that readers can't parse must not become the current one.
+        TableMetadataUtil.parse_raw(text)
+        folder, _, file_name = metadata.location.rpartition("/")
+        version = int(found[0]) if (found := re.search(r"\d+", file_name)) else 0
+        new_location = f"{folder}/{version + 1:05d}-{own_uuid()}.metadata.json"
+        with self._io.new_output(new_location).create() as file:
+            file.write(text.encode())
+        try:
+            self.catalog.swap_metadata(self._warehouse.database, name, metadata.location, new_location)
+        except CommitFailedException:
+            raise _conflict(name) from None
+        for snapshot_id in metadata.snapshots:
+            self._scan_plans.pop(snapshot_id, None)
 
     def plan_scan(self, name: str, metadata: TableMetadata, snapshot_id: int | None = None) -> ScanPlan:
         """Return the files of a table at a snapshot, by default the current one. An unknown snapshot has none.
@@ -188,6 +212,10 @@ class IcebergTables:
             entries = manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True)
             self._manifest_files[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
         return self._manifest_files[manifest.manifest_path]
+
+
+def _conflict(name: str) -> CommitConflictError:
+    return CommitConflictError(f"table {name} was changed by another writer during this run; run again")
 
 
 def _metadata(iceberg: IcebergTable) -> TableMetadata:

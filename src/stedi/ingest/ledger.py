@@ -21,6 +21,8 @@ class LedgerEntry:
         other_format: the format, such as Parquet, of a file that was skipped because it contains no JSON.
         suppressed: number of records that were not stored, because they are about erased people.
         generation: generation of the suppression list that stopped them; 0 if there are none.
+        modified_ns: time of the last write before the file was rewritten without records of erased people (ns since the
+            epoch, UTC); None if the stored file has that time.
     """
 
     name: str
@@ -31,6 +33,7 @@ class LedgerEntry:
     other_format: str | None = None
     suppressed: int = 0
     generation: int = 0
+    modified_ns: int | None = None
 
 
 @dataclass(frozen=True)

@@ -244,21 +244,29 @@ class SuppressionList:
             if any(change.id == erasure_id for change in current._changes):
                 return current
             keyed = current if current.key else replace(current, key=_create_key(self.storage))
-            erased = tuple(
-                _ErasedSubject(
-                    keyed.subject(person.address),
-                    tuple(
-                        DeviceTombstone(
-                            keyed.device_digest(device_of(device.serial)),
-                            device.from_ms,
-                            erased_at_ms if device.to_ms is None else device.to_ms,
-                        )
-                        for device in person.devices
-                    ),
-                )
-                for person in people
+            return keyed._write(keyed._erasure(people, erased_at_ms, erasure_id))
+
+    def preview(self, people: Sequence[ErasedPerson], *, erased_at_ms: int) -> "SuppressionList":
+        """Return the list as `add` would leave it. Nothing is written, and a missing key is replaced by a random one."""
+        keyed = self if self.key else replace(self, key=secrets.token_bytes(_KEY_BYTES))
+        return replace(keyed, _changes=(*self._changes, keyed._erasure(people, erased_at_ms, "preview")))
+
+    def _erasure(self, people: Sequence[ErasedPerson], erased_at_ms: int, erasure_id: str) -> _Change:
+        erased = tuple(
+            _ErasedSubject(
+                self.subject(person.address),
+                tuple(
+                    DeviceTombstone(
+                        self.device_digest(device_of(device.serial)),
+                        device.from_ms,
+                        erased_at_ms if device.to_ms is None else device.to_ms,
+                    )
+                    for device in person.devices
+                ),
             )
-            return keyed._write(_Change(erasure_id, erased_at_ms, erased=erased))
+            for person in people
+        )
+        return _Change(erasure_id, erased_at_ms, erased=erased)
 
     def lift(self, address: str, *, at_ms: int) -> "SuppressionList":
         """Let a person in again who registered anew. Records from before the erasure stay refused.

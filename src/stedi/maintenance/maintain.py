@@ -59,11 +59,13 @@ class MaintenanceReport:
     Attributes:
         tables: by table name.
         runs_forgotten: number of runs removed from the run log.
+        made_private: number of files and folders that other users could access.
         seconds: duration.
     """
 
     tables: dict[str, TableMaintenance] = field(default_factory=dict)
     runs_forgotten: int = 0
+    made_private: int = 0
     seconds: float = 0.0
 
 
@@ -116,6 +118,7 @@ def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress
         progress(Progress(f"compacting {table.name}", number, len(ALL), "tables"))
         _compact(catalog, backend, table, report.tables[table.name])
     _publish_compacted_tables(catalog)
+    report.made_private = catalog.warehouse.restrict_access()
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

@@ -1,11 +1,12 @@
 """Ingest new and changed landing files into a landing table: rows, quarantined records and ledger in one commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Backend, Ingested
 from stedi.compute.counts import count_rows
-from stedi.compute.source_files import split_by_source, without_sources
+from stedi.compute.row_split import split_by_source, without_sources
 from stedi.compute.suppressed_rows import Screened, release, screen
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
@@ -75,6 +76,7 @@ def ingest_feed(
     table = feed.table
     metadata, current = store.latest_metadata(table.name), store.snapshot(table.name)
     entries = ledger_of(store, table)
+    listed = [_with_older_time(file, entries) for file in listed]
     plan = plan_files(listed, entries, lambda entry: read_again(entry) or is_let_in(entry, suppression))
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and metadata is not None and current is not None and not is_foreign:
@@ -140,7 +142,16 @@ def _entry(file: LandingFile, ingested: Ingested, screened: Screened, suppressio
         ingested.other_formats.get(file.name),
         sum(stopped),
         suppression.generation if any(stopped) else 0,
+        file.modified_ns if file.has_older_time else None,
     )
+
+
+def _with_older_time(file: LandingFile, entries: Mapping[str, LedgerEntry]) -> LandingFile:
+    """Give a rewritten file the time of the last write before it was rewritten: the time decides which records are valid."""
+    entry = entries.get(file.name)
+    if entry is None or entry.modified_ns is None or entry.version != file.version:
+        return file
+    return replace(file, modified_ns=entry.modified_ns, has_older_time=True)
 
 
 def _write_rejects(

@@ -116,6 +116,41 @@ def run(
     return report
 
 
+def refresh_derived_tables(
+    catalog: Catalog,
+    parameters: Mapping[str, str | bytes],
+    suppression: SuppressionList,
+    start_backend: Callable[[], Backend],
+    report: RunReport,
+    progress: Report,
+) -> None:
+    """Refresh the derived tables after records were removed from landing tables, and publish the result as a finished run.
+
+    Args:
+        catalog: the catalog. The caller holds the write lock.
+        parameters: the parameters of all queries.
+        suppression: the suppression list.
+        start_backend: starts the backend, or returns the running one.
+        report: contains the landing tables. The derived tables are added.
+        progress: receives the number of finished tables.
+    """
+    derived = {table.name for table in default_tables(catalog)} - _FEED_OF.keys()
+    tables = _Tables(
+        catalog,
+        derived,
+        listed={},
+        parameters=parameters,
+        suppression=suppression,
+        start_backend=start_backend,
+        run_id=report.run_id,
+        replay=frozenset(),
+        reingest=False,
+        full_refresh=False,
+    )
+    tables.refresh_all(report, progress, has_retries=True)
+    publish_run(catalog, start_backend, report)
+
+
 def _check_warehouse_outside_landing(landing: str, warehouse: Warehouse) -> None:
     """Check that the warehouse is not in a feed's landing folder, where a run would ingest the warehouse's own files.
 

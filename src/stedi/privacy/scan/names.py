@@ -1,0 +1,36 @@
+"""Search the names of files and folders."""
+
+import re
+
+from stedi.privacy.scan.search import Matcher, Search, View
+
+# Endings that may follow an address in a file's name: the dot would make them part of its domain.
+_ENDING = re.compile(
+    r"\.(json|jsonl|ndjson|gz|bz2|zst|zlib|zip|tar|xlsx|csv|txt|log|md|html|svg|png|pdf|parquet|avro|bak|tmp|part|old)$",
+    re.IGNORECASE,
+)
+
+
+def search_name(part: str, search: Search) -> None:
+    """Search the name of a file or folder.
+
+    Args:
+        part: the name, without slashes.
+        search: gets the matches.
+    """
+    stem = part
+    while (shorter := _ENDING.sub("", stem)) != stem:
+        stem = shorter
+    search.add_stream((stem.encode("utf-8", "surrogateescape"),), View.TEXT)
+    if stem != part:
+        # What is left may be within a value that ends like a name of a file.
+        search.add_stream((part[len(stem) :].encode("utf-8", "surrogateescape"),), View.TEXT)
+
+
+def is_personal(part: str, matcher: Matcher) -> bool:
+    """Whether the name of a file or folder contains an address of anybody, or one of some identifiers."""
+    if "@" in part or "%40" in part:
+        return True
+    search = Search(matcher)
+    search_name(part, search)
+    return bool(search.by_kind()) or any(True for _ in matcher.find(part.encode("utf-8", "surrogateescape").lower()))

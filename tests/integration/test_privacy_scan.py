@@ -1,0 +1,410 @@
+"""The scan opens every kind of container, and says what it could not open."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import sqlite3
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from stedi.model.progress import Progress
+from stedi.privacy.identifiers import person_identifiers
+from stedi.privacy.inventory import Inventory, merkle_root, name_digest
+from stedi.privacy.scan import roots as roots_module
+from stedi.privacy.scan.containers import MAX_DEPTH
+from stedi.privacy.scan.roots import Root, ScanResult, scan, take_inventory
+from stedi.storage import WarehouseFolder
+
+ADDRESS, OTHER = b"ann@example.com", b"joann@example.com"
+ANN = person_identifiers(
+    "ann", addresses=[ADDRESS.decode()], names=["Ann Lee"], birthdays=["1980-02-29"], shared=["Ann Lee"]
+)
+KEY = b"k" * 32
+FILLER = b"filler " * 50
+
+
+def scan_folder(folder: Path, left_out: frozenset[str] = frozenset()) -> tuple[Inventory, ScanResult]:
+    return scan([Root("lake", WarehouseFolder(folder), left_out)], ANN, KEY, lambda _: None)
+
+
+def hits(folder: Path) -> dict[str, int]:
+    """Addresses by file; fails if anything could not be opened."""
+    _, result = scan_folder(folder)
+    assert not result.doubts
+    assert {hit.kind for hit in result.hits} <= {"address"}
+    return {hit.file.removeprefix("lake/"): hit.count for hit in result.hits}
+
+
+def doubts(folder: Path) -> dict[str, str]:
+    _, result = scan_folder(folder)
+    return {doubt.file.removeprefix("lake/"): doubt.reason for doubt in result.doubts}
+
+
+def zipped(content: bytes, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("member.txt", content)
+    return file.getvalue()
+
+
+def tarred(content: bytes, name: str = "member.txt") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def number(value: int) -> bytes:
+    """A number as Avro writes it."""
+    value, content = value << 1, b""
+    while value > 0x7F:
+        content, value = content + bytes([value & 0x7F | 0x80]), value >> 7
+    return content + bytes([value])
+
+
+def snappy(content: bytes) -> bytes:
+    return bytes(pa.Codec("snappy").compress(content)) + zlib.crc32(content).to_bytes(4, "big")
+
+
+def deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def avro(content: bytes, codec: bytes, pack: Callable[[bytes], bytes]) -> bytes:
+    value = number(len(content)) + content
+    block = pack(number(len(FILLER)) + FILLER + value)
+    entry = b"".join(number(len(text)) + text for text in (b"avro.codec", codec))
+    sync = b"0123456789abcdef"
+    return b"Obj\x01" + number(1) + entry + number(0) + sync + number(2) + number(len(block)) + block + sync
+
+
+def puffin(content: bytes) -> bytes:
+    blob = zstandard.compress(FILLER + content)
+    footer = json.dumps({"blobs": [{"offset": 4, "length": len(blob), "compression-codec": "zstd"}]}).encode()
+    return b"PFA1" + blob + b"PFA1" + footer + struct.pack("<I", len(footer)) + bytes(4) + b"PFA1"
+
+
+def puffin_footer(content: bytes) -> bytes:
+    document = json.dumps({"blobs": [], "properties": {"filler": FILLER.decode(), "a": content.decode()}}).encode()
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, "lz4") as stream:
+        stream.write(document)
+    footer = bytes(packed.getvalue())
+    return b"PFA1" + b"PFA1" + footer + struct.pack("<I", len(footer)) + b"\1\0\0\0" + b"PFA1"
+
+
+def lz4(content: bytes) -> bytes:
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, "lz4") as stream:
+        stream.write(content)
+    return bytes(packed.getvalue())
+
+
+def png(kind: bytes, chunk: bytes) -> bytes:
+    def part(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = part(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + part(kind, chunk) + part(b"IDAT", zlib.compress(b"\0\0")) + part(b"IEND", b"")
+
+
+def sqlite(content: bytes, *, as_blob: bool = False) -> bytes:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE t (n, a, b)")
+        # Of several pages: its bytes are not next to each other.
+        value = content if as_blob else (b"x" * 4_000 + b" " + content).decode()
+        database.executemany("INSERT INTO t VALUES (?, ?, ?)", [(n, value, "y") for n in range(3)])
+        database.commit()
+        return database.serialize()
+
+
+def npz(content: bytes) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, values=np.array([FILLER + content]))
+    return file.getvalue()
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain text": bytes,
+    "with control characters": lambda content: b"\x00\x01\x02 " + content + b" \x00",
+    "UTF-16": lambda content: content.decode().encode("utf-16-le"),
+    "JSON with escapes": lambda content: b'{"a": "' + content.replace(b"@", b"\\u0040") + b'"}',
+    "gzip": gzip.compress,
+    "gzip, two members": lambda content: gzip.compress(b"a\n") + gzip.compress(content),
+    "zlib": zlib.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
+    "zstd": lambda content: zstandard.compress(content),
+    "zstd, two frames": lambda content: zstandard.compress(b"a\n") + zstandard.compress(content),
+    "lz4": lz4,
+    "zip": zipped,
+    "zip, bzip2": lambda content: zipped(content, zipfile.ZIP_BZIP2),
+    "zip, lzma": lambda content: zipped(content, zipfile.ZIP_LZMA),
+    "tar": tarred,
+    "name in a tar": lambda content: tarred(b"", content.decode()),
+    "tar.gz": lambda content: gzip.compress(tarred(content)),
+    "gzip in zip in tar in zstd": lambda content: zstandard.compress(tarred(zipped(gzip.compress(content)))),
+    "npz": npz,
+    "Avro, plain": lambda content: avro(content, b"null", bytes),
+    "Avro, deflate": lambda content: avro(content, b"deflate", deflate),
+    "Avro, Snappy": lambda content: avro(content, b"snappy", snappy),
+    "Avro, Zstandard": lambda content: avro(content, b"zstandard", zstandard.compress),
+    "Avro, bzip2": lambda content: avro(content, b"bzip2", bz2.compress),
+    "Puffin": puffin,
+    "Puffin, footer": puffin_footer,
+    "PNG, tEXt": lambda content: png(b"tEXt", b"Title\0" + content),
+    "PNG, zTXt": lambda content: png(b"zTXt", b"Title\0\0" + zlib.compress(FILLER + content)),
+    "PNG, iTXt": lambda content: png(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(FILLER + content)),
+    "SVG": lambda content: b"<svg><text>" + content.replace(b"@", b"&#64;") + b"</text></svg>",
+    "SQLite": sqlite,
+    "gzip in SQLite": lambda content: sqlite(gzip.compress(FILLER + content), as_blob=True),
+    "SQLite in zip": lambda content: zipped(sqlite(content)),
+}
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_every_container_is_opened(tmp_path: Path, packing: str) -> None:
+    """Ann is found, and Joann, whose address contains Ann's, is not."""
+    for name, content in (("found", ADDRESS), ("clean", OTHER)):
+        (tmp_path / name).write_bytes(PACKED[packing](content))
+    assert set(hits(tmp_path)) == {"found"}
+
+
+def parquet(table: pa.Table, **options: object) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    return file.getvalue()
+
+
+def column(values: pa.Array) -> pa.Table:
+    return pa.table({"c": values})
+
+
+def around(content: bytes) -> list[str]:
+    return [f"{n}.first@example.com" for n in range(50)] + [content.decode()] + [f"last.{n}@example.com" for n in range(50)]
+
+
+NUMBERS = pa.array([1, 2, 3])
+COLUMNS: dict[str, Callable[[bytes], bytes]] = {
+    "dictionary": lambda content: parquet(column(pa.array(around(content))), compression="zstd"),
+    "values": lambda content: parquet(column(pa.array(around(content))), use_dictionary=False, compression="zstd"),
+    "prefixes": lambda content: parquet(
+        column(pa.array(around(content))), use_dictionary=False, column_encoding={"c": "DELTA_BYTE_ARRAY"}
+    ),
+    "statistics": lambda content: parquet(column(pa.array([content.decode()])), compression="gzip"),
+    "not compressed": lambda content: parquet(column(pa.array(around(content))), compression="none"),
+    "entry that no row uses": lambda content: parquet(
+        column(pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array(["a", *around(content)]))), write_statistics=False
+    ),
+    "binary": lambda content: parquet(column(pa.array([text.encode() for text in around(content)], pa.large_binary()))),
+    "binary of one length": lambda content: parquet(column(pa.array([content, content], pa.binary(len(content))))),
+    "list": lambda content: parquet(column(pa.array([["a", "b"], around(content)])), write_statistics=False),
+    "struct in a list": lambda content: parquet(
+        column(pa.array([[{"e": text} for text in around(content)]])), write_statistics=False
+    ),
+    "map": lambda content: parquet(
+        column(pa.array([[(text, 1) for text in around(content)]], pa.map_(pa.string(), pa.int64()))), write_statistics=False
+    ),
+    "escaped in JSON": lambda content: parquet(column(pa.array(around(content.replace(b"@", b"\\u0040"))))),
+    "name of a column": lambda content: parquet(pa.table({content.decode(): NUMBERS})),
+    "metadata": lambda content: parquet(column(NUMBERS).replace_schema_metadata({"note": content.decode()})),
+    "metadata of a column": lambda content: parquet(
+        pa.table([NUMBERS], pa.schema([pa.field("c", pa.int64(), metadata={"note": content.decode()})]))
+    ),
+    "third row group": lambda content: parquet(column(pa.array(around(content)[::-1])), row_group_size=25),
+}
+
+
+@pytest.mark.parametrize("place", COLUMNS)
+def test_every_place_in_parquet_is_searched(tmp_path: Path, place: str) -> None:
+    for name, content in (("found.parquet", ADDRESS), ("clean.parquet", OTHER)):
+        (tmp_path / name).write_bytes(COLUMNS[place](content))
+    assert set(hits(tmp_path)) == {"found.parquet"}
+
+
+def test_name_and_birthday_are_combined_across_columns_of_a_row(tmp_path: Path) -> None:
+    names, birthdays = ["Ann Lee", "Ann Lee", "Bob"], ["1980-02-29", "1970-01-01", "1980-02-29"]
+    pq.write_table(pa.table({"n": names, "b": birthdays}), tmp_path / "one.parquet")
+    pq.write_table(pa.table({"n": names[1:], "b": birthdays[1:]}), tmp_path / "two.parquet")
+    _, result = scan_folder(tmp_path)
+    assert [(hit.file, hit.kind, hit.count) for hit in result.hits] == [
+        ("lake/one.parquet", "birthday", 1),
+        ("lake/one.parquet", "name", 1),
+    ]
+
+
+def test_freed_pages_of_a_database_are_searched(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA secure_delete = off")
+        database.execute("CREATE TABLE t (a)")
+        database.execute("INSERT INTO t VALUES ('Lee' || ? || '555')", (ADDRESS.decode(),))
+        database.executemany("INSERT INTO t VALUES (?)", [("x" * 3_000,)] * 10)
+        database.commit()
+        database.execute("DROP TABLE t")
+        database.commit()
+    _, result = scan_folder(tmp_path)
+    assert [(hit.file, hit.kind) for hit in result.hits] == [("lake/catalog.db", "address")]
+    assert "freed pages" in result.doubts[0].reason
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM")
+    assert hits(tmp_path) == {}
+
+
+def test_the_write_ahead_log_of_a_database_is_searched(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = wal")
+        database.execute("CREATE TABLE t (a)")
+        # Not yet in the file of the database.
+        database.execute("INSERT INTO t VALUES (?)", (ADDRESS.decode(),))
+        database.commit()
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        assert "mlflow.db" in hits(tmp_path)
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def damaged(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(byte ^ 0xFF for byte in content[middle : middle + 40]) + content[middle + 40 :]
+
+
+LONG = os.urandom(2_000).hex().encode()
+SEALED: dict[str, bytes] = {
+    "a.gz": damaged(gzip.compress(LONG)),
+    "cut.gz": gzip.compress(LONG)[:-20],
+    "header.gz": b"\0\0\0" + gzip.compress(LONG)[3:],
+    "a.bz2": damaged(bz2.compress(LONG)),
+    "a.xz": damaged(lzma.compress(LONG)),
+    "a.zst": zstandard.compress(LONG)[:-20],
+    "a.lz4": lz4(LONG)[:-200],
+    "a.zlib": damaged(zlib.compress(LONG)),
+    "a.zip": damaged(zipped(LONG)),
+    "a.avro": damaged(avro(LONG, b"deflate", deflate)),
+    "unknown.avro": avro(LONG, b"lzo", bytes),
+    "a.puffin": puffin(LONG)[:-8],
+    "a.parquet": damaged(
+        parquet(column(pa.array([LONG.decode()])), compression="gzip", use_dictionary=False, write_statistics=False)
+    ),
+    "cut.parquet": parquet(column(NUMBERS))[:-30],
+    "a.db": sqlite(b"x")[:9_000],
+    "a.png": png(b"zTXt", b"Title\0\0" + zlib.compress(LONG)[:-20]),
+    "a.7z": b"7z\xbc\xaf\x27\x1c" + LONG,
+    "a.pdf": b"%PDF-1.7\n" + LONG,
+    "secret.bin": os.urandom(100_000),
+}
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_what_cannot_be_opened_is_a_doubt(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(SEALED[name])
+    assert list(doubts(tmp_path)) == [name]
+
+
+def test_an_encrypted_member_of_a_zip_is_a_doubt(tmp_path: Path) -> None:
+    content = bytearray(zipped(b"a"))
+    # Bit 0 of the flags, in the member's header and in the directory (APPNOTE, 4.4.4).
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(bytes(content))
+    assert list(doubts(tmp_path)) == ["a.zip"]
+
+
+def test_too_many_containers_in_one_another_are_a_doubt(tmp_path: Path) -> None:
+    content = ADDRESS
+    for _ in range(MAX_DEPTH):
+        content = gzip.compress(content)
+    (tmp_path / "a.gz").write_bytes(content)
+    assert set(hits(tmp_path)) == {"a.gz"}
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    assert "containers in one another" in doubts(tmp_path)["a.gz"]
+
+
+def test_weights_text_and_small_keys_are_no_doubts(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).normal(size=100_000).astype("<f4")
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x07" + weights.tobytes())
+    (tmp_path / "suppression.key").write_bytes(os.urandom(32))
+    (tmp_path / "text.json").write_bytes(b"x\x9c is no zlib")
+    assert doubts(tmp_path) == {}
+
+
+def test_links_and_unreadable_files_are_doubts(tmp_path: Path) -> None:
+    lake, other = tmp_path / "lake", tmp_path / "other"
+    lake.mkdir()
+    other.mkdir()
+    (lake / "link").symlink_to(other)
+    (lake / "broken").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(lake / "pipe")
+    assert set(doubts(lake)) == {"link", "broken", "pipe"}
+
+
+def test_names_of_files_and_folders_are_searched_and_replaced(tmp_path: Path) -> None:
+    folder, file = "Ann@Example.com", "ann@example.com.json.gz"
+    (tmp_path / folder).mkdir()
+    for name in (f"{folder}/one.txt", file, "joann@example.com.json", "a%40example.com", "#b", "c"):
+        (tmp_path / name).write_bytes(b"x")
+    inventory, result = scan_folder(tmp_path)
+    names = [entry.name for entry in inventory.files]
+    found = sorted((f"lake/{name_digest(folder, KEY)}/one.txt", f"lake/{name_digest(file, KEY)}"))
+    assert [hit.file for hit in result.hits] == found
+    assert names == sorted(names)
+    assert not [name for name in names if "@" in name or "example" in name]
+    assert {"lake/c", "lake/%23b", *found} < set(names)
+
+
+def test_the_inventory_has_size_and_digest_of_every_file_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b.json").write_bytes(ADDRESS)
+    steps: list[Progress] = []
+    root = Root("lake", WarehouseFolder(tmp_path), frozenset({"b.json"}))
+    inventory, doubts = take_inventory([root], ANN, KEY, steps.append)
+    assert [(entry.name, entry.bytes) for entry in inventory.files] == [("lake/a", 3)]
+    assert inventory.files[0].sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert not doubts
+    assert [(step.done, step.total) for step in steps] == [(1, 1)]
+    assert scan([root], ANN, KEY, lambda _: None)[0] == inventory
+    assert take_inventory([Root("none", WarehouseFolder(tmp_path / "missing"))], ANN, KEY, steps.append)[0].files == ()
+
+
+def test_processes_find_what_one_process_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number_of_file in range(5):
+        (tmp_path / f"{number_of_file}.gz").write_bytes(gzip.compress(ADDRESS * number_of_file))
+    inventory, result = scan_folder(tmp_path)
+    monkeypatch.setattr(roots_module, "_MIN_BYTES_FOR_PROCESSES", 0)
+    again, same = scan_folder(tmp_path)
+    assert again == inventory
+    assert (same.hits, same.bytes_unpacked) == (result.hits, result.bytes_unpacked)
+
+
+def test_merkle_root_is_that_of_rfc_6962() -> None:
+    # Roots of the test vectors of Certificate Transparency's reference implementation, for its first leaves.
+    texts = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
+    leaves = [bytes.fromhex(text) for text in texts]
+    roots = {
+        0: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        1: "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        2: "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+        3: "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+        5: "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+        7: "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+        8: "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    }
+    assert {count: merkle_root(leaves[:count]) for count in roots} == roots

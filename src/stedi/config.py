@@ -80,6 +80,11 @@ class Privacy(BaseModel):
         description="folder or s3:// prefix of the suppression list, the certificates of erasure and their keys; "
         "by default the warehouse's address with -privacy at its end. Restored backups must not replace it",
     )
+    suppression_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="secret key of the suppression list; by default the first erasure stores one in a local privacy folder",
+    )
     signing_key: SecretStr | None = Field(
         default=None,
         min_length=1,
@@ -95,6 +100,24 @@ class Privacy(BaseModel):
         description="days for which the landing files and raw records of people who never consented or withdrew are kept; "
         "by default without end",
     )
+    controller: str | None = Field(
+        default=None, min_length=1, description="name of the organisation that answers for the data, for `stedi access`"
+    )
+    contact: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where people reach it: a page, an address or a telephone number, for `stedi access`",
+    )
+    notice: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of the privacy notice under which people consent, for `stedi access`",
+    )
+
+    @field_validator("folder")
+    @classmethod
+    def _check_folder(cls, place: str | None) -> str | None:
+        return str(open_warehouse(place)) if place else None
 
 
 class Settings(BaseModel):
@@ -137,7 +160,11 @@ class Settings(BaseModel):
     @property
     def privacy_folder(self) -> str:
         """Address of the privacy folder, outside of the warehouse: a restored warehouse must not replace it."""
-        return self.privacy.folder or f"{self.warehouse.rstrip('/')}-privacy"
+        if self.privacy.folder:
+            return self.privacy.folder
+        # A prefix beside a whole bucket would be in another bucket.
+        is_bucket = self.warehouse.startswith("s3://") and self.warehouse.count("/") == 2
+        return f"{self.warehouse}/privacy" if is_bucket else f"{self.warehouse.rstrip('/')}-privacy"
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod

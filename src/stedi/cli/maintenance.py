@@ -25,4 +25,6 @@ def maintain(call: Call) -> None:
     tables = Section(title, ("table", *numbers), rows, numbers, show={"bytes removed": size})
     freed = sum(table.bytes_removed for table in report.tables.values())
     last = f"{size(freed)} freed." if freed else "No orphan file had to be deleted."
+    if report.made_private:
+        last += f" Other users can no longer access {report.made_private:,} files and folders."
     show(Result([tables], asdict(report), last=last), as_json=call.as_json)

@@ -20,7 +20,7 @@ def run_result(report: "RunReport") -> Result:
 
 
 def run_alerts(report: "RunReport") -> list[str]:
-    """Return the lines above the tables of a run: alarms, customers on hold, readings without a clear owner."""
+    """Return the lines above the tables of a run: alarms, consent holds, unclear owners, records of erased people."""
     lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
     if report.on_hold:
         customers = counted(report.on_hold, "customer")
@@ -28,6 +28,11 @@ def run_alerts(report: "RunReport") -> list[str]:
     if report.unresolved_readings:
         readings = counted(report.unresolved_readings, "step-trainer reading")
         lines.append(f"owner not clear: {readings} left out of the trusted tables; see `stedi devices`")
+    if report.suppressed:
+        records = counted(sum(report.suppressed.values()), "record")
+        lines.append(
+            f"erased people: {records} of theirs in landing files, not stored; `stedi erase --restore-check` removes them"
+        )
     return lines
 
 
@@ -159,6 +164,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
             for name, table in report.tables.items()
         },
         "quarantined": report.quarantined,
+        "suppressed": report.suppressed,
         "files": report.files,
         "not_taken": _not_taken_json(report.not_taken),
         "outside_consent": report.outside_consent,

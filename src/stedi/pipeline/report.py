@@ -70,6 +70,7 @@ class RunReport:
         dry_run: whether nothing was committed.
         tables: report of each table, in run order.
         quarantined: quarantined records by feed.
+        suppressed: records of erased people in the landing files by feed. They are not stored.
         files: new and changed landing files by feed.
         not_taken: files in the landing folder that were not ingested, and why.
         outside_consent: rows by table that were recorded while their person did not consent.
@@ -84,6 +85,7 @@ class RunReport:
     dry_run: bool
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
+    suppressed: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int]] = field(default_factory=dict)
     not_taken: SkippedFiles = field(default_factory=SkippedFiles)
     outside_consent: dict[str, int] = field(default_factory=dict)

@@ -4,11 +4,12 @@ import json
 import os
 import pwd
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from stedi.storage import Warehouse
-from stedi.storage.errors import translate_storage_errors
+from stedi.storage.errors import translate_damage, translate_storage_errors
 
 _FOLDER = "privacy_log"
 
@@ -64,3 +65,42 @@ def operating_system_user() -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
+
+
+def replace_pseudonyms(warehouse: Warehouse, subjects: Mapping[str, str]) -> int:
+    """Replace the pseudonyms of erased people in the privacy log. Who asked and when stays.
+
+    Args:
+        warehouse: the warehouse.
+        subjects: what to write instead, by pseudonym, such as the keyed digest in the suppression list.
+
+    Returns:
+        The number of entries that were changed.
+
+    Raises:
+        WarehouseError: an entry can't be read or written.
+    """
+    entries = find_entries(warehouse, subjects)
+    with translate_storage_errors(f"the privacy log {warehouse.path(_FOLDER)} can't be written"):
+        for name, entry in entries.items():
+            changed = replace(entry, pseudonym=subjects[entry.pseudonym])
+            warehouse.replace(name, json.dumps(asdict(changed)).encode())
+    return len(entries)
+
+
+def find_entries(warehouse: Warehouse, pseudonyms: Container[str]) -> dict[str, LogEntry]:
+    """Return the entries about some people, by the name of their file.
+
+    Raises:
+        WarehouseError: an entry can't be read.
+    """
+    found = {}
+    with (
+        translate_storage_errors(f"the privacy log {warehouse.path(_FOLDER)} can't be read"),
+        translate_damage("an entry of the privacy log"),
+    ):
+        for file in warehouse.list(_FOLDER):
+            entry = LogEntry(**json.loads(warehouse.read(file.name)))
+            if entry.pseudonym in pseudonyms:
+                found[file.name] = entry
+    return found

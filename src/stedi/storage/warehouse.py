@@ -94,6 +94,14 @@ class Warehouse(ABC):
         """Delete the empty folders below a folder."""
 
     @abstractmethod
+    def restrict_access(self) -> int:
+        """Remove the permissions of others from all files and folders (see `storage.disk.umask_of`).
+
+        Returns:
+            Number of files and folders that had such permissions. In S3 the bucket decides on access, and it is 0.
+        """
+
+    @abstractmethod
     def write_lock(self) -> AbstractContextManager[None]:
         """Hold the write lock, without waiting for it. Creates the warehouse's folder.
 

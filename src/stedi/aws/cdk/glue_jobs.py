@@ -13,6 +13,8 @@ from stedi.aws.cdk.permissions import after_permissions, allow
 from stedi.aws.cdk.storage import WAREHOUSE, Storage
 from stedi.aws.jobs import JOBS, Job
 from stedi.aws.parameters import DeploymentParameters
+from stedi.ingest.applied_erasures import APPLIED_FILE
+from stedi.ingest.suppression import LIST_FILE
 
 # Spark 4.1 and Iceberg 1.11, which the tests run on.
 GLUE_VERSION = "6.0"
@@ -134,7 +136,14 @@ class GlueJobs(Construct):
             on=[storage.table_objects(table) for table in tables],
             wildcard_reason="Table files have random names; only this job's tables and their inputs are accessible.",
         )
-        allow(role, *_READ, *_WRITE, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/.lock")])
+        # A first run records that it stops everybody who was erased.
+        allow(
+            role,
+            *_READ,
+            *_WRITE,
+            on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{name}") for name in (".lock", APPLIED_FILE)],
+        )
+        allow(role, *_READ, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}-privacy/{LIST_FILE}")])
         allow(
             role,
             *_READ,

@@ -1,0 +1,275 @@
+"""Find the rows of erased people, in landing files that are read and in landing tables that exist."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stedi.compute.backend import Backend, Ingested
+from stedi.compute.counts import count_rows
+from stedi.ingest.quarantine_screen import QuarantineScreen
+from stedi.ingest.suppression import SuppressionList
+from stedi.model.feed import Feed
+from stedi.model.identity import keyed_digest
+from stedi.model.sql import columns, literal, quoted
+from stedi.tables.landing.quarantine import TABLE as QUARANTINE
+
+# The text of a quarantined record that names an erased person, and other people whose consent it puts on hold.
+REMOVED_TEXT = "(removed: the record named a person who was erased)"
+_BATCH = 50_000
+# Bounds of an open span: the smallest and the largest `long`. Joins on nulls are slow.
+_FIRST_MS, _LAST_MS = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Screened:
+    """The records of landing files without those of erased people.
+
+    Attributes:
+        landed: query for the landed rows.
+        quarantined: query for the quarantined records.
+        suppressed: landed and quarantined records that were left out, by file name.
+    """
+
+    landed: str
+    quarantined: str
+    suppressed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SuppressedSplit:
+    """Queries for the suppressed rows of a landing table, and for the other ones. Both have the columns of the input."""
+
+    suppressed: str
+    kept: str
+
+
+def screen(backend: Backend, feed: Feed, ingested: Ingested, suppression: SuppressionList) -> Screened:
+    """Leave out the records of erased people. The caller must call `release` afterwards.
+
+    Costs nothing if nobody was erased. Otherwise each distinct person or device is looked up once, and the text of each
+    quarantined record is searched.
+
+    Args:
+        backend: has the parameters of the list.
+        feed: the feed.
+        ingested: the feed's records.
+        suppression: the suppression list.
+    """
+    landed, quarantined = f"SELECT * FROM {quoted(ingested.landed)}", f"SELECT * FROM {quoted(ingested.quarantined)}"
+    if suppression.is_empty:
+        return Screened(landed, quarantined)
+    suppressed_landed: Counter[str] = Counter()
+    split = split_suppressed(backend, feed, landed, suppression)
+    if split is not None:
+        counts = f"SELECT source_file, count(*) AS n FROM ({split.suppressed}) AS r GROUP BY source_file"
+        suppressed_landed.update({row["source_file"]: row["n"] for row in backend.select(counts)})
+        landed = split.kept
+    quarantined, suppressed_quarantined = _screen_quarantined(backend, feed, quarantined, suppression)
+    files = suppressed_landed.keys() | suppressed_quarantined.keys()
+    return Screened(landed, quarantined, {name: (suppressed_landed[name], suppressed_quarantined[name]) for name in files})
+
+
+def split_suppressed(backend: Backend, feed: Feed, rows: str, suppression: SuppressionList) -> SuppressedSplit | None:
+    """Find the rows of a landing table that are about erased people. The caller must call `release` afterwards.
+
+    Rows of readings by a device are found by the device, all others by the person.
+
+    Args:
+        backend: has the parameters of the list.
+        feed: the table's feed.
+        rows: query for rows of the table, such as all rows of some files. It may have more columns.
+        suppression: the suppression list.
+
+    Returns:
+        The rows by whether they are suppressed; None if no person and no device in them is on the list.
+    """
+    identity, time = _identity(feed), _time(feed)
+    if identity is None or not _find_refused(backend, feed, identity, rows, suppression):
+        return None
+    # Explicit joins: with NOT EXISTS, DuckDB first collects all distinct times. 10 million readings are split in 0.13 s of
+    # CPU time instead of 2.8 s.
+    join = f"JOIN {quoted(_refused(feed))} AS s ON {_is_refused(identity, time)}"
+    return SuppressedSplit(f"SELECT * FROM ({rows}) AS r SEMI {join}", f"SELECT * FROM ({rows}) AS r ANTI {join}")
+
+
+def suppressed_rows(backend: Backend, feed: Feed, rows: str, suppression: SuppressionList) -> str | None:
+    """Find rows like `split_suppressed`; returns them as a SQL condition over the rows of the table.
+
+    Args:
+        backend: has the parameters of the list.
+        feed: the table's feed.
+        rows: query for rows of the table, such as all rows of some files.
+        suppression: the suppression list.
+
+    Returns:
+        The condition, never null; None if no person and no device in the rows is on the list.
+    """
+    identity, time = _identity(feed), _time(feed)
+    if identity is None or not _find_refused(backend, feed, identity, rows, suppression):
+        return None
+    return f"EXISTS (SELECT 1 FROM {quoted(_refused(feed))} AS s WHERE {_is_refused(identity, time)})"
+
+
+def _identity(feed: Feed) -> str | None:
+    """The column that tells whose a feed's rows are."""
+    return next((name for name in ("person", "device") if name in feed.identifying), None)
+
+
+def _time(feed: Feed) -> str:
+    """SQL for the time of a feed's row that decides whether it is refused.
+
+    A record with several times is from before an erasure if one of them is; `least` skips nulls. Without a time nothing
+    shows that a record is newer.
+    """
+    names = [quoted(field.name) for field in feed.fields if field.kind == "milliseconds" and not field.lenient]
+    return f"coalesce(least({', '.join(names)}), 0)" if len(names) > 1 else names[0]
+
+
+def _is_refused(identity: str, time: str) -> str:
+    """SQL condition: an entry `s` of the refused identities refuses a row."""
+    return f"s.refused = {identity} AND {time} >= s.refused_from_ms AND {time} < s.refused_to_ms"
+
+
+def _find_refused(backend: Backend, feed: Feed, identity: str, rows: str, suppression: SuppressionList) -> bool:
+    """Create the relation of the people or devices in some rows that the list refuses; returns whether there are any."""
+    if suppression.is_empty:
+        return False
+    # Times that are refused, by keyed digest: from the first one, up to the second one, which is excluded.
+    if identity == "person":
+        spans = [
+            (subject, _FIRST_MS, _LAST_MS if refusal.until_ms is None else refusal.until_ms + 1)
+            for subject, refusal in suppression.refusals.items()
+        ]
+    else:
+        spans = [
+            (device.device, _FIRST_MS if device.from_ms is None else device.from_ms, device.to_ms)
+            for stone in suppression.tombstones
+            for device in stone.devices
+        ]
+    digests, from_ms, to_ms = zip(*spans, strict=True) if spans else ((), (), ())
+    backend.materialize_values(
+        _tombstones(feed), [("digest", "string", digests), ("from_ms", "long", from_ms), ("to_ms", "long", to_ms)]
+    )
+    digest = keyed_digest(f"{literal(f'{identity}:')} || {identity}", "suppression")
+    distinct = f"SELECT DISTINCT {identity} FROM ({rows}) AS r WHERE {identity} IS NOT NULL"
+    backend.materialize(
+        _refused(feed),
+        "SELECT d.refused, t.from_ms AS refused_from_ms, t.to_ms AS refused_to_ms "
+        f"FROM (SELECT {identity} AS refused, {digest} AS digest FROM ({distinct}) AS q) AS d "
+        f"JOIN {quoted(_tombstones(feed))} AS t ON t.digest = d.digest",
+    )
+    return count_rows(backend, f"SELECT * FROM {quoted(_refused(feed))}") > 0
+
+
+def refused_identities(backend: Backend, feed: Feed) -> list[dict[str, Any]]:
+    """Return the suppressed people or devices that `suppressed_rows` found, in plain text.
+
+    Returns:
+        Rows with `refused` (the normalised address or serial number) and, for devices, `refused_from_ms` and
+        `refused_to_ms`.
+    """
+    return backend.select(f"SELECT DISTINCT * FROM {quoted(_refused(feed))} ORDER BY ALL")
+
+
+def release(backend: Backend, feed: Feed) -> None:
+    """Drop the relations of `screen` and `split_suppressed`."""
+    for relation in (_tombstones(feed), _refused(feed), _stopped(feed)):
+        backend.drop(relation)
+
+
+def _tombstones(feed: Feed) -> str:
+    return f"tombstones_{feed.name}"
+
+
+def _refused(feed: Feed) -> str:
+    return f"refused_{feed.name}"
+
+
+def _stopped(feed: Feed) -> str:
+    return f"stopped_{feed.name}"
+
+
+@dataclass(frozen=True)
+class StoppedRecord:
+    """A quarantined record about an erased person.
+
+    Attributes:
+        source_file: its file.
+        position: its position in the file.
+        text: its text.
+        others: other people named in it, whose consent it puts on hold, one per line; None if there are none.
+    """
+
+    source_file: str
+    position: int
+    text: str
+    others: str | None
+
+
+def stopped_records(backend: Backend, quarantined: str, suppression: SuppressionList) -> list[StoppedRecord]:
+    """Find the records about erased people among quarantined records (a query with the columns of `quarantine`)."""
+    screen = QuarantineScreen(suppression)
+    stopped: list[StoppedRecord] = []
+    for row in _in_batches(backend, quarantined):
+        people = tuple(row["people"].split("\n")) if row["people"] else ()
+        outcome = screen.screen(row["raw_record"] or "", people, row["arrived_at_ms"])
+        if outcome.is_stopped:
+            others = "\n".join(outcome.others) or None
+            stopped.append(StoppedRecord(row["source_file"], row["source_position"], row["raw_record"], others))
+    return stopped
+
+
+def redacted(quarantined: str, others: str) -> str:
+    """Write the query for quarantined records without their text, which is about an erased person.
+
+    Such a record is kept if it also puts the consent of other people on hold.
+
+    Args:
+        quarantined: query with the columns of `quarantine` and, if `others` needs them, further ones.
+        others: SQL expression for the other people.
+    """
+    replaced = {"raw_record": literal(REMOVED_TEXT), "people": others}
+    kept = ", ".join(f"{replaced.get(c.name, f'q.{quoted(c.name)}')} AS {quoted(c.name)}" for c in QUARANTINE.columns)
+    return f"SELECT {kept} FROM ({quarantined}) AS q WHERE {others} IS NOT NULL"
+
+
+def _screen_quarantined(
+    backend: Backend, feed: Feed, quarantined: str, suppression: SuppressionList
+) -> tuple[str, Counter[str]]:
+    """Screen a feed's quarantined records; returns a query for those to store, and the number of others by file.
+
+    A record that also puts the consent of other people on hold is stored without its text, so that the hold remains.
+    """
+    stopped = stopped_records(backend, quarantined, suppression)
+    if not stopped:
+        return quarantined, Counter()
+    relation = quoted(_stopped(feed))
+    backend.materialize_values(
+        _stopped(feed),
+        [
+            ("name", "string", [record.source_file for record in stopped]),
+            ("position", "long", [record.position for record in stopped]),
+            ("others", "string", [record.others for record in stopped]),
+        ],
+    )
+    is_stopped = "s.name = r.source_file AND s.position = r.source_position"
+    kept = (
+        f"SELECT {columns(QUARANTINE)} FROM ({quarantined}) AS r "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {relation} AS s WHERE {is_stopped})"
+    )
+    theirs = f"SELECT r.*, s.others FROM ({quarantined}) AS r JOIN {relation} AS s ON {is_stopped}"
+    query = f"{kept} UNION ALL {redacted(theirs, 'others')}"
+    return query, Counter(record.source_file for record in stopped if record.others is None)
+
+
+def _in_batches(backend: Backend, quarantined: str) -> Iterator[dict[str, Any]]:
+    """Read quarantined records in batches. Their texts may not fit into memory."""
+    arrived_at_ms = "date_diff('millisecond', TIMESTAMPTZ '1970-01-01 00:00:00+00', arrived_at) AS arrived_at_ms"
+    names = f"source_file, source_position, raw_record, people, {arrived_at_ms}"
+    start = 0
+    while rows := backend.select(
+        f"SELECT {names} FROM ({quarantined}) AS q ORDER BY source_file, source_position LIMIT {_BATCH} OFFSET {start}"
+    ):
+        yield from rows
+        start += len(rows)

@@ -54,7 +54,7 @@ def test_tombstones_are_found_by_every_spelling_and_contain_no_identifier(tmp_pa
     ]
     assert suppression.find("cat@x.org") == ()
     content = (privacy / LIST).read_text().lower()
-    for plain in ("ann", "x.org", "bob", "s-1", "s-2", (privacy / KEY).read_text().lower(), suppression.key.hex()):
+    for plain in ("ann", "x.org", "bob", "s-1", "s-2", (privacy / KEY).read_text().lower()):
         assert plain not in content
     assert (privacy / KEY).stat().st_mode & 0o777 == 0o600
 
@@ -183,7 +183,15 @@ QUOTED = [
     "{'user': %s, x: 1,}",
     '{"who": %s "user": 5}',
 ]
-BARE = ["%s", "user=%s;x=5", "{user: %s", "<user>%s</user>", '{"list": "bob@y.org,%s"}', '{"user": "%s', '"{\\"user\\": \\"%s\\"}"']
+BARE = [
+    "%s",
+    "user=%s;x=5",
+    "{user: %s",
+    "<user>%s</user>",
+    '{"list": "bob@y.org,%s"}',
+    '{"user": "%s',
+    '"{\\"user\\": \\"%s\\"}"',
+]
 
 
 @pytest.mark.parametrize("spelling", [*SPELLINGS["ann"], *IN_JSON])
@@ -194,8 +202,19 @@ def test_no_spelling_in_a_quarantined_record_passes(erased: SuppressionList, spe
     assert [text for text in texts if not is_stopped(erased, text)] == []
 
 
-OTHERS = ["ann+1@x.org", "an.n@x.org", "ann@y.org", "ann@sub.x.org", "anne@x.org", "s-11", "s_1", "ann", "x.org", '"an n"@x.org']
-NOISE = st.lists(st.sampled_from([*OTHERS, *' \n"\\{}[]:,;=<>()\'', "\\u0061", '"user":', "1e5", str(T0)]), max_size=12)
+OTHERS = [
+    "ann+1@x.org",
+    "an.n@x.org",
+    "ann@y.org",
+    "ann@sub.x.org",
+    "anne@x.org",
+    "s-11",
+    "s_1",
+    "ann",
+    "x.org",
+    '"an n"@x.org',
+]
+NOISE = st.lists(st.sampled_from([*OTHERS, *" \n\"\\{}[]:,;=<>()'", "\\u0061", '"user":', "1e5", str(T0)]), max_size=12)
 
 
 @given(NOISE.map("".join), NOISE.map(" ".join))
@@ -208,7 +227,9 @@ def test_a_record_is_stopped_only_if_it_has_an_identity_of_the_person(
     assert is_stopped(erased, f"{glued} ann@x.org {spaced}")
 
 
-@pytest.mark.parametrize("text", ['{"serialNumber": "S-1", "distance', '{"serialNumber":"\\u0073-1"}', "s-1;5;6", '["S-2 "]'])
+@pytest.mark.parametrize(
+    "text", ['{"serialNumber": "S-1", "distance', '{"serialNumber":"\\u0073-1"}', "s-1;5;6", '["S-2 "]']
+)
 def test_a_serial_number_of_the_person_is_enough(erased: SuppressionList, text: str) -> None:
     assert is_stopped(erased, text)
 

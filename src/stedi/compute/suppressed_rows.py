@@ -17,6 +17,8 @@ from stedi.tables.landing.quarantine import TABLE as QUARANTINE
 # The text of a quarantined record that names an erased person, and other people whose consent it puts on hold.
 REMOVED_TEXT = "(removed: the record named a person who was erased)"
 _BATCH = 50_000
+# Bounds of an open span: the smallest and the largest `long`. Joins on nulls are slow.
+_FIRST_MS, _LAST_MS = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Screened:
     landed: str
     quarantined: str
     suppressed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SuppressedSplit:
+    """Queries for the suppressed rows of a landing table, and for the other ones. Both have the columns of the input."""
+
+    suppressed: str
+    kept: str
 
 
 def screen(backend: Backend, feed: Feed, ingested: Ingested, suppression: SuppressionList) -> Screened:
@@ -50,18 +60,41 @@ def screen(backend: Backend, feed: Feed, ingested: Ingested, suppression: Suppre
     if suppression.is_empty:
         return Screened(landed, quarantined)
     suppressed_landed: Counter[str] = Counter()
-    condition = suppressed_rows(backend, feed, landed, suppression)
-    if condition is not None:
-        counts = f"SELECT source_file, count(*) AS n FROM ({landed}) AS r WHERE {condition} GROUP BY source_file"
+    split = split_suppressed(backend, feed, landed, suppression)
+    if split is not None:
+        counts = f"SELECT source_file, count(*) AS n FROM ({split.suppressed}) AS r GROUP BY source_file"
         suppressed_landed.update({row["source_file"]: row["n"] for row in backend.select(counts)})
-        landed = f"SELECT * FROM ({landed}) AS r WHERE NOT {condition}"
+        landed = split.kept
     quarantined, suppressed_quarantined = _screen_quarantined(backend, feed, quarantined, suppression)
     files = suppressed_landed.keys() | suppressed_quarantined.keys()
     return Screened(landed, quarantined, {name: (suppressed_landed[name], suppressed_quarantined[name]) for name in files})
 
 
+def split_suppressed(backend: Backend, feed: Feed, rows: str, suppression: SuppressionList) -> SuppressedSplit | None:
+    """Find the rows of a landing table that are about erased people. The caller must call `release` afterwards.
+
+    Rows of readings by a device are found by the device, all others by the person.
+
+    Args:
+        backend: has the parameters of the list.
+        feed: the table's feed.
+        rows: query for rows of the table, such as all rows of some files. It may have more columns.
+        suppression: the suppression list.
+
+    Returns:
+        The rows by whether they are suppressed; None if no person and no device in them is on the list.
+    """
+    identity, time = _identity(feed), _time(feed)
+    if identity is None or not _find_refused(backend, feed, identity, rows, suppression):
+        return None
+    # Explicit joins: with NOT EXISTS, DuckDB first collects all distinct times. 10 million readings are split in 0.13 s of
+    # CPU time instead of 2.8 s.
+    join = f"JOIN {quoted(_refused(feed))} AS s ON {_is_refused(identity, time)}"
+    return SuppressedSplit(f"SELECT * FROM ({rows}) AS r SEMI {join}", f"SELECT * FROM ({rows}) AS r ANTI {join}")
+
+
 def suppressed_rows(backend: Backend, feed: Feed, rows: str, suppression: SuppressionList) -> str | None:
-    """Find the rows of a landing table whose person or device is suppressed. The caller must call `release` afterwards.
+    """Find rows like `split_suppressed`; returns them as a SQL condition over the rows of the table.
 
     Args:
         backend: has the parameters of the list.
@@ -70,53 +103,63 @@ def suppressed_rows(backend: Backend, feed: Feed, rows: str, suppression: Suppre
         suppression: the suppression list.
 
     Returns:
-        A SQL condition over these rows, never null; None if there are no such rows for any time.
+        The condition, never null; None if no person and no device in the rows is on the list.
     """
-    identity = next((name for name in ("person", "device") if name in feed.identifying), None)
-    if suppression.is_empty or identity is None:
+    identity, time = _identity(feed), _time(feed)
+    if identity is None or not _find_refused(backend, feed, identity, rows, suppression):
         return None
-    tombstones, found = _tombstones(feed), _found(feed)
+    return f"EXISTS (SELECT 1 FROM {quoted(_refused(feed))} AS s WHERE {_is_refused(identity, time)})"
+
+
+def _identity(feed: Feed) -> str | None:
+    """The column that tells whose a feed's rows are."""
+    return next((name for name in ("person", "device") if name in feed.identifying), None)
+
+
+def _time(feed: Feed) -> str:
+    """SQL for the time of a feed's row that decides whether it is refused.
+
+    A record with several times is from before an erasure if one of them is; `least` skips nulls. Without a time nothing
+    shows that a record is newer.
+    """
+    names = [quoted(field.name) for field in feed.fields if field.kind == "milliseconds" and not field.lenient]
+    return f"coalesce(least({', '.join(names)}), 0)" if len(names) > 1 else names[0]
+
+
+def _is_refused(identity: str, time: str) -> str:
+    """SQL condition: an entry `s` of the refused identities refuses a row."""
+    return f"s.refused = {identity} AND {time} >= s.refused_from_ms AND {time} < s.refused_to_ms"
+
+
+def _find_refused(backend: Backend, feed: Feed, identity: str, rows: str, suppression: SuppressionList) -> bool:
+    """Create the relation of the people or devices in some rows that the list refuses; returns whether there are any."""
+    if suppression.is_empty:
+        return False
+    # Times that are refused, by keyed digest: from the first one, up to the second one, which is excluded.
     if identity == "person":
-        refusals = suppression.refusals
-        bounds: tuple[str, ...] = ("until_ms",)
-        backend.materialize_values(
-            tombstones,
-            [
-                ("digest", "string", list(refusals)),
-                ("until_ms", "long", [refusal.until_ms for refusal in refusals.values()]),
-            ],
-        )
+        spans = [
+            (subject, _FIRST_MS, _LAST_MS if refusal.until_ms is None else refusal.until_ms + 1)
+            for subject, refusal in suppression.refusals.items()
+        ]
     else:
-        bounds = ("from_ms", "to_ms")
-        devices = [device for stone in suppression.tombstones for device in stone.devices]
-        backend.materialize_values(
-            tombstones,
-            [
-                ("digest", "string", [device.device for device in devices]),
-                ("from_ms", "long", [device.from_ms for device in devices]),
-                ("to_ms", "long", [device.to_ms for device in devices]),
-            ],
-        )
+        spans = [
+            (device.device, _FIRST_MS if device.from_ms is None else device.from_ms, device.to_ms)
+            for stone in suppression.tombstones
+            for device in stone.devices
+        ]
+    digests, from_ms, to_ms = zip(*spans, strict=True) if spans else ((), (), ())
+    backend.materialize_values(
+        _tombstones(feed), [("digest", "string", digests), ("from_ms", "long", from_ms), ("to_ms", "long", to_ms)]
+    )
     digest = keyed_digest(f"{literal(f'{identity}:')} || {identity}", "suppression")
     distinct = f"SELECT DISTINCT {identity} FROM ({rows}) AS r WHERE {identity} IS NOT NULL"
-    digests = f"SELECT {identity}, {digest} AS digest FROM ({distinct}) AS q"
-    selected = ", ".join(f"t.{name} AS refused_{name}" for name in bounds)
     backend.materialize(
-        found,
-        f"SELECT d.{identity} AS refused, {selected} "
-        f"FROM ({digests}) AS d JOIN {quoted(tombstones)} AS t ON t.digest = d.digest",
+        _refused(feed),
+        "SELECT d.refused, t.from_ms AS refused_from_ms, t.to_ms AS refused_to_ms "
+        f"FROM (SELECT {identity} AS refused, {digest} AS digest FROM ({distinct}) AS q) AS d "
+        f"JOIN {quoted(_tombstones(feed))} AS t ON t.digest = d.digest",
     )
-    if not count_rows(backend, f"SELECT * FROM {quoted(found)}"):
-        return None
-    times = [quoted(field.name) for field in feed.fields if field.kind == "milliseconds" and not field.lenient]
-    if identity == "person":
-        # A record with several times is from before the erasure if one of them is. `least` skips nulls.
-        first = f"least({', '.join(times)})" if len(times) > 1 else times[0]
-        is_refused = f"refused_until_ms IS NULL OR coalesce({first} <= refused_until_ms, true)"
-    else:
-        [time] = times
-        is_refused = f"{time} >= coalesce(refused_from_ms, {time}) AND {time} < refused_to_ms"
-    return f"EXISTS (SELECT 1 FROM {quoted(found)} WHERE refused = {identity} AND ({is_refused}))"
+    return count_rows(backend, f"SELECT * FROM {quoted(_refused(feed))}") > 0
 
 
 def refused_identities(backend: Backend, feed: Feed) -> list[dict[str, Any]]:
@@ -126,12 +169,12 @@ def refused_identities(backend: Backend, feed: Feed) -> list[dict[str, Any]]:
         Rows with `refused` (the normalised address or serial number) and, for devices, `refused_from_ms` and
         `refused_to_ms`.
     """
-    return backend.select(f"SELECT DISTINCT * FROM {quoted(_found(feed))} ORDER BY ALL")
+    return backend.select(f"SELECT DISTINCT * FROM {quoted(_refused(feed))} ORDER BY ALL")
 
 
 def release(backend: Backend, feed: Feed) -> None:
-    """Drop the relations of `screen` and `suppressed_rows`."""
-    for relation in (_tombstones(feed), _found(feed), _stopped(feed)):
+    """Drop the relations of `screen` and `split_suppressed`."""
+    for relation in (_tombstones(feed), _refused(feed), _stopped(feed)):
         backend.drop(relation)
 
 
@@ -139,7 +182,7 @@ def _tombstones(feed: Feed) -> str:
     return f"tombstones_{feed.name}"
 
 
-def _found(feed: Feed) -> str:
+def _refused(feed: Feed) -> str:
     return f"refused_{feed.name}"
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from stedi.ingest.suppression import Refusal, SuppressionList
 from stedi.model.feed import FIRST_TIME_MS
-from stedi.model.identity import device_of, identity_of, people_in
+from stedi.model.identity import SURROGATE, device_of, identity_of, people_in
 
 # An unreadable record may break anywhere, also inside quotes or in JSON inside a string.
 _SEPARATOR = re.compile(r"[\s\"',:;=\\{}\[\]()<>]+")
@@ -91,7 +91,7 @@ def possible_identities(text: str) -> set[str]:
     quoted = set(map(_unquoted, _QUOTED.findall(text)))
     identities = people_in(text).union(*map(people_in, {unescaped, *quoted}))
     for value in {*quoted, *_SEPARATOR.split(unescaped)}:
-        if len(value) <= _MAX_IDENTITY:
+        if len(value) <= _MAX_IDENTITY and not SURROGATE.search(value):
             identities |= _identities_of(value)
     return identities - {""}
 
@@ -110,4 +110,3 @@ def _unquoted(text: str) -> str:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
         return text
-

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from stedi.catalog.run_log import new_run_id
 from stedi.config import Settings
-from stedi.ingest.applied_erasures import mark_applied, require_applied
+from stedi.ingest.applied_erasures import is_applied, mark_applied, require_applied
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import is_in_s3
 from stedi.ingest.skipped_files import shown_name
@@ -77,11 +77,15 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
     ):
         journal = read_journal(open_warehouse(settings.privacy_folder))
-        now_ms = _now_ms()
+        suppression, now_ms = open_suppression(settings), _now_ms()
+        is_unfinished = journal is not None or not is_applied(warehouse, suppression)
         people = _erased(lakehouse, addresses, now_ms)
-        suppression = open_suppression(settings).preview(people, erased_at_ms=now_ms)
+        if people:
+            suppression = suppression.preview(people, erased_at_ms=now_ms)
+        if suppression.is_empty:
+            return Erasure()
         known = (journal.people if journal else People()) | _people(people)
-        return _Work(lakehouse, suppression, known, progress).plan(addresses)
+        return replace(_Work(lakehouse, suppression, known, progress).plan(addresses), is_unfinished=is_unfinished)
 
 
 def erase(
@@ -213,7 +217,7 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         journal.plan,
         deleted_files=deleted.files,
         deleted_bytes=deleted.bytes,
-        certificate=f"{CERTIFICATES}/{journal.erasure_id}.html",
+        certificate=folder.path(f"{CERTIFICATES}/{journal.erasure_id}.html"),
         found=result.hits,
         doubts=result.doubts,
     )

@@ -25,6 +25,7 @@ def test_all_that_commands_write_is_private(lake: Lake, tmp_path: Path, monkeypa
             ["query", "FROM customer_trusted", "--svg", "query.svg"],
             ["devices", "s1", "--svg", "device.svg"],
             ["person", "a@x", "--svg", "person.svg"],
+            ["access", "a@x", "--out", "handed-over"],
             ["quarantine", "--replay"],
             ["maintain"],
         ):

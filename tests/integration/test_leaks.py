@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pyarrow.parquet as pq
 import pytest
 
 from stedi.cli import progress
@@ -17,7 +18,7 @@ from stedi.simulate.landing_files import simulate
 from stedi.simulate.options import SimulationOptions
 from tests.support.compare import Kept
 from tests.support.lake import KEY, Lake
-from tests.support.leaks import Identifier, find_leaks, identifiers_of
+from tests.support.leaks import Identifier, find_leaks, identifiers_of, pseudonym_of
 from tests.support.program import stedi
 
 # Time of a record that is newer than all simulated ones: 2026-05-01.
@@ -141,6 +142,30 @@ def test_answers_about_one_name_no_other(town: Town) -> None:
         picture = town.folder / "device.svg"
         printed += picture.read_text("utf-8") if picture.exists() else ""
         assert not town.leaks(printed, allowed=serial)
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines; none if it does not exist."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+
+
+def test_data_that_are_handed_over_name_no_other(town: Town) -> None:
+    for number, address in enumerate(town.addresses[:2]):
+        assert not town.leaks(town.call("access", address, "--out", f"out{number}", "--trace"))
+        folder = town.folder / f"out{number}"
+        records = lines_of(folder / "customer_records.jsonl")
+        quarantined = lines_of(folder / "quarantined_records.jsonl")
+        records += [json.loads(row["raw_record"]) for row in quarantined if row["reason"].startswith("lastUpdateDate")]
+        # Birthdays, names and phone numbers may be those of several people, and claimed serial numbers of other devices.
+        own = {str(value).strip().lower() for record in records for value in record.values()}
+        own |= {one["serial"] for one in json.loads((folder / "devices.json").read_text("utf-8"))["devices"]}
+        tables = [str(pq.read_table(path).to_pylist()) for path in folder.rglob("*.parquet")]
+        text = "".join(path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
+        found = {one for one in town.leaks("".join((text, *tables))) if one.value not in own}
+        assert {one.kind for one in found} <= {"local part", "pseudonym"}
+        local, customer = address.partition("@")[0], Identifier("address", address)
+        theirs = {Identifier("pseudonym", pseudonym_of(one)) for one in (customer, *(Identifier("serial", s) for s in own))}
+        assert found <= {Identifier("local part", local), *theirs}
 
 
 def test_errors_and_traces_name_nobody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from stedi.privacy.inventory import Inventory, merkle_root, name_digest
 from stedi.privacy.scan import roots as roots_module
 from stedi.privacy.scan.containers import MAX_DEPTH
 from stedi.privacy.scan.roots import Root, ScanResult, scan, take_inventory
-from stedi.storage import WarehouseFolder
+from stedi.storage import WarehouseFolder, open_warehouse
+from tests.support.lake import Lake, customer, reading
 
 ADDRESS, OTHER = b"ann@example.com", b"joann@example.com"
 ANN = person_identifiers(
@@ -392,6 +393,23 @@ def test_processes_find_what_one_process_finds(tmp_path: Path, monkeypatch: pyte
     again, same = scan_folder(tmp_path)
     assert again == inventory
     assert (same.hits, same.bytes_unpacked) == (result.hits, result.bytes_unpacked)
+
+
+def test_a_person_is_found_everywhere_in_a_lakehouse_and_a_part_of_their_address_nowhere(lake: Lake) -> None:
+    address, serial = "annabella.lee@example.com", "13ae47b4-0456fcdf"
+    record = customer(address, 10, shares=10, serial=serial, extra=address)
+    lake.land("customer/1.json", [record, customer("b@x", 10, shares=10)])
+    lake.land("customer/2.json.gz", gzip.compress(json.dumps({**record, "lastUpdateDate": "broken"}).encode()))
+    lake.land("accelerometer/1.json", [reading(address, time) for time in range(100, 110)])
+    lake.run()
+    roots = [Root("warehouse", open_warehouse(lake.settings.warehouse)), Root("landing", WarehouseFolder(lake.landing))]
+    ann = person_identifiers("ann", addresses=[address], serials=[serial])
+    _, result = scan(roots, ann, KEY, lambda _: None)
+    assert not result.doubts
+    found = {(Path(hit.file).suffix, hit.kind) for hit in result.hits}
+    assert found >= {(ending, kind) for ending in (".json", ".gz", ".parquet", ".avro") for kind in ("address", "serial")}
+    lee = person_identifiers("lee", addresses=["lee@example.com"], serials=["0456fcd", "e47b4-0456fcdf"])
+    assert scan(roots, lee, KEY, lambda _: None)[1].hits == ()
 
 
 def test_merkle_root_is_that_of_rfc_6962() -> None:

@@ -313,6 +313,15 @@ def test_a_name_alone_can_change(landing: Landing) -> None:
     assert landing.file().modified_ns == file.modified_ns
 
 
+def test_without_positions_nothing_is_written(landing: Landing) -> None:
+    file = landing.put("accelerometer/a.json", PLAIN)
+    put(landing.folder / "accelerometer/a.json.crc", b"right")
+    result = landing.remove(file, [])
+    assert (result.file, result.sha256_after, result.kept_records) == (file, result.sha256_before, 5)
+    assert landing.file() == file
+    assert landing.files() == {"accelerometer", "accelerometer/a.json", "accelerometer/a.json.crc"}
+
+
 def test_a_link_is_followed_and_reported(landing: Landing, tmp_path: Path) -> None:
     put(tmp_path / "elsewhere/a.json", PLAIN)
     (landing.folder / "accelerometer").mkdir(parents=True)

@@ -66,7 +66,7 @@ def test_an_object_keeps_its_metadata_and_is_not_taken_for_a_changed_one(store: 
     store.put("lake/in/accelerometer/a b+ü.json.gz.crc")
     before = only_file()
     result = remove(before, [1], tmp_path)
-    assert (result.removed_records, result.kept_records, result.old_versions) == (1, 4, False)
+    assert (result.removed_records, result.kept_records, result.is_versioned) == (1, 4, False)
     assert result.file == only_file()
     assert result.file.version != before.version
     assert result.modified_ns == before.modified_ns
@@ -94,9 +94,21 @@ def test_a_name_with_an_address_becomes_neutral(store: Store, tmp_path: Path) ->
     assert content(store, keys(store)[0]) == REST
 
 
-def test_a_newer_upload_stays(store: Store, tmp_path: Path) -> None:
-    store.put("lake/in/accelerometer/a.json", PLAIN)
-    listed = only_file()
+def test_a_large_object_is_uploaded_in_parts(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_MAX_PUT_BYTES", 1)
+    monkeypatch.setattr(s3, "_PART_BYTES", 5 << 20)
+    content_before = PLAIN * 15_000
+    store.client.put_object(
+        Bucket=BUCKET, Key="lake/in/accelerometer/a.json", Body=content_before, Metadata={"sender": "phone-7"}
+    )
+    remove(only_file(), [1], tmp_path)
+    assert content(store, "lake/in/accelerometer/a.json") == content_before[len(LINES[0]) + 1 :]
+    assert store.client.head_object(Bucket=BUCKET, Key="lake/in/accelerometer/a.json")["Metadata"] == {"sender": "phone-7"}
+
+
+@pytest.mark.parametrize("max_put_bytes", [1 << 20, 1])
+def test_a_newer_upload_stays(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_put_bytes: int) -> None:
+    monkeypatch.setattr(s3, "_MAX_PUT_BYTES", max_put_bytes)
 
     def upload(text: str) -> bool:
         store.put("lake/in/accelerometer/a.json", PLAIN + PLAIN)
@@ -111,6 +123,7 @@ def test_a_newer_upload_stays(store: Store, tmp_path: Path) -> None:
     with pytest.raises(LandingError, match="changed after it was listed"):
         remove_records(listed, ACCELEROMETER, [1], lambda text: True, scratch=tmp_path)
     assert not [*tmp_path.iterdir()]
+    assert "Uploads" not in store.client.list_multipart_uploads(Bucket=BUCKET)
 
 
 def test_an_erasure_that_stopped_before_the_old_name_was_deleted_goes_on(
@@ -139,12 +152,12 @@ def test_old_versions_are_deleted(store: Store, tmp_path: Path) -> None:
         store.put(f"lake/in/accelerometer/{name}", PLAIN)
     store.put("lake/in/accelerometer/a.json", PLAIN)
     file = only_file()
-    assert remove(file, [1], tmp_path).old_versions
+    assert remove(file, [1], tmp_path).is_versioned
     assert len(versions(store)) == 4
     assert delete_old_versions(file.path) == OldVersions(deleted=2)
     assert versions(store) == ["lake/in/accelerometer/a.json", "lake/in/accelerometer/a.json.2"]
     assert content(store, "lake/in/accelerometer/a.json") == REST
-    assert remove(only_file(), [1, 2, 3, 4], tmp_path).old_versions
+    assert remove(only_file(), [1, 2, 3, 4], tmp_path).is_versioned
     assert delete_old_versions(file.path) == OldVersions(deleted=2)
     assert versions(store) == ["lake/in/accelerometer/a.json.2"]
 
@@ -157,7 +170,7 @@ def test_object_lock_is_reported(store: Store, tmp_path: Path) -> None:
     store.client.put_object(**locked, Body=PLAIN)
     [file] = list_files("s3://locked", ACCELEROMETER)
     result = remove_records(file, ACCELEROMETER, [1], lambda text: True, scratch=tmp_path)
-    assert result.old_versions
+    assert result.is_versioned
     assert delete_old_versions(file.path) == OldVersions(deleted=1, locked=1, locked_until=until)
 
 

@@ -6,9 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from stedi.steps.registry.published_models import (
     publish,
     read_models,
 )
+from stedi.steps.registry.replacement import model_to_replace, replaces
 from tests.support.lake import Lake
 from tests.support.program import stedi
 
@@ -123,13 +122,38 @@ def test_a_second_erasure_adds_to_the_first(settings: Settings, models: Path) ->
     assert pseudonyms_in(models) == {CID}
 
 
+def test_a_model_whose_weights_were_deleted_can_be_replaced(settings: Settings, models: Path) -> None:
+    [change] = erase_people(settings, {ANN}, "erasure-1", remove_weights=True)
+    assert set(change.removed) == {"detector.onnx", "model.skops", *PICTURES}
+    model = model_to_replace(settings, "one")
+    assert (model.card["seed"], replaces(model)) == (5, {"model": "one", "sha256": change.sha256})
+
+
+def test_a_list_of_people_that_names_other_files_deletes_none(settings: Settings, models: Path) -> None:
+    erase_people(settings, {ANN}, "erasure-1")
+    content = json.loads((models / "one" / "people.json").read_text())
+    content["erasures"][0]["removed"] += ["../two/card.md", "card.json", str(models / "two" / "detector.onnx")]
+    (models / "one" / "people.json").write_text(json.dumps(content))
+    before = files(models)
+    erase_people(settings, {BOB}, "erasure-2")
+    assert files(models).keys() == before.keys()
+    content["erasures"] = [{"people": 1}]
+    (models / "one" / "people.json").write_text(json.dumps(content))
+    with pytest.raises(WarehouseError, match=r"invalid card\.json or people\.json"):
+        erase_people(settings, {BOB}, "erasure-3")
+
+
 def test_copies_and_drafts_in_the_models_folder_are_reached(settings: Settings, models: Path) -> None:
     for copy in (".backup", "exports/of 2026/one", "one/copy"):
         write_model(models / copy, (ANN, BOB))
     write_model(models / ".draft", (ANN, BOB, CID, DEE))
+    # Killed before its people were known.
+    (models / ".draft" / "people.json").unlink()
     write_model(models / ".replaced", (ANN,))
     (models / "one" / ".people.json").write_text(json.dumps({"people": [ANN]}))
+    planned = plan_erasure(settings, {ANN})
     changes = erase_people(settings, {ANN}, "erasure-1")
+    assert changes == planned
     assert [change.name for change in changes] == [".backup", "exports/of 2026/one", "one", "one/copy"]
     assert ANN not in pseudonyms_in(models)
     assert not (models / ".draft").exists()
@@ -183,12 +207,9 @@ def _kill_at(patch: pytest.MonkeyPatch, step: int) -> Callable[[], bool]:
     return lambda: done > step
 
 
-@pytest.mark.parametrize("remove_weights", [False, True])
-def test_an_erasure_that_is_killed_anywhere_goes_on(
-    settings: Settings, models: Path, tmp_path: Path, remove_weights: bool
-) -> None:
+def test_an_erasure_that_is_killed_anywhere_goes_on(settings: Settings, models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path / "kept")
-    expected = erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=remove_weights)
+    expected = erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=True)
     after = files(models)
     step, was_killed = 0, True
     while was_killed:
@@ -197,63 +218,15 @@ def test_an_erasure_that_is_killed_anywhere_goes_on(
         with pytest.MonkeyPatch.context() as patch:
             killed = _kill_at(patch, step)
             with suppress(_KilledError):
-                erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=remove_weights)
+                erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=True)
             was_killed = killed()
         # A model that still has its files has its people, or is stale.
         for model in read_models(models):
             assert model.erased or (model.folder / "stretch.png").exists()
-        assert erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=remove_weights) == expected
+        assert erase_people(settings, {ANN, CID}, "erasure-1", remove_weights=True) == expected
         assert files(models) == after, step
         step += 1
     assert step > 20
-
-
-class _MlflowServer(BaseHTTPRequestHandler):
-    """Answers as an MLflow server that has one run of the model "one"."""
-
-    stage = "active"
-
-    def do_GET(self) -> None:
-        self._answer({"root_uri": "", "files": []})
-
-    def do_POST(self) -> None:
-        experiment = {"experiment_id": "1", "name": "stedi-step-detector", "lifecycle_stage": "active"}
-        info = {"run_id": "r1", "run_name": "one", "experiment_id": "1", "lifecycle_stage": type(self).stage}
-        if self.path.endswith("/experiments/search"):
-            self._answer({"experiments": [experiment]})
-        elif self.path.endswith("/runs/search"):
-            self._answer({"runs": [{"info": info, "data": {}}]})
-        else:
-            assert self.path.endswith("/runs/delete")
-            type(self).stage = "deleted"
-            self._answer({})
-
-    def _answer(self, content: object) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(content).encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_a_run_on_a_server_is_deleted_as_far_as_it_can_be(
-    settings: Settings, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _MlflowServer) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{server.server_port}")
-        [planned] = plan_erasure(settings, {ANN})
-        assert _MlflowServer.stage == "active"
-        first, again = ([*erase_people(settings, {ANN}, "erasure-1")] for _ in range(2))
-        server.shutdown()
-    assert _MlflowServer.stage == "deleted"
-    assert [planned] == first == again
-    assert planned.mlflow_runs == 1
-    assert planned.not_reached == (
-        "the MLflow server http://127.0.0.1 keeps deleted runs until its owner calls `mlflow gc`",
-    )
 
 
 def test_a_model_of_an_erased_person_is_stale_for_good(small_lake: Lake) -> None:

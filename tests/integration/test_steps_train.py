@@ -34,6 +34,7 @@ from stedi.steps.registry.erased_people import erase_people, plan_erasure
 from stedi.steps.registry.published_models import describe_models
 from stedi.steps.workflows import TrainingResult, evaluate, train
 from tests.support.lake import KEY, Lake, customer, reading
+from tests.support.mlflow_server import mlflow_server
 from tests.support.modes import accessible, modes, open_umask
 
 
@@ -151,15 +152,31 @@ def test_an_erasure_deletes_the_mlflow_run_for_good(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     [change] = erase_people(copied, people[:1], "erasure-1")
     assert change.mlflow_runs == 1
-    [not_reached] = change.not_reached
-    assert "http://127.0.0.1 can't be reached" in not_reached
-    assert "secret" not in not_reached
+    assert change.not_reached == ("the MLflow store http://127.0.0.1 can't be reached or written (MlflowException)",)
     content = database.read_bytes()
     assert name.encode() not in content
     assert run.info.run_id.encode() not in content
     assert not [file.name for file in models.iterdir() if file.name.startswith("mlflow.db-")]
     assert people[0].encode() not in content
     assert client.search_runs([experiment.experiment_id]) == []
+
+
+def test_a_run_on_an_mlflow_server_is_deleted_as_far_as_it_can_be(
+    settings: Settings, trained: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models" / "one"
+    shutil.copytree(trained.folder, folder)
+    people = json.loads((folder / "people.json").read_text())["people"]
+    copied = settings.model_copy(update={"models": folder.parent})
+    with mlflow_server("one") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{server.server_port}")
+        planned = plan_erasure(copied, people[:1])
+        assert not server.is_deleted
+        assert [erase_people(copied, people[:1], "erasure-1") for _ in range(2)] == [planned, planned]
+        assert server.is_deleted
+    assert [(change.mlflow_runs, change.not_reached) for change in planned] == [
+        (1, ("the MLflow server http://127.0.0.1 keeps deleted runs until its owner calls `mlflow gc`",))
+    ]
 
 
 def test_the_onnx_file_gives_the_probabilities_of_the_trees(settings: Settings, trained: TrainingResult) -> None:

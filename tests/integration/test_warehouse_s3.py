@@ -11,14 +11,25 @@ import boto3
 import pytest
 
 from stedi import cli
+from stedi.catalog.history_rewrite import rewrite_history
 from stedi.catalog.run_log import read_runs
 from stedi.config import load_settings
-from stedi.errors import NoWarehouseError, QueryError, StediError, UsageError, WarehouseBusyError, WarehouseError
+from stedi.errors import (
+    CommitConflictError,
+    NoWarehouseError,
+    QueryError,
+    StediError,
+    UsageError,
+    WarehouseBusyError,
+    WarehouseError,
+)
 from stedi.maintenance.maintain import maintain
+from stedi.maintenance.orphan_files import orphan_files
 from stedi.model.progress import Progress
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
+from tests.support.histories import TABLE, table_history, with_rows, without
 from tests.support.holding import hold_write_lock
 from tests.support.killing import PROCESSES, ChosenSteps, land_first, land_more, visible_rows
 from tests.support.lake import Lake
@@ -297,3 +308,25 @@ def test_what_was_done_although_the_answer_got_lost_counts_as_done(
     assert lost == {".lock", "00000002.json"}
     assert len(read_runs(lake.open_warehouse())) == 2
     assert found_wrong(lake) == []
+
+
+def test_a_rewritten_history_in_glue_loses_the_person_and_no_commit(lake: LakeInS3, store: Store) -> None:
+    with table_history(lake) as history:
+        before = history.rows()
+        replacements = history.replacements("a@x")
+        with iceberg(TABLE.name).transaction() as another:
+            another.set_properties(owner="another")
+        with pytest.raises(CommitConflictError, match="changed by another writer"):
+            rewrite_history(history.catalog, TABLE.name, replacements, lambda s, rows: with_rows(s.metadata, rows))
+        assert history.rows() == before
+        assert history.erase("a@x").snapshots == len(before) == 1
+        after = {snapshot: without(rows, "a@x") for snapshot, rows in before.items()}
+        assert history.rows() == after != before
+        assert orphan_files(history.catalog, TABLE.name) == []
+    table = iceberg(TABLE.name)
+    assert table.properties["owner"] == "another"
+    assert set(table.scan().to_arrow()["person"].to_pylist()) == {"b@x"}
+    glue = boto3.client("glue").get_table(DatabaseName="stedi", Name=TABLE.name)["Table"]
+    assert "previous_metadata_location" not in glue["Parameters"]
+    assert glue["StorageDescriptor"]["Location"] == table.location()
+    assert {column["Name"] for column in glue["StorageDescriptor"]["Columns"]} == set(TABLE.column_names)

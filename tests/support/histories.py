@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from pyiceberg.avro.file import AvroFile
-from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
 from pyiceberg.typedef import Record
 
 from stedi.catalog import Catalog, Commit, CommitMetadata
 from stedi.catalog.history import HistoryFile, LiveFile, data_files_of_all_snapshots
 from stedi.catalog.history_rewrite import HistoryRewrite, rewrite_history
 from stedi.compute import Backend
+from stedi.compute.counts import count_rows
 from stedi.compute.start import start_duckdb
 from stedi.compute.surviving_rows import surviving_rows
 from stedi.maintenance.orphan_files import delete_everything_unreferenced
-from stedi.model.data_files import WrittenFile
+from stedi.model.data_files import DataFiles, WrittenFile
 from stedi.model.sql import literals
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import opened
@@ -61,12 +62,7 @@ class TableHistory:
 
     def append(self, *rows: tuple[str, int]) -> None:
         """Add rows: person, and time (ms after `T0`)."""
-        values = ", ".join(f"('{person}', {T0 + at}::BIGINT)" for person, at in rows)
-        query = (
-            'SELECT person AS "user", ms AS "timeStamp", 0.5 AS x, 0.5 AS y, 0.5 AS z, person '
-            f"FROM (VALUES {values}) AS v (person, ms)"
-        )
-        self.commit(self._write(query), (), self.current + Counter(rows))
+        self.commit(self._write(_query(*rows)), (), self.current + Counter(rows))
 
     def compact(self) -> None:
         """Rewrite all data files."""
@@ -81,6 +77,16 @@ class TableHistory:
             kept = f"SELECT * FROM ({self.backend.scan(TABLE, files)}) AS r WHERE person <> '{person}'"
             self.commit(self._write(kept), files.paths, without(self.current, person))
 
+    def append_by_another(self, person: str, at: int) -> None:
+        """Add a row as another writer, who does not mind delete files."""
+        [file] = self._write(_query((person, at)))
+        rows = self.current
+        with opened(self.lake, TABLE.name) as table:
+            added = parquet_file_to_data_file(table.io, table.metadata, f"file://{file.path}")
+            with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
+                producer.append_data_file(added)
+        self.by_another(rows + Counter([(person, at)]))
+
     def by_another(self, rows: Rows) -> None:
         """Take note of another writer's commit."""
         self.catalog.forget(TABLE.name)
@@ -90,12 +96,18 @@ class TableHistory:
 
     def replacements(self, *people: str) -> dict[LiveFile, list[WrittenFile]]:
         """Write what replaces the data files with rows of people, and those with deletes."""
-        return {
-            file.file: self._write(f"SELECT * FROM ({rows}) AS r WHERE person NOT IN ({literals(people)})")
-            for file in data_files_of_all_snapshots(self.catalog, TABLE.name)
-            if file.file.has_deletes or file.may_contain("person", people) or file.bounds_contain(people)
-            for rows in [surviving_rows(self.backend, self.catalog, TABLE, file)]
-        }
+        theirs, replacements = f"person IN ({literals(people)})" if people else "false", {}
+        for file in self.files():
+            path = DataFiles((file.file.path,), is_part=True)
+            all_rows = f"SELECT * FROM ({self.backend.scan(TABLE, path)}) AS r"
+            if (
+                file.file.has_deletes
+                or file.bounds_contain(people)
+                or count_rows(self.backend, f"{all_rows} WHERE {theirs}")
+            ):
+                rows = surviving_rows(self.backend, self.catalog, TABLE, file)
+                replacements[file.file] = self._write(f"SELECT * FROM ({rows}) AS r WHERE NOT ({theirs})")
+        return replacements
 
     def erase(self, *people: str) -> HistoryRewrite:
         """Remove people from all snapshots, and delete the files that contained them."""
@@ -147,6 +159,14 @@ def table_history(lake: Lake) -> Iterator[TableHistory]:
         start_duckdb(lake.settings, warehouse, scratch) as backend,
     ):
         yield TableHistory(lake, catalog, backend)
+
+
+def _query(*rows: tuple[str, int]) -> str:
+    values = ", ".join(f"('{person}', {T0 + at}::BIGINT)" for person, at in rows)
+    return (
+        'SELECT person AS "user", ms AS "timeStamp", 0.5 AS x, 0.5 AS y, 0.5 AS z, person '
+        f"FROM (VALUES {values}) AS v (person, ms)"
+    )
 
 
 def without(rows: Rows, *people: str) -> Rows:

@@ -51,6 +51,11 @@ def identifiers_of(landing: Path, key: str = KEY) -> set[Identifier]:
     return found
 
 
+def pseudonym_of(identifier: Identifier, key: str = KEY) -> str:
+    """The pseudonym of an address or a serial number, as `identifiers_of` cuts it."""
+    return _pseudonym(key, f"{'customer' if identifier.kind == 'address' else 'device'}:{identifier.value}")
+
+
 def _pseudonym(key: str, text: str) -> str:
     """The pseudonym, cut after one digit more than reports may show."""
     digest = hmac.new(hashlib.sha256(key.encode()).digest(), text.encode(), hashlib.sha256).hexdigest()

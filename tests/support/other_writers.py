@@ -2,6 +2,7 @@
 
 import shutil
 import uuid
+from collections import defaultdict
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.typedef import Record
 
 from tests.support.compare import opened
 from tests.support.lake import Lake
@@ -22,30 +24,31 @@ _DELETES = pa.schema(
 
 
 def delete_as_athena_does(lake: Lake, name: str, condition: str) -> int:
-    """Mark the rows that meet a condition as deleted, by a file that gives their files and row numbers."""
+    """Mark the rows that meet a condition as deleted, by files that give their files and row numbers."""
     with opened(lake, name) as table:
-        doomed: list[dict[str, object]] = []
+        deleted: dict[Record, list[dict[str, object]]] = defaultdict(list)
         for task in table.scan().plan_files():
             file = task.file
             rows = pq.read_table(file.file_path.removeprefix("file://"))
             rows = rows.append_column("row number", pa.array(range(len(rows))))
             found = duckdb.execute(f'SELECT "row number" FROM rows WHERE {condition} ORDER BY 1').fetchall()
-            doomed += [{"file_path": file.file_path, "pos": number} for (number,) in found]
-            partition, spec_id = file.partition, file.spec_id
-        path = Path(table.location().removeprefix("file://")) / "data" / f"{uuid.uuid4()}-delete.parquet"
-        pq.write_table(pa.Table.from_pylist(doomed, schema=_DELETES), path)
-        deletes = DataFile.from_args(
-            content=DataFileContent.POSITION_DELETES,
-            file_path=f"file://{path}",
-            file_format=FileFormat.PARQUET,
-            partition=partition,
-            record_count=len(doomed),
-            file_size_in_bytes=path.stat().st_size,
-        )
-        deletes.spec_id = spec_id
+            deleted[file.partition] += [{"file_path": file.file_path, "pos": number} for (number,) in found]
         with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
-            producer.append_data_file(deletes)
-    return len(doomed)
+            # A delete file applies to the data files of its own partition.
+            for partition, positions in ((key, value) for key, value in deleted.items() if value):
+                path = Path(table.location().removeprefix("file://")) / "data" / f"{uuid.uuid4()}-delete.parquet"
+                pq.write_table(pa.Table.from_pylist(positions, schema=_DELETES), path)
+                deletes = DataFile.from_args(
+                    content=DataFileContent.POSITION_DELETES,
+                    file_path=f"file://{path}",
+                    file_format=FileFormat.PARQUET,
+                    partition=partition,
+                    record_count=len(positions),
+                    file_size_in_bytes=path.stat().st_size,
+                )
+                deletes.spec_id = table.spec().spec_id
+                producer.append_data_file(deletes)
+    return sum(map(len, deleted.values()))
 
 
 def delete_by_equality(lake: Lake, name: str, column: str, value: str) -> None:
@@ -54,6 +57,7 @@ def delete_by_equality(lake: Lake, name: str, column: str, value: str) -> None:
         field = table.schema().find_field(column)
         schema = pa.schema([pa.field(column, pa.string(), metadata={"PARQUET:field_id": str(field.field_id)})])
         path = Path(table.location().removeprefix("file://")) / "data" / f"{uuid.uuid4()}-equality.parquet"
+        path.parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({column: [value]}, schema=schema), path)
         with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
             # One for each partition: a delete applies to the data files of its own.

@@ -64,6 +64,7 @@ class HistoryFile:
     Attributes:
         file: the data file and its deletes.
         rows: number of rows, deleted ones included.
+        size: size in bytes.
         partition: the values of the partition's fields.
         snapshot_ids: IDs of the snapshots that contain it with these deletes.
         bounds: lower and upper bound by column, encoded as in Iceberg's metadata. A column that the table no longer has is
@@ -72,6 +73,7 @@ class HistoryFile:
 
     file: LiveFile
     rows: int
+    size: int
     partition: tuple[Any, ...]
     snapshot_ids: tuple[int, ...]
     bounds: Mapping[str, tuple[bytes | None, bytes | None]] = field(repr=False)
@@ -310,6 +312,7 @@ def data_files_of_all_snapshots(catalog: Catalog, name: str) -> list[HistoryFile
         HistoryFile(
             file,
             fields[manifests.RECORD_COUNT],
+            fields[manifests.FILE_SIZE],
             tuple(fields[manifests.PARTITION].values()),
             tuple(dict.fromkeys(snapshot_ids[file])),
             _bounds(history, fields),

@@ -64,7 +64,7 @@ def rewrite_history(
     any longer is ignored, so the call can be repeated.
 
     Delete files of other writers may contain what was deleted. A snapshot whose files with deletes are all replaced has no
-    delete files afterwards. If only some of its replaced files are, it is expired.
+    delete files afterwards. If only some of these files are replaced, the snapshot is expired, with its branches and tags.
 
     Manifests also list removed files, with their column bounds. Such an entry is dropped if no snapshot contains the file.
     If anything changes, the table loses its statistics files and the log of its previous metadata files.
@@ -115,12 +115,13 @@ def rewrite_history(
 
 
 def _expire_incomplete(name: str, history: History, current_id: int | None, replacements: Replacements) -> dict[int, str]:
-    """Remove the snapshots that would be left with delete files from the history. Return why, by snapshot ID."""
+    """Remove the snapshots that would be left with deletes or with a replaced data file. Return why, by snapshot ID."""
+    replaced_paths = {file.path for file in replacements}
     expired = {}
     for snapshot in history.snapshots.values():
         files = [file for file, _ in snapshot.live_files]
         remaining = sum(file.has_deletes and file not in replacements for file in files)
-        if remaining and any(file in replacements for file in files):
+        if remaining and any(file.path in replaced_paths for file in files):
             expired[snapshot.id] = f"deletes of another writer apply to {remaining:,} data files that were not replaced"
     if current_id in expired:
         raise WarehouseError(
@@ -178,8 +179,7 @@ class _Rewriter:
         self._history, self._metadata, self._folder = history, metadata, folder
         self._replacements = {file: tuple(new.path for new in files) for file, files in replacements.items()}
         self._new_files = {new.path: new for files in replacements.values() for new in files}
-        self._replaced_paths = {file.path for file in replacements}
-        self._live_paths = {file.path for snapshot in history.snapshots.values() for file, _ in snapshot.live_files}
+        self._live_files = {file for snapshot in history.snapshots.values() for file, _ in snapshot.live_files}
         # The new manifest, None if no entry remains, by the location of the old one and the paths that replace each entry.
         self._manifests: dict[tuple[str, tuple[tuple[str, ...] | None, ...]], Fields | None] = {}
         self.snapshots = self.written = 0
@@ -240,9 +240,7 @@ class _Rewriter:
         path = plain_path(entry[manifests.DATA_FILE][manifests.FILE_PATH])
         parent = self._history.parent(entry[manifests.SNAPSHOT_ID])
         file = parent.live_file(entry, spec_id) if parent else LiveFile(path)
-        if file in self._replacements:
-            return self._replacements[file]
-        return () if path in self._replaced_paths or path not in self._live_paths else None
+        return self._replacements.get(file, None if file in self._live_files else ())
 
     def _new_entries(self, entry: Fields, paths: Sequence[str]) -> Iterator[Fields]:
         """Yield an entry for each file that replaces an entry's file. Status, sequence numbers and partition stay."""

@@ -18,7 +18,7 @@ from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import METADATA_KEY, Commit
 from stedi.catalog.transaction import CommitTransaction
-from stedi.errors import CommitConflictError
+from stedi.errors import CommitConflictError, WarehouseError
 from stedi.model.table import Table
 from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.errors import translate_damage
@@ -182,7 +182,7 @@ class IcebergTables:
         """Return the files of a table at a snapshot, by default the current one. An unknown snapshot has none.
 
         Raises:
-            WarehouseError: a manifest is damaged.
+            WarehouseError: a manifest is damaged, or another writer has left equality deletes.
         """
         snapshot_id = metadata.current_id if snapshot_id is None else snapshot_id
         if snapshot_id is None or snapshot_id not in metadata.snapshots:
@@ -197,6 +197,11 @@ class IcebergTables:
                 ]
             if all(file.content is DataFileContent.DATA for file in files):
                 self._scan_plans[snapshot_id] = ScanPlan(tuple(files))
+            elif any(file.content is DataFileContent.EQUALITY_DELETES for file in files):
+                raise WarehouseError(
+                    f"table {name} has equality deletes of another writer, which can't be read; "
+                    "apply them with Spark's rewrite_data_files, then try again"
+                )
             else:
                 # Delete files of another writer. Only a scan finds the data files that they apply to.
                 tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())

@@ -42,11 +42,16 @@ def erase(
     from stedi.privacy.erasure import erase as erasure
 
     if lift is not None:
-        raise UsageError("not yet")
+        erasure.lift(call.settings(), addresses_from([lift])[0])
+        show(
+            Result([], {"lifted": 1}, last="The person may register again. Data from before the erasure stays refused."),
+            as_json=call.as_json,
+        )
+        return
     addresses = [] if restore_check and not email and file is None else addresses_from(email or [], file)
-    with progress("searching") as display:
-        planned = erasure.plan(call.settings(), addresses, progress=display)
     if plan or not (yes and call.as_json):
+        with progress("searching") as display:
+            planned = erasure.plan(call.settings(), addresses, progress=display)
         show(Result(_sections(planned), asdict(planned)), as_json=call.as_json)
     if plan:
         return
@@ -55,6 +60,7 @@ def erase(
     with progress("erasing") as display:
         done = erasure.erase(call.settings(), addresses, progress=display)
     show(Result(_sections(done), asdict(done)), as_json=call.as_json)
+    done.raise_if_found()
 
 
 def _sections(erasure: "Erasure") -> list[Section]:

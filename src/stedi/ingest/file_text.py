@@ -84,7 +84,7 @@ class FileText:
                 break
             if start and (line := _LINE_WITH_A_RECORD.search(ahead)):
                 self.skipped, ahead = ahead[: line.start()], ahead[line.start() :]
-                self.start += len(to_bytes(self.skipped))
+                self.start += count_bytes(self.skipped)
                 break
         self.put_back(ahead)
 
@@ -140,6 +140,6 @@ class FileText:
         return self._decoder.decode(data, final=self._has_ended)
 
 
-def to_bytes(text: str) -> bytes:
-    """Return the bytes from which `FileText` decoded a text."""
-    return text.encode("utf-8", "surrogateescape")
+def count_bytes(text: str) -> int:
+    """Count the bytes from which `FileText` decoded a text."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ _WRITE_HINTS = _HINTS | {
 _VERSION_HINTS = _HINTS | {
     "AccessDenied": "access is denied; grant s3:ListBucketVersions on the bucket and s3:DeleteObjectVersion on its objects",
 }
+# S3's limits: 5 GiB in one request, 10,000 parts of one object.
+_MAX_PUT_BYTES, _PART_BYTES = 5 << 30, 64 << 20
 # What a replaced object keeps.
 _KEPT_OF_OBJECT = (
     *("Metadata", "ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl"),
@@ -157,7 +160,7 @@ def replace_object(file: LandingFile, content: Path, new_name: str | None) -> La
 
     Args:
         file: the listed version.
-        content: local file with the new content, of at most 5 GB.
+        content: local file with the new content.
         new_name: new name of the object, relative to the landing prefix. The object with the old one is deleted.
 
     Returns:
@@ -176,16 +179,37 @@ def replace_object(file: LandingFile, content: Path, new_name: str | None) -> La
             kept = {name: head[name] for name in _KEPT_OF_OBJECT if head.get(name)}
             tagging = {"Tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})} if tags else {}
             condition = {} if new_name else {"IfMatch": _quoted_etag(file)}
-            with content.open("rb") as body:
-                client.put_object(Bucket=bucket, Key=new_key, Body=body, **kept, **tagging, **condition)
+            _upload(client, content, {"Bucket": bucket, "Key": new_key}, kept | tagging, condition)
             if new_name:
                 _delete_version(client, file)
         except AWS_ERRORS as error:
-            if has_code(error, *_CHANGED):
-                return None
-            raise
+            if not has_code(error, *_CHANGED):
+                raise
+            if new_name:
+                client.delete_object(Bucket=bucket, Key=new_key)
+            return None
         [entry] = [entry for entry in list_objects(client, bucket, new_key) if entry["Key"] == new_key]
         return _landing_file(bucket, prefix, entry)
+
+
+def _upload(
+    client: Any, content: Path, target: Mapping[str, str], described: Mapping[str, Any], condition: Mapping[str, str]
+) -> None:
+    with content.open("rb") as body:
+        if content.stat().st_size <= _MAX_PUT_BYTES:
+            client.put_object(**target, Body=body, **described, **condition)
+            return
+        upload = {**target, "UploadId": client.create_multipart_upload(**target, **described)["UploadId"]}
+        try:
+            parts = [
+                {"PartNumber": number, "ETag": client.upload_part(**upload, PartNumber=number, Body=part)["ETag"]}
+                for number, part in enumerate(iter(partial(body.read, _PART_BYTES), b""), start=1)
+            ]
+            client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
+        except BaseException:
+            # Else S3 keeps the parts.
+            client.abort_multipart_upload(**upload)
+            raise
 
 
 def delete_object(path: str) -> None:

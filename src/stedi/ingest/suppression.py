@@ -246,6 +246,17 @@ class SuppressionList:
             keyed = current if current.key else replace(current, key=_create_key(self.storage))
             return keyed._write(keyed._erasure(people, erased_at_ms, erasure_id))
 
+    def with_key(self) -> "SuppressionList":
+        """Return the list with a key, which is created if there is none.
+
+        Raises:
+            WarehouseError: there is no place for a key.
+        """
+        if self.key:
+            return self
+        with self._exclusively() as current:
+            return current if current.key else replace(current, key=_create_key(self.storage))
+
     def preview(self, people: Sequence[ErasedPerson], *, erased_at_ms: int) -> "SuppressionList":
         """Return the list as `add` would leave it. Nothing is written, and a missing key is replaced by a random one."""
         keyed = self if self.key else replace(self, key=secrets.token_bytes(_KEY_BYTES))

@@ -19,6 +19,7 @@ from stedi.compute.duckdb import DuckDBBackend
 from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import OutputError, StediError, WarehouseError
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import padded_keys
 from stedi.model.progress import Progress, Report
@@ -44,7 +45,7 @@ from stedi.privacy.report import Claim, DevicePeriod, Hold, LearnedModel
 from stedi.privacy.timeline import Consent, read_consent
 from stedi.privacy.whose_rows import PEOPLE, row_match, search_devices, search_people
 from stedi.steps.registry.published_models import MODEL_FILES, models_folder
-from stedi.storage import Warehouse, open_warehouse
+from stedi.storage import Warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL, BY_NAME
 
@@ -104,7 +105,7 @@ def export_person(settings: Settings, person: str, out: Path, *, progress: Repor
         OutputError: the folder can't be written.
     """
     folder = check_package_folder(settings, out)
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     with translate_storage_errors(f"warehouse {warehouse} can't be read"):
         finished_runs(warehouse)
     with draft_package(folder) as draft:

@@ -115,8 +115,9 @@ def _normalised(address: str) -> str:
 def patterns(identifier: Identifier) -> Iterator[Pattern]:
     """Yield the distinct byte patterns that find an identifier.
 
-    Case, normal forms of Unicode, UTF-8 and UTF-16, both forms of a domain, quotes escaped in JSON, and the cut bounds of
-    Iceberg are covered. Escapes such as `\\u0040`, `%40` and `&#64;` are decoded by the scan. Base64 is not covered.
+    Case, normal forms of Unicode, UTF-16 (addresses only), both forms of a domain, quotes escaped in JSON, and the cut
+    bounds of Iceberg are covered. Escapes such as `\\u0040`, `%40` and `&#64;` are decoded by the scan. Base64 is
+    not covered.
     """
     boundary: Boundary = "address" if identifier.kind == "address" else "word"
     if "pseudonym" in identifier.kind:
@@ -130,7 +131,8 @@ def patterns(identifier: Identifier) -> Iterator[Pattern]:
         if '"' in text or "\\" in text
     }
     yield from (Pattern(content, "utf-8", boundary) for content in sorted(found))
-    utf_16: tuple[Encoding, ...] = ("utf-16-le", "utf-16-be")
+    # Other values are not searched alone in texts of two bytes a character: a record without an address is rare.
+    utf_16: tuple[Encoding, ...] = ("utf-16-le", "utf-16-be") if identifier.kind == "address" else ()
     for encoding in utf_16:
         encoded = {text.encode(encoding, "surrogatepass").lower() for text in texts}
         yield from (Pattern(content, encoding, boundary) for content in sorted(encoded))

@@ -59,10 +59,10 @@ class RewrittenFile:
         kept_sha256: SHA-256 of the kept records before and after; see `Removal.kept_sha256`.
         dropped_bytes: bytes of damaged places that were dropped: undecodable ones, and the incomplete text beside them.
         modified_ns: modification time before (ns since the epoch, UTC). A file keeps it, an object in S3 gets a new one.
-        file: the new version. None if the file was deleted, or if this is a plan.
+        file: the version now. None if the file was deleted, or if this is a plan.
         link_target: path of the file itself, if the landing file is a link to it. The file is written there.
         other_names: number of other names (hard links) that still have the old content.
-        old_versions: whether the bucket keeps the version before; see `delete_old_versions`.
+        is_versioned: whether the bucket keeps the version before; see `ingest.s3.delete_old_versions`.
     """
 
     name: str
@@ -80,7 +80,7 @@ class RewrittenFile:
     file: LandingFile | None = None
     link_target: str | None = None
     other_names: int = 0
-    old_versions: bool = False
+    is_versioned: bool = False
 
 
 def plan_removal(
@@ -135,6 +135,8 @@ def remove_records(
         draft.unlink(missing_ok=True)
         try:
             rewritten = _rewrite(file, feed, positions, is_theirs, is_name_theirs, path, draft)
+            if not rewritten.removed_records and not rewritten.new_name:
+                return replace(rewritten, file=file)
             replace_file = _replace_object if is_in_s3(file.path) else _replace_file
             return replace_file(file, path, draft, rewritten)
         finally:
@@ -264,7 +266,7 @@ def _rewrite(
     if is_in_s3(file.path):
         from stedi.ingest import s3
 
-        return replace(rewritten, old_versions=s3.is_versioned(file))
+        return replace(rewritten, is_versioned=s3.is_versioned(file))
     link_target = str(path) if Path(file.path).is_symlink() else None
     return replace(rewritten, link_target=link_target, other_names=path.stat().st_nlink - 1)
 
@@ -389,6 +391,7 @@ def _copy_attributes(path: Path, draft: Path) -> None:
             os.chown(draft, owner, status.st_gid)
             break
     shutil.copystat(path, draft)
+    fsync(draft)
 
 
 def _delete_empty_folders(folder: Path, feed_folder: Path) -> None:

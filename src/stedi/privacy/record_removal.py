@@ -56,7 +56,7 @@ class Removal:
             has_placeholders: whether to put `PLACEHOLDER` in the place of each removed record. All other records then keep
                 their positions. Not for lines.
         """
-        self._file, self._feed, self._positions, self._is_theirs = file, feed, sorted(positions), is_theirs
+        self._file, self._feed, self._positions, self._is_theirs = file, feed, sorted(set(positions)), is_theirs
         self._as_lines = as_lines
         self._placeholder = PLACEHOLDER if has_placeholders else b""
         self._not_theirs: int | None = None

@@ -4,29 +4,40 @@ Each step can be repeated: a killed erasure is completed by the next call. The t
 last step the warehouse is behind the suppression list, so no run and no reader uses it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stedi.catalog.run_log import new_run_id
 from stedi.config import Settings
-from stedi.ingest.applied_erasures import mark_applied
+from stedi.ingest.applied_erasures import mark_applied, require_applied
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import is_in_s3
 from stedi.ingest.skipped_files import shown_name
 from stedi.ingest.suppression import ErasedPerson, SuppressionList, open_suppression
-from stedi.maintenance.orphan_files import delete_everything_unreferenced
+from stedi.maintenance.orphan_files import DeletedFiles, delete_everything_unreferenced
 from stedi.model.progress import Progress, Report
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.runner import refresh_derived_tables
-from stedi.privacy.erasure.history import TableHistory, find_history, replace_side_files, rewrite
+from stedi.privacy.certificate import FOLDER as CERTIFICATES
+from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
+from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
-from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure, decode_erasure
+from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
+from stedi.privacy.erasure.proof import (
+    certificate_facts,
+    certify,
+    forget_before,
+    left_out,
+    list_before,
+    read_before,
+    scan_after,
+)
 from stedi.privacy.erasure.search import (
     People,
     Search,
@@ -36,6 +47,7 @@ from stedi.privacy.erasure.search import (
     searches,
 )
 from stedi.privacy.erasure.side_files import rewrite_side_files
+from stedi.privacy.identifiers import Identifier
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
 from stedi.privacy.whose_rows import PEOPLE, search_people
@@ -108,6 +120,25 @@ def erase(
         return _complete(lakehouse, folder, journal, progress)
 
 
+def lift(settings: Settings, address: str) -> None:
+    """Let a person in again who registered anew and consents. Data from before the erasure stays refused.
+
+    Args:
+        settings: the settings.
+        address: normalised address.
+
+    Raises:
+        StediError: nobody with this address was erased.
+        WarehouseBusyError: a run or an erasure works on the warehouse.
+        WarehouseError: the warehouse is from before an erasure, or the suppression list can't be written.
+    """
+    warehouse = open_warehouse(settings.warehouse, settings.database)
+    with _opened(settings, warehouse):
+        suppression = open_suppression(settings)
+        require_applied(warehouse, suppression)
+        mark_applied(warehouse, suppression.lift(address, at_ms=_now_ms()))
+
+
 @contextmanager
 def _opened(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
     # Taking the write lock would create a missing warehouse.
@@ -135,18 +166,19 @@ def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], pr
     """Plan, write the journal, then add the tombstones."""
     now_ms, erasure_id = _now_ms(), new_run_id()
     people = _erased(lakehouse, addresses, now_ms)
-    suppression = open_suppression(lakehouse.settings)
+    suppression = open_suppression(lakehouse.settings).with_key()
     preview = suppression.preview(people, erased_at_ms=now_ms) if people else suppression
     work = _Work(lakehouse, preview, _people(people), progress)
     planned = replace(work.plan(addresses), erasure_id=erasure_id)
     journal = Journal(
         erasure_id,
-        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        _now(),
         operating_system_user(),
         tuple(addresses),
         work.people,
         work.planned_files,
-        asdict(planned),
+        planned,
+        work.identifiers(),
     )
     write_journal(folder, journal)
     if people:
@@ -156,17 +188,39 @@ def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], pr
 
 def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progress: Report) -> Erasure:
     """Carry out an erasure whose journal is written. Every step may have been done before."""
-    suppression = open_suppression(lakehouse.settings)
+    settings = lakehouse.settings
+    suppression = open_suppression(settings)
     missing = [address for address in journal.addresses if not suppression.find(address)]
     if missing:
         # Killed between the journal and the tombstones.
         people = _erased(lakehouse, missing, _now_ms())
         suppression = suppression.add(people, erased_at_ms=_now_ms(), erasure_id=journal.erasure_id)
+    if suppression.is_empty:
+        # Nobody was ever erased, so a restored backup can contain nobody.
+        delete_journal(folder)
+        return journal.plan
+    list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
-    report = work.apply(journal)
-    mark_applied(lakehouse.warehouse, suppression)
+    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current))
+    after, result = scan_after(settings, journal.identifiers, suppression, progress)
+    facts = certificate_facts(journal, deleted, read_before(folder), after, result, suppression, left_out(settings))
+    certify(settings, folder, facts, journal.identifiers)
+    if not any(hit.file.startswith("warehouse/") for hit in result.hits):
+        mark_applied(lakehouse.warehouse, suppression)
+    forget_before(folder)
     delete_journal(folder)
-    return report
+    return replace(
+        journal.plan,
+        deleted_files=deleted.files,
+        deleted_bytes=deleted.bytes,
+        certificate=f"{CERTIFICATES}/{journal.erasure_id}.html",
+        found=result.hits,
+        doubts=result.doubts,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _now_ms() -> int:
@@ -225,19 +279,31 @@ class _Work:
             log_entries=len(find_entries(self._lakehouse.warehouse, pseudonyms)),
         )
 
-    def apply(self, journal: Journal) -> Erasure:
-        """Carry out a planned erasure. Every step may have been done before."""
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """Return the values that identify the people in files."""
+        return identifiers(self._lakehouse.backend, self._lakehouse.catalog, self.people, self._suppression)
+
+    def apply(self, journal: Journal, keep: Callable[[Journal], None]) -> tuple[Journal, DeletedFiles]:
+        """Carry out a planned erasure. Every step may have been done before.
+
+        Args:
+            journal: the journal.
+            keep: stores the journal.
+
+        Returns:
+            The journal with what was done, and the files that were deleted at the end.
+        """
         pseudonyms = self._pseudonyms()
         rewritten = self._cut_files(journal)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
-        expired = self._rewrite_history(report.tables, renamed)
+        for table in self._rewrite_history(report.tables, renamed):
+            journal = replace(journal, tables=(*journal.tables, table))
+            keep(journal)
         deleted = self._delete_unreferenced()
-        settings, warehouse = self._lakehouse.settings, self._lakehouse.warehouse
-        erase_people(settings, pseudonyms.keys(), journal.erasure_id)
-        replace_pseudonyms(warehouse, pseudonyms)
-        planned = decode_erasure(journal.plan)
-        return replace(planned, deleted_files=deleted[0], deleted_bytes=deleted[1], expired=expired)
+        erase_people(self._lakehouse.settings, pseudonyms.keys(), journal.erasure_id)
+        replace_pseudonyms(self._lakehouse.warehouse, pseudonyms)
+        return journal, deleted
 
     def _pseudonyms(self) -> dict[str, str]:
         """The people's keyed digests in the suppression list, by their pseudonyms."""
@@ -301,27 +367,26 @@ class _Work:
                 current,
             )
 
-    def _rewrite_history(self, reports: Mapping[str, TableReport], renamed: Mapping[str, str]) -> int:
-        """Rewrite all snapshots with rows of the people; returns the number of snapshots that had to be expired instead."""
-        lakehouse, expired = self._lakehouse, 0
+    def _rewrite_history(self, reports: Mapping[str, TableReport], renamed: Mapping[str, str]) -> Iterator[RewrittenTable]:
+        """Rewrite all snapshots with rows of the people; yields what was done, table by table."""
+        lakehouse = self._lakehouse
         for feed in FEEDS:
             replaced = rewrite_side_files(lakehouse, feed.table, self._suppression, renamed)
             if replaced:
                 replace_side_files(lakehouse.catalog, feed.table, replaced)
         for found, how, _ in self._histories(reports, renamed):
             if found.files:
-                expired += len(rewrite(lakehouse.catalog, lakehouse.backend, found, how).expired)
-        return expired
+                yield rewrite(lakehouse.catalog, lakehouse.backend, found, how)
 
-    def _delete_unreferenced(self) -> tuple[int, int]:
-        """Delete all files that no snapshot refers to, whatever their age; returns their number and size."""
+    def _delete_unreferenced(self) -> DeletedFiles:
+        """Delete all files that no snapshot refers to, whatever their age."""
         files = size = 0
         for number, table in enumerate(ALL):
             self._progress(Progress(f"deleting files of {table.name}", number, len(ALL), "tables"))
             deleted = delete_everything_unreferenced(self._lakehouse.catalog, table.name)
             files, size = files + deleted.files, size + deleted.bytes
         self._lakehouse.catalog.vacuum()
-        return files, size
+        return DeletedFiles(files, size)
 
 
 def _planned_file(cut: FileToCut, rewritten: RewrittenFile) -> PlannedFile:

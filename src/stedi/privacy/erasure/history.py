@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 
 from stedi.catalog import Catalog, CommitMetadata, Snapshot
 from stedi.catalog.history import HistoryFile, LiveFile, data_files_of_all_snapshots
-from stedi.catalog.history_rewrite import HistoryRewrite, rewrite_history
+from stedi.catalog.history_rewrite import rewrite_history
 from stedi.compute import Backend
+from stedi.compute.surviving_rows import surviving_rows
+from stedi.errors import WarehouseError
 from stedi.model.data_files import DataFiles, WrittenFile
-from stedi.model.sql import quoted
+from stedi.model.sql import columns
 from stedi.model.table import Table
+from stedi.privacy.certificate import RewrittenFile, RewrittenHistory
 from stedi.privacy.erasure.search import Search
 
 
@@ -94,7 +97,20 @@ def _with_deletes(history: Sequence[HistoryFile], chosen: set[LiveFile]) -> tupl
         chosen |= added
 
 
-def rewrite(catalog: Catalog, backend: Backend, found: TableHistory, search: Search) -> HistoryRewrite:
+@dataclass(frozen=True)
+class RewrittenTable:
+    """The history of a table after a rewrite.
+
+    Attributes:
+        files: the replaced data files, with checksums of the rows of others before and after.
+        history: what was done to the snapshots.
+    """
+
+    files: tuple[RewrittenFile, ...]
+    history: RewrittenHistory
+
+
+def rewrite(catalog: Catalog, backend: Backend, found: TableHistory, search: Search) -> RewrittenTable:
     """Replace the files of `find_history` by files without the people's rows, in all snapshots.
 
     Args:
@@ -102,13 +118,43 @@ def rewrite(catalog: Catalog, backend: Backend, found: TableHistory, search: Sea
         backend: writes the files.
         found: the files to replace.
         search: as for `find_history`.
+
+    Raises:
+        WarehouseError: a row of somebody else would change. Nothing is changed.
     """
+    table, files = found.table, []
     replacements: dict[LiveFile, Sequence[WrittenFile]] = {}
     for group in _groups(found.files):
-        rows = " UNION ALL ".join(f"({_surviving(backend, found.table, file.file)})" for file in group)
-        written = backend.write(found.table, search.removal.kept(rows), catalog.data_folder(found.table))
+        rows = " UNION ALL ".join(f"({surviving_rows(backend, catalog, table, file)})" for file in group)
+        kept = search.removal.kept(rows)
+        written = backend.write(table, kept, catalog.data_folder(table))
+        new = backend.scan(table, DataFiles(tuple(file.path for file in written), is_part=True))
+        before, after = _checksum(backend, table, kept), _checksum(backend, table, new)
+        if before != after:
+            raise WarehouseError(
+                f"rows of other people in table {table.name} would change; nothing was changed there; run `stedi verify`"
+            )
+        name = catalog.warehouse.name_of(group[0].file.path)
+        files.append(
+            RewrittenFile(
+                name if len(group) == 1 else f"{name} and {len(group) - 1} more",
+                ", ".join(catalog.warehouse.name_of(file.path) for file in written) or None,
+                sum(found.rows.get(file.file, 0) for file in group),
+                sum(file.size for file in group),
+                sum(file.bytes for file in written),
+                before,
+                after,
+            )
+        )
         replacements |= {file.file: () for file in group[1:]} | {group[0].file: written}
-    return rewrite_history(catalog, found.table.name, replacements, _with_rows)
+    result = rewrite_history(catalog, table.name, replacements, _with_rows)
+    return RewrittenTable(tuple(files), RewrittenHistory(table.name, result.snapshots, len(result.expired)))
+
+
+def _checksum(backend: Backend, table: Table, rows: str) -> str:
+    """Return the number of rows and a checksum that does not depend on their order."""
+    [row] = backend.select(f"SELECT count(*) AS n, {backend.checksum(columns(table))} AS checksum FROM ({rows}) AS r")
+    return f"{row['n']} rows, {row['checksum']}"
 
 
 def _with_rows(snapshot: Snapshot, rows: int) -> CommitMetadata:
@@ -143,15 +189,3 @@ def _groups(files: Iterable[HistoryFile]) -> list[list[HistoryFile]]:
     for file in files:
         groups[file.snapshot_ids, file.partition].append(file)
     return list(groups.values())
-
-
-def _surviving(backend: Backend, table: Table, file: LiveFile) -> str:
-    """SQL query for the rows of a data file that no delete file deletes."""
-    rows = backend.scan(table, DataFiles((file.path,), file.position_deletes, is_part=True))
-    for number, deletes in enumerate(file.equality_deletes):
-        columns = tuple(column for column in table.columns if column.name in deletes.columns)
-        deleted = backend.scan(replace(table, columns=columns), DataFiles((deletes.path,), is_part=True))
-        # Iceberg's equality deletes treat null as equal to null.
-        equal = " AND ".join(f"d{number}.{quoted(c.name)} IS NOT DISTINCT FROM q.{quoted(c.name)}" for c in columns)
-        rows = f"SELECT * FROM ({rows}) AS q WHERE NOT EXISTS (SELECT 1 FROM ({deleted}) AS d{number} WHERE {equal})"
-    return rows

@@ -4,15 +4,16 @@ The rows that show which devices are a person's are among the first to be remove
 only file of an erasure that contains plain identifiers. It is deleted at the end.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
 
 from stedi.errors import WarehouseError
-from stedi.ingest.suppression import DevicePeriod
+from stedi.privacy.erasure.history import RewrittenTable
+from stedi.privacy.erasure.plan import Erasure
 from stedi.privacy.erasure.search import People
 from stedi.privacy.erasures import JOURNAL
+from stedi.privacy.identifiers import Identifier
 from stedi.storage import Warehouse
 
 
@@ -49,6 +50,8 @@ class Journal:
         people: the people to erase, with the devices that were theirs when it started.
         files: the landing files that are rewritten.
         plan: what was planned (`plan.Erasure`).
+        identifiers: values that identify the people, for the scan.
+        tables: the tables whose history is rewritten so far.
     """
 
     erasure_id: str
@@ -57,7 +60,12 @@ class Journal:
     addresses: tuple[str, ...] = ()
     people: People = field(default_factory=People)
     files: tuple[PlannedFile, ...] = ()
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    plan: Erasure = field(default_factory=Erasure)
+    identifiers: tuple[Identifier, ...] = ()
+    tables: tuple[RewrittenTable, ...] = ()
+
+
+_CODEC = TypeAdapter(Journal)
 
 
 def read_journal(folder: Warehouse) -> Journal | None:
@@ -67,15 +75,10 @@ def read_journal(folder: Warehouse) -> Journal | None:
         WarehouseError: the journal is damaged.
     """
     try:
-        document = json.loads(folder.read(JOURNAL))
-        people = document.pop("people")
-        devices = tuple(DevicePeriod(**device) for device in people["devices"])
-        files = tuple(PlannedFile(**file) for file in document.pop("files"))
-        addresses = tuple(document.pop("addresses"))
-        return Journal(**document, addresses=addresses, people=People(tuple(people["addresses"]), devices), files=files)
+        return _CODEC.validate_json(folder.read(JOURNAL))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except ValidationError:
         raise WarehouseError(
             f"the journal {folder.path(JOURNAL)} of an unfinished erasure is damaged; "
             "delete it, then start the erasure again with the same addresses"
@@ -85,7 +88,7 @@ def read_journal(folder: Warehouse) -> Journal | None:
 def write_journal(folder: Warehouse, journal: Journal) -> None:
     """Write the journal atomically and durably."""
     folder.make_folder("")
-    folder.replace(JOURNAL, json.dumps(asdict(journal)).encode())
+    folder.replace(JOURNAL, _CODEC.dump_json(journal))
 
 
 def delete_journal(folder: Warehouse) -> None:

@@ -1,9 +1,9 @@
 """What an erasure removes, and what it leaves, as plain values. A plan has the same form as the report of what was done."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from stedi.errors import ErasureError
+from stedi.privacy.scan.roots import Doubt, Hit
 from stedi.steps.registry.erased_people import ModelChange
 
 
@@ -95,12 +95,15 @@ class Erasure:
         deleted_bytes: their size.
         expired: snapshots that were expired, because they can't be rewritten.
         remains: what stays.
+        certificate: name of the certificate in the privacy folder; empty for a plan.
+        found: identifiers of the people that the scan found afterwards, by file.
+        doubts: content that the scan could not open, by file.
     """
 
-    erasure_id: str
-    subjects: tuple[str, ...]
-    not_in_tables: int
-    devices: int
+    erasure_id: str = ""
+    subjects: tuple[str, ...] = ()
+    not_in_tables: int = 0
+    devices: int = 0
     files: tuple[FileErasure, ...] = ()
     tables: tuple[TableErasure, ...] = ()
     models: tuple[ModelChange, ...] = ()
@@ -108,28 +111,26 @@ class Erasure:
     deleted_files: int = 0
     deleted_bytes: int = 0
     expired: int = 0
-    remains: tuple[Remains, ...] = field(default=())
+    remains: tuple[Remains, ...] = ()
+    certificate: str = ""
+    found: tuple[Hit, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remove."""
         return not (self.files or self.tables or self.models or self.log_entries)
 
+    def raise_if_found(self) -> None:
+        """Raise an error if the scan found identifiers of the people afterwards.
 
-def decode_erasure(document: Mapping[str, Any]) -> Erasure:
-    """Make an erasure from its JSON document (`dataclasses.asdict`)."""
-    return Erasure(
-        **{
-            **document,
-            "subjects": tuple(document["subjects"]),
-            "files": tuple(FileErasure(**file) for file in document["files"]),
-            "tables": tuple(TableErasure(**table) for table in document["tables"]),
-            "models": tuple(_decode_model(model) for model in document["models"]),
-            "remains": tuple(Remains(**remains) for remains in document["remains"]),
-        }
-    )
-
-
-def _decode_model(document: Mapping[str, Any]) -> ModelChange:
-    lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list | tuple)}
-    return ModelChange(**{**document, **lists})
+        Raises:
+            ErasureError: it did.
+        """
+        if self.found:
+            files = sorted({hit.file for hit in self.found})
+            raise ErasureError(
+                f"{len(files)} files still contain identifiers of erased people, first {files[0]}; no feed reads them, or "
+                "another program wrote them meanwhile: delete them or remove the people from them, then start "
+                "`stedi erase --restore-check`"
+            )

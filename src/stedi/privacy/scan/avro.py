@@ -22,7 +22,7 @@ class DamagedError(ValueError):
 
 
 def unpack_avro(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the unpacked blocks of an Avro file. The header is not packed.
+    """Yield the header and the unpacked blocks of an Avro file.
 
     Raises:
         DamagedError: the file is damaged, or its codec is unknown.
@@ -37,10 +37,13 @@ def unpack_avro(file: BinaryIO) -> Iterator[bytes]:
         for _ in range(count):
             key, value = _read_bytes(file), _read_bytes(file)
             codec = value.decode("ascii", "replace") if key == b"avro.codec" else codec
+    end = file.tell()
+    file.seek(0)
+    yield file.read(end)
     if codec not in _AVRO_CODECS:
         raise DamagedError("an Avro codec is unknown")
     sync = _read(file, _SYNC_BYTES)
-    while file.peek(1)[:1] if hasattr(file, "peek") else _has_more(file):
+    while _has_more(file):
         _read_long(file)
         block = _read_bytes(file)
         try:

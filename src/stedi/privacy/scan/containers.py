@@ -168,8 +168,9 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
 def _view(head: bytes, kind: str | None) -> View:
     if kind == "sqlite":
         return View.PAGES
-    is_text = kind is None and (b"\0" not in head or head.lstrip()[:1] in (b"{", b"[", b"<"))
-    return View.TEXT if is_text else View.BINARY
+    if kind not in (None, "tar", "zlib", "png"):
+        return View.PACKED
+    return View.TEXT if b"\0" not in head or head.lstrip()[:1] in (b"{", b"[", b"<") else View.BINARY
 
 
 def _unknown_packing(head: bytes) -> Iterator[str]:

@@ -6,7 +6,8 @@ import re
 _ESCAPES = re.compile(
     rb"(?:\\+u[0-9a-f]{4})+|(?:\\+x[0-9a-f]{2})+|(?:%[0-9a-f]{2})+|&#x0*[0-9a-f]{1,6};|&#0*[0-9]{1,7};|&commat;|\\+/"
 )
-_SIGNS = (b"\\u", b"\\x", b"%", b"&#", b"&commat;", b"\\/")
+# By their first byte, which is found much faster.
+_SIGNS = {b"\\": (b"\\u", b"\\x", b"\\/"), b"%": (b"%",), b"&": (b"&#", b"&commat;")}
 _STARTS = re.compile(rb"[\\%&]")
 # Length of the longest single escape, with some zeros or backslashes.
 _MAX_ESCAPE = 16
@@ -14,7 +15,7 @@ _MAX_ESCAPE = 16
 
 def has_escapes(text: bytes) -> bool:
     """Whether a lower-case text may contain escapes."""
-    return any(sign in text for sign in _SIGNS)
+    return any(first in text and any(sign in text for sign in signs) for first, signs in _SIGNS.items())
 
 
 def decode_escapes(text: bytes) -> bytes:

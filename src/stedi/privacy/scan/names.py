@@ -28,9 +28,12 @@ def search_name(part: str, search: Search) -> None:
 
 
 def is_personal(part: str, matcher: Matcher) -> bool:
-    """Whether the name of a file or folder contains an address of anybody, or one of some identifiers."""
+    """Whether the name of a file or folder may contain an address of anybody, or one of some identifiers."""
     if "@" in part or "%40" in part:
         return True
     search = Search(matcher)
     search_name(part, search)
-    return bool(search.by_kind()) or any(True for _ in matcher.find(part.encode("utf-8", "surrogateescape").lower()))
+    found = matcher.find(part.encode("utf-8", "surrogateescape").lower())
+    # Short numbers and dates are in many names, and say nothing.
+    kinds = (matcher.identifiers[number] for number in {known.number for known, _, _ in found})
+    return bool(search.by_kind()) or any(identifier.demanded_absent or identifier.kind == "name" for identifier in kinds)

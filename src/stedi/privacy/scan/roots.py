@@ -8,12 +8,15 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import BinaryIO
 
+from stedi.errors import WarehouseError
 from stedi.model.progress import Progress, Report
 from stedi.privacy.identifiers import Identifier, Kind
 from stedi.privacy.inventory import Inventory, InventoryEntry, safe_name
@@ -149,7 +152,16 @@ def _start_process(identifiers: Sequence[Identifier], name_key: bytes, searches:
     global _reader
     # Ctrl-C interrupts the main process, which ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     _reader = _Reader(identifiers, name_key, searches=searches)
+
+
+def _end_with_parent() -> None:
+    """End this process when the main one is killed: it would wait for the next file for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _read_in_process(listed: _Listed) -> _Scanned:
@@ -171,7 +183,7 @@ def scan(
         The inventory of all files, and what was found.
 
     Raises:
-        OSError, WarehouseError: a folder or prefix can't be listed.
+        OSError, WarehouseError: a folder or prefix can't be listed, or a process was ended by the system.
     """
     began = monotonic()
     scanned = _read_all(roots, identifiers, name_key, report, searches=True)
@@ -205,7 +217,7 @@ def take_inventory(
         The inventory of all files, and which of them could not be read.
 
     Raises:
-        OSError, WarehouseError: a folder or prefix can't be listed.
+        OSError, WarehouseError: a folder or prefix can't be listed, or a process was ended by the system.
     """
     scanned = _read_all(roots, identifiers, name_key, report, searches=False)
     doubts = tuple(Doubt(file.entry.name, reason) for file in scanned for reason in file.doubts)
@@ -217,7 +229,7 @@ def _read_all(
 ) -> list[_Scanned]:
     """Read all files, the largest first so that no process ends long after the others. Return them sorted by name."""
     listed = sorted((file for root in roots for file in _list(root)), key=lambda file: -file.bytes)
-    processes = min(len(os.sched_getaffinity(0)), len(listed))
+    processes = min(os.cpu_count() or 1, len(listed))
     step = "searching files" if searches else "reading files"
 
     def collect(results: Iterator[_Scanned]) -> list[_Scanned]:
@@ -230,14 +242,17 @@ def _read_all(
     if processes < 2 or sum(file.bytes for file in listed) < _MIN_BYTES_FOR_PROCESSES:
         reader = _Reader(identifiers, name_key, searches=searches)
         return collect(map(reader.read, listed))
-    with ProcessPoolExecutor(
-        processes,
-        # A forked process would inherit locks of the engine's threads.
-        multiprocessing.get_context("spawn"),
-        _start_process,
-        (identifiers, name_key, searches),
-    ) as pool:
+    # A forked process would inherit locks of the engine's threads.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, _start_process, (identifiers, name_key, searches))
+    try:
         return collect(pool.map(_read_in_process, listed))
+    except BrokenProcessPool:
+        raise WarehouseError(
+            f"a process that read {len(listed):,} files was ended by the system; make memory free, then run again"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _list(root: Root) -> Iterator[_Listed]:

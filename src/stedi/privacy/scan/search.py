@@ -30,12 +30,17 @@ class View(Enum):
     """How values lie in the bytes.
 
     `TEXT` separates values by characters that no value contains. `BINARY` puts values next to lengths and other values, so
-    that neighbours of a match may not belong to its value. `PAGES` are the pages of a database, without lengths in front.
+    that neighbours of a match may not belong to its value. `PACKED` is binary data whose values are searched unpacked, too.
+    `PAGES` are the pages of a database, without lengths in front.
     """
 
     TEXT = "text"
     BINARY = "binary"
+    PACKED = "packed"
     PAGES = "pages"
+
+
+_WITH_LENGTHS = (View.BINARY, View.PACKED)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ class Search:
     def _add_piece(self, text: bytes, begin: int, end: int, view: View) -> None:
         """Count the matches that start in a part of a lower-case text."""
         hits = self._count(text, begin, end, view)
-        if view is not View.PAGES and not has_escapes(text):
+        if view is View.PACKED or not has_escapes(text):
             return
         parts = [decode_escapes(part) for part in (text[:begin], text[begin:end], text[end:])]
         decoded = b"".join(parts)
@@ -192,7 +197,7 @@ class Search:
         """Whether a match is the identifier itself. If that can't be decided yet, it is noted."""
         pattern = known.pattern
         if pattern.encoding == "bound":
-            return view is View.BINARY and any(
+            return view in _WITH_LENGTHS and any(
                 (begin, end) == (start, stop) for begin, end in prefixed_values(text, start, stop, furthest=0)
             )
         if not is_longer(text, start, stop, pattern):
@@ -201,7 +206,7 @@ class Search:
         if view is View.TEXT or pattern.encoding != "utf-8":
             self._note_longer(text, start, stop)
             return False
-        if view is View.BINARY:
+        if view in _WITH_LENGTHS:
             for begin, end in prefixed_values(text, start, stop):
                 if not is_longer(text[begin:end], start - begin, stop - begin, pattern):
                     return True

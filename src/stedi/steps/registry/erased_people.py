@@ -13,9 +13,11 @@ from types import ModuleType
 from typing import Any
 
 from stedi.config import Settings
+from stedi.errors import WarehouseError
 from stedi.installation import not_installed
 from stedi.steps.registry.published_models import (
     CARD,
+    LEFTOVERS,
     PEOPLE,
     ModelPeople,
     erasure_reason,
@@ -84,7 +86,7 @@ def erase_people(
 
     The write of people.json without these people also makes the model stale. Then the rows and pictures of single people are
     deleted, and the model's MLflow runs. If the erasure is killed, the next call completes it. A call with the ID of a
-    completed erasure changes nothing and returns the same.
+    completed erasure changes nothing and returns the same. What a killed training left is deleted, too.
 
     Models elsewhere, which are given by path, are not reached.
 
@@ -134,11 +136,17 @@ def _erase(models: Path, pseudonyms: set[str], erasure_id: str, remove_weights: 
 def _read_people(models: Path) -> Iterator[tuple[Path, ModelPeople]]:
     """Read the people of all models in the models folder, also of copies in hidden and deeper folders."""
     for top in sorted(models.iterdir()) if models.is_dir() else ():
-        for folder, folders, files in os.walk(top):
+        if top.name in LEFTOVERS or not top.is_dir():
+            continue
+        for folder, folders, files in os.walk(top, onerror=_raise):
             folders.sort()
             # A published model without the list of its people can't be checked, which is an error.
             if PEOPLE in files or (CARD in files and Path(folder) == top):
                 yield Path(folder), ModelPeople.read(Path(folder))
+
+
+def _raise(error: OSError) -> None:
+    raise WarehouseError(f"folder {error.filename} can't be read: {error.strerror}; check its permissions") from error
 
 
 def _plan(
@@ -194,8 +202,10 @@ def _change(models: Path, folder: Path, erasure: Mapping[str, Any]) -> ModelChan
 def _strip(models: Path, folder: Path, people: ModelPeople) -> None:
     """Delete the rows and pictures of single people from a model with erased people. It may have been done before."""
     # Left from a killed write.
-    leftovers = [f".{name}" for name in (PEOPLE, CARD, _CARD_TEXT)]
-    for name in (*leftovers, *(name for erasure in people.erasures for name in erasure["removed"])):
+    leftovers = {f".{name}" for name in (PEOPLE, CARD, _CARD_TEXT)}
+    # Whatever people.json lists, no other file is deleted.
+    removed = {name for erasure in people.erasures for name in erasure["removed"]} & {*_PICTURES, *_WEIGHTS}
+    for name in sorted(leftovers | removed):
         (folder / name).unlink(missing_ok=True)
     fsync(folder)
     if not (folder / CARD).exists():

@@ -28,8 +28,11 @@ from stedi.storage.disk import atomic_write, exclusive_lock, fsync, private_file
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
 CARD, PEOPLE = "card.json", "people.json"
 _WEIGHTS = "detector.onnx"
-# A new model, and a replaced one that is being deleted.
+# A new model, and a replaced one that is being deleted. A killed training leaves them, and the next writer deletes them.
 _DRAFT, _REPLACED = ".draft", ".replaced"
+LEFTOVERS = (_DRAFT, _REPLACED)
+# Keys of an erasure in people.json.
+_ERASURE = {"id", "sha256", "people", "changed", "removed", "mlflow_runs", "stale"}
 _TRAIN = "train one with `stedi train`"
 
 
@@ -39,8 +42,7 @@ class ModelPeople:
 
     Attributes:
         pseudonyms: the people in the training data, without erased ones.
-        erasures: the erasures of people of this model, oldest first. Each has the keys `id`, `sha256` (of detector.onnx
-            before the erasure), `people` (number of people) and further ones of `ModelChange`.
+        erasures: the erasures of people of this model, oldest first: `id`, and the attributes of `ModelChange`.
     """
 
     pseudonyms: tuple[str, ...]
@@ -58,8 +60,8 @@ class ModelPeople:
             erasures = content.get("erasures", [])
             if not all(isinstance(pseudonym, str) for pseudonym in content["people"]):
                 raise TypeError("a pseudonym is no text")
-            if not all(isinstance(erasure["people"], int) for erasure in erasures):
-                raise TypeError("no number of people")
+            if not all(erasure.keys() >= _ERASURE and isinstance(erasure["people"], int) for erasure in erasures):
+                raise TypeError("incomplete erasure")
             return cls(tuple(content["people"]), tuple(erasures))
         except OSError as error:
             # Without the list of its people, a model can't be checked for consent.
@@ -341,10 +343,10 @@ def lock_models(settings: Settings) -> Iterator[Path]:
             models.mkdir(mode=0o700, exist_ok=True)
             resources.enter_context(private_files(models))
             resources.enter_context(exclusive_lock(models / ".lock"))
-            for leftover in (_DRAFT, _REPLACED):
+            for leftover in LEFTOVERS:
                 shutil.rmtree(models / leftover, ignore_errors=True)
         except BlockingIOError:
-            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end, then train again") from None
+            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end, then try again") from None
         except OSError as error:
             raise unwritable(models, error) from error
         yield models

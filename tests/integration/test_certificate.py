@@ -178,13 +178,13 @@ def test_every_change_of_a_certificate_is_refused(
     document = json.loads(privacy.read(written.file))
     assert document["certificate"]["previous"]["id"] == "20250101T000000Z-000000"
     tampered, accepted, count = tmp_path / "tampered.json", [], 0
-    arguments = [str(tampered), "--public-key", str(privacy.root / "certificates" / "signing.pub")]
     for changed in changes(document):
         # JSON encodes 3 and 3.0 differently, and compares them as equal.
         assert encoded(changed) != encoded(document)
         tampered.write_bytes(encoded(changed) + b"\n")
         count += 1
-        if main(arguments) != 1 or main(arguments[:1]) != 1:
+        # Without the published key: also a signature by any key has to be right.
+        if main([str(tampered)]) != 1:
             accepted.append(changed)
     assert not accepted
     assert count > 400

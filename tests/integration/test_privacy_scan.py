@@ -327,6 +327,21 @@ def test_what_cannot_be_opened_is_a_doubt(tmp_path: Path, name: str) -> None:
     assert list(doubts(tmp_path)) == [name]
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.compress])
+def test_what_a_run_reads_after_damage_is_searched(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "a.json").write_bytes(pack(b"{}\n") + b"damage " * 10 + pack(split(ADDRESS)))
+    _, result = scan_folder(tmp_path)
+    assert [hit.kind for hit in result.hits] == ["address"]
+    assert len(result.doubts) == 1
+
+
+def test_what_is_before_damage_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "a.xz").write_bytes(lzma.compress(split(ADDRESS) + LONG)[:-40])
+    _, result = scan_folder(tmp_path)
+    assert [hit.kind for hit in result.hits] == ["address"]
+    assert len(result.doubts) == 1
+
+
 def test_an_encrypted_member_of_a_zip_is_a_doubt(tmp_path: Path) -> None:
     content = bytearray(zipped(b"a"))
     # Bit 0 of the flags, in the member's header and in the directory (APPNOTE, 4.4.4).

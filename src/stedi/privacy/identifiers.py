@@ -81,7 +81,7 @@ def person_identifiers(
         birthdays: dates of birth as received.
         serials: serial numbers as received, of devices that are the person's.
         pseudonyms: pseudonyms of the person and of the devices, in full. Their short starts are added.
-        shared: the values among these that other people have, too.
+        shared: the values among these that other people's records contain, too: "Ann Lee" is in "Mary Ann Lee".
     """
     pseudonyms = list(pseudonyms)
     values: dict[Kind, Iterable[str]] = {

@@ -9,11 +9,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from typing import BinaryIO, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 
+from stedi.ingest.compression import recover
+from stedi.ingest.damage import Compression
 from stedi.privacy.scan.avro import AVRO_MAGIC, PUFFIN_MAGIC, DamagedError, unpack_avro, unpack_puffin
 from stedi.privacy.scan.file_scan import Container, FileScan
 from stedi.privacy.scan.parquet import scan_parquet
@@ -187,13 +189,20 @@ def _unknown_packing(head: bytes) -> Iterator[str]:
 
 
 def _scan_stream(container: Container, scan: FileScan, kind: str) -> None:
-    chunks = UNPACK[kind](container.file)
+    chunks: Iterator[bytes] = UNPACK[kind](container.file)
     if kind == "zlib" and not _PACKED_NAME.search(container.name):
         try:
             chunks = chain((next(chunks, b""),), chunks)
         except DamagedError:
             return
-    scan_nested(chunks, scan, container.depth + 1)
+    try:
+        scan_nested(chunks, scan, container.depth + 1)
+    except DamagedError:
+        # A run reads the intact parts of damaged landing files, so they are searched as well.
+        if kind in get_args(Compression):
+            pieces = recover(container.file, cast("Compression", kind))
+            scan.search.add_stream((piece for piece in pieces if isinstance(piece, bytes)), View.TEXT)
+        raise
 
 
 def _scan_avro(container: Container, scan: FileScan) -> None:

@@ -137,18 +137,21 @@ class Search:
         """
         margin = self.matcher.margin
         text, begin = b"", 0
-        for chunk in chunks:
-            for at in range(0, len(chunk), PIECE_BYTES):
-                piece = chunk[at : at + PIECE_BYTES]
-                self.unpacked += len(piece)
-                text += piece.lower()
-                if len(text) < begin + 2 * margin:
-                    continue
-                end = max(begin, before_escape(text, len(text) - margin))
-                self._add_piece(text, begin, end, view)
-                kept = max(0, end - margin)
-                text, begin = text[kept:], end - kept
-        self._add_piece(text, begin, len(text), view)
+        try:
+            for chunk in chunks:
+                for at in range(0, len(chunk), PIECE_BYTES):
+                    piece = chunk[at : at + PIECE_BYTES]
+                    self.unpacked += len(piece)
+                    text += piece.lower()
+                    if len(text) < begin + 2 * margin:
+                        continue
+                    end = max(begin, before_escape(text, len(text) - margin))
+                    self._add_piece(text, begin, end, view)
+                    kept = max(0, end - margin)
+                    text, begin = text[kept:], end - kept
+        finally:
+            # Also what came before a damaged place.
+            self._add_piece(text, begin, len(text), view)
 
     def _add_piece(self, text: bytes, begin: int, end: int, view: View) -> None:
         """Count the matches that start in a part of a lower-case text."""

@@ -196,12 +196,14 @@ def _scan_stream(container: Container, scan: FileScan, kind: str) -> None:
     scan_nested(chunks, scan, container.depth + 1)
 
 
-def _scan_blocks(unpack: Callable[[BinaryIO], Iterator[bytes]]) -> Callable[[Container, FileScan], None]:
-    def scan_blocks(container: Container, scan: FileScan) -> None:
-        for block in unpack(container.file):
-            scan.search.add_stream((block,), View.BINARY)
+def _scan_avro(container: Container, scan: FileScan) -> None:
+    for block in unpack_avro(container.file):
+        scan.search.add_stream((block,), View.BINARY)
 
-    return scan_blocks
+
+def _scan_puffin(container: Container, scan: FileScan) -> None:
+    for part in unpack_puffin(container.file):
+        scan_nested((part,), scan, container.depth + 1)
 
 
 def _scan_zip(container: Container, scan: FileScan) -> None:
@@ -260,8 +262,8 @@ def _scan_png(container: Container, scan: FileScan) -> None:
 
 _OPEN: dict[str, Callable[[Container, FileScan], None]] = {
     "parquet": scan_parquet,
-    "avro": _scan_blocks(unpack_avro),
-    "puffin": _scan_blocks(unpack_puffin),
+    "avro": _scan_avro,
+    "puffin": _scan_puffin,
     "sqlite": _scan_sqlite,
     "png": _scan_png,
     "zip": _scan_zip,

@@ -28,7 +28,9 @@ def files_containing(values: Iterable[str], *folders: Path) -> list[tuple[str, s
         for path in sorted(folder.rglob("*")):
             name = str(path.relative_to(folder.parent))
             pieces = [name.encode(), *(_pieces(path) if path.is_file() else ())]
-            lowered = [piece.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape") for piece in pieces]
+            lowered = [
+                piece.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape") for piece in pieces
+            ]
             hits |= {(name, value) for value, text in wanted.items() if any(text in piece for piece in lowered)}
     return sorted(hits)
 

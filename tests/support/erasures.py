@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -115,7 +116,8 @@ class World:
             self.lake.run()
         for name in ("customer_landing", "accelerometer_trusted", "device_owner"):
             with opened(self.lake, name) as table:
-                assert (current := table.current_snapshot())
+                current = table.current_snapshot()
+                assert current is not None
                 table.manage_snapshots().create_tag(current.snapshot_id, "audit").commit()
         self.land("customer/withdrawn.json", [person(BEATRIX, 900, shares=None), person(CARL, 900)])
         self.lake.run()
@@ -129,11 +131,13 @@ class World:
     def _first_files(self) -> None:
         everybody = (ANNIKA, CARL, BEATRIX, DORA)
         self.land("customer/1.json", [person(who, 10) for who in everybody])
-        self.land("customer/2.json.gz", [person(who, 20, 1) for who in everybody[:3]], lambda e: gzip.compress(lines(e), mtime=0))
+        self.land(
+            "customer/2.json.gz", [person(who, 20, 1) for who in everybody[:3]], lambda e: gzip.compress(lines(e), mtime=0)
+        )
         readings = [each for who, hour in zip(everybody, (1, 2, 3, 4), strict=True) for each in walk(who, (hour, 30 + hour))]
         self.land("accelerometer/1.json.bz2", readings, lambda e: bz2.compress(lines(e)))
         self.land("accelerometer/2.json", [*walk(CARL, (72, 96)), *walk(BEATRIX, (5,))], pretty)
-        self.land(f"accelerometer/{ADDRESSES[ANNIKA]}/own.json", [*walk(CARL, (7,)), *walk(ANNIKA, (6,))])
+        self.land(self._folder_of_annika(), [*walk(CARL, (7,)), *walk(ANNIKA, (6,))])
         self.land(f"accelerometer/export of {SPELLINGS[BEATRIX][0].upper()}.json", walk(BEATRIX, (8,)))
         # The device of Beatrix is later that of Carl.
         treads = [*tread(ANNIKA, (1, 31)), *tread(BEATRIX, (3, 33)), *tread(CARL, (72, 96)), *tread(DORA, (4, 34))]
@@ -144,8 +148,8 @@ class World:
             "customer/broken.json",
             [
                 Entry(CARL, '{"email": "carl@x.example", "lastUpdateDate": "no time"}'),
-                Entry(ANNIKA, '{"email": "\\u0061nnika@qvistberg.example", "customerName": "Annika Qvistberg", "phone'),
                 Entry(DORA, "no json at all"),
+                Entry(ANNIKA, '{"email": "\\u0061nnika@qvistberg.example", "customerName": "Annika Qvistberg", "phone'),
             ],
         )
         self.land(
@@ -162,6 +166,12 @@ class World:
                 Entry(DORA, '{"serialNumber": "dora-3", "sensorReadingTime": "no time"}'),
             ],
         )
+
+    def _folder_of_annika(self) -> str:
+        """A folder that is named by an address, and what becomes of it."""
+        if ANNIKA in self._people:
+            return f"accelerometer/{ADDRESSES[ANNIKA]}/own.json"
+        return f"accelerometer/erased-{hashlib.sha256(lines(walk(CARL, (7,)))).hexdigest()[:16]}.json"
 
     def _files_that_change(self) -> None:
         """The second run reads some files again."""

@@ -46,7 +46,7 @@ from stedi.privacy.erasure.search import (
     search,
     searches,
 )
-from stedi.privacy.erasure.side_files import rewrite_side_files
+from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
@@ -301,6 +301,7 @@ class _Work:
         rewritten = self._cut_files(journal)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
+        renamed = names_to_change(self._lakehouse, self._suppression, renamed)
         for table in self._rewrite_history(report.tables, renamed):
             journal = replace(journal, tables=(*journal.tables, table))
             keep(journal)
@@ -365,6 +366,8 @@ class _Work:
             current = snapshot.id if snapshot else None
             # Just computed without the people. It may have new rows of somebody who was let in again.
             is_computed = table.name in reports and table.built_from and not reports[table.name].is_stale
+            if renamed and "source_file" in table.column_names:
+                is_computed = False
             yield (
                 find_history(lakehouse.catalog, lakehouse.backend, table, how, without=current if is_computed else None),
                 how,
@@ -375,7 +378,7 @@ class _Work:
         """Rewrite all snapshots with rows of the people; yields what was done, table by table."""
         lakehouse = self._lakehouse
         for feed in FEEDS:
-            replaced = rewrite_side_files(lakehouse, feed.table, self._suppression, renamed)
+            replaced = rewrite_side_files(lakehouse, feed.table, renamed)
             if replaced:
                 replace_side_files(lakehouse.catalog, feed.table, replaced)
         for found, how, _ in self._histories(reports, renamed):

@@ -145,10 +145,14 @@ def scan_nested(chunks: Iterable[bytes], scan: FileScan, depth: int) -> None:
     """
     pieces = iter(chunks)
     head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= _HEAD_BYTES:
-            break
+    try:
+        for piece in pieces:
+            head += piece
+            if len(head) >= _HEAD_BYTES:
+                break
+    except DamagedError:
+        scan.search.add_stream((head,), _view(head, None))
+        raise
     pieces = chain((head,), pieces)
     kind = detect(head)
     if kind is None:

@@ -17,6 +17,8 @@ def test_erased(lake: Lake, twin: Lake) -> None:
     addresses = [ADDRESSES[who] for who in ERASED]
     planned = plan(lake.settings, addresses)
     done = erase(lake.settings, addresses)
+    print([(h.file, h) for h in done.found])
+    print(done.doubts)
     print(time.process_time(), time.time())
     assert files_containing(IDENTIFIERS, lake.landing, lake.warehouse, Path(lake.settings.privacy_folder)) == []
     print(time.process_time(), time.time())

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stedi.errors import UsageError, WarehouseError
+from stedi.ingest.suppression import SuppressionList
 from stedi.privacy import certificate as certificates
 from stedi.privacy.certificate import (
     CertificateFacts,
@@ -177,13 +178,13 @@ def test_every_change_of_a_certificate_is_refused(
     document = json.loads(privacy.read(written.file))
     assert document["certificate"]["previous"]["id"] == "20250101T000000Z-000000"
     tampered, accepted, count = tmp_path / "tampered.json", [], 0
-    arguments = [str(tampered), "--public-key", str(privacy.root / "certificates" / "signing.pub")]
     for changed in changes(document):
         # JSON encodes 3 and 3.0 differently, and compares them as equal.
         assert encoded(changed) != encoded(document)
         tampered.write_bytes(encoded(changed) + b"\n")
         count += 1
-        if main(arguments) != 1 or main(arguments[:1]) != 1:
+        # Without the published key: also a signature by any key has to be right.
+        if main([str(tampered)]) != 1:
             accepted.append(changed)
     assert not accepted
     assert count > 400
@@ -310,6 +311,10 @@ def test_a_person_is_compared_with_the_subject_and_searched_for(
     assert "joann" not in output.out + output.err
     with pytest.raises(SystemExit):
         main([*all_of[:3], "--address", "ann@example.com"])
+
+
+def test_the_script_and_the_suppression_list_know_a_person_by_the_same_digest(privacy: WarehouseFolder) -> None:
+    assert SuppressionList(privacy, KEY).subject("Ann Lee <ANN@example.com>") == SUBJECT
 
 
 def test_a_certificate_with_personal_data_is_not_written(privacy: WarehouseFolder) -> None:

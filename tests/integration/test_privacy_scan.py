@@ -35,7 +35,12 @@ ANN = person_identifiers(
     "ann", addresses=[ADDRESS.decode()], names=["Ann Lee"], birthdays=["1980-02-29"], shared=["Ann Lee"]
 )
 KEY = b"k" * 32
-FILLER = b"filler " * 50
+FILLER = b"filler\n" * 50
+
+
+def split(content: bytes) -> bytes:
+    """A text that ends with some content. Compression replaces it by references to its halves."""
+    return b"\n".join((content[:7], content[7:], content, FILLER))
 
 
 def scan_folder(folder: Path, left_out: frozenset[str] = frozenset()) -> tuple[Inventory, ScanResult]:
@@ -96,14 +101,14 @@ def avro(content: bytes, codec: bytes, pack: Callable[[bytes], bytes]) -> bytes:
     return b"Obj\x01" + number(1) + entry + number(0) + sync + number(2) + number(len(block)) + block + sync
 
 
-def puffin(content: bytes) -> bytes:
-    blob = zstandard.compress(FILLER + content)
-    footer = json.dumps({"blobs": [{"offset": 4, "length": len(blob), "compression-codec": "zstd"}]}).encode()
+def puffin(content: bytes, codec: str = "zstd", pack: Callable[[bytes], bytes] = zstandard.compress) -> bytes:
+    blob = pack(content)
+    footer = json.dumps({"blobs": [{"offset": 4, "length": len(blob), "compression-codec": codec}]}).encode()
     return b"PFA1" + blob + b"PFA1" + footer + struct.pack("<I", len(footer)) + bytes(4) + b"PFA1"
 
 
 def puffin_footer(content: bytes) -> bytes:
-    document = json.dumps({"blobs": [], "properties": {"filler": FILLER.decode(), "a": content.decode()}}).encode()
+    document = json.dumps({"blobs": [], "properties": {"a": split(content).decode()}}).encode()
     packed = pa.BufferOutputStream()
     with pa.CompressedOutputStream(packed, "lz4") as stream:
         stream.write(document)
@@ -151,11 +156,11 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gzip, two members": lambda content: gzip.compress(b"a\n") + gzip.compress(content),
     "zlib": zlib.compress,
     "bzip2": bz2.compress,
-    "xz": lzma.compress,
+    "xz": lambda content: lzma.compress(split(content)),
     "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
-    "zstd": lambda content: zstandard.compress(content),
-    "zstd, two frames": lambda content: zstandard.compress(b"a\n") + zstandard.compress(content),
-    "lz4": lz4,
+    "zstd": lambda content: zstandard.compress(split(content)),
+    "zstd, two frames": lambda content: zstandard.compress(b"a\n") + zstandard.compress(split(content)),
+    "lz4": lambda content: lz4(split(content)),
     "zip": zipped,
     "zip, bzip2": lambda content: zipped(content, zipfile.ZIP_BZIP2),
     "zip, lzma": lambda content: zipped(content, zipfile.ZIP_LZMA),
@@ -166,14 +171,16 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "npz": npz,
     "Avro, plain": lambda content: avro(content, b"null", bytes),
     "Avro, deflate": lambda content: avro(content, b"deflate", deflate),
-    "Avro, Snappy": lambda content: avro(content, b"snappy", snappy),
-    "Avro, Zstandard": lambda content: avro(content, b"zstandard", zstandard.compress),
+    "Avro, Snappy": lambda content: avro(split(content), b"snappy", snappy),
+    "Avro, Zstandard": lambda content: avro(split(content), b"zstandard", zstandard.compress),
+    "Avro, xz": lambda content: avro(split(content), b"xz", lzma.compress),
     "Avro, bzip2": lambda content: avro(content, b"bzip2", bz2.compress),
-    "Puffin": puffin,
+    "Puffin": lambda content: puffin(split(content)),
+    "Puffin, LZ4": lambda content: puffin(split(content), "lz4", lz4),
     "Puffin, footer": puffin_footer,
     "PNG, tEXt": lambda content: png(b"tEXt", b"Title\0" + content),
-    "PNG, zTXt": lambda content: png(b"zTXt", b"Title\0\0" + zlib.compress(FILLER + content)),
-    "PNG, iTXt": lambda content: png(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(FILLER + content)),
+    "PNG, zTXt": lambda content: png(b"zTXt", b"Title\0\0" + zlib.compress(split(content))),
+    "PNG, iTXt": lambda content: png(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(split(content))),
     "SVG": lambda content: b"<svg><text>" + content.replace(b"@", b"&#64;") + b"</text></svg>",
     "SQLite": sqlite,
     "gzip in SQLite": lambda content: sqlite(gzip.compress(FILLER + content), as_blob=True),
@@ -320,6 +327,21 @@ def test_what_cannot_be_opened_is_a_doubt(tmp_path: Path, name: str) -> None:
     assert list(doubts(tmp_path)) == [name]
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.compress])
+def test_what_a_run_reads_after_damage_is_searched(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "a.json").write_bytes(pack(b"{}\n") + b"damage " * 10 + pack(split(ADDRESS)))
+    _, result = scan_folder(tmp_path)
+    assert [hit.kind for hit in result.hits] == ["address"]
+    assert len(result.doubts) == 1
+
+
+def test_what_is_before_damage_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "a.xz").write_bytes(lzma.compress(split(ADDRESS) + LONG)[:-40])
+    _, result = scan_folder(tmp_path)
+    assert [hit.kind for hit in result.hits] == ["address"]
+    assert len(result.doubts) == 1
+
+
 def test_an_encrypted_member_of_a_zip_is_a_doubt(tmp_path: Path) -> None:
     content = bytearray(zipped(b"a"))
     # Bit 0 of the flags, in the member's header and in the directory (APPNOTE, 4.4.4).
@@ -408,7 +430,7 @@ def test_a_person_is_found_everywhere_in_a_lakehouse_and_a_part_of_their_address
     assert not result.doubts
     found = {(Path(hit.file).suffix, hit.kind) for hit in result.hits}
     assert found >= {(ending, kind) for ending in (".json", ".gz", ".parquet", ".avro") for kind in ("address", "serial")}
-    lee = person_identifiers("lee", addresses=["lee@example.com"], serials=["0456fcd", "e47b4-0456fcdf"])
+    lee = person_identifiers("lee", addresses=["lee@example.com"], serials=["456fcdf", "7b4-0456fcdf"])
     assert scan(roots, lee, KEY, lambda _: None)[1].hits == ()
 
 

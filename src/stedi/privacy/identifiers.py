@@ -81,9 +81,11 @@ def person_identifiers(
         birthdays: dates of birth as received.
         serials: serial numbers as received, of devices that are the person's.
         pseudonyms: pseudonyms of the person and of the devices, in full. Their short starts are added.
-        shared: the values among these that other people have, too.
+        shared: the values among these that other people's records contain, too: "Ann Lee" is in "Mary Ann Lee".
     """
     pseudonyms = list(pseudonyms)
+    # A device whose pseudonym others have, too, was handed on. The start of the pseudonym is theirs as well.
+    shared = {*shared, *(pseudonym[:SHORT_PSEUDONYM_DIGITS] for pseudonym in pseudonyms if pseudonym in shared)}
     values: dict[Kind, Iterable[str]] = {
         "address": [spelling for address in addresses for spelling in (address, _normalised(address))],
         "phone": phones,

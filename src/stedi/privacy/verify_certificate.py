@@ -1,7 +1,4 @@
-"""Check a certificate of STEDI offline. Needs Python 3.11 and `cryptography`; reads Parquet and Zstandard if it can.
-
-Exit code 0: all right; 1: refused; 3: right, but not every file could be opened.
-"""
+"""Check a certificate of STEDI offline. Needs Python 3.11 and `cryptography`; reads Parquet and Zstandard if it can."""
 
 import argparse
 import base64
@@ -126,7 +123,8 @@ def unpack(content: bytes) -> Iterator[bytes]:
             yield zlib.decompress(re.sub(rb"\A([\x80-\xff]*[\0-\x7f]){2}", b"", block), -15)
     elif content.startswith(b"PAR1"):
         for batch in __import__("pyarrow.parquet").parquet.ParquetFile(io.BytesIO(content)).iter_batches():
-            yield from ("\n".join(map(str, column.to_pylist())).encode("utf-8", "replace") for column in batch.columns)
+            texts = (column for column in batch.columns if re.search("string|binary", str(column.type)))
+            yield from ("\n".join(map(str, column.to_pylist())).encode("utf-8", "replace") for column in texts)
     elif content.startswith((b"\x04\x22\x4d\x18", b"PFA1", b"ORC", b"ARROW1", b"7z", b"\xfd7zXZ", b"Rar!", b"%PDF-")):
         raise ValueError("unknown packing")
 
@@ -179,7 +177,8 @@ def check(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    exit_codes = "exit code 0: all right; 1: refused; 3: right, but not every file could be opened"
+    parser = argparse.ArgumentParser(description=__doc__, epilog=exit_codes)
     parser.add_argument("certificate", type=Path)
     parser.add_argument("--public-key", type=Path, help="the published key (PEM)")
     parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER", help="compare and search this folder")

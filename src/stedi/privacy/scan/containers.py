@@ -9,11 +9,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from typing import BinaryIO, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 
+from stedi.ingest.compression import recover
+from stedi.ingest.damage import Compression
 from stedi.privacy.scan.avro import AVRO_MAGIC, PUFFIN_MAGIC, DamagedError, unpack_avro, unpack_puffin
 from stedi.privacy.scan.file_scan import Container, FileScan
 from stedi.privacy.scan.parquet import scan_parquet
@@ -143,10 +145,14 @@ def scan_nested(chunks: Iterable[bytes], scan: FileScan, depth: int) -> None:
     """
     pieces = iter(chunks)
     head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= _HEAD_BYTES:
-            break
+    try:
+        for piece in pieces:
+            head += piece
+            if len(head) >= _HEAD_BYTES:
+                break
+    except DamagedError:
+        scan.search.add_stream((head,), _view(head, None))
+        raise
     pieces = chain((head,), pieces)
     kind = detect(head)
     if kind is None:
@@ -187,21 +193,30 @@ def _unknown_packing(head: bytes) -> Iterator[str]:
 
 
 def _scan_stream(container: Container, scan: FileScan, kind: str) -> None:
-    chunks = UNPACK[kind](container.file)
+    chunks: Iterator[bytes] = UNPACK[kind](container.file)
     if kind == "zlib" and not _PACKED_NAME.search(container.name):
         try:
             chunks = chain((next(chunks, b""),), chunks)
         except DamagedError:
             return
-    scan_nested(chunks, scan, container.depth + 1)
+    try:
+        scan_nested(chunks, scan, container.depth + 1)
+    except DamagedError:
+        # A run reads the intact parts of damaged landing files, so they are searched as well.
+        if kind in get_args(Compression):
+            pieces = recover(container.file, cast("Compression", kind))
+            scan.search.add_stream((piece for piece in pieces if isinstance(piece, bytes)), View.TEXT)
+        raise
 
 
-def _scan_blocks(unpack: Callable[[BinaryIO], Iterator[bytes]]) -> Callable[[Container, FileScan], None]:
-    def scan_blocks(container: Container, scan: FileScan) -> None:
-        for block in unpack(container.file):
-            scan.search.add_stream((block,), View.BINARY)
+def _scan_avro(container: Container, scan: FileScan) -> None:
+    for block in unpack_avro(container.file):
+        scan.search.add_stream((block,), View.BINARY)
 
-    return scan_blocks
+
+def _scan_puffin(container: Container, scan: FileScan) -> None:
+    for part in unpack_puffin(container.file):
+        scan_nested((part,), scan, container.depth + 1)
 
 
 def _scan_zip(container: Container, scan: FileScan) -> None:
@@ -260,8 +275,8 @@ def _scan_png(container: Container, scan: FileScan) -> None:
 
 _OPEN: dict[str, Callable[[Container, FileScan], None]] = {
     "parquet": scan_parquet,
-    "avro": _scan_blocks(unpack_avro),
-    "puffin": _scan_blocks(unpack_puffin),
+    "avro": _scan_avro,
+    "puffin": _scan_puffin,
     "sqlite": _scan_sqlite,
     "png": _scan_png,
     "zip": _scan_zip,

@@ -1,7 +1,10 @@
 """Search the names of files and folders."""
 
 import re
+from collections.abc import Callable, Sequence
 
+from stedi.privacy.identifiers import Identifier
+from stedi.privacy.inventory import safe_name
 from stedi.privacy.scan.search import Matcher, Search, View
 
 # Endings that may follow an address in a file's name: the dot would make them part of its domain.
@@ -27,7 +30,18 @@ def search_name(part: str, search: Search) -> None:
         search.add_stream((part[len(stem) :].encode("utf-8", "surrogateescape"),), View.TEXT)
 
 
-def is_personal(part: str, matcher: Matcher) -> bool:
+def name_replacement(identifiers: Sequence[Identifier], key: bytes) -> Callable[[str], str]:
+    """Return the function that replaces the personal parts of file names, as in inventories.
+
+    Args:
+        identifiers: what no name may contain, beside addresses of anybody.
+        key: key of the digests.
+    """
+    matcher = Matcher(identifiers)
+    return lambda name: safe_name(name, key, lambda part: _is_personal(part, matcher))
+
+
+def _is_personal(part: str, matcher: Matcher) -> bool:
     """Whether the name of a file or folder may contain an address of anybody, or one of some identifiers."""
     if "@" in part or "%40" in part:
         return True

@@ -19,10 +19,10 @@ from typing import BinaryIO
 from stedi.errors import WarehouseError
 from stedi.model.progress import Progress, Report
 from stedi.privacy.identifiers import Identifier, Kind
-from stedi.privacy.inventory import Inventory, InventoryEntry, safe_name
+from stedi.privacy.inventory import Inventory, InventoryEntry
 from stedi.privacy.scan.containers import scan_container
 from stedi.privacy.scan.file_scan import Container, FileScan
-from stedi.privacy.scan.names import is_personal, search_name
+from stedi.privacy.scan.names import name_replacement, search_name
 from stedi.privacy.scan.search import PIECE_BYTES, Matcher, Search
 from stedi.storage import Warehouse, WarehouseFolder
 
@@ -108,7 +108,7 @@ class _Reader:
 
     def __init__(self, identifiers: Sequence[Identifier], name_key: bytes, *, searches: bool) -> None:
         self._matcher = Matcher(identifiers)
-        self._name_key = name_key
+        self._safe_name = name_replacement(identifiers, name_key)
         self._searches = searches
 
     def read(self, listed: _Listed) -> _Scanned:
@@ -140,8 +140,7 @@ class _Reader:
                             pass
             except OSError as error:
                 scan.doubts.add(f"can't be read: {error.strerror or type(error).__name__}")
-        name = safe_name(listed.name, self._name_key, lambda part: is_personal(part, self._matcher))
-        entry = InventoryEntry(f"{listed.root.name}/{name}", size, digest.hexdigest())
+        entry = InventoryEntry(f"{listed.root.name}/{self._safe_name(listed.name)}", size, digest.hexdigest())
         return _Scanned(entry, scan.search.unpacked, scan.search.by_kind(), tuple(sorted(scan.doubts)))
 
 

@@ -30,17 +30,14 @@ class View(Enum):
     """How values lie in the bytes.
 
     `TEXT` separates values by characters that no value contains. `BINARY` puts values next to lengths and other values, so
-    that neighbours of a match may not belong to its value. `PACKED` is binary data whose values are searched unpacked, too.
-    `PAGES` are the pages of a database, without lengths in front.
+    that neighbours of a match may not belong to its value. `PACKED` is binary data whose values are searched unpacked, too,
+    so that these explain what is not the identifier. `PAGES` are the pages of a database, which are explained by its rows.
     """
 
     TEXT = "text"
     BINARY = "binary"
     PACKED = "packed"
     PAGES = "pages"
-
-
-_WITH_LENGTHS = (View.BINARY, View.PACKED)
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,10 @@ class _Open:
     start: int
     stop: int
 
-    def is_within(self, longer: bytes) -> bool:
-        """Whether a longer value is around the match."""
+    def is_explained_by(self, longer: bytes) -> bool:
+        """Whether a longer value is around the match. Compression may have cut off a part of it."""
+        if self.token in longer:
+            return True
         at = self.token.find(longer)
         while at >= 0:
             if at <= self.start and self.stop <= at + len(longer):
@@ -121,7 +120,7 @@ class Search:
         """Number of matches by kind of identifier."""
         # A match beside bytes that may belong to it is somebody else's if the file has the longer value in full.
         for match in self._open:
-            if not any(map(match.is_within, self._longer)):
+            if not any(map(match.is_explained_by, self._longer)):
                 self.counts[match.number] += 1
         self._open.clear()
         kinds: Counter[Kind] = Counter()
@@ -138,18 +137,21 @@ class Search:
         """
         margin = self.matcher.margin
         text, begin = b"", 0
-        for chunk in chunks:
-            for at in range(0, len(chunk), PIECE_BYTES):
-                piece = chunk[at : at + PIECE_BYTES]
-                self.unpacked += len(piece)
-                text += piece.lower()
-                if len(text) < begin + 2 * margin:
-                    continue
-                end = max(begin, before_escape(text, len(text) - margin))
-                self._add_piece(text, begin, end, view)
-                kept = max(0, end - margin)
-                text, begin = text[kept:], end - kept
-        self._add_piece(text, begin, len(text), view)
+        try:
+            for chunk in chunks:
+                for at in range(0, len(chunk), PIECE_BYTES):
+                    piece = chunk[at : at + PIECE_BYTES]
+                    self.unpacked += len(piece)
+                    text += piece.lower()
+                    if len(text) < begin + 2 * margin:
+                        continue
+                    end = max(begin, before_escape(text, len(text) - margin))
+                    self._add_piece(text, begin, end, view)
+                    kept = max(0, end - margin)
+                    text, begin = text[kept:], end - kept
+        finally:
+            # Also what came before a damaged place.
+            self._add_piece(text, begin, len(text), view)
 
     def _add_piece(self, text: bytes, begin: int, end: int, view: View) -> None:
         """Count the matches that start in a part of a lower-case text."""
@@ -197,7 +199,7 @@ class Search:
         """Whether a match is the identifier itself. If that can't be decided yet, it is noted."""
         pattern = known.pattern
         if pattern.encoding == "bound":
-            return view in _WITH_LENGTHS and any(
+            return view is View.BINARY and any(
                 (begin, end) == (start, stop) for begin, end in prefixed_values(text, start, stop, furthest=0)
             )
         if not is_longer(text, start, stop, pattern):
@@ -206,7 +208,7 @@ class Search:
         if view is View.TEXT or pattern.encoding != "utf-8":
             self._note_longer(text, start, stop)
             return False
-        if view in _WITH_LENGTHS:
+        if view is View.BINARY:
             for begin, end in prefixed_values(text, start, stop):
                 if not is_longer(text[begin:end], start - begin, stop - begin, pattern):
                     return True

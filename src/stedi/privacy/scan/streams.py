@@ -25,10 +25,10 @@ class _Decompressor(Protocol):
 
 
 def _unpack(file: BinaryIO, start: Callable[[], _Decompressor]) -> Iterator[bytes]:
-    """Unpack streams in a row. Bytes after the last one are searched with the raw bytes.
+    """Unpack streams in a row.
 
     Raises:
-        DamagedError: a stream is damaged or ends early.
+        DamagedError: a stream is damaged or ends early, or other bytes are after the last one.
     """
     file.seek(0)
     stream, streams = start(), 0
@@ -39,8 +39,6 @@ def _unpack(file: BinaryIO, start: Callable[[], _Decompressor]) -> Iterator[byte
             try:
                 yield stream.decompress(packed)
             except _ERRORS as error:
-                if streams and not fed:
-                    return
                 raise DamagedError(f"packed content is damaged ({type(error).__name__})") from None
             fed = True
             if not stream.eof:

@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 _SECTIONS = "asked_by format id inventory keys kind previous program remains removed scan subjects times"
 _ESCAPE = re.compile(rb"\\+u00([0-9a-f]{2})|%([0-9a-f]{2})|&#x0*([0-9a-f]{2});")
 _UNKNOWN = rb"\x04\x22\x4d\x18|\x5d\0\0|PFA1|ORC|ARROW1|7z|\xfd7zXZ|Rar!|%PDF-|\x89PNG.*(zTXt|iTXt)"
-_ADDRESS, _ZSTD = re.compile("[^/]*@[^/]*"), rb"\x28\xb5\x2f\xfd"
+_ADDRESS = re.compile("[^/]*@[^/]*")
 _PACKED: dict[bytes, Callable[[bytes], bytes]] = {
     rb"\x1f\x8b\x08": gzip.decompress,
     rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": bz2.decompress,
     rb"\x78[\x01\x5e\x9c\xda]": zlib.decompress,
-    _ZSTD: lambda c: __import__("zstandard").ZstdDecompressor().stream_reader(c, read_across_frames=True).read(),
+    rb"\x28\xb5\x2f\xfd": lambda content: __import__("zstandard").open(io.BytesIO(content)).read(),
 }
 
 

@@ -19,6 +19,7 @@ from stedi.errors import LandingError
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import list_files
 from stedi.ingest.record_spans import Content, record_spans
+from stedi.ingest.scanner import scan_records
 from stedi.model.feed import Feed
 from stedi.model.sql import quoted
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, plan_removal, remove_file, remove_records
@@ -157,6 +158,7 @@ CUTS = {
     "trailing commas": (b",\n".join([A, B, C]) + b",\n", [2, 3], A + b",\n"),
     "a cut last line": (text(A, B) + C[:20], [3], text(A, B)),
     "a line that is not UTF-8": (text(A, b'{"\xff\xfe":"\xc3"}', B), [1], text(b'{"\xff\xfe":"\xc3"}', B)),
+    "text that looks like another format": (text(A, b"PAR1", B), [1], text(b"{}", b"PAR1", B)),
     "the element that shows where a cut line ends": (
         text(b'{"old": [{"a": 1},', A, B),
         [2],
@@ -173,6 +175,32 @@ def test_the_other_bytes_stay(landing: Landing, name: str) -> None:
     assert Path(file.path).read_bytes() == expected
     assert (result.bytes_before, result.bytes_after) == (len(content), len(expected))
     assert result.placeholders == (1 if b"{}" in expected else 0)
+
+
+TOKENS = [
+    *'{}[]",:\n ',
+    *('"a":', "x", "},", "\n{", "[{", ",\n", '{"a":1}', '{"a":1}', '{"a":[', "\r\n", " {", "é", "\x00", "\ufeff"),
+]
+TEXTS = st.lists(st.sampled_from(TOKENS), max_size=40).map("".join)
+
+
+@settings(SLOW, max_examples=80)
+@given(text=TEXTS, first=st.integers(0, 2), every=st.integers(1, 3))
+def test_in_any_text_the_other_records_stay(
+    tmp_path_factory: pytest.TempPathFactory, text: str, first: int, every: int
+) -> None:
+    landing = Landing(tmp_path_factory.mktemp("text"))
+    file = landing.put("accelerometer/a.json", text.encode())
+    records = [record.text for record in scan_records(Path(file.path))]
+    positions = list(range(1, len(records) + 1))[first::every]
+    if not positions:
+        return
+    result = landing.remove(file, positions)
+    after = [record.text for record in scan_records(Path(file.path))] if result.file else []
+    if result.placeholders:
+        assert after == ["{}" if at in positions else record for at, record in enumerate(records, start=1)]
+    else:
+        assert after == [record for at, record in enumerate(records, start=1) if at not in positions]
 
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -294,8 +322,9 @@ def test_checksums_of_the_old_content_go(landing: Landing) -> None:
     assert landing.files() == {"accelerometer", "accelerometer/a.json", "accelerometer/b.json.crc"}
 
 
-def test_names_with_addresses_become_neutral(landing: Landing) -> None:
-    file = landing.put("accelerometer/2026/ann@x.org/of ann@x.org.json.gz", gzip.compress(PLAIN))
+@pytest.mark.parametrize("name", ["ann@x.org/of ann@x.org.json.gz", "ann@x.org/\n\udcff.json.gz", "ann@x.org\\.json.gz"])
+def test_names_with_addresses_become_neutral(landing: Landing, name: str) -> None:
+    file = landing.put(f"accelerometer/2026/{name}", gzip.compress(PLAIN))
     result = landing.remove(file, [1], is_name_theirs=lambda part: "ann@x.org" in part)
     assert result.file == landing.file()
     assert result.new_name == result.file.name
@@ -303,6 +332,14 @@ def test_names_with_addresses_become_neutral(landing: Landing) -> None:
     assert landing.files() == {"accelerometer", "accelerometer/2026", result.new_name}
     assert result.new_name == f"accelerometer/2026/erased-{result.sha256_after[:16]}.json.gz"
     assert gzip.decompress((landing.folder / result.new_name).read_bytes()) == text(*LINES[1:])
+
+
+def test_the_landing_folder_may_be_the_current_one(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    landing.put("accelerometer/ann@x.org/a.json", PLAIN)
+    monkeypatch.chdir(landing.folder)
+    landing.folder = Path()
+    result = landing.remove(landing.file(), [1], is_name_theirs=lambda part: "ann" in part)
+    assert landing.files() == {"accelerometer", result.new_name}
 
 
 def test_a_name_alone_can_change(landing: Landing) -> None:

@@ -13,7 +13,7 @@ from stedi.errors import LandingError
 from stedi.ingest import s3
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import list_files
-from stedi.ingest.s3 import OldVersions, delete_old_versions
+from stedi.ingest.s3 import OldVersions, count_old_versions, delete_old_versions
 from stedi.privacy.landing_files import RewrittenFile, plan_removal, remove_file, remove_records
 from stedi.tables.landing.feeds import FEEDS
 from tests.support.layouts import LINES, PLAIN
@@ -158,7 +158,14 @@ def test_old_versions_are_deleted(store: Store, tmp_path: Path) -> None:
     assert versions(store) == ["lake/in/accelerometer/a.json", "lake/in/accelerometer/a.json.2"]
     assert content(store, "lake/in/accelerometer/a.json") == REST
     assert remove(only_file(), [1, 2, 3, 4], tmp_path).is_versioned
+    assert count_old_versions(file.path) == 2
     assert delete_old_versions(file.path) == OldVersions(deleted=2)
+    assert versions(store) == ["lake/in/accelerometer/a.json.2"]
+    store.put("lake/in/accelerometer/a.json.2", REST)
+    store.put("lake/in/deleted", PLAIN)
+    store.delete("lake/in/deleted")
+    assert delete_old_versions(f"{LANDING}/") == OldVersions(deleted=3)
+    assert content(store, "lake/in/accelerometer/a.json.2") == REST
     assert versions(store) == ["lake/in/accelerometer/a.json.2"]
 
 
@@ -172,6 +179,9 @@ def test_object_lock_is_reported(store: Store, tmp_path: Path) -> None:
     result = remove_records(file, ACCELEROMETER, [1], lambda text: True, scratch=tmp_path)
     assert result.is_versioned
     assert delete_old_versions(file.path) == OldVersions(deleted=1, locked=1, locked_until=until)
+    store.client.delete_object(**locked)
+    assert delete_old_versions(file.path) == OldVersions(deleted=1, locked=1, locked_until=until)
+    assert not store.client.list_objects_v2(Bucket="locked").get("Contents")
 
 
 @pytest.mark.parametrize("answer", ["403 AccessDenied", "501 NotImplemented"])

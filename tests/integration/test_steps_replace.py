@@ -10,7 +10,9 @@ import pytest
 
 from stedi.config import Settings
 from stedi.errors import TrainingError, UsageError, WarehouseError
+from stedi.model.progress import Progress
 from stedi.steps import metrics, workflows
+from stedi.steps.evaluation.peak_counter import CANDIDATES
 from stedi.steps.model.fit import TREES
 from stedi.steps.registry.published_models import (
     MODEL_FILES,
@@ -22,7 +24,7 @@ from stedi.steps.registry.published_models import (
 )
 from stedi.steps.registry.replacement import complete_replacement, replaces
 from stedi.steps.workflows import replace, train
-from tests.support.lake import T0, Lake, Record, customer, distance
+from tests.support.lake import KEY, T0, Lake, Record, customer, distance
 from tests.support.program import stedi
 
 # Time from step to step (ms).
@@ -61,9 +63,10 @@ def lake_of(folder: Path, names: Iterable[str]) -> Lake:
 
 @pytest.fixture
 def quick_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few trees and resamples, and no database of MLflow, which takes longer than the training."""
+    """Few trees, resamples and peak counters, and no database of MLflow, which takes longer than the training."""
     monkeypatch.setitem(TREES, "n_estimators", 5)
     monkeypatch.setattr(metrics.bootstrap, "__defaults__", (20,))
+    monkeypatch.setattr("stedi.steps.evaluation.assessment.CANDIDATES", CANDIDATES[:2])
     monkeypatch.setattr(workflows, "log_training", lambda *_: None)
 
 
@@ -78,39 +81,41 @@ def without_fields_of_the_run(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.usefixtures("quick_training")
-def test_a_replacement_is_the_model_that_never_had_the_person(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_replacement_is_the_model_that_never_had_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = lake_of(tmp_path / "with", WALKERS)
-    with_cid = train(lake.settings, seed=7)
-    [old] = read_models(with_cid.folder.parent)
+    progress: list[Progress] = []
+    train(lake.settings, seed=7, progress=progress.append)
+    [old] = read_models(lake.warehouse / "models")
     old_sha256 = old.sha256
     lake.land("customer/cid-withdraws.json", [customer("cid@x", 20, serial="s-cid")])
-    replaced = replace(lake.settings, old.name)
+    monkeypatch.setenv("STEDI_PSEUDONYM_KEY", KEY)
+    called = stedi(tmp_path / "with", "train", "--replace", old.name, "--json")
+    assert called.returncode == 0, called.stderr
+    [new] = read_models(old.folder.parent)
 
     never = lake_of(tmp_path / "without", [name for name in WALKERS if name != "cid"])
-    without_cid = train(never.settings, seed=7)
-    files = {path.name for path in replaced.folder.iterdir()}
-    assert files == {path.name for path in without_cid.folder.iterdir()}
+    without_cid = train(never.settings, seed=7).folder
+    files = {path.name for path in new.folder.iterdir()}
+    assert files == {path.name for path in without_cid.iterdir()}
     for name in files - {"card.json", "card.md"}:
-        assert (replaced.folder / name).read_bytes() == (without_cid.folder / name).read_bytes(), name
-    assert without_fields_of_the_run(replaced.folder) == without_fields_of_the_run(without_cid.folder)
+        assert (new.folder / name).read_bytes() == (without_cid / name).read_bytes(), name
+    assert without_fields_of_the_run(new.folder) == without_fields_of_the_run(without_cid)
 
-    assert [model.name for model in read_models(old.folder.parent)] == [replaced.folder.name]
-    assert find_usable_model(lake.settings) == replaced.folder
-    card = json.loads((replaced.folder / "card.json").read_text())
-    assert card["replaces"] == {"model": old.name, "sha256": old_sha256}
-    assert old_sha256 in (replaced.folder / "card.md").read_text()
-    replacement = replaced.replacement
-    assert replacement is not None
-    assert (replacement.old_name, replacement.old_sha256) == (old.name, old_sha256)
-    assert replacement.new_sha256 != old_sha256
+    assert find_usable_model(lake.settings) == new.folder
+    assert new.card["replaces"] == {"model": old.name, "sha256": old_sha256}
+    assert old_sha256 in (new.folder / "card.md").read_text()
+    assert json.loads(called.stdout)["replacement"] == {
+        "old_name": old.name,
+        "old_sha256": old_sha256,
+        "new_name": new.name,
+        "new_sha256": new.sha256,
+    }
+    assert new.sha256 != old_sha256
     # Nothing that the training prints or writes names somebody, but people.json.
-    printed = "".join(capfd.readouterr())
-    written = "".join(
-        path.read_bytes().decode("latin-1") for path in replaced.folder.iterdir() if path.name != "people.json"
-    )
-    people = json.loads((replaced.folder / "people.json").read_text())["people"]
-    assert len(people) == 4
-    assert not [person for person in (*people, *old.people.to_pylist()) if person[:8] in printed + written]
+    written = "".join(path.read_bytes().decode("latin-1") for path in new.folder.iterdir() if path.name != "people.json")
+    outputs = f"{progress}{called.stdout}{called.stderr}{written}"
+    assert (len(old.people), len(new.people)) == (5, 4)
+    assert not [person for person in old.people.to_pylist() if person[:8] in outputs]
 
 
 @pytest.fixture

@@ -113,14 +113,13 @@ def test_unusable_records_of_an_erased_person_are_not_quarantined(small_lake: La
 def test_neither_replay_nor_reingest_brings_them_back(small_lake: Lake) -> None:
     erase(small_lake, ANN)
     land_late_files(small_lake)
-    land(small_lake, "customer/bad.json", '{"email": "ann@x.org", "phone": 1}\n{"email": "bob@x.org", "phone": 1}\n')
+    land(small_lake, "customer/bad.json", '{"email": "ann@x.org", "phone": 1}\n{"email": "bob@x.org"}\n')
     first = small_lake.run()
     before = small_lake.rows("SELECT * FROM customer_landing ORDER BY ALL")
     replayed, reingested = small_lake.run(replay=["customer"]), small_lake.run(reingest=True)
     assert first.suppressed == replayed.suppressed == reingested.suppressed
     assert replayed.files["customer"]["changed"] == 1
     assert small_lake.rows("SELECT * FROM customer_landing ORDER BY ALL") == before
-    assert violations(small_lake) == []
 
 
 def test_a_person_who_was_let_in_has_no_records_from_before_the_erasure(small_lake: Lake) -> None:
@@ -139,7 +138,6 @@ def test_a_person_who_was_let_in_has_no_records_from_before_the_erasure(small_la
     assert small_lake.rows("SELECT source_file FROM customer_landing WHERE person = 'ann@x.org'") == [("customer/new.json",)]
     assert small_lake.rows(f"SELECT timeStamp - {T0} FROM accelerometer_landing WHERE person = 'ann@x.org'") == [(1_001,)]
     assert small_lake.rows("SELECT person FROM customer_trusted WHERE person = 'ann@x.org'") == [("ann@x.org",)]
-    assert violations(small_lake) == []
     assert small_lake.run().files["customer"] == {"new": 0, "changed": 0}
     # Erased again, she is stopped altogether.
     erase(small_lake, ANN, at_ms=T0 + 8_000_000, erasure_id="second")

@@ -25,7 +25,7 @@ from tests.support.lake import T0
 HANDED_OVER = sorted(map(int, PERSON_AT))[len(PERSON_AT) // 2]
 
 
-@settings(max_examples=12, deadline=None, phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])
 @given(feeds(), st.sampled_from(PEOPLE))
 def test_exactly_the_records_of_an_erased_person_are_stopped(runs: Sequence[Sequence[LandingFile]], erased: str) -> None:
     with TemporaryDirectory() as name, DuckDBBackend(scratch=Path(name), threads=1) as backend:

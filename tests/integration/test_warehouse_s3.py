@@ -23,6 +23,7 @@ from stedi.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
+from stedi.ingest.suppression import ErasedPerson, open_suppression
 from stedi.maintenance.maintain import maintain
 from stedi.maintenance.orphan_files import orphan_files
 from stedi.model.progress import Progress
@@ -330,3 +331,23 @@ def test_a_rewritten_history_in_glue_loses_the_person_and_no_commit(lake: LakeIn
     assert "previous_metadata_location" not in glue["Parameters"]
     assert glue["StorageDescriptor"]["Location"] == table.location()
     assert {column["Name"] for column in glue["StorageDescriptor"]["Columns"]} == set(TABLE.column_names)
+
+
+# What is beside a warehouse
+
+
+def test_the_suppression_list_in_s3_needs_a_configured_secret(empty: LakeInS3, store: Store) -> None:
+    settings = empty.settings
+    with pytest.raises(WarehouseError, match="can't store a key secretly; set STEDI_PRIVACY__SUPPRESSION_KEY"):
+        open_suppression(settings).add([ErasedPerson("ann@x.org")], erased_at_ms=1, erasure_id="first")
+    assert keys(store) == []
+    secret = {"privacy": {"suppression_key": "a secret for tests"}}
+    suppression = open_suppression(type(settings).model_validate(settings.model_dump() | secret))
+    first = suppression.add([ErasedPerson("ann@x.org")], erased_at_ms=1, erasure_id="first")
+    assert suppression.lift("ANN@x.org", at_ms=2).find("ann@x.org")[0].lifted_at_ms == 2
+    assert first.generation == 1
+    # Without the secret nobody would be recognised.
+    with pytest.raises(
+        WarehouseError, match="the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
+    ):
+        empty.run()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
 from stedi.catalog.history import HistoryFile, LiveFile
+from stedi.storage.paths import plain_path
 
 SHORT, LONG = "bob@x", "a-long-address-of-bob@example.com"
 
@@ -44,3 +45,17 @@ def test_bounds_of_a_value_admit_and_contain_it(value: str, place: int) -> None:
     assert not found.may_contain("person", [])
     if place == 0 and upper is not None:
         assert found.bounds_contain([value])
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("file:/x y/a", "/x y/a"),
+        ("file:///x", "/x"),
+        ("s3a://b/k", "s3://b/k"),
+        ("s3n://b/k", "s3://b/k"),
+        ("s3://b/s3a://k", "s3://b/s3a://k"),
+    ],
+)
+def test_writers_spell_locations_in_several_ways(location: str, path: str) -> None:
+    assert plain_path(location) == path

@@ -258,7 +258,8 @@ class History:
         self.io = iceberg.io
         self._name = name
         self._columns = {field.field_id: field.name for field in iceberg.schema().fields}
-        self._contents: dict[str, AvroContent] = {}
+        # By location and first row ID: an upgrade to format version 3 gives IDs to the rows of manifests that exist.
+        self._contents: dict[tuple[str, int | None], AvroContent] = {}
         with translate_damage(f"file list of {name}"):
             self.snapshots = {
                 entry["snapshot-id"]: SnapshotFiles(self, entry) for entry in self.document.get("snapshots") or ()
@@ -279,11 +280,11 @@ class History:
         Raises:
             WarehouseError: it is damaged.
         """
-        path = manifest[manifests.MANIFEST_PATH]
-        if path not in self._contents:
+        key = (manifest[manifests.MANIFEST_PATH], manifest.get(manifests.MANIFEST_FIRST_ROW_ID))
+        if key not in self._contents:
             with translate_damage(f"file list of {self._name}"):
-                self._contents[path] = manifests.read_manifest(self.io, manifest)
-        return self._contents[path]
+                self._contents[key] = manifests.read_manifest(self.io, manifest)
+        return self._contents[key]
 
 
 def data_files_of_all_snapshots(catalog: Catalog, name: str) -> list[HistoryFile]:

@@ -180,8 +180,9 @@ class _Rewriter:
         self._replacements = {file: tuple(new.path for new in files) for file, files in replacements.items()}
         self._new_files = {new.path: new for files in replacements.values() for new in files}
         self._live_files = {file for snapshot in history.snapshots.values() for file, _ in snapshot.live_files}
-        # The new manifest, None if no entry remains, by the location of the old one and the paths that replace each entry.
-        self._manifests: dict[tuple[str, tuple[tuple[str, ...] | None, ...]], Fields | None] = {}
+        # The new manifest, None if no entry remains, by the location of the old one, its first row ID, and the paths that
+        # replace each entry.
+        self._manifests: dict[tuple[str, int | None, tuple[tuple[str, ...] | None, ...]], Fields | None] = {}
         self.snapshots = self.written = 0
         self.replaced: set[str] = set()
         self.removed: set[str] = set()
@@ -201,6 +202,7 @@ class _Rewriter:
         self.snapshots += 1
         location = f"{self._folder}/snap-{snapshot.id}-{own_uuid()}.avro"
         manifests.write_avro(self._history.io, location, "manifest_file", replace(snapshot.list, records=kept))
+        # Read back: what can't be read must not become part of the table.
         after = SnapshotFiles(self._history, {**snapshot.document, "manifest-list": location})
         rows = sum(entry[manifests.DATA_FILE][manifests.RECORD_COUNT] for _, entry in after.live_files)
         return {**after.document, "summary": _summary(after)}, rows if loses_deletes else None
@@ -212,7 +214,7 @@ class _Rewriter:
         paths = tuple(self._replacing(snapshot, entry, spec_id, loses_deletes) for entry in content.records)
         if all(new is None for new in paths):
             return manifest
-        key = (manifest[manifests.MANIFEST_PATH], paths)
+        key = (manifest[manifests.MANIFEST_PATH], manifest.get(manifests.MANIFEST_FIRST_ROW_ID), paths)
         if key not in self._manifests:
             entries = tuple(
                 new_entry

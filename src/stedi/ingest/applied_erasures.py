@@ -45,16 +45,25 @@ def require_applied(warehouse: Warehouse, suppression: SuppressionList) -> None:
     Raises:
         WarehouseError: the warehouse may contain erased people, or the list is older than the warehouse.
     """
-    applied = _read(warehouse)
-    if applied is not None:
-        _check_list(warehouse, applied, suppression)
-    elif suppression.is_empty or _is_new(warehouse):
-        return
-    if suppression.has_erasures_after(applied.generation if applied else 0):
+    if not is_applied(warehouse, suppression):
         raise WarehouseError(
             f"warehouse {warehouse} is from before an erasure (restored from a backup, or an erasure did not finish), "
             "and may contain erased people; start `stedi erase --restore-check`"
         )
+
+
+def is_applied(warehouse: Warehouse, suppression: SuppressionList) -> bool:
+    """Whether all erasures of the suppression list were applied to a warehouse. A new warehouse has nothing to apply.
+
+    Raises:
+        WarehouseError: the list is missing, or older than the warehouse.
+    """
+    applied = _read(warehouse)
+    if applied is not None:
+        _check_list(warehouse, applied, suppression)
+    elif suppression.is_empty or _is_new(warehouse):
+        return True
+    return not suppression.has_erasures_after(applied.generation if applied else 0)
 
 
 def mark_applied(warehouse: Warehouse, suppression: SuppressionList) -> None:

@@ -262,42 +262,59 @@ class OldVersions:
     locked_until: datetime | None = None
 
 
-def delete_old_versions(path: str) -> OldVersions:
-    """Delete all versions of an object but the current one, and its delete markers. All, if the object is deleted.
-
-    Args:
-        path: `s3://bucket/key`. The object may be deleted already.
+def count_old_versions(path: str) -> int:
+    """Count what `delete_old_versions` would delete, locked versions included.
 
     Raises:
         LandingError: S3 refuses or can't be reached.
     """
-    bucket, key = _split(path)
-    found = OldVersions()
-    with _client() as client, _translate_errors("old versions of a landing file", "deleted", _VERSION_HINTS):
-        versions = [
-            (entry["VersionId"], entry["IsLatest"] and group == "Versions")
-            for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
-            for group in ("Versions", "DeleteMarkers")
-            for entry in page.get(group, ())
-            if entry["Key"] == key
-        ]
-        for version, is_current in versions:
-            if is_current:
+    with _client() as client, _translate_errors("old versions of landing files", "listed", _VERSION_HINTS):
+        return len(_old_versions(client, path))
+
+
+def delete_old_versions(path: str) -> OldVersions:
+    """Delete all versions of an object but the current one, and its delete markers. All, if the object is deleted.
+
+    A deleted object with a locked version keeps its delete markers, which hide that version.
+
+    Args:
+        path: `s3://bucket/key`, or `s3://bucket/prefix/` for all objects below. Objects may be deleted already.
+
+    Raises:
+        LandingError: S3 refuses or can't be reached.
+    """
+    found, locked_keys = OldVersions(), set()
+    with _client() as client, _translate_errors("old versions of landing files", "deleted", _VERSION_HINTS):
+        for version, is_marker in _old_versions(client, path):
+            if is_marker and version["Key"] in locked_keys:
                 continue
-            target = {"Bucket": bucket, "Key": key, "VersionId": version}
             try:
-                client.delete_object(**target)
+                client.delete_object(**version)
             except AWS_ERRORS as error:
                 if not has_code(error, "AccessDenied"):
                     raise
-                head = client.head_object(**target)
+                head = client.head_object(**version)
                 if "ObjectLockMode" not in head and head.get("ObjectLockLegalHoldStatus") != "ON":
                     raise
                 ends = [end for end in (found.locked_until, head.get("ObjectLockRetainUntilDate")) if end]
+                locked_keys.add(version["Key"])
                 found = replace(found, locked=found.locked + 1, locked_until=max(ends, default=None))
             else:
                 found = replace(found, deleted=found.deleted + 1)
     return found
+
+
+def _old_versions(client: Any, path: str) -> list[tuple[dict[str, str], bool]]:
+    """List older versions, then delete markers: each with whether it is a marker."""
+    bucket, key = _split(path)
+    pages = list(client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key))
+    return [
+        ({"Bucket": bucket, "Key": entry["Key"], "VersionId": entry["VersionId"]}, is_marker)
+        for is_marker, group in ((False, "Versions"), (True, "DeleteMarkers"))
+        for page in pages
+        for entry in page.get(group, ())
+        if (is_marker or not entry["IsLatest"]) and (entry["Key"] == key or not key or key.endswith("/"))
+    ]
 
 
 def _object(path: str) -> dict[str, str]:

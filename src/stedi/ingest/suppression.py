@@ -210,6 +210,10 @@ class SuppressionList:
         """Return the keyed digest of a normalised serial number."""
         return self._digest(f"device:{device}")
 
+    def file_digest(self, name: str) -> str:
+        """Return the keyed digest of a landing file's name."""
+        return self._digest(f"file:{name}")
+
     def _digest(self, text: str) -> str:
         if self.key is None:
             raise WarehouseError(f"there is no suppression key yet in {self.storage}; the first erasure creates one")

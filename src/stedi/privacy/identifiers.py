@@ -84,6 +84,8 @@ def person_identifiers(
         shared: the values among these that other people's records contain, too: "Ann Lee" is in "Mary Ann Lee".
     """
     pseudonyms = list(pseudonyms)
+    # A device whose pseudonym others have, too, was handed on. The start of the pseudonym is theirs as well.
+    shared = {*shared, *(pseudonym[:SHORT_PSEUDONYM_DIGITS] for pseudonym in pseudonyms if pseudonym in shared)}
     values: dict[Kind, Iterable[str]] = {
         "address": [spelling for address in addresses for spelling in (address, _normalised(address))],
         "phone": phones,

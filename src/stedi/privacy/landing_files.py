@@ -346,7 +346,7 @@ def _changed(file: LandingFile) -> LandingError:
 
 def _replace_file(file: LandingFile, path: Path, draft: Path, rewritten: RewrittenFile) -> RewrittenFile:
     listed = Path(file.path)
-    root = Path(file.path.removesuffix(f"/{_raw_name(file)}"))
+    root = listed.parents[file.name.count("/")]
     for checksum in (f"{listed.name}.crc", f".{listed.name}.crc"):
         listed.with_name(checksum).unlink(missing_ok=True)
     if rewritten.kept_records:

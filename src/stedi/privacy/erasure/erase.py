@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from stedi.catalog.run_log import new_run_id
 from stedi.config import Settings
-from stedi.ingest.applied_erasures import mark_applied, require_applied
+from stedi.ingest.applied_erasures import is_applied, mark_applied, require_applied
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import is_in_s3
 from stedi.ingest.skipped_files import shown_name
@@ -46,7 +46,7 @@ from stedi.privacy.erasure.search import (
     search,
     searches,
 )
-from stedi.privacy.erasure.side_files import rewrite_side_files
+from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
@@ -77,11 +77,15 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
     ):
         journal = read_journal(open_warehouse(settings.privacy_folder))
-        now_ms = _now_ms()
+        suppression, now_ms = open_suppression(settings), _now_ms()
+        is_unfinished = journal is not None or not is_applied(warehouse, suppression)
         people = _erased(lakehouse, addresses, now_ms)
-        suppression = open_suppression(settings).preview(people, erased_at_ms=now_ms)
+        if people:
+            suppression = suppression.preview(people, erased_at_ms=now_ms)
+        if suppression.is_empty:
+            return Erasure()
         known = (journal.people if journal else People()) | _people(people)
-        return _Work(lakehouse, suppression, known, progress).plan(addresses)
+        return replace(_Work(lakehouse, suppression, known, progress).plan(addresses), is_unfinished=is_unfinished)
 
 
 def erase(
@@ -213,7 +217,7 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         journal.plan,
         deleted_files=deleted.files,
         deleted_bytes=deleted.bytes,
-        certificate=f"{CERTIFICATES}/{journal.erasure_id}.html",
+        certificate=folder.path(f"{CERTIFICATES}/{journal.erasure_id}.html"),
         found=result.hits,
         doubts=result.doubts,
     )
@@ -297,6 +301,7 @@ class _Work:
         rewritten = self._cut_files(journal)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
+        renamed = names_to_change(self._lakehouse, self._suppression, renamed)
         for table in self._rewrite_history(report.tables, renamed):
             journal = replace(journal, tables=(*journal.tables, table))
             keep(journal)
@@ -361,6 +366,8 @@ class _Work:
             current = snapshot.id if snapshot else None
             # Just computed without the people. It may have new rows of somebody who was let in again.
             is_computed = table.name in reports and table.built_from and not reports[table.name].is_stale
+            if renamed and "source_file" in table.column_names:
+                is_computed = False
             yield (
                 find_history(lakehouse.catalog, lakehouse.backend, table, how, without=current if is_computed else None),
                 how,
@@ -371,7 +378,7 @@ class _Work:
         """Rewrite all snapshots with rows of the people; yields what was done, table by table."""
         lakehouse = self._lakehouse
         for feed in FEEDS:
-            replaced = rewrite_side_files(lakehouse, feed.table, self._suppression, renamed)
+            replaced = rewrite_side_files(lakehouse, feed.table, renamed)
             if replaced:
                 replace_side_files(lakehouse.catalog, feed.table, replaced)
         for found, how, _ in self._histories(reports, renamed):

@@ -17,6 +17,7 @@ from stedi.pipeline.landing import ingest_feed, ledger_of
 from stedi.pipeline.landing_removal import RemovedRecords, remove_records
 from stedi.pipeline.report import TableReport
 from stedi.privacy import landing_files
+from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.journal import PlannedFile
 from stedi.privacy.erasure.lakehouse import Lakehouse
 from stedi.privacy.erasure.search import FoundRecords, find_records, quarantined_records, without_text
@@ -53,12 +54,6 @@ def find_files(lakehouse: Lakehouse, suppression: SuppressionList, progress: Rep
                 yield FileToCut(feed, file, found[file.name])
 
 
-def name_screen(suppression: SuppressionList) -> Callable[[str], bool]:
-    """Return a function that tells whether a text, such as a record or a file's name, is about a person on the list."""
-    screen = QuarantineScreen(suppression)
-    return lambda text: screen.screen(text, (), 0).is_stopped
-
-
 def plan_cut(lakehouse: Lakehouse, cut: FileToCut, suppression: SuppressionList) -> RewrittenFile:
     """Return what `cut_records` will do. Writes nothing."""
     return _apply(landing_files.plan_removal, lakehouse, cut, suppression)
@@ -76,8 +71,15 @@ def cut_records(lakehouse: Lakehouse, cut: FileToCut, suppression: SuppressionLi
 def _apply(
     function: Callable[..., RewrittenFile], lakehouse: Lakehouse, cut: FileToCut, suppression: SuppressionList
 ) -> RewrittenFile:
-    is_theirs = name_screen(suppression)
-    return function(cut.file, cut.feed, cut.found.positions, is_theirs, scratch=lakehouse.scratch, is_name_theirs=is_theirs)
+    screen = QuarantineScreen(suppression)
+    return function(
+        cut.file,
+        cut.feed,
+        cut.found.positions,
+        lambda text: screen.screen(text, (), 0).is_stopped,
+        scratch=lakehouse.scratch,
+        is_name_theirs=name_screen(suppression),
+    )
 
 
 def purge_tables(

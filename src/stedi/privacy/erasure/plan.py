@@ -95,7 +95,8 @@ class Erasure:
         deleted_bytes: their size.
         expired: snapshots that were expired, because they can't be rewritten.
         remains: what stays.
-        certificate: name of the certificate in the privacy folder; empty for a plan.
+        is_unfinished: whether an erasure was killed before its end, or the warehouse is from before an erasure.
+        certificate: path of the certificate's page; empty for a plan.
         found: identifiers of the people that the scan found afterwards, by file.
         doubts: content that the scan could not open, by file.
     """
@@ -112,6 +113,7 @@ class Erasure:
     deleted_bytes: int = 0
     expired: int = 0
     remains: tuple[Remains, ...] = ()
+    is_unfinished: bool = False
     certificate: str = ""
     found: tuple[Hit, ...] = ()
     doubts: tuple[Doubt, ...] = ()

@@ -106,7 +106,10 @@ class Steps:
         return False
 
     def is_watched(self, place: object) -> bool:
-        """Whether a file belongs to a watched table, or is not in the warehouse. A step without a file belongs to the table of the step before."""
+        """Whether a file belongs to a watched table, or is a landing file or in the privacy folder.
+
+        A step without a file belongs to the table of the step before.
+        """
         if place is not None:
             path = Path(str(place).removeprefix("file://"))
             if any(map(path.is_relative_to, self._others)):

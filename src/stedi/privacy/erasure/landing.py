@@ -79,6 +79,7 @@ def _apply(
         lambda text: screen.screen(text, (), 0).is_stopped,
         scratch=lakehouse.scratch,
         is_name_theirs=name_screen(suppression),
+        held=cut.found.held,
     )
 
 

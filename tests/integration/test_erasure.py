@@ -10,7 +10,7 @@ from stedi.privacy.erasure.erase import erase, plan
 from tests.support.byte_search import files_containing
 from tests.support.compare import contents, found_wrong
 from tests.support.erasures import ADDRESSES, CARL, DORA, ERASED, IDENTIFIERS, World, is_of_beatrix, landing_bytes
-from tests.support.lake import Lake
+from tests.support.lake import Lake, customer
 
 Rows = dict[str, list[str]]
 # The names of two files contain addresses. In the twin one of them has its name, too.
@@ -74,3 +74,25 @@ def test_people_are_erased_from_all_of_a_lakehouse_and_nobody_else_loses_a_byte(
     assert landing_bytes(lake.landing) == landing_bytes(twin.landing)
     assert found_wrong(lake) == []
     assert {table.status for table in lake.run().tables.values()} == {Status.UP_TO_DATE}
+
+
+def test_a_hold_of_somebody_else_stays_without_the_text(lake: Lake) -> None:
+    both = '{"email": ["annika@qvistberg.example", "carl@x.example"], "phone": "555-0111"}'
+    lake.land("customer/1.json", [customer(who, 10, shares=5) for who in ("annika@qvistberg.example", "carl@x.example")])
+    lake.land("customer/2.json", f"{both}\n".encode())
+    lake.land("customer/3.json", b"[" + both.encode() + b",\n" + both.encode() + b'{"email": "dora@x.example"}]')
+    lake.run()
+    held = "SELECT DISTINCT person FROM consent_hold ORDER BY person"
+    assert lake.rows(held) == [("annika@qvistberg.example",), ("carl@x.example",), ("dora@x.example",)]
+    for _ in range(2):
+        erase(lake.settings, ["annika@qvistberg.example"])
+        for options in ({}, {"reingest": True}):
+            lake.run(**options)
+            assert lake.rows(held) == [("carl@x.example",), ("dora@x.example",)]
+            assert lake.rows("SELECT * FROM customer_trusted") == []
+    assert files_containing(IDENTIFIERS, *folders(lake)) == []
+    assert (lake.landing / "customer/2.json").read_text() == '{"email": ["carl@x.example"]}\n'
+    assert found_wrong(lake) == []
+    erase(lake.settings, ["carl@x.example", "dora@x.example"])
+    assert landing_bytes(lake.landing) == {}
+    assert files_containing(("carl@", "dora@"), *folders(lake)) == []

@@ -23,6 +23,7 @@ from stedi.model.progress import Progress, Report
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.runner import refresh_derived_tables
 from stedi.privacy.certificate import FOLDER as CERTIFICATES
+from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
@@ -48,7 +49,7 @@ from stedi.privacy.erasure.search import (
 )
 from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
-from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
+from stedi.privacy.landing_files import RewrittenFile, delete_drafts, delete_empty_folders, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
 from stedi.privacy.whose_rows import PEOPLE, search_people
 from stedi.steps.registry.erased_people import erase_people
@@ -352,6 +353,8 @@ class _Work:
             rewritten = cut_records(self._lakehouse, found, self._suppression)
             planned[found.file.name] = _planned_file(found, rewritten)
             cut[found.file.name] = rewritten.file
+        if not is_in_s3(self._lakehouse.settings.landing):
+            delete_empty_folders(self._lakehouse.settings.landing, name_screen(self._suppression))
         listed = {file.name: file for files in self._lakehouse.landing_files().values() for file in files}
         done: list[tuple[PlannedFile, LandingFile | None]] = []
         for name, file in planned.items():

@@ -84,6 +84,7 @@ def _apply(
         _record_screen(cut.feed, suppression),
         scratch=lakehouse.scratch,
         is_name_theirs=name_screen(suppression),
+        held=cut.found.held,
     )
 
 

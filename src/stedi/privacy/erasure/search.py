@@ -1,8 +1,8 @@
 """Find erased people's rows in every table and snapshot, and their records in landing files and quarantine."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog
 from stedi.catalog.history import data_files_of_all_snapshots
@@ -272,12 +272,14 @@ class FoundRecords:
         quarantined: positions of quarantined records.
         other_landed: number of other landed records.
         other_quarantined: number of other quarantined records, and of those that are kept without their text.
+        held: positions of quarantined records that put the consent of other people on hold, and these people.
     """
 
     landed: frozenset[int]
     quarantined: frozenset[int]
     other_landed: int
     other_quarantined: int
+    held: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def positions(self) -> frozenset[int]:
@@ -299,7 +301,7 @@ def find_records(
     Returns:
         What was found in each file, by name. Files that changed while they were read are left out.
     """
-    landed, quarantined, kept = defaultdict(set), defaultdict(set), Counter[str]()
+    landed, quarantined, held = defaultdict(set), defaultdict(set), defaultdict[str, dict[int, tuple[str, ...]]](dict)
     ingested = backend.ingest(feed, files)
     try:
         rows = f"SELECT * FROM {quoted(ingested.landed)}"
@@ -309,7 +311,8 @@ def find_records(
                 landed[row["source_file"]].add(row["source_position"])
         for record in stopped_records(backend, f"SELECT * FROM {quoted(ingested.quarantined)}", suppression):
             quarantined[record.source_file].add(record.position)
-            kept[record.source_file] += record.others is not None
+            if record.others is not None:
+                held[record.source_file][record.position] = tuple(record.others.split("\n"))
     finally:
         release(backend, feed)
         backend.release(feed)
@@ -318,7 +321,8 @@ def find_records(
             frozenset(landed[name]),
             frozenset(quarantined[name]),
             counts[0] - len(landed[name]),
-            counts[1] - len(quarantined[name]) + kept[name],
+            counts[1] - len(quarantined[name]) + len(held[name]),
+            held[name],
         )
         for name, counts in ingested.counts.items()
     }

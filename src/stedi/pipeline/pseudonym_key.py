@@ -18,6 +18,10 @@ from stedi.storage.errors import translate_damage, translate_storage_errors
 KEY_FILE, _KEY_BYTES = "pseudonym.key", 32
 # Written by the first rotation of the key.
 STATE_FILE = "pseudonym_key.json"
+# The journal of an unfinished rotation, and both keys if the warehouse stores its key.
+ROTATION_JOURNAL, ROTATION_KEYS = "key_rotation.json", "pseudonym.key.rotation"
+# The files of the warehouse that contain the key, or change until the end of a rotation.
+KEY_FILES = frozenset({KEY_FILE, STATE_FILE, ROTATION_JOURNAL, ROTATION_KEYS})
 
 
 @dataclass(frozen=True)

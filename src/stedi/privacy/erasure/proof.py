@@ -11,7 +11,7 @@ from stedi.ingest.applied_erasures import APPLIED_FILE
 from stedi.ingest.suppression import SuppressionList
 from stedi.maintenance.orphan_files import DeletedFiles
 from stedi.model.progress import Report
-from stedi.pipeline.pseudonym_key import KEY_FILE, STATE_FILE
+from stedi.pipeline.pseudonym_key import KEY_FILES
 from stedi.privacy.certificate import (
     FOLDER,
     CertificateFacts,
@@ -30,8 +30,6 @@ from stedi.privacy.erasure.journal import Journal
 from stedi.privacy.erasures import JOURNAL
 from stedi.privacy.identifiers import Identifier
 from stedi.privacy.inventory import Inventory, InventoryEntry
-from stedi.privacy.rotation.journal import JOURNAL as ROTATION_JOURNAL
-from stedi.privacy.rotation.journal import KEYS as ROTATION_KEYS
 from stedi.privacy.scan.roots import Root, ScanResult, scan, take_inventory
 from stedi.steps.registry.published_models import models_folder
 from stedi.storage import Warehouse, WarehouseFolder, open_warehouse
@@ -41,7 +39,7 @@ _BEFORE = "erasure-before.json"
 _CHANGING = frozenset({JOURNAL, _BEFORE, ".lock", "signing.key", "suppression.key"})
 # Files of the warehouse that change after the scan: the lock, which erasures are applied, and those of a key rotation. The
 # file of the pseudonym key, because its SHA-256 is the key.
-_CHANGING_IN_WAREHOUSE = frozenset({".lock", APPLIED_FILE, KEY_FILE, STATE_FILE, ROTATION_JOURNAL, ROTATION_KEYS})
+_CHANGING_IN_WAREHOUSE = frozenset({".lock", APPLIED_FILE}) | KEY_FILES
 
 
 def roots(settings: Settings) -> tuple[Root, ...]:

@@ -12,13 +12,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from stedi.errors import WarehouseError
+from stedi.pipeline.pseudonym_key import ROTATION_JOURNAL, ROTATION_KEYS
 from stedi.privacy.certificate import CertificateFacts
 from stedi.privacy.rotation.plan import KeyRotation
 from stedi.storage import Warehouse
 from stedi.storage.disk import overwrite_and_delete
 from stedi.storage.errors import translate_damage, translate_storage_errors
-
-JOURNAL, KEYS = "key_rotation.json", "pseudonym.key.rotation"
 
 
 @dataclass(frozen=True)
@@ -68,29 +67,30 @@ def read_rotation(warehouse: Warehouse) -> RotationJournal | None:
     Raises:
         WarehouseError: the journal is damaged or can't be read.
     """
-    with translate_storage_errors(f"{warehouse.path(JOURNAL)} can't be read"):
+    with translate_storage_errors(f"{warehouse.path(ROTATION_JOURNAL)} can't be read"):
         try:
-            return _CODEC.validate_json(warehouse.read(JOURNAL))
+            return _CODEC.validate_json(warehouse.read(ROTATION_JOURNAL))
         except FileNotFoundError:
             return None
         except ValidationError:
             raise WarehouseError(
-                f"the journal {warehouse.path(JOURNAL)} of an unfinished rotation is damaged; restore it from a backup"
+                f"the journal {warehouse.path(ROTATION_JOURNAL)} of an unfinished rotation is damaged; "
+                "restore it from a backup"
             ) from None
 
 
 def write_rotation(warehouse: Warehouse, journal: RotationJournal) -> None:
     """Write the journal atomically and durably."""
     warehouse.confirm_write_lock()
-    warehouse.replace(JOURNAL, _CODEC.dump_json(journal))
+    warehouse.replace(ROTATION_JOURNAL, _CODEC.dump_json(journal))
 
 
 def write_keys(warehouse: Warehouse, keys: Keys) -> None:
     """Store the keys of a rotation, if the warehouse stores its key. Only this user can read them."""
     assert keys.new_secret is not None
     content = {"old": keys.old.hex(), "new": keys.new.hex(), "new_secret": keys.new_secret.decode()}
-    destroy(warehouse, KEYS)
-    warehouse.create(KEYS, json.dumps(content).encode(), private=True)
+    destroy(warehouse, ROTATION_KEYS)
+    warehouse.create(ROTATION_KEYS, json.dumps(content).encode(), private=True)
 
 
 def read_keys(warehouse: Warehouse) -> Keys | None:
@@ -99,9 +99,9 @@ def read_keys(warehouse: Warehouse) -> Keys | None:
     Raises:
         WarehouseError: the file is damaged or can't be read.
     """
-    with translate_storage_errors(f"{warehouse.path(KEYS)} can't be read"), translate_damage(KEYS):
+    with translate_storage_errors(f"{warehouse.path(ROTATION_KEYS)} can't be read"), translate_damage(ROTATION_KEYS):
         try:
-            content = json.loads(warehouse.read(KEYS))
+            content = json.loads(warehouse.read(ROTATION_KEYS))
         except FileNotFoundError:
             return None
         return Keys(bytes.fromhex(content["old"]), bytes.fromhex(content["new"]), content["new_secret"].encode())
@@ -115,5 +115,5 @@ def destroy(warehouse: Warehouse, name: str) -> None:
 
 def delete_rotation(warehouse: Warehouse) -> None:
     """Delete the journal of a finished rotation, or of one that has changed nothing, and the keys."""
-    destroy(warehouse, KEYS)
-    warehouse.delete(JOURNAL)
+    destroy(warehouse, ROTATION_KEYS)
+    warehouse.delete(ROTATION_JOURNAL)

@@ -1,8 +1,7 @@
 """People are erased from a lakehouse with history. Nobody else loses anything."""
 
-import time
 from pathlib import Path
-
+import time
 from stedi.privacy.erasure.erase import erase, plan
 from tests.support.byte_search import files_containing
 from tests.support.compare import contents, found_wrong

@@ -222,7 +222,8 @@ def test_what_stands_in_the_way_is_said_before_anything_changes(small_lake: Lake
     with pytest.raises(UsageError, match="leave out --new-key-file"):
         rotate(lake.settings, NEW_SECRET)
     with opened(lake, "customers_curated") as table:
-        assert (current := table.current_snapshot())
+        current = table.current_snapshot()
+        assert current
         table.manage_snapshots().create_tag(current.snapshot_id, "audit").commit()
     with pytest.raises(WarehouseError, match="customers_curated has 1 branches or tags"):
         rotate(lake.settings)

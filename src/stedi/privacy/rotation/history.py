@@ -2,7 +2,8 @@
 
 import hmac
 from collections.abc import Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from stedi.catalog import Catalog, Commit, CommitMetadata, Snapshot
 from stedi.catalog.history_rewrite import rewrite_history
@@ -12,9 +13,10 @@ from stedi.compute.counts import count_rows
 from stedi.errors import WarehouseError
 from stedi.maintenance.orphan_files import DeletedFiles, delete_everything_unreferenced, expire_snapshots
 from stedi.model.table import Table
-from stedi.privacy.privacy_log import read_log, replace_pseudonyms
+from stedi.privacy.privacy_log import LOG_FOLDER, read_log, replace_pseudonyms
 from stedi.privacy.rotation.pseudonyms import PseudonymMap, pseudonymous_tables
-from stedi.storage import Warehouse
+from stedi.storage import Warehouse, WarehouseFolder
+from stedi.storage.paths import table_folder
 from stedi.tables.operations import rule_result
 
 # Starts what replaces the pseudonym of a person of whom no landing table has a record.
@@ -84,6 +86,30 @@ def delete_files(catalog: Catalog) -> DeletedFiles:
     deleted = [delete_everything_unreferenced(catalog, table.name) for table in tables_with_history()]
     catalog.vacuum()
     return DeletedFiles(sum(files.files for files in deleted), sum(files.bytes for files in deleted))
+
+
+@dataclass(frozen=True)
+class OldObjects:
+    """Old versions of objects: number of deleted and of locked ones, and the end of the longest lock, None if not known."""
+
+    deleted: int = 0
+    locked: int = 0
+    locked_until: datetime | None = None
+
+
+def delete_old_objects(warehouse: Warehouse) -> OldObjects:
+    """Delete old versions of objects with pseudonyms, in a bucket that keeps versions. A folder has none."""
+    found = OldObjects()
+    if isinstance(warehouse, WarehouseFolder):
+        return found
+    # Needs the packages for S3.
+    from stedi.ingest.s3 import delete_old_versions
+
+    for folder in (*(table_folder(table.name) for table in tables_with_history()), LOG_FOLDER):
+        old = delete_old_versions(f"{warehouse.path(folder)}/")
+        ends = [end for end in (found.locked_until, old.locked_until) if end]
+        found = OldObjects(found.deleted + old.deleted, found.locked + old.locked, max(ends, default=None))
+    return found
 
 
 def rekey_log(warehouse: Warehouse, pseudonyms: PseudonymMap, subjects: Container[str], new_key: bytes) -> int:

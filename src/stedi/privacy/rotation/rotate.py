@@ -38,9 +38,11 @@ from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.proof import certify, left_out, roots
 from stedi.privacy.privacy_log import operating_system_user, read_log
 from stedi.privacy.rotation.history import (
+    OldObjects,
     check_references,
     count_old_pseudonyms,
     delete_files,
+    delete_old_objects,
     forget_old_runs,
     rekey_log,
     remove_examples,
@@ -247,7 +249,7 @@ def _apply(
         subjects = {stone.subject for stone in suppression.tombstones}
         rekey_log(warehouse, pseudonyms, subjects, keys.new)
         forget_old_runs(catalog)
-        deleted = delete_files(catalog)
+        deleted, old_objects = delete_files(catalog), delete_old_objects(warehouse)
         if old_rows := count_old_pseudonyms(catalog, backend, pseudonyms):
             raise WarehouseError(
                 f"{old_rows:,} rows still have old pseudonyms, because another program changed tables; "
@@ -274,8 +276,8 @@ def _apply(
         keys=(journal.old_key_id,) if keys.new_secret is not None else (),
         rows=tuple(RemovedRows(table.table, table.zone, table.rows) for table in planned.tables),
         histories=tuple(RewrittenHistory(table.table, 0, table.snapshots) for table in planned.tables),
-        others=_other_removals(planned),
-        remainders=_remainders(journal, known, is_stored=keys.new_secret is not None),
+        others=_other_removals(planned, old_objects),
+        remainders=_remainders(journal, known, old_objects, is_stored=keys.new_secret is not None),
         left_out=left_out(settings),
     )
     journal = replace(journal, facts=facts)
@@ -310,7 +312,7 @@ def _replace_key_file(warehouse: Warehouse, secret: bytes) -> None:
     warehouse.create(KEY_FILE, secret, private=True)
 
 
-def _other_removals(planned: KeyRotation) -> tuple[OtherRemoval, ...]:
+def _other_removals(planned: KeyRotation, old_objects: OldObjects) -> tuple[OtherRemoval, ...]:
     stale = sum(model.unknown > 0 for model in planned.models)
     counts = {
         "entries of the run log": planned.runs,
@@ -318,11 +320,12 @@ def _other_removals(planned: KeyRotation) -> tuple[OtherRemoval, ...]:
         "models out of use, because some of their people are in no landing table": stale,
         "entries of the privacy log, computed anew": planned.log_entries,
         "files that no snapshot referred to": planned.deleted_files,
+        "old versions of objects": old_objects.deleted,
     }
     return tuple(OtherRemoval(what, count) for what, count in counts.items() if count)
 
 
-def _remainders(journal: RotationJournal, known: int, *, is_stored: bool) -> tuple[Remainder, ...]:
+def _remainders(journal: RotationJournal, known: int, old_objects: OldObjects, *, is_stored: bool) -> tuple[Remainder, ...]:
     remainders = [
         Remainder(
             "copies of the old key and of old pseudonyms in backups, and in overwritten blocks that SSDs, copy-on-write "
@@ -335,6 +338,15 @@ def _remainders(journal: RotationJournal, known: int, *, is_stored: bool) -> tup
             "This program does not store it. Destroy it there",
         )
     ]
+    if old_objects.locked:
+        until = old_objects.locked_until
+        remainders.append(
+            Remainder(
+                f"{old_objects.locked:,} old versions of objects with old pseudonyms",
+                "The bucket's object lock protects them",
+                until.isoformat() if until else None,
+            )
+        )
     if known > MAX_SEARCHED:
         remainders.append(
             Remainder(

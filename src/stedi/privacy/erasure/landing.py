@@ -91,8 +91,8 @@ def _apply(
 def _record_screen(feed: Feed, suppression: SuppressionList) -> Callable[[str], bool]:
     """Return a function that tells whether a record's text is about a person or device on the list, at any time.
 
-    The identity in a readable record is looked up at once: searching all of a text takes 0.2 ms, and people have thousands of
-    readings.
+    The identity in a readable record is looked up at once: searching all of a text takes 0.2 ms, and people have thousands
+    of readings.
     """
     screen = QuarantineScreen(suppression)
     identity: Identity = "person" if "person" in feed.identifying else "device"

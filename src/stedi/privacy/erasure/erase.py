@@ -124,9 +124,10 @@ def erase(
         if journal is not None and not set(addresses) <= set(journal.addresses):
             _complete(lakehouse, folder, journal, progress)
             journal = None
-        if journal is None:
-            journal = _begin(lakehouse, folder, addresses, progress)
-        return _complete(lakehouse, folder, journal, progress)
+        if journal is not None:
+            return _complete(lakehouse, folder, journal, progress)
+        journal, cuts = _begin(lakehouse, folder, addresses, progress)
+        return _complete(lakehouse, folder, journal, progress, cuts)
 
 
 def lift(settings: Settings, address: str) -> None:
@@ -171,8 +172,10 @@ def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iter
         yield lakehouse
 
 
-def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report) -> Journal:
-    """Plan, write the journal, then add the tombstones."""
+def _begin(
+    lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report
+) -> tuple[Journal, list[FileToCut]]:
+    """Plan, write the journal, then add the tombstones; returns the journal and the landing files to cut."""
     now_ms, erasure_id = _now_ms(), new_run_id()
     people = _erased(lakehouse, addresses, now_ms)
     suppression = open_suppression(lakehouse.settings).with_key()
@@ -192,11 +195,25 @@ def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], pr
     write_journal(folder, journal)
     if people:
         suppression.add(people, erased_at_ms=now_ms, erasure_id=erasure_id)
-    return journal
+    return journal, work.cuts
 
 
-def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progress: Report) -> Erasure:
-    """Carry out an erasure whose journal is written. Every step may have been done before."""
+def _complete(
+    lakehouse: Lakehouse,
+    folder: Warehouse,
+    journal: Journal,
+    progress: Report,
+    cuts: Sequence[FileToCut] | None = None,
+) -> Erasure:
+    """Carry out an erasure whose journal is written. Every step may have been done before.
+
+    Args:
+        lakehouse: the lakehouse.
+        folder: the privacy folder.
+        journal: the journal.
+        progress: receives the number of finished files and tables.
+        cuts: the landing files to cut; None to search them again.
+    """
     settings = lakehouse.settings
     suppression = open_suppression(settings)
     missing = [address for address in journal.addresses if not suppression.find(address)]
@@ -210,7 +227,7 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         return journal.plan
     list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
-    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current))
+    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current), cuts)
     after, result = scan_after(settings, journal.identifiers, suppression, progress)
     facts = certificate_facts(journal, deleted, read_before(folder), after, result, suppression, left_out(settings))
     certify(settings, folder, facts, journal.identifiers)
@@ -256,7 +273,8 @@ class _Work:
 
     Attributes:
         people: everybody who is erased, in plain text.
-        planned_files: the landing files to rewrite, after `plan`.
+        cuts: the landing files with records of theirs, after `plan`.
+        planned_files: what these files will be, after `plan`.
         identifiers: the values that identify the people in files, after `plan`.
     """
 
@@ -266,13 +284,16 @@ class _Work:
         self._in_tables = refused_people(lakehouse.backend, lakehouse.catalog, suppression)
         self.people = known | self._in_tables
         search(lakehouse.backend, lakehouse.catalog, self.people, suppression)
+        self.cuts: list[FileToCut] = []
         self.planned_files: tuple[PlannedFile, ...] = ()
         self.identifiers: tuple[Identifier, ...] = ()
 
     def plan(self, addresses: Sequence[str]) -> Erasure:
         """Search everything, and return what would be removed."""
         files, planned, other_names = [], [], 0
-        for cut in find_files(self._lakehouse, self._suppression, self._progress):
+        self.cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
+        for number, cut in enumerate(self.cuts):
+            self._progress(Progress("planning the removal from landing files", number, len(self.cuts), "files"))
             rewritten = plan_cut(self._lakehouse, cut, self._suppression)
             files.append(_file_erasure(rewritten))
             planned.append(_planned_file(cut, rewritten))
@@ -295,18 +316,21 @@ class _Work:
             remains=(*mentions.remains, *([Remains(_HARD_LINKS, other_names, _WHY_HARD_LINKS)] if other_names else [])),
         )
 
-    def apply(self, journal: Journal, keep: Callable[[Journal], None]) -> tuple[Journal, DeletedFiles]:
+    def apply(
+        self, journal: Journal, keep: Callable[[Journal], None], cuts: Sequence[FileToCut] | None
+    ) -> tuple[Journal, DeletedFiles]:
         """Carry out a planned erasure. Every step may have been done before.
 
         Args:
             journal: the journal.
             keep: stores the journal.
+            cuts: the landing files to cut; None to search them.
 
         Returns:
             The journal with what was done, and the files that were deleted at the end.
         """
         pseudonyms = self._pseudonyms()
-        rewritten = self._cut_files(journal)
+        rewritten = self._cut_files(journal, cuts)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
         renamed = names_to_change(self._lakehouse, self._suppression, renamed)
@@ -323,16 +347,17 @@ class _Work:
         rows = self._lakehouse.backend.select(f"SELECT person, pseudonym FROM {PEOPLE} ORDER BY person")
         return {row["pseudonym"]: self._suppression.person_digest(row["person"]) for row in rows}
 
-    def _cut_files(self, journal: Journal) -> list[tuple[PlannedFile, LandingFile | None]]:
+    def _cut_files(self, journal: Journal, cuts: Sequence[FileToCut] | None) -> list[tuple[PlannedFile, LandingFile | None]]:
         """Rewrite the landing files; returns all planned ones with their new versions."""
         if not is_in_s3(self._lakehouse.settings.landing):
             delete_drafts(Path(self._lakehouse.settings.landing))
+        if cuts is None:
+            cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
         cut: dict[str, LandingFile | None] = {}
         planned = {file.name: file for file in journal.files}
-        for number, found in enumerate(find_files(self._lakehouse, self._suppression, self._progress)):
-            self._progress(Progress("removing records from landing files", number, len(planned), "files"))
+        for number, found in enumerate(cuts):
+            self._progress(Progress("removing records from landing files", number, len(cuts), "files"))
             rewritten = cut_records(self._lakehouse, found, self._suppression)
-            # Files that arrived after the plan are rewritten, too.
             planned[found.file.name] = _planned_file(found, rewritten)
             cut[found.file.name] = rewritten.file
         if not is_in_s3(self._lakehouse.settings.landing):

@@ -4,6 +4,8 @@ import itertools
 import json
 import shutil
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from stedi.errors import WarehouseError
 from stedi.maintenance.maintain import maintain
-from stedi.privacy.erasure.erase import erase, plan
+from stedi.privacy.erasure.erase import erase, lift, plan
 from tests.support.byte_search import files_containing
 from tests.support.compare import found_wrong
 from tests.support.lake import T0, Lake, customer, distance, reading
@@ -37,7 +39,9 @@ class ErasureMachine(RuleBasedStateMachine):
 
     Attributes:
         erased: people who may be nowhere.
-        customers: customer records that were landed and not erased: person and time.
+        eras: how often each person was let in again.
+        erasures: number of erasures so far.
+        customers: customer records that were landed and not erased: person, era and time.
     """
 
     def __init__(self) -> None:
@@ -46,7 +50,9 @@ class ErasureMachine(RuleBasedStateMachine):
         self.folder = Path(self._folder.name)
         self.lake = Lake(self.folder)
         self.erased: set[str] = set()
-        self.customers: set[tuple[str, int]] = set()
+        self.eras = dict.fromkeys(PEOPLE, 0)
+        self.erasures = 0
+        self.customers: set[tuple[str, int, int]] = set()
         self.numbers = itertools.count()
         self.is_restored = False
 
@@ -72,10 +78,17 @@ class ErasureMachine(RuleBasedStateMachine):
     def land(self, who: "set[str] | tuple[str, ...]", at: int, spelling: str, layout: str) -> None:
         """Land customer records of some people, late ones of erased people, too."""
         number = next(self.numbers)
-        records = [
-            customer(spelling.format(person, person), at + number, shares=at, serial=f"device-{person}")
-            for person in sorted(who)
-        ]
+        records = []
+        for person in sorted(who):
+            era = self.eras[person]
+            # Somebody who was let in again has records from after the erasure.
+            time_ms = int(time.time() * 1000) - T0 if era else at + number
+            name, times = f"{person}-era-{era}", {"shares": time_ms if era else at, "registered": time_ms if era else 1}
+            records.append(
+                customer(spelling.format(person, person), time_ms, serial=f"device-{person}", customerName=name, **times)
+            )
+            if person not in self.erased:
+                self.customers.add((person, era, T0 + time_ms))
         texts = [json.dumps(record) for record in records]
         if layout == "array":
             content = f"[{', '.join(texts)}]"
@@ -83,7 +96,6 @@ class ErasureMachine(RuleBasedStateMachine):
             broken = [f'{{"email": "{address(person)}", "lastUpdateDate": "no"}}' for person in sorted(who)]
             content = "".join(f"{text}\n" for text in (*(broken if layout == "broken" else ()), *texts))
         self.lake.land(f"customer/{number}.json", content.encode())
-        self.customers |= {(person, T0 + at + number) for person in who if person not in self.erased}
 
     @rule(who=people)
     def erase(self, who: str) -> None:
@@ -93,9 +105,23 @@ class ErasureMachine(RuleBasedStateMachine):
         assert done.found == ()
         assert [file.name for file in planned.files] == [file.name for file in done.files]
         self.erased.add(who)
-        self.customers = {(person, at) for person, at in self.customers if person not in self.erased}
+        self.erasures += 1
+        self.forget_erased(self.customers)
         self.is_restored = False
         self.check_nobody()
+
+    @precondition(lambda self: self.erased and not self.is_restored)
+    @rule(number=st.integers(0, 2))
+    def let_in(self, number: int) -> None:
+        """Let an erased person in again."""
+        who = sorted(self.erased)[number % len(self.erased)]
+        lift(self.lake.settings, address(who))
+        self.erased.remove(who)
+        self.eras[who] += 1
+
+    def forget_erased(self, customers: Iterable[tuple[str, int, int]]) -> None:
+        """Only records of people who are not erased remain, and only from after they were let in."""
+        self.customers = {each for each in customers if each[0] not in self.erased and each[1] == self.eras[each[0]]}
 
     @precondition(lambda self: not self.is_restored)
     @rule(options=st.sampled_from(({}, {}, {"reingest": True})))
@@ -106,7 +132,7 @@ class ErasureMachine(RuleBasedStateMachine):
             self.is_restored = False
         self.lake.run(**(options or {}))
         found = {(person.removesuffix("@x.example"), at) for person, at in self._customers()}
-        assert found == self.customers
+        assert found == {(person, at) for person, _, at in self.customers}
         assert found_wrong(self.lake) == []
         # Late files of erased people may still be in the landing folder.
         self.check_nobody(self.lake.warehouse)
@@ -117,7 +143,8 @@ class ErasureMachine(RuleBasedStateMachine):
     def check_nobody(self, *folders: Path) -> None:
         """Assert that no erased person is in any byte."""
         everywhere = (self.lake.landing, self.lake.warehouse, Path(self.lake.settings.privacy_folder))
-        assert files_containing(self.erased, *(folders or everywhere)) == []
+        eras = {f"{person}-era-{era}" for person in PEOPLE for era in range(self.eras[person])}
+        assert files_containing(self.erased | eras, *(folders or everywhere)) == []
 
     @rule()
     def upkeep(self) -> None:
@@ -131,17 +158,17 @@ class ErasureMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder / "backup", ignore_errors=True)
         for name in ("landing", "lakehouse"):
             shutil.copytree(self.folder / name, self.folder / "backup" / name)
-        self.backup = (frozenset(self.customers), frozenset(self.erased), self.is_restored)
+        self.backup = (frozenset(self.customers), self.erasures, self.is_restored)
 
     @rule()
     def restore(self) -> None:
         """Restore the backup. Nobody may read it if it is from before an erasure."""
-        customers, erased, was_restored = self.backup
+        customers, erasures, was_restored = self.backup
         for name in ("landing", "lakehouse"):
             shutil.rmtree(self.folder / name)
             shutil.copytree(self.folder / "backup" / name, self.folder / name)
-        self.customers = {(person, at) for person, at in customers if person not in self.erased}
-        self.is_restored = was_restored or bool(self.erased - erased)
+        self.forget_erased(customers)
+        self.is_restored = was_restored or self.erasures > erasures
         if self.is_restored:
             for work in (self.lake.run, self._customers, lambda: maintain(self.lake.settings)):
                 with pytest.raises(WarehouseError, match="restore-check"):

@@ -97,23 +97,28 @@ def _reused_serials(backend: Backend, catalog: Catalog) -> int:
     counts = 0
     for feed in FEEDS:
         if "device" in feed.identifying:
-            rows = _of_others(feed, backend.scan(feed.table, catalog.files(feed.table.name)))
-            serials = f"SELECT s.serial FROM {DEVICES} AS s"
-            counts += count_rows(backend, f"SELECT * FROM ({rows}) AS o WHERE device IN ({serials})")
+            rows = backend.scan(feed.table, catalog.files(feed.table.name))
+            of_devices = f"SELECT * FROM ({rows}) AS r WHERE device IN (SELECT s.serial FROM {DEVICES} AS s)"
+            counts += count_rows(backend, _of_others(feed, of_devices))
     return counts
 
 
 def _records_of_others(backend: Backend, catalog: Catalog) -> Iterator[tuple[str, bool]]:
     """Yield the distinct texts of records of others, and whether nobody knows whose they are."""
     for feed in FEEDS:
-        rows, is_of_nobody, texts = _of_others(feed, history_of(backend, catalog, feed)), "false", ["extra_fields"]
+        rows, is_of_nobody, texts = history_of(backend, catalog, feed), "false", ["extra_fields"]
         if "person" in feed.identifying:
             texts += [quoted(field.name) for field in feed.fields if field.kind == "text"]
             is_of_nobody = "person IS NULL"
-        text = f"concat_ws(chr(10), {', '.join(texts)})"
+        else:
+            rows = f"SELECT * FROM ({rows}) AS t WHERE extra_fields IS NOT NULL"
+        distinct = (
+            f"SELECT DISTINCT concat_ws(chr(10), {', '.join(texts)}) AS text, {is_of_nobody} AS is_of_nobody "
+            f"FROM ({_of_others(feed, rows)}) AS r"
+        )
         # Customers have hundreds of bytes each. Of readings only texts that may contain an address fit into memory.
-        condition = "true" if feed.decides_consent else f"regexp_matches({text}, {literal(MAY_NAME_PEOPLE)})"
-        query = f"SELECT DISTINCT {text} AS text, {is_of_nobody} AS is_of_nobody FROM ({rows}) AS r WHERE {condition}"
+        condition = "true" if feed.decides_consent else f"regexp_matches(text, {literal(MAY_NAME_PEOPLE)})"
+        query = f"SELECT text, is_of_nobody FROM ({distinct}) AS d WHERE {condition}"
         yield from ((row["text"], row["is_of_nobody"]) for row in backend.select(query))
     if paths := quarantine_files(catalog):
         records = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))

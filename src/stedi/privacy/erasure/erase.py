@@ -29,7 +29,8 @@ from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
-from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
+from stedi.privacy.erasure.mentions import find_mentions
+from stedi.privacy.erasure.plan import Erasure, FileErasure, Remains, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
     certify,
@@ -57,6 +58,9 @@ from stedi.steps.registry.erased_people import plan_erasure as plan_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import ALL
+
+_HARD_LINKS = "other names (hard links) of rewritten landing files"
+_WHY_HARD_LINKS = "they keep the old content, and may be anywhere on the disk; delete them before"
 
 
 def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lambda _: None) -> Erasure:
@@ -186,7 +190,7 @@ def _begin(
         work.people,
         work.planned_files,
         planned,
-        work.identifiers(),
+        work.identifiers,
     )
     write_journal(folder, journal)
     if people:
@@ -271,6 +275,7 @@ class _Work:
         people: everybody who is erased, in plain text.
         cuts: the landing files with records of theirs, after `plan`.
         planned_files: what these files will be, after `plan`.
+        identifiers: the values that identify the people in files, after `plan`.
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
@@ -281,19 +286,24 @@ class _Work:
         search(lakehouse.backend, lakehouse.catalog, self.people, suppression)
         self.cuts: list[FileToCut] = []
         self.planned_files: tuple[PlannedFile, ...] = ()
+        self.identifiers: tuple[Identifier, ...] = ()
 
     def plan(self, addresses: Sequence[str]) -> Erasure:
         """Search everything, and return what would be removed."""
-        files, planned = [], []
+        files, planned, other_names = [], [], 0
         self.cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
         for number, cut in enumerate(self.cuts):
             self._progress(Progress("planning the removal from landing files", number, len(self.cuts), "files"))
             rewritten = plan_cut(self._lakehouse, cut, self._suppression)
             files.append(_file_erasure(rewritten))
             planned.append(_planned_file(cut, rewritten))
+            other_names += rewritten.other_names
         self.planned_files = tuple(planned)
         tables = tuple(_table_erasure(found, current) for found, _, current in self._histories({}) if found.files)
         pseudonyms = self._pseudonyms()
+        backend, catalog = self._lakehouse.backend, self._lakehouse.catalog
+        mentions = find_mentions(backend, catalog, identifiers(backend, catalog, self.people, self._suppression))
+        self.identifiers = mentions.identifiers
         return Erasure(
             erasure_id="",
             subjects=tuple(self._suppression.person_digest(address) for address in self.people.addresses),
@@ -303,11 +313,8 @@ class _Work:
             tables=tables,
             models=tuple(plan_models(self._lakehouse.settings, pseudonyms)),
             log_entries=len(find_entries(self._lakehouse.warehouse, pseudonyms)),
+            remains=(*mentions.remains, *([Remains(_HARD_LINKS, other_names, _WHY_HARD_LINKS)] if other_names else [])),
         )
-
-    def identifiers(self) -> tuple[Identifier, ...]:
-        """Return the values that identify the people in files."""
-        return identifiers(self._lakehouse.backend, self._lakehouse.catalog, self.people, self._suppression)
 
     def apply(
         self, journal: Journal, keep: Callable[[Journal], None], cuts: Sequence[FileToCut] | None

@@ -65,6 +65,7 @@ from stedi.privacy.scan.roots import scan
 from stedi.steps.registry.published_models import lock_models, models_folder
 from stedi.steps.registry.rekeyed_people import plan_rekeying, rekey_people
 from stedi.storage import Warehouse, open_warehouse
+from stedi.tables.operations import rule_result
 
 # A configured secret may be chosen by a person. Whoever sees pseudonyms can test guesses of a short one.
 MIN_SECRET_CHARACTERS = 32
@@ -208,7 +209,8 @@ def _plan(lakehouse: Lakehouse, keys: Keys, suppression: SuppressionList) -> Key
     for table in tables_with_history():
         metadata, snapshot = lakehouse.catalog.table_metadata(table.name), lakehouse.catalog.snapshot(table.name)
         if metadata is not None and snapshot is not None:
-            tables.append(RekeyedTable(table.name, table.zone, snapshot.rows, len(metadata.snapshots)))
+            rows = 0 if table is rule_result.TABLE else snapshot.rows
+            tables.append(RekeyedTable(table.name, table.zone, rows, len(metadata.snapshots)))
     pseudonyms = _pseudonym_map(lakehouse, keys, suppression)
     return KeyRotation(
         old_key_id=key_id(suppression, keys.old),
@@ -274,7 +276,7 @@ def _apply(
         after=after,
         scan=result,
         keys=(journal.old_key_id,) if keys.new_secret is not None else (),
-        rows=tuple(RemovedRows(table.table, table.zone, table.rows) for table in planned.tables),
+        rows=tuple(RemovedRows(table.table, table.zone, table.rows) for table in planned.tables if table.rows),
         histories=tuple(RewrittenHistory(table.table, 0, table.snapshots) for table in planned.tables),
         others=_other_removals(planned, old_objects),
         remainders=_remainders(journal, known, old_objects, is_stored=keys.new_secret is not None),

@@ -222,7 +222,7 @@ def _write(path: Path, text: str) -> None:
     content = text.encode()
     if path.exists() and path.read_bytes() == content:
         return
-    with atomic_write(path, mode=0o600) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

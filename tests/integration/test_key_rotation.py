@@ -181,6 +181,8 @@ def test_a_killed_rotation_is_completed_by_the_next(small_lake: Lake, steps: Cho
 
 def test_a_configured_key_is_replaced_by_the_given_one(small_lake: Lake) -> None:
     lake, old = small_lake, pseudonyms(small_lake)
+    # From before the key was configured.
+    (lake.warehouse / "pseudonym.key").write_text(KEY)
     for secret, message in ((None, "--new-key-file"), ("short", "32 characters"), (KEY + " " * 32, "32 characters")):
         with pytest.raises(UsageError, match=message):
             rotate(lake.settings, secret and secret.strip())
@@ -190,7 +192,7 @@ def test_a_configured_key_is_replaced_by_the_given_one(small_lake: Lake) -> None
         rotate(lake.settings, NEW_SECRET[::-1])
     done = rotate(lake.settings, NEW_SECRET)
     assert pseudonyms(lake).isdisjoint(old)
-    assert files_containing([NEW_SECRET], lake.landing.parent) == []
+    assert files_containing([KEY, NEW_SECRET], lake.landing.parent) == []
     with pytest.raises(WarehouseError, match="set STEDI_PSEUDONYM_KEY to the new secret"):
         lake.run()
     lake.settings = lake.settings.model_validate({**lake.settings.model_dump(), "pseudonym_key": NEW_SECRET})

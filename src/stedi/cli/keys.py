@@ -69,7 +69,8 @@ def rotate(
         raise UsageError("nothing was changed; confirm, or give --yes")
     with progress("rotating") as display:
         done = rotation.rotate(settings, secret, progress=display)
-    print_result(Result([], asdict(done), last=_result(done)), as_json=call.as_json)
+    doubts = section("not searched", [asdict(doubt) for doubt in done.doubts], {"file": "file", "reason": "why"})
+    print_result(Result([doubts], asdict(done), last=_result(done)), as_json=call.as_json)
     done.raise_if_found()
 
 

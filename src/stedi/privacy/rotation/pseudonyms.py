@@ -52,10 +52,12 @@ class PseudonymMap:
     def new_pseudonyms(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
         """Return the new pseudonym of each given one that belongs to a known person. New ones are returned unchanged."""
         self._backend.materialize_values("given_pseudonyms", [("pseudonym", "string", sorted(set(pseudonyms)))])
-        rows = self._backend.select(
-            f"SELECT g.pseudonym, r.new FROM given_pseudonyms AS g JOIN {_PSEUDONYMS} AS r "
-            "ON g.pseudonym = r.old OR g.pseudonym = r.new"
+        # Two joins on equality: engines compare every pair of rows for one join with OR.
+        queries = (
+            f"SELECT g.pseudonym, r.new FROM given_pseudonyms AS g JOIN {_PSEUDONYMS} AS r ON g.pseudonym = r.{column}"
+            for column in ("old", "new")
         )
+        rows = self._backend.select(" UNION ALL ".join(queries))
         self._backend.drop("given_pseudonyms")
         return {row["pseudonym"]: row["new"] for row in rows}
 

@@ -24,6 +24,7 @@ from stedi.pipeline.pseudonym_key import (
     key_of,
     new_secret,
     pseudonym_key,
+    read_key_file,
     read_key_state,
     stored_key,
     write_key_state,
@@ -258,8 +259,8 @@ def _apply(
                 "start `stedi keys rotate` again"
             )
         identifiers, known = pseudonyms.identifiers(MAX_SEARCHED), len(pseudonyms)
-    if keys.new_secret is not None:
-        _replace_key_file(warehouse, keys.new_secret)
+    if warehouse.can_store_secrets:
+        _replace_key_file(warehouse, keys)
     after, result = scan(roots(settings), identifiers, suppression.key or b"", progress)
     planned = replace(
         journal.plan, deleted_files=deleted.files, deleted_bytes=deleted.bytes, found=result.hits, doubts=result.doubts
@@ -303,15 +304,17 @@ def _publish(
     publish_run(catalog, lambda: backend, report)
 
 
-def _replace_key_file(warehouse: Warehouse, secret: bytes) -> None:
-    """Destroy the warehouse's key file and write the new one. Meanwhile the new secret is in the keys of the rotation."""
-    try:
-        if warehouse.read(KEY_FILE) == secret:
-            return
-    except FileNotFoundError:
-        pass
-    destroy(warehouse, KEY_FILE)
-    warehouse.create(KEY_FILE, secret, private=True)
+def _replace_key_file(warehouse: Warehouse, keys: Keys) -> None:
+    """Destroy the warehouse's file with the old key, and write the new one unless it is configured.
+
+    Meanwhile the new secret is in the keys of the rotation.
+    """
+    stored = read_key_file(warehouse)
+    if stored == keys.old:
+        destroy(warehouse, KEY_FILE)
+    if keys.new_secret is not None and stored != keys.new:
+        destroy(warehouse, KEY_FILE)
+        warehouse.create(KEY_FILE, keys.new_secret, private=True)
 
 
 def _other_removals(planned: KeyRotation, old_objects: OldObjects) -> tuple[OtherRemoval, ...]:

@@ -9,6 +9,7 @@ from stedi.model.identity import COLUMNS, keyed_digest, padded_keys, pseudonym
 from stedi.model.sql import quoted
 from stedi.model.table import Table
 from stedi.privacy.identifiers import Identifier, person_identifiers
+from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import REFRESHED
 
@@ -31,7 +32,7 @@ def old_parameters(old_key: bytes) -> dict[str, bytes]:
 
 
 class PseudonymMap:
-    """Old and new pseudonyms of all people and devices in the landing tables."""
+    """Old and new pseudonyms of all people and devices in the landing tables, and of people in quarantined records."""
 
     def __init__(self, backend: Backend, catalog: Catalog) -> None:
         """Compute all pseudonyms.
@@ -90,3 +91,6 @@ def _subjects(backend: Backend, catalog: Catalog) -> Iterator[str]:
             for column in (COLUMNS[identity].name, field.name):
                 value = quoted(column)
                 yield f"SELECT '{_NAMES[identity]}:' || {value} AS subject FROM ({rows}) AS r WHERE {value} IS NOT NULL"
+    rows = backend.scan(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    people = f"SELECT unnest(string_split(people, chr(10))) AS person FROM ({rows}) AS r WHERE people IS NOT NULL"
+    yield f"SELECT '{_NAMES['person']}:' || person AS subject FROM ({people}) AS people"

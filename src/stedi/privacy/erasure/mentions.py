@@ -14,21 +14,25 @@ from stedi.privacy.erasure.search import RAW_RECORDS, history_of, quarantine_fil
 from stedi.privacy.identifiers import BOUND_LENGTH, Identifier
 from stedi.privacy.other_people import MAY_NAME_PEOPLE
 from stedi.privacy.scan.search import Matcher, Search, View
-from stedi.privacy.whose_rows import DEVICES, row_match
-from stedi.tables.landing import quarantine
+from stedi.privacy.whose_rows import DEVICES, PEOPLE, TIMES, row_match
+from stedi.tables.landing import customer, quarantine
 from stedi.tables.landing.feeds import FEEDS
+from stedi.tables.reference import device_owner
 
 _WHY = {
     "records of others that mention them": "they are other people's data; correct the landing file if they should not",
     "records of others with a serial number of theirs": (
         "the fulfilment system reuses numbers, or the device had another owner, too"
     ),
+    "readings of devices that they claimed, whose owner is not clear": (
+        "they may be somebody else's; `stedi devices` shows what is known about the devices"
+    ),
     "records without an address that may be theirs": (
         "nobody can tell whose they are; if they are theirs, delete them from the landing file, then start "
         "`stedi erase --restore-check`"
     ),
 }
-_OF_OTHERS, _REUSED, _OF_NOBODY = _WHY
+_OF_OTHERS, _REUSED, _UNCLEAR, _OF_NOBODY = _WHY
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def find_mentions(backend: Backend, catalog: Catalog, identifiers: Sequence[Iden
         identifiers: the people's identifiers.
     """
     matcher = Matcher(identifiers)
-    counts = {**dict.fromkeys(_WHY, 0), _REUSED: _reused_serials(backend, catalog)}
+    counts = {**dict.fromkeys(_WHY, 0), _REUSED: _reused_serials(backend, catalog), _UNCLEAR: _unclear(backend, catalog)}
     mentioned: set[int] = set()
     for text, is_of_nobody in _records_of_others(backend, catalog):
         search = Search(matcher)
@@ -100,6 +104,24 @@ def _reused_serials(backend: Backend, catalog: Catalog) -> int:
             rows = backend.scan(feed.table, catalog.files(feed.table.name))
             of_devices = f"SELECT * FROM ({rows}) AS r WHERE device IN (SELECT s.serial FROM {DEVICES} AS s)"
             counts += count_rows(backend, _of_others(feed, of_devices))
+    return counts
+
+
+def _unclear(backend: Backend, catalog: Catalog) -> int:
+    """Count the current readings of devices that the people claimed, in periods without a known owner."""
+    claims = backend.scan(customer.FEED.table, catalog.files(customer.FEED.table.name))
+    claimed = f"SELECT c.device FROM ({claims}) AS c WHERE c.person IN (SELECT p.person FROM {PEOPLE} AS p)"
+    owners = backend.scan(device_owner.TABLE, catalog.files(device_owner.TABLE.name))
+    counts = 0
+    for feed in FEEDS:
+        if "device" in feed.identifying and "person" not in feed.identifying:
+            time = f"r.{quoted(TIMES[feed.table.name])}"
+            rows = backend.scan(feed.table, catalog.files(feed.table.name))
+            counts += count_rows(
+                backend,
+                f"SELECT * FROM ({rows}) AS r JOIN ({owners}) AS o ON o.person IS NULL AND o.serialNumber = r.device AND "
+                f"coalesce({time} >= o.from_ms, true) AND coalesce({time} < o.to_ms, true) WHERE r.device IN ({claimed})",
+            )
     return counts
 
 

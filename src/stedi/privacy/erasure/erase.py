@@ -28,6 +28,7 @@ from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
+from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
 from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
@@ -36,6 +37,7 @@ from stedi.privacy.erasure.proof import (
     left_out,
     list_before,
     read_before,
+    roots,
     scan_after,
 )
 from stedi.privacy.erasure.search import (
@@ -71,6 +73,7 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         WarehouseError: no run has finished, or a file can't be read.
         LandingError: the landing folder or a file in it can't be read.
     """
+    roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
     with (
         TemporaryDirectory(prefix="stedi-erasure-") as scratch,
@@ -85,7 +88,9 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         if suppression.is_empty:
             return Erasure()
         known = (journal.people if journal else People()) | _people(people)
-        return replace(_Work(lakehouse, suppression, known, progress).plan(addresses), is_unfinished=is_unfinished)
+        planned = _Work(lakehouse, suppression, known, progress).plan(addresses)
+        old = count_old_objects(settings, datetime.now(UTC))
+        return replace(planned, old_versions=old.versions, uploads=old.uploads, is_unfinished=is_unfinished)
 
 
 def erase(
@@ -112,6 +117,7 @@ def erase(
         WarehouseError: no run has finished, or a file can't be read or written.
         LandingError: the landing folder or a file in it can't be read or written.
     """
+    roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
     folder = open_warehouse(settings.privacy_folder)
     with _opened(settings, warehouse) as lakehouse:
@@ -206,6 +212,9 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
     list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
     journal, deleted = work.apply(journal, lambda current: write_journal(folder, current))
+    lakehouse.warehouse.confirm_write_lock()
+    journal = _delete_old_objects(settings, journal)
+    write_journal(folder, journal)
     after, result = scan_after(settings, journal.identifiers, suppression, progress)
     facts = certificate_facts(journal, deleted, read_before(folder), after, result, suppression, left_out(settings))
     certify(settings, folder, facts, journal.identifiers)
@@ -221,6 +230,19 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         found=result.hits,
         doubts=result.doubts,
     )
+
+
+def _delete_old_objects(settings: Settings, journal: Journal) -> Journal:
+    """Delete what S3 keeps of deleted and replaced objects; returns the journal with the numbers."""
+    deleted = delete_old_objects(settings, datetime.fromisoformat(journal.started_at))
+    before = journal.plan
+    plan = replace(
+        before,
+        old_versions=before.old_versions + deleted.versions,
+        uploads=before.uploads + deleted.uploads,
+        remains=deleted.remains,
+    )
+    return replace(journal, plan=plan)
 
 
 def _now() -> str:
@@ -323,6 +345,7 @@ class _Work:
         planned = {file.name: file for file in journal.files}
         for number, found in enumerate(find_files(self._lakehouse, self._suppression, self._progress)):
             self._progress(Progress("removing records from landing files", number, len(planned), "files"))
+            self._lakehouse.warehouse.confirm_write_lock()
             rewritten = cut_records(self._lakehouse, found, self._suppression)
             # Files that arrived after the plan are rewritten, too.
             planned[found.file.name] = _planned_file(found, rewritten)

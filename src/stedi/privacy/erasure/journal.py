@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stedi.errors import WarehouseError
 from stedi.privacy.erasure.history import RewrittenTable
+from stedi.privacy.erasure.old_objects import delete_for_good
 from stedi.privacy.erasure.plan import Erasure
 from stedi.privacy.erasure.search import People
 from stedi.privacy.erasures import JOURNAL
@@ -93,4 +94,4 @@ def write_journal(folder: Warehouse, journal: Journal) -> None:
 
 def delete_journal(folder: Warehouse) -> None:
     """Delete the journal of a finished erasure."""
-    folder.delete(JOURNAL)
+    delete_for_good(folder, JOURNAL)

@@ -69,13 +69,18 @@ class Remains:
 
     Attributes:
         what: what it is.
-        count: how many.
+        count: how many; 0 if that is not known.
         why: why it stays, and what to do.
     """
 
     what: str
     count: int
     why: str
+
+    @property
+    def counted(self) -> str:
+        """What it is, with its number."""
+        return f"{self.count:,} {self.what}" if self.count else self.what
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Erasure:
         tables: tables with rows or snapshots of theirs.
         models: models that learned from them.
         log_entries: entries of the privacy log with their pseudonyms.
+        old_versions: older versions of objects in S3, of everybody.
+        uploads: incomplete uploads to S3.
         deleted_files: files that nothing refers to any longer.
         deleted_bytes: their size.
         expired: snapshots that were expired, because they can't be rewritten.
@@ -109,6 +116,8 @@ class Erasure:
     tables: tuple[TableErasure, ...] = ()
     models: tuple[ModelChange, ...] = ()
     log_entries: int = 0
+    old_versions: int = 0
+    uploads: int = 0
     deleted_files: int = 0
     deleted_bytes: int = 0
     expired: int = 0

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from stedi.storage import Warehouse
 from stedi.storage.errors import translate_damage, translate_storage_errors
 
-_FOLDER = "privacy_log"
+# Folder in the warehouse.
+LOG_FOLDER = "privacy_log"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ def log_question(warehouse: Warehouse, command: str, pseudonym: str) -> LogEntry
     """
     now = datetime.now(UTC)
     entry = LogEntry(now.isoformat(timespec="milliseconds"), operating_system_user(), command, pseudonym)
-    name = f"{_FOLDER}/{now:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex}.json"
-    with translate_storage_errors(f"nothing is shown, because the privacy log {warehouse.path(_FOLDER)} can't be written"):
+    name = f"{LOG_FOLDER}/{now:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex}.json"
+    with translate_storage_errors(
+        f"nothing is shown, because the privacy log {warehouse.path(LOG_FOLDER)} can't be written"
+    ):
         warehouse.create(name, json.dumps(asdict(entry)).encode(), private=warehouse.can_store_secrets)
     return entry
 
@@ -81,7 +84,7 @@ def replace_pseudonyms(warehouse: Warehouse, subjects: Mapping[str, str]) -> int
         WarehouseError: an entry can't be read or written.
     """
     entries = find_entries(warehouse, subjects)
-    with translate_storage_errors(f"the privacy log {warehouse.path(_FOLDER)} can't be written"):
+    with translate_storage_errors(f"the privacy log {warehouse.path(LOG_FOLDER)} can't be written"):
         for name, entry in entries.items():
             changed = replace(entry, pseudonym=subjects[entry.pseudonym])
             warehouse.replace(name, json.dumps(asdict(changed)).encode())
@@ -96,10 +99,10 @@ def find_entries(warehouse: Warehouse, pseudonyms: Container[str]) -> dict[str, 
     """
     found = {}
     with (
-        translate_storage_errors(f"the privacy log {warehouse.path(_FOLDER)} can't be read"),
+        translate_storage_errors(f"the privacy log {warehouse.path(LOG_FOLDER)} can't be read"),
         translate_damage("an entry of the privacy log"),
     ):
-        for file in warehouse.list(_FOLDER):
+        for file in warehouse.list(LOG_FOLDER):
             entry = LogEntry(**json.loads(warehouse.read(file.name)))
             if entry.pseudonym in pseudonyms:
                 found[file.name] = entry

@@ -120,10 +120,11 @@ class WarehouseInS3(Warehouse):
     @override
     def list(self, folder: str) -> list[StoredFile]:
         start = len(self._key("")) + bool(self.prefix)
+        key = self._key(folder)
         with self._translate_errors(folder, "listed"):
             return [
                 StoredFile(entry["Key"][start:], entry["Size"], entry["LastModified"].timestamp())
-                for entry in list_objects(self._client, self.bucket, f"{self._key(folder)}/")
+                for entry in list_objects(self._client, self.bucket, f"{key}/" if key else "")
             ]
 
     def delete_empty_folders(self, folder: str) -> None:

@@ -13,6 +13,7 @@ from stedi.installation import not_installed
 try:
     from stedi.storage.aws_client import create_client
     from stedi.storage.aws_errors import AWS_ERRORS, has_code, translate_aws_errors
+    from stedi.storage.s3_objects import list_objects
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
@@ -82,6 +83,28 @@ def delete_old_versions(place: str, *, skip: Collection[str] = ()) -> OldVersion
         found = _delete(client, bucket, [version for versions, _ in pages for version in versions], locked_keys)
         markers = [marker for _, markers in pages for marker in markers if marker["Key"] not in locked_keys]
         return found + _delete(client, bucket, markers, locked_keys)
+
+
+def count_objects(place: str) -> int:
+    """Count the objects below `s3://bucket/prefix/`.
+
+    Raises:
+        WarehouseError: S3 refuses or can't be reached.
+    """
+    with _client() as client, _translate_errors("listed"):
+        return sum(1 for _ in list_objects(client, *_split(place)))
+
+
+def delete_objects(place: str) -> int:
+    """Delete all objects below `s3://bucket/prefix/`; returns their number. Older versions stay.
+
+    Raises:
+        WarehouseError: S3 refuses or can't be reached.
+    """
+    bucket, prefix = _split(place)
+    with _client() as client, _translate_errors("deleted"):
+        objects = [{"Key": entry["Key"]} for entry in list_objects(client, bucket, prefix)]
+        return _delete(client, bucket, objects, set()).deleted
 
 
 def delete_with_versions(path: str) -> None:

@@ -29,7 +29,7 @@ from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, 
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
 from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
-from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
+from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure, FileErasure, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
     certify,
@@ -60,12 +60,19 @@ from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import ALL
 
 
-def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lambda _: None) -> Erasure:
+def plan(
+    settings: Settings,
+    addresses: Sequence[str],
+    *,
+    elsewhere: Elsewhere = NOTHING_ELSEWHERE,
+    progress: Report = lambda _: None,
+) -> Erasure:
     """Return what `erase` would remove. Changes nothing.
 
     Args:
         settings: the settings.
         addresses: normalised addresses of the people to erase, added to those on the suppression list. May be empty.
+        elsewhere: what a deployment keeps outside of the lakehouse.
         progress: receives the number of finished tables.
 
     Raises:
@@ -89,14 +96,22 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
             return Erasure()
         known = (journal.people if journal else People()) | _people(people)
         planned = _Work(lakehouse, suppression, known, progress).plan(addresses)
-        old = count_old_objects(settings, datetime.now(UTC))
-        return replace(planned, old_versions=old.versions, uploads=old.uploads, is_unfinished=is_unfinished)
+        old = count_old_objects(settings, datetime.now(UTC), elsewhere.copies)
+        return replace(
+            planned,
+            old_versions=old.versions,
+            uploads=old.uploads,
+            copies=old.copies,
+            remains=elsewhere.remains,
+            is_unfinished=is_unfinished,
+        )
 
 
 def erase(
     settings: Settings,
     addresses: Sequence[str],
     *,
+    elsewhere: Elsewhere = NOTHING_ELSEWHERE,
     progress: Report = lambda _: None,
 ) -> Erasure:
     """Erase people, and everybody on the suppression list whom a restored backup or a late file brought back.
@@ -106,6 +121,7 @@ def erase(
     Args:
         settings: the settings.
         addresses: normalised addresses of the people to erase. May be empty.
+        elsewhere: what a deployment keeps outside of the lakehouse.
         progress: receives the number of finished tables.
 
     Returns:
@@ -126,7 +142,7 @@ def erase(
             _complete(lakehouse, folder, journal, progress)
             journal = None
         if journal is None:
-            journal = _begin(lakehouse, folder, addresses, progress)
+            journal = _begin(lakehouse, folder, addresses, elsewhere, progress)
         return _complete(lakehouse, folder, journal, progress)
 
 
@@ -172,7 +188,9 @@ def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iter
         yield lakehouse
 
 
-def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report) -> Journal:
+def _begin(
+    lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], elsewhere: Elsewhere, progress: Report
+) -> Journal:
     """Plan, write the journal, then add the tombstones."""
     now_ms, erasure_id = _now_ms(), new_run_id()
     people = _erased(lakehouse, addresses, now_ms)
@@ -183,12 +201,13 @@ def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], pr
     journal = Journal(
         erasure_id,
         _now(),
-        operating_system_user(),
+        elsewhere.asked_by or operating_system_user(),
         tuple(addresses),
         work.people,
         work.planned_files,
         planned,
         work.identifiers(),
+        elsewhere,
     )
     write_journal(folder, journal)
     if people:
@@ -234,13 +253,14 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
 
 def _delete_old_objects(settings: Settings, journal: Journal) -> Journal:
     """Delete what S3 keeps of deleted and replaced objects; returns the journal with the numbers."""
-    deleted = delete_old_objects(settings, datetime.fromisoformat(journal.started_at))
+    deleted = delete_old_objects(settings, datetime.fromisoformat(journal.started_at), journal.elsewhere.copies)
     before = journal.plan
     plan = replace(
         before,
         old_versions=before.old_versions + deleted.versions,
         uploads=before.uploads + deleted.uploads,
-        remains=deleted.remains,
+        copies=before.copies + deleted.copies,
+        remains=(*journal.elsewhere.remains, *deleted.remains),
     )
     return replace(journal, plan=plan)
 

@@ -1,10 +1,10 @@
-"""What S3 keeps of deleted and replaced objects: older versions, and incomplete uploads.
+"""What S3 keeps beside the current objects: older versions, incomplete uploads, and copies outside of the lakehouse.
 
 Nobody can tell which older versions are free of the people without reading each, so all below the lakehouse's prefixes are
 deleted. Those of the suppression list and of certificates stay: they contain no personal data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,44 +22,49 @@ class OldObjects:
     Attributes:
         versions: older versions and delete markers of objects.
         uploads: incomplete multipart uploads.
+        copies: objects with copies of rows, outside of the lakehouse.
         remains: versions that object lock protects.
     """
 
     versions: int = 0
     uploads: int = 0
+    copies: int = 0
     remains: tuple[Remains, ...] = ()
 
 
-def count_old_objects(settings: Settings, started_before: datetime) -> OldObjects:
+def count_old_objects(settings: Settings, started_before: datetime, copies: Sequence[str] = ()) -> OldObjects:
     """Count what `delete_old_objects` would delete. For the arguments see there.
 
     Raises:
         WarehouseError: S3 refuses or can't be reached.
     """
-    versions = uploads = 0
-    for place, skip in _places(settings):
+    versions = uploads = objects = 0
+    for place, skip in _places(settings, copies):
         from stedi.storage import s3_versions
 
+        objects += s3_versions.count_objects(place) if place in copies else 0
         versions += s3_versions.count_old_versions(place, skip=skip)
         uploads += s3_versions.count_uploads(place, started_before)
-    return OldObjects(versions, uploads)
+    return OldObjects(versions, uploads, objects)
 
 
-def delete_old_objects(settings: Settings, started_before: datetime) -> OldObjects:
-    """Delete the older versions of all objects of the lakehouse in S3, and abort incomplete uploads.
+def delete_old_objects(settings: Settings, started_before: datetime, copies: Sequence[str] = ()) -> OldObjects:
+    """Delete the older versions of all objects of the lakehouse in S3, abort incomplete uploads, and delete copies.
 
     Args:
         settings: the settings. What is in folders has no versions.
         started_before: younger uploads go on. Their files are ingested without the people.
+        copies: `s3://bucket/prefix/` of copies of rows, such as query results. All objects below are deleted.
 
     Raises:
         WarehouseError: S3 refuses or can't be reached.
     """
-    deleted = uploads = 0
+    deleted = uploads = objects = 0
     remains = []
-    for place, skip in _places(settings):
+    for place, skip in _places(settings, copies):
         from stedi.storage import s3_versions
 
+        objects += s3_versions.delete_objects(place) if place in copies else 0
         uploads += s3_versions.abort_uploads(place, started_before)
         found = s3_versions.delete_old_versions(place, skip=skip)
         deleted += found.deleted
@@ -72,7 +77,7 @@ def delete_old_objects(settings: Settings, started_before: datetime) -> OldObjec
                     f"object lock protects them until {end}; then erase the same people again",
                 )
             )
-    return OldObjects(deleted, uploads, tuple(remains))
+    return OldObjects(deleted, uploads, objects, tuple(remains))
 
 
 def delete_for_good(folder: Warehouse, name: str) -> None:
@@ -89,13 +94,14 @@ def delete_for_good(folder: Warehouse, name: str) -> None:
         folder.delete(name)
 
 
-def _places(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _places(settings: Settings, copies: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the prefixes in S3, each with those below it that keep their versions."""
     folder = open_warehouse(settings.privacy_folder)
     kept = (f"{folder.path('')}/",) if is_in_s3(folder.path("")) else ()
     for place in (settings.landing, settings.warehouse):
         if is_in_s3(place):
             yield f"s3://{place.partition('://')[2].rstrip('/')}/", kept
+    yield from ((place, ()) for place in copies)
     if kept:
         # It contains addresses, and is written again and again.
         yield folder.path(JOURNAL), ()

@@ -145,6 +145,7 @@ def certificate_facts(
         "files that no snapshot referred to": deleted.files,
         "older versions of objects in S3": plan.old_versions,
         "incomplete uploads to S3": plan.uploads,
+        "copies of rows outside of the lakehouse, such as query results": plan.copies,
         "entries of the privacy log without their pseudonym": plan.log_entries,
     }
     return CertificateFacts(

@@ -1,4 +1,4 @@
-"""`stedi aws erase` against an emulated deployment: what it erases, and that the officer's role allows all that it asks for."""
+"""`stedi aws erase` against an emulated deployment: what it erases. The officer's role allows all that it asks for."""
 
 import json
 from pathlib import Path
@@ -40,10 +40,13 @@ def test_the_officer_erases_a_person_from_a_deployment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with deployment_with_jobs(templates, noted, OFFICER) as jobs:
-        land(jobs.landing, 0)
-        jobs.run("publish_run")
         outputs = stacks.outputs("stedi")
         buckets = [outputs[name] for name in ("LandingBucket", "LakehouseBucket", "ResultsBucket")]
+        for bucket in buckets:
+            # The emulated CloudFormation passes over it.
+            boto3.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        land(jobs.landing, 0)
+        jobs.run("publish_run")
         boto3.client("s3").put_object(Bucket=outputs["ResultsBucket"], Key="results/1.csv", Body=b"a@x")
         assert main(["aws", "erase", "A@x", "--plan", "--json"]) == 0
         planned = json.loads(capsys.readouterr().out)

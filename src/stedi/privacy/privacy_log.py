@@ -97,13 +97,17 @@ def find_entries(warehouse: Warehouse, pseudonyms: Container[str]) -> dict[str, 
     Raises:
         WarehouseError: an entry can't be read.
     """
-    found = {}
+    return {name: entry for name, entry in read_log(warehouse).items() if entry.pseudonym in pseudonyms}
+
+
+def read_log(warehouse: Warehouse) -> dict[str, LogEntry]:
+    """Return all entries, by the name of their file.
+
+    Raises:
+        WarehouseError: an entry can't be read.
+    """
     with (
         translate_storage_errors(f"the privacy log {warehouse.path(LOG_FOLDER)} can't be read"),
         translate_damage("an entry of the privacy log"),
     ):
-        for file in warehouse.list(LOG_FOLDER):
-            entry = LogEntry(**json.loads(warehouse.read(file.name)))
-            if entry.pseudonym in pseudonyms:
-                found[file.name] = entry
-    return found
+        return {file.name: LogEntry(**json.loads(warehouse.read(file.name))) for file in warehouse.list(LOG_FOLDER)}

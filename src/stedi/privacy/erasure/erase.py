@@ -23,6 +23,7 @@ from stedi.model.progress import Progress, Report
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.runner import refresh_derived_tables
 from stedi.privacy.certificate import FOLDER as CERTIFICATES
+from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
@@ -50,7 +51,7 @@ from stedi.privacy.erasure.search import (
 )
 from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
-from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
+from stedi.privacy.landing_files import RewrittenFile, delete_drafts, delete_empty_folders, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
 from stedi.privacy.whose_rows import PEOPLE, search_people
 from stedi.steps.registry.erased_people import erase_people
@@ -141,9 +142,10 @@ def erase(
         if journal is not None and not set(addresses) <= set(journal.addresses):
             _complete(lakehouse, folder, journal, progress)
             journal = None
-        if journal is None:
-            journal = _begin(lakehouse, folder, addresses, elsewhere, progress)
-        return _complete(lakehouse, folder, journal, progress)
+        if journal is not None:
+            return _complete(lakehouse, folder, journal, progress)
+        journal, cuts = _begin(lakehouse, folder, addresses, elsewhere, progress)
+        return _complete(lakehouse, folder, journal, progress, cuts)
 
 
 def lift(settings: Settings, address: str) -> None:
@@ -190,8 +192,8 @@ def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iter
 
 def _begin(
     lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], elsewhere: Elsewhere, progress: Report
-) -> Journal:
-    """Plan, write the journal, then add the tombstones."""
+) -> tuple[Journal, list[FileToCut]]:
+    """Plan, write the journal, then add the tombstones; returns the journal and the landing files to cut."""
     now_ms, erasure_id = _now_ms(), new_run_id()
     people = _erased(lakehouse, addresses, now_ms)
     suppression = open_suppression(lakehouse.settings).with_key()
@@ -212,11 +214,25 @@ def _begin(
     write_journal(folder, journal)
     if people:
         suppression.add(people, erased_at_ms=now_ms, erasure_id=erasure_id)
-    return journal
+    return journal, work.cuts
 
 
-def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progress: Report) -> Erasure:
-    """Carry out an erasure whose journal is written. Every step may have been done before."""
+def _complete(
+    lakehouse: Lakehouse,
+    folder: Warehouse,
+    journal: Journal,
+    progress: Report,
+    cuts: Sequence[FileToCut] | None = None,
+) -> Erasure:
+    """Carry out an erasure whose journal is written. Every step may have been done before.
+
+    Args:
+        lakehouse: the lakehouse.
+        folder: the privacy folder.
+        journal: the journal.
+        progress: receives the number of finished files and tables.
+        cuts: the landing files to cut; None to search them again.
+    """
     settings = lakehouse.settings
     suppression = open_suppression(settings)
     missing = [address for address in journal.addresses if not suppression.find(address)]
@@ -230,7 +246,7 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         return journal.plan
     list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
-    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current))
+    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current), cuts)
     lakehouse.warehouse.confirm_write_lock()
     journal = _delete_old_objects(settings, journal)
     write_journal(folder, journal)
@@ -293,7 +309,8 @@ class _Work:
 
     Attributes:
         people: everybody who is erased, in plain text.
-        planned_files: the landing files to rewrite, after `plan`.
+        cuts: the landing files with records of theirs, after `plan`.
+        planned_files: what these files will be, after `plan`.
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
@@ -302,12 +319,15 @@ class _Work:
         self._in_tables = refused_people(lakehouse.backend, lakehouse.catalog, suppression)
         self.people = known | self._in_tables
         search(lakehouse.backend, lakehouse.catalog, self.people, suppression)
+        self.cuts: list[FileToCut] = []
         self.planned_files: tuple[PlannedFile, ...] = ()
 
     def plan(self, addresses: Sequence[str]) -> Erasure:
         """Search everything, and return what would be removed."""
         files, planned = [], []
-        for cut in find_files(self._lakehouse, self._suppression, self._progress):
+        self.cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
+        for number, cut in enumerate(self.cuts):
+            self._progress(Progress("planning the removal from landing files", number, len(self.cuts), "files"))
             rewritten = plan_cut(self._lakehouse, cut, self._suppression)
             files.append(_file_erasure(rewritten))
             planned.append(_planned_file(cut, rewritten))
@@ -329,18 +349,21 @@ class _Work:
         """Return the values that identify the people in files."""
         return identifiers(self._lakehouse.backend, self._lakehouse.catalog, self.people, self._suppression)
 
-    def apply(self, journal: Journal, keep: Callable[[Journal], None]) -> tuple[Journal, DeletedFiles]:
+    def apply(
+        self, journal: Journal, keep: Callable[[Journal], None], cuts: Sequence[FileToCut] | None
+    ) -> tuple[Journal, DeletedFiles]:
         """Carry out a planned erasure. Every step may have been done before.
 
         Args:
             journal: the journal.
             keep: stores the journal.
+            cuts: the landing files to cut; None to search them.
 
         Returns:
             The journal with what was done, and the files that were deleted at the end.
         """
         pseudonyms = self._pseudonyms()
-        rewritten = self._cut_files(journal)
+        rewritten = self._cut_files(journal, cuts)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
         renamed = names_to_change(self._lakehouse, self._suppression, renamed)
@@ -357,19 +380,22 @@ class _Work:
         rows = self._lakehouse.backend.select(f"SELECT person, pseudonym FROM {PEOPLE} ORDER BY person")
         return {row["pseudonym"]: self._suppression.person_digest(row["person"]) for row in rows}
 
-    def _cut_files(self, journal: Journal) -> list[tuple[PlannedFile, LandingFile | None]]:
+    def _cut_files(self, journal: Journal, cuts: Sequence[FileToCut] | None) -> list[tuple[PlannedFile, LandingFile | None]]:
         """Rewrite the landing files; returns all planned ones with their new versions."""
         if not is_in_s3(self._lakehouse.settings.landing):
             delete_drafts(Path(self._lakehouse.settings.landing))
+        if cuts is None:
+            cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
         cut: dict[str, LandingFile | None] = {}
         planned = {file.name: file for file in journal.files}
-        for number, found in enumerate(find_files(self._lakehouse, self._suppression, self._progress)):
-            self._progress(Progress("removing records from landing files", number, len(planned), "files"))
+        for number, found in enumerate(cuts):
+            self._progress(Progress("removing records from landing files", number, len(cuts), "files"))
             self._lakehouse.warehouse.confirm_write_lock()
             rewritten = cut_records(self._lakehouse, found, self._suppression)
-            # Files that arrived after the plan are rewritten, too.
             planned[found.file.name] = _planned_file(found, rewritten)
             cut[found.file.name] = rewritten.file
+        if not is_in_s3(self._lakehouse.settings.landing):
+            delete_empty_folders(self._lakehouse.settings.landing, name_screen(self._suppression))
         listed = {file.name: file for files in self._lakehouse.landing_files().values() for file in files}
         done: list[tuple[PlannedFile, LandingFile | None]] = []
         for name, file in planned.items():

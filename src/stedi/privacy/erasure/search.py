@@ -1,8 +1,8 @@
 """Find erased people's rows in every table and snapshot, and their records in landing files and quarantine."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog
 from stedi.catalog.history import data_files_of_all_snapshots
@@ -25,6 +25,11 @@ from stedi.tables.registry import ALL
 
 # The relation with the texts of quarantined records about the people, and the other people named in each.
 RAW_RECORDS = "searched_raw_records"
+# The people's devices, with names that no column of a table has: a subquery's own columns would hide those of the table.
+_RENAMED_DEVICES = (
+    "(SELECT serial AS erased_serial, pseudonym AS erased_pseudonym, from_ms AS erased_from_ms, to_ms AS erased_to_ms "
+    f"FROM {DEVICES})"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def derived_searches(people: People) -> Iterator[tuple[Table, Search]]:
             yield table, Search(Removal(match.condition, _without_examples))
         elif match is not None and table.name not in landing:
             if device := _device_condition(table):
-                condition = f"({match.condition} OR EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE {device}))"
+                condition = f"({match.condition} OR EXISTS (SELECT 1 FROM {_RENAMED_DEVICES} AS d WHERE {device}))"
                 yield table, Search(Removal(condition))
             else:
                 values = people.addresses if match.by == "address" else ()
@@ -99,19 +104,19 @@ def _without_examples(theirs: str) -> str:
 def _device_condition(table: Table) -> str | None:
     """SQL condition: a row of a derived table is about a device `d` in its period."""
     if table is device_owner.TABLE:
-        return f"d.serial = serialNumber AND {_overlaps('from_ms', 'to_ms')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps('from_ms', 'to_ms')}"
     if table is device_evidence.TABLE:
-        return f"d.serial = serialNumber AND {_overlaps('hour_ms', f'hour_ms + {HOUR_MS}')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps('hour_ms', f'hour_ms + {HOUR_MS}')}"
     if "device_pseudonym" in table.column_names:
-        return f"d.pseudonym = device_pseudonym AND {_overlaps('sensorReadingTime', 'sensorReadingTime + 1')}"
+        return f"d.erased_pseudonym = device_pseudonym AND {_overlaps('sensorReadingTime', 'sensorReadingTime + 1')}"
     if "serialNumber" in table.column_names and table.day is not None:
-        return f"d.serial = serialNumber AND {_overlaps(table.day, f'{table.day} + 1')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps(table.day, f'{table.day} + 1')}"
     return None
 
 
 def _overlaps(start: str, end: str) -> str:
     """SQL condition: a span of time overlaps the period of device `d`. Null is an open end."""
-    return f"coalesce({start} < d.to_ms, true) AND coalesce({end} > d.from_ms, true)"
+    return f"coalesce({start} < d.erased_to_ms, true) AND coalesce({end} > d.erased_from_ms, true)"
 
 
 def search(backend: Backend, catalog: Catalog, people: People, suppression: SuppressionList) -> None:
@@ -267,12 +272,14 @@ class FoundRecords:
         quarantined: positions of quarantined records.
         other_landed: number of other landed records.
         other_quarantined: number of other quarantined records, and of those that are kept without their text.
+        held: positions of quarantined records that put the consent of other people on hold, and these people.
     """
 
     landed: frozenset[int]
     quarantined: frozenset[int]
     other_landed: int
     other_quarantined: int
+    held: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def positions(self) -> frozenset[int]:
@@ -294,7 +301,7 @@ def find_records(
     Returns:
         What was found in each file, by name. Files that changed while they were read are left out.
     """
-    landed, quarantined, kept = defaultdict(set), defaultdict(set), Counter[str]()
+    landed, quarantined, held = defaultdict(set), defaultdict(set), defaultdict[str, dict[int, tuple[str, ...]]](dict)
     ingested = backend.ingest(feed, files)
     try:
         rows = f"SELECT * FROM {quoted(ingested.landed)}"
@@ -304,7 +311,8 @@ def find_records(
                 landed[row["source_file"]].add(row["source_position"])
         for record in stopped_records(backend, f"SELECT * FROM {quoted(ingested.quarantined)}", suppression):
             quarantined[record.source_file].add(record.position)
-            kept[record.source_file] += record.others is not None
+            if record.others is not None:
+                held[record.source_file][record.position] = tuple(record.others.split("\n"))
     finally:
         release(backend, feed)
         backend.release(feed)
@@ -313,7 +321,8 @@ def find_records(
             frozenset(landed[name]),
             frozenset(quarantined[name]),
             counts[0] - len(landed[name]),
-            counts[1] - len(quarantined[name]) + kept[name],
+            counts[1] - len(quarantined[name]) + len(held[name]),
+            held[name],
         )
         for name, counts in ingested.counts.items()
     }

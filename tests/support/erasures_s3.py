@@ -19,7 +19,7 @@ class VersionedLake(LakeInS3):
 
     def __init__(self, folder: Path, store: Store) -> None:
         super().__init__(folder)
-        self._store = store
+        self.store = store
         privacy = {"suppression_key": "a secret of the list", "signing_key": new_signing_key()}
         more = {"landing": f"s3://{BUCKET}/{LANDING}", "models": folder / "models", "privacy": privacy}
         self.settings = Settings.model_validate(self.settings.model_dump() | more)
@@ -27,7 +27,7 @@ class VersionedLake(LakeInS3):
     def land(self, name: str, records: Iterable[Record] | bytes) -> Path:
         """Upload a landing file."""
         path = super().land(name, records)
-        self._store.put(f"{LANDING}/{name}", path.read_bytes())
+        self.store.put(f"{LANDING}/{name}", path.read_bytes())
         return path
 
     def land_all(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stedi.cli import main
 from stedi.errors import UsageError
 from stedi.privacy.erasure.erase import erase, plan
 from stedi.privacy.erasure.old_objects import OldObjects, count_old_objects, delete_old_objects
@@ -17,6 +18,7 @@ from stedi.storage.s3_versions import abort_uploads, count_old_versions, delete_
 from tests.support.byte_search import files_containing
 from tests.support.compare import found_wrong
 from tests.support.erasures_s3 import ANN, BOB, LANDING, VersionedLake, download_all_versions, keep_versions
+from tests.support.lake import KEY
 from tests.support.s3 import BUCKET, REGION, Store, aws, server, store
 
 __all__ = ["aws", "server", "store"]
@@ -30,7 +32,23 @@ def lake(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versi
     return VersionedLake(tmp_path, store)
 
 
-def test_a_person_is_erased_from_all_versions_of_all_objects(store: Store, lake: VersionedLake, tmp_path: Path) -> None:
+def ask_about_ann(lake: VersionedLake, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Show and export a person by the commands, with the keys from the environment."""
+    settings = lake.settings
+    keys = {"SUPPRESSION_KEY": settings.privacy.suppression_key, "SIGNING_KEY": settings.privacy.signing_key}
+    patch.setenv("STEDI_LANDING", settings.landing)
+    patch.setenv("STEDI_WAREHOUSE", settings.warehouse)
+    patch.setenv("STEDI_PSEUDONYM_KEY", KEY)
+    for name, key in keys.items():
+        patch.setenv(f"STEDI_PRIVACY__{name}", key.get_secret_value() if key else "")
+    for command in (["person", ANN], ["access", ANN, "--out", str(folder / "ann")], ["privacy", "--all"]):
+        assert main(command) == 0, command
+    assert ANN in (folder / "ann/customer_records.jsonl").read_text()
+
+
+def test_a_person_is_erased_from_all_versions_of_all_objects(
+    store: Store, lake: VersionedLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.land_all()
     lake.run()
     store.put(f"{LANDING}/customer/deleted.json", ANN.encode())
@@ -38,6 +56,7 @@ def test_a_person_is_erased_from_all_versions_of_all_objects(store: Store, lake:
     store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{LANDING}/customer/2.json")
     store.put("elsewhere", b"1")
     store.put("elsewhere", b"2")
+    ask_about_ann(lake, tmp_path, monkeypatch)
     planned = plan(lake.settings, [ANN])
     assert (planned.old_versions > 1, planned.uploads, planned.remains) == (True, 1, ())
     done = erase(lake.settings, [ANN])

@@ -125,7 +125,7 @@ def test_a_configured_secret_needs_no_file(tmp_path: Path, privacy: Path) -> Non
     configured = settings(tmp_path, SECRET)
     first = open_suppression(configured).add([ANN], erased_at_ms=ERASED_AT, erasure_id="first")
     assert not (privacy / KEY).exists()
-    with pytest.raises(WarehouseError, match="the key of the suppression list .* is missing"):
+    with pytest.raises(WarehouseError, match=r"the key of the suppression list .* is missing"):
         open_suppression(settings(tmp_path))
     with pytest.raises(WarehouseError, match="was made with another key, so erased people would not be recognised"):
         open_suppression(settings(tmp_path, "another"))

@@ -351,7 +351,7 @@ def test_the_suppression_list_in_s3_needs_a_configured_secret(empty: LakeInS3, s
     assert first.generation == 1
     # Without the secret nobody would be recognised.
     with pytest.raises(
-        WarehouseError, match="the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
+        WarehouseError, match=r"the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
     ):
         empty.run()
 

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
+from stedi.ingest.suppression import SuppressionList
 from stedi.storage import Warehouse
 from stedi.storage.errors import translate_damage, translate_storage_errors
 
@@ -23,13 +24,30 @@ class LogEntry:
         asked_at: time of the question (ISO 8601, UTC).
         user: user of the operating system who asked.
         command: the command.
-        pseudonym: the person's pseudonym, in full. Without the key it identifies nobody.
+        pseudonym: the person's pseudonym, in full, or the keyed digest of an erased person. Without the key it identifies
+            nobody.
     """
 
     asked_at: str
     user: str
     command: str
     pseudonym: str
+
+
+def log_question_about(
+    warehouse: Warehouse, suppression: SuppressionList, command: str, person: str, pseudonym: str
+) -> LogEntry:
+    """Add an entry like `log_question`. The pseudonym of an erased person must not come back, so their digest is logged.
+
+    Args:
+        warehouse: the warehouse, which must exist.
+        suppression: the suppression list.
+        command: the command, such as "person".
+        person: the person's normalised address.
+        pseudonym: the person's pseudonym.
+    """
+    is_erased = suppression.refuses(person)
+    return log_question(warehouse, command, suppression.person_digest(person) if is_erased else pseudonym)
 
 
 def log_question(warehouse: Warehouse, command: str, pseudonym: str) -> LogEntry:

@@ -235,10 +235,10 @@ def _complete(
     """
     settings = lakehouse.settings
     suppression = open_suppression(settings)
-    missing = [address for address in journal.addresses if not suppression.find(address)]
-    if missing:
+    has_tombstones = any(stone.erasure_id == journal.erasure_id for stone in suppression.tombstones)
+    if journal.addresses and not has_tombstones:
         # Killed between the journal and the tombstones.
-        people = _erased(lakehouse, missing, _now_ms())
+        people = _erased(lakehouse, journal.addresses, _now_ms())
         suppression = suppression.add(people, erased_at_ms=_now_ms(), erasure_id=journal.erasure_id)
     if suppression.is_empty:
         # Nobody was ever erased, so a restored backup can contain nobody.

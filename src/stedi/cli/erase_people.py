@@ -156,7 +156,7 @@ def _sections(erasure: "Erasure") -> Iterator[Section]:
     )
     yield section(
         "what stays",
-        [asdict(remains) for remains in erasure.remains],
+        [asdict(remains) | {"count": remains.count or None} for remains in erasure.remains],
         {"what": "what", "count": "number", "why": "why"},
         numbers=("number",),
     )

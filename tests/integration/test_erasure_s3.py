@@ -59,11 +59,11 @@ def test_a_person_is_erased_from_all_versions_of_all_objects(
     store.put("elsewhere", b"2")
     if is_deep:
         ask_about_ann(lake, tmp_path, monkeypatch)
-    planned = plan(lake.settings, [ANN])
-    assert (planned.old_versions > 1, planned.uploads, planned.remains) == (True, 1, ())
+        planned = plan(lake.settings, [ANN])
+        assert (planned.old_versions > 1, planned.uploads, planned.remains) == (True, 1, ())
     done = erase(lake.settings, [ANN])
     assert (done.found, done.doubts, done.remains) == ((), (), ())
-    assert (done.old_versions > planned.old_versions, done.uploads) == (True, 1)
+    assert (done.old_versions > 10, done.uploads) == (True, 1)
     everything = download_all_versions(store, tmp_path / "versions")
     assert files_containing([ANN, "a-serial"], everything) == []
     assert files_containing([BOB], everything) != []

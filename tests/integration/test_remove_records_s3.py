@@ -13,8 +13,8 @@ from stedi.errors import LandingError
 from stedi.ingest import s3
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import list_files
-from stedi.ingest.s3 import OldVersions, count_old_versions, delete_old_versions
 from stedi.privacy.landing_files import RewrittenFile, plan_removal, remove_file, remove_records
+from stedi.storage.s3_versions import OldVersions, count_old_versions, delete_old_versions
 from stedi.tables.landing.feeds import FEEDS
 from tests.support.layouts import LINES, PLAIN
 from tests.support.s3 import BUCKET, Store, Trouble, aws, server, store, trouble

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -42,9 +42,6 @@ _WRITE_HINTS = _HINTS | {
     "AccessDenied": "access is denied; grant s3:GetObject, s3:GetObjectTagging, s3:PutObject, s3:PutObjectTagging and "
     "s3:DeleteObject on the objects, and use of their KMS key",
     "NotImplemented": "the store can't replace an object on a condition (If-Match); remove the records by hand",
-}
-_VERSION_HINTS = _HINTS | {
-    "AccessDenied": "access is denied; grant s3:ListBucketVersions on the bucket and s3:DeleteObjectVersion on its objects",
 }
 # S3's limits: 5 GiB in one request, 10,000 parts of one object.
 _MAX_PUT_BYTES, _PART_BYTES = 5 << 30, 64 << 20
@@ -215,7 +212,7 @@ def _upload(
 def delete_object(path: str) -> None:
     """Delete an object. A missing object is no error.
 
-    A bucket that keeps versions keeps this one, too; see `delete_old_versions`.
+    A bucket that keeps versions keeps this one, too; see `storage.s3_versions`.
 
     Raises:
         LandingError: S3 refuses or can't be reached.
@@ -245,76 +242,6 @@ def _delete_version(client: Any, file: LandingFile) -> None:
     # Some stores ignore the condition of a deletion.
     client.head_object(**_object(file.path), **condition)
     client.delete_object(**_object(file.path), **condition)
-
-
-@dataclass(frozen=True)
-class OldVersions:
-    """Older versions and delete markers of an object.
-
-    Attributes:
-        deleted: number of deleted ones.
-        locked: number of versions that object lock protects.
-        locked_until: end of the longest protection; None if there is none, or if a legal hold has no end.
-    """
-
-    deleted: int = 0
-    locked: int = 0
-    locked_until: datetime | None = None
-
-
-def count_old_versions(path: str) -> int:
-    """Count what `delete_old_versions` would delete, locked versions included.
-
-    Raises:
-        LandingError: S3 refuses or can't be reached.
-    """
-    with _client() as client, _translate_errors("old versions of landing files", "listed", _VERSION_HINTS):
-        return len(_old_versions(client, path))
-
-
-def delete_old_versions(path: str) -> OldVersions:
-    """Delete all versions of an object but the current one, and its delete markers. All, if the object is deleted.
-
-    A deleted object with a locked version keeps its delete markers, which hide that version.
-
-    Args:
-        path: `s3://bucket/key`, or `s3://bucket/prefix/` for all objects below. Objects may be deleted already.
-
-    Raises:
-        LandingError: S3 refuses or can't be reached.
-    """
-    found, locked_keys = OldVersions(), set()
-    with _client() as client, _translate_errors("old versions of landing files", "deleted", _VERSION_HINTS):
-        for version, is_marker in _old_versions(client, path):
-            if is_marker and version["Key"] in locked_keys:
-                continue
-            try:
-                client.delete_object(**version)
-            except AWS_ERRORS as error:
-                if not has_code(error, "AccessDenied"):
-                    raise
-                head = client.head_object(**version)
-                if "ObjectLockMode" not in head and head.get("ObjectLockLegalHoldStatus") != "ON":
-                    raise
-                ends = [end for end in (found.locked_until, head.get("ObjectLockRetainUntilDate")) if end]
-                locked_keys.add(version["Key"])
-                found = replace(found, locked=found.locked + 1, locked_until=max(ends, default=None))
-            else:
-                found = replace(found, deleted=found.deleted + 1)
-    return found
-
-
-def _old_versions(client: Any, path: str) -> list[tuple[dict[str, str], bool]]:
-    """List older versions, then delete markers: each with whether it is a marker."""
-    bucket, key = _split(path)
-    pages = list(client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key))
-    return [
-        ({"Bucket": bucket, "Key": entry["Key"], "VersionId": entry["VersionId"]}, is_marker)
-        for is_marker, group in ((False, "Versions"), (True, "DeleteMarkers"))
-        for page in pages
-        for entry in page.get(group, ())
-        if (is_marker or not entry["IsLatest"]) and (entry["Key"] == key or not key or key.endswith("/"))
-    ]
 
 
 def _object(path: str) -> dict[str, str]:

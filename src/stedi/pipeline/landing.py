@@ -76,7 +76,7 @@ def ingest_feed(
     table = feed.table
     metadata, current = store.latest_metadata(table.name), store.snapshot(table.name)
     entries = ledger_of(store, table)
-    listed = [_with_older_time(file, entries) for file in listed]
+    listed = [with_older_time(file, entries) for file in listed]
     plan = plan_files(listed, entries, lambda entry: read_again(entry) or is_let_in(entry, suppression))
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and metadata is not None and current is not None and not is_foreign:
@@ -146,7 +146,7 @@ def _entry(file: LandingFile, ingested: Ingested, screened: Screened, suppressio
     )
 
 
-def _with_older_time(file: LandingFile, entries: Mapping[str, LedgerEntry]) -> LandingFile:
+def with_older_time(file: LandingFile, entries: Mapping[str, LedgerEntry]) -> LandingFile:
     """Give a rewritten file the time of the last write before it was rewritten: the time decides which records are valid."""
     entry = entries.get(file.name)
     if entry is None or entry.modified_ns is None or entry.version != file.version:

@@ -35,6 +35,8 @@ FOLDER = "certificates"
 _SIGNED_PREFIX = b"STEDI certificate 1\n"
 _KEY_FILE, _PUBLIC_KEY, _SCRIPT = "signing.key", f"{FOLDER}/signing.pub", "verify_certificate.py"
 _SETTING = "STEDI_PRIVACY__SIGNING_KEY"
+# As strong as the key: 32 characters of 62 have 190 bits, more than Ed25519's 128.
+_MIN_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -234,9 +236,8 @@ def signing_key(storage: Warehouse, configured: str | None) -> SigningKey:
         if not storage.can_store_secrets:
             raise WarehouseError(f"{storage} can't store a signing key secretly; set {_SETTING} to an Ed25519 key (PEM)")
         key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         storage.make_folder("")
-        storage.create(_KEY_FILE, pem, private=True)
+        storage.create(_KEY_FILE, _as_pem(key), private=True)
     return SigningKey(key)
 
 
@@ -258,6 +259,24 @@ def find_signing_key(storage: Warehouse, configured: str | None) -> SigningKey |
             return _load_key(storage.read(_KEY_FILE), f"{_KEY_FILE} in {storage}")
         except FileNotFoundError:
             return None
+
+
+def derive_signing_key(secret: str) -> str:
+    """Return the Ed25519 key, as PEM, that follows from a random secret of at least 32 characters.
+
+    For a store of secrets that can generate a random text, and no key.
+
+    Raises:
+        UsageError: the secret is too short.
+    """
+    if len(secret) < _MIN_SECRET:
+        raise UsageError(f"the secret of the signing key is shorter than {_MIN_SECRET} characters; generate another")
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret.encode()).digest())
+    return _as_pem(key).decode()
+
+
+def _as_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _load_key(pem: bytes, source: str) -> SigningKey:

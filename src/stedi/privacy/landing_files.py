@@ -63,7 +63,7 @@ class RewrittenFile:
         file: the version now. None if the file was deleted, or if this is a plan.
         link_target: path of the file itself, if the landing file is a link to it. The file is written there.
         other_names: number of other names (hard links) that still have the old content.
-        is_versioned: whether the bucket keeps the version before; see `ingest.s3.delete_old_versions`.
+        is_versioned: whether the bucket keeps the version before; see `storage.s3_versions`.
     """
 
     name: str

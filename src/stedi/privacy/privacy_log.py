@@ -12,6 +12,7 @@ from stedi.ingest.suppression import SuppressionList
 from stedi.storage import Warehouse
 from stedi.storage.errors import translate_damage, translate_storage_errors
 
+# Folder in the warehouse.
 LOG_FOLDER = "privacy_log"
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from typing_extensions import override
 
@@ -71,6 +72,11 @@ class WarehouseFolder(Warehouse):
     @override
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
+
+    @override
+    def copy_to(self, name: str, file: BinaryIO) -> None:
+        with (self.root / name).open("rb") as source:
+            shutil.copyfileobj(source, file)
 
     @override
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class Warehouse(ABC):
     @abstractmethod
     def read(self, name: str) -> bytes:
         """Read a whole file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+
+    @abstractmethod
+    def copy_to(self, name: str, file: BinaryIO) -> None:
+        """Write the content of a file to an open, empty one, in pieces.
 
         Raises:
             FileNotFoundError: there is no such file.

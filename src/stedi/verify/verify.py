@@ -25,7 +25,7 @@ from stedi.model.feed import Feed
 from stedi.model.progress import Progress, Report
 from stedi.model.sql import literal
 from stedi.pipeline.draft import Draft, default_tables
-from stedi.pipeline.landing import is_let_in, ledger_of
+from stedi.pipeline.landing import is_let_in, ledger_of, with_older_time
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.refresh import refresh
 from stedi.storage import open_warehouse
@@ -161,7 +161,7 @@ def _check_landing_table(
     question = "files whose row counts differ from the ledger"
     yield Finding(table.name, question, len(entries), count_rows(backend, with_relations(mismatches, tables)))
     to_read = plan_files(listed, entries, lambda entry: is_let_in(entry, suppression)).to_read
-    unchanged = sorted(set(listed) - set(to_read), key=lambda file: file.name)
+    unchanged = [with_older_time(file, entries) for file in sorted(set(listed) - set(to_read), key=lambda file: file.name)]
     ingested = backend.ingest(feed, unchanged)
     # Files that did not change while they were read.
     stable = list(ingested.counts)

@@ -10,7 +10,7 @@ from constructs import Construct
 
 from stedi.aws.cdk.foundation import Foundation
 from stedi.aws.cdk.permissions import after_permissions, allow
-from stedi.aws.cdk.storage import WAREHOUSE, Storage
+from stedi.aws.cdk.storage import PRIVACY, WAREHOUSE, Storage
 from stedi.aws.jobs import JOBS, Job
 from stedi.aws.parameters import DeploymentParameters
 from stedi.ingest.applied_erasures import APPLIED_FILE
@@ -101,6 +101,7 @@ class GlueJobs(Construct):
                 "--match_tolerance_ms": str(deployment.match_tolerance_ms),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
+                "--suppression_secret": self.storage.suppression_key.secret_arn,
                 "--datalake-formats": "iceberg",
                 "--additional-python-modules": ",".join((f"{release}/{modules[0]}", *modules[1:])),
                 "--enable-continuous-cloudwatch-log": "true",
@@ -148,7 +149,7 @@ class GlueJobs(Construct):
             role,
             *_READ,
             on=[
-                storage.lakehouse.arn_for_objects(f"{WAREHOUSE}-privacy/{LIST_FILE}"),
+                storage.lakehouse.arn_for_objects(f"{PRIVACY}/{LIST_FILE}"),
                 storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{STATE_FILE}"),
             ],
         )
@@ -168,8 +169,9 @@ class GlueJobs(Construct):
             on=storage.glue_arns(database, *tables),
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])
-        # A table's fingerprint includes the pseudonym key, so every job needs it.
-        allow(role, "secretsmanager:GetSecretValue", on=[storage.pseudonym_key.secret_arn])
+        # A table's fingerprint includes the pseudonym key, so every job needs it. Every job stops erased people.
+        secrets = [storage.pseudonym_key.secret_arn, storage.suppression_key.secret_arn]
+        allow(role, "secretsmanager:GetSecretValue", on=secrets)
         if job.publishes:
             allow(role, "sns:Publish", on=[self.topic.topic_arn])
             allow(

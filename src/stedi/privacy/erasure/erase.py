@@ -30,7 +30,8 @@ from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, 
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
 from stedi.privacy.erasure.mentions import find_mentions
-from stedi.privacy.erasure.plan import Erasure, FileErasure, Remains, TableErasure
+from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
+from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure, FileErasure, Remains, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
     certify,
@@ -38,6 +39,7 @@ from stedi.privacy.erasure.proof import (
     left_out,
     list_before,
     read_before,
+    roots,
     scan_after,
 )
 from stedi.privacy.erasure.search import (
@@ -63,12 +65,19 @@ _HARD_LINKS = "other names (hard links) of rewritten landing files"
 _WHY_HARD_LINKS = "they keep the old content, and may be anywhere on the disk; delete them before"
 
 
-def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lambda _: None) -> Erasure:
+def plan(
+    settings: Settings,
+    addresses: Sequence[str],
+    *,
+    elsewhere: Elsewhere = NOTHING_ELSEWHERE,
+    progress: Report = lambda _: None,
+) -> Erasure:
     """Return what `erase` would remove. Changes nothing.
 
     Args:
         settings: the settings.
         addresses: normalised addresses of the people to erase, added to those on the suppression list. May be empty.
+        elsewhere: what a deployment keeps outside of the lakehouse.
         progress: receives the number of finished tables.
 
     Raises:
@@ -76,6 +85,7 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         WarehouseError: no run has finished, or a file can't be read.
         LandingError: the landing folder or a file in it can't be read.
     """
+    roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
     with (
         TemporaryDirectory(prefix="stedi-erasure-") as scratch,
@@ -90,13 +100,23 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         if suppression.is_empty:
             return Erasure()
         known = (journal.people if journal else People()) | _people(people)
-        return replace(_Work(lakehouse, suppression, known, progress).plan(addresses), is_unfinished=is_unfinished)
+        planned = _Work(lakehouse, suppression, known, progress).plan(addresses)
+        old = count_old_objects(settings, datetime.now(UTC), elsewhere.copies)
+        return replace(
+            planned,
+            old_versions=old.versions,
+            uploads=old.uploads,
+            copies=old.copies,
+            remains=elsewhere.remains,
+            is_unfinished=is_unfinished,
+        )
 
 
 def erase(
     settings: Settings,
     addresses: Sequence[str],
     *,
+    elsewhere: Elsewhere = NOTHING_ELSEWHERE,
     progress: Report = lambda _: None,
 ) -> Erasure:
     """Erase people, and everybody on the suppression list whom a restored backup or a late file brought back.
@@ -106,6 +126,7 @@ def erase(
     Args:
         settings: the settings.
         addresses: normalised addresses of the people to erase. May be empty.
+        elsewhere: what a deployment keeps outside of the lakehouse.
         progress: receives the number of finished tables.
 
     Returns:
@@ -117,6 +138,7 @@ def erase(
         WarehouseError: no run has finished, or a file can't be read or written.
         LandingError: the landing folder or a file in it can't be read or written.
     """
+    roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
     folder = open_warehouse(settings.privacy_folder)
     with _opened(settings, warehouse) as lakehouse:
@@ -126,7 +148,7 @@ def erase(
             journal = None
         if journal is not None:
             return _complete(lakehouse, folder, journal, progress)
-        journal, cuts = _begin(lakehouse, folder, addresses, progress)
+        journal, cuts = _begin(lakehouse, folder, addresses, elsewhere, progress)
         return _complete(lakehouse, folder, journal, progress, cuts)
 
 
@@ -173,7 +195,7 @@ def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iter
 
 
 def _begin(
-    lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report
+    lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], elsewhere: Elsewhere, progress: Report
 ) -> tuple[Journal, list[FileToCut]]:
     """Plan, write the journal, then add the tombstones; returns the journal and the landing files to cut."""
     now_ms, erasure_id = _now_ms(), new_run_id()
@@ -185,12 +207,13 @@ def _begin(
     journal = Journal(
         erasure_id,
         _now(),
-        operating_system_user(),
+        elsewhere.asked_by or operating_system_user(),
         tuple(addresses),
         work.people,
         work.planned_files,
         planned,
         work.identifiers,
+        elsewhere,
     )
     write_journal(folder, journal)
     if people:
@@ -228,6 +251,9 @@ def _complete(
     list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
     journal, deleted = work.apply(journal, lambda current: write_journal(folder, current), cuts)
+    lakehouse.warehouse.confirm_write_lock()
+    journal = _delete_old_objects(settings, journal)
+    write_journal(folder, journal)
     after, result = scan_after(settings, journal.identifiers, suppression, progress)
     facts = certificate_facts(journal, deleted, read_before(folder), after, result, suppression, left_out(settings))
     certify(settings, folder, facts, journal.identifiers)
@@ -243,6 +269,20 @@ def _complete(
         found=result.hits,
         doubts=result.doubts,
     )
+
+
+def _delete_old_objects(settings: Settings, journal: Journal) -> Journal:
+    """Delete what S3 keeps of deleted and replaced objects; returns the journal with the numbers."""
+    deleted = delete_old_objects(settings, datetime.fromisoformat(journal.started_at), journal.elsewhere.copies)
+    before = journal.plan
+    plan = replace(
+        before,
+        old_versions=before.old_versions + deleted.versions,
+        uploads=before.uploads + deleted.uploads,
+        copies=before.copies + deleted.copies,
+        remains=(*journal.elsewhere.remains, *deleted.remains),
+    )
+    return replace(journal, plan=plan)
 
 
 def _now() -> str:
@@ -357,6 +397,7 @@ class _Work:
         planned = {file.name: file for file in journal.files}
         for number, found in enumerate(cuts):
             self._progress(Progress("removing records from landing files", number, len(cuts), "files"))
+            self._lakehouse.warehouse.confirm_write_lock()
             rewritten = cut_records(self._lakehouse, found, self._suppression)
             planned[found.file.name] = _planned_file(found, rewritten)
             cut[found.file.name] = rewritten.file

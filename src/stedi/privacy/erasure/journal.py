@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from stedi.errors import WarehouseError
 from stedi.privacy.erasure.history import RewrittenTable
-from stedi.privacy.erasure.plan import Erasure
+from stedi.privacy.erasure.old_objects import delete_for_good
+from stedi.privacy.erasure.plan import Elsewhere, Erasure
 from stedi.privacy.erasure.search import People
 from stedi.privacy.erasures import JOURNAL
 from stedi.privacy.identifiers import Identifier
@@ -45,12 +46,13 @@ class Journal:
     Attributes:
         erasure_id: its ID.
         started_at: start (ISO 8601, UTC).
-        user: user of the operating system who asked for it.
+        user: who asked for it: a user of the operating system, or of AWS.
         addresses: the people whom it adds to the suppression list.
         people: the people to erase, with the devices that were theirs when it started.
         files: the landing files that are rewritten.
         plan: what was planned (`plan.Erasure`).
         identifiers: values that identify the people, for the scan.
+        elsewhere: what a deployment keeps outside of the lakehouse.
         tables: the tables whose history is rewritten so far.
     """
 
@@ -62,6 +64,7 @@ class Journal:
     files: tuple[PlannedFile, ...] = ()
     plan: Erasure = field(default_factory=Erasure)
     identifiers: tuple[Identifier, ...] = ()
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     tables: tuple[RewrittenTable, ...] = ()
 
 
@@ -93,4 +96,4 @@ def write_journal(folder: Warehouse, journal: Journal) -> None:
 
 def delete_journal(folder: Warehouse) -> None:
     """Delete the journal of a finished erasure."""
-    folder.delete(JOURNAL)
+    delete_for_good(folder, JOURNAL)

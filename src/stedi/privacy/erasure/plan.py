@@ -69,13 +69,36 @@ class Remains:
 
     Attributes:
         what: what it is.
-        count: how many.
+        count: how many; 0 if that is not known.
         why: why it stays, and what to do.
     """
 
     what: str
     count: int
     why: str
+
+    @property
+    def counted(self) -> str:
+        """What it is, with its number."""
+        return f"{self.count:,} {self.what}" if self.count else self.what
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a deployment keeps outside of the lakehouse.
+
+    Attributes:
+        copies: `s3://bucket/prefix/` of copies of rows, such as query results. An erasure deletes all objects below.
+        remains: what can't be erased, and when it expires.
+        asked_by: who asks for the erasure, if that is not the user of the operating system.
+    """
+
+    copies: tuple[str, ...] = ()
+    remains: tuple[Remains, ...] = ()
+    asked_by: str = ""
+
+
+NOTHING_ELSEWHERE = Elsewhere()
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,9 @@ class Erasure:
         tables: tables with rows or snapshots of theirs.
         models: models that learned from them.
         log_entries: entries of the privacy log with their pseudonyms.
+        old_versions: older versions of objects in S3, of everybody.
+        uploads: incomplete uploads to S3.
+        copies: copies of rows outside of the lakehouse, such as query results, of everybody.
         deleted_files: files that nothing refers to any longer.
         deleted_bytes: their size.
         expired: snapshots that were expired, because they can't be rewritten.
@@ -109,6 +135,9 @@ class Erasure:
     tables: tuple[TableErasure, ...] = ()
     models: tuple[ModelChange, ...] = ()
     log_entries: int = 0
+    old_versions: int = 0
+    uploads: int = 0
+    copies: int = 0
     deleted_files: int = 0
     deleted_bytes: int = 0
     expired: int = 0

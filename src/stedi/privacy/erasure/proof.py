@@ -1,12 +1,14 @@
 """Prove an erasure: inventories before and after, the scan of every byte, and the signed certificate."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from stedi.config import Settings
+from stedi.errors import UsageError
 from stedi.ingest.applied_erasures import APPLIED_FILE
 from stedi.ingest.suppression import SuppressionList
 from stedi.maintenance.orphan_files import DeletedFiles
@@ -27,6 +29,7 @@ from stedi.privacy.certificate import (
     write_certificate,
 )
 from stedi.privacy.erasure.journal import Journal
+from stedi.privacy.erasure.old_objects import delete_for_good
 from stedi.privacy.erasures import JOURNAL
 from stedi.privacy.identifiers import Identifier
 from stedi.privacy.inventory import Inventory, InventoryEntry
@@ -43,17 +46,28 @@ _CHANGING_IN_WAREHOUSE = frozenset({".lock", APPLIED_FILE}) | KEY_FILES
 
 
 def roots(settings: Settings) -> tuple[Root, ...]:
-    """Return the folders and prefixes that the lakehouse holds: warehouse, landing files, models, privacy folder."""
+    """Return the folders and prefixes that the lakehouse holds: warehouse, landing files, models, privacy folder.
+
+    Raises:
+        UsageError: the landing prefix has characters that a warehouse's may not have.
+    """
     warehouse = open_warehouse(settings.warehouse, settings.database)
     models = models_folder(settings)
     found = [
         Root("warehouse", warehouse, _CHANGING_IN_WAREHOUSE),
-        Root("landing", open_warehouse(settings.landing)),
+        Root("landing", _landing(settings.landing)),
         Root("privacy", open_warehouse(settings.privacy_folder), _CHANGING),
     ]
     if not isinstance(warehouse, WarehouseFolder) or not models.resolve().is_relative_to(warehouse.root):
         found.append(Root("models", WarehouseFolder(models)))
     return tuple(found)
+
+
+def _landing(landing: str) -> Warehouse:
+    try:
+        return open_warehouse(re.sub("^s3[an]?://", "s3://", landing, flags=re.IGNORECASE))
+    except ValueError as error:
+        raise UsageError(f"the landing prefix can't be searched: {error}; rename the prefix") from None
 
 
 def list_before(
@@ -75,7 +89,7 @@ def read_before(folder: Warehouse) -> Inventory:
 
 def forget_before(folder: Warehouse) -> None:
     """Delete the stored inventory, which is in the certificate."""
-    folder.delete(_BEFORE)
+    delete_for_good(folder, _BEFORE)
 
 
 def scan_after(
@@ -132,6 +146,9 @@ def certificate_facts(
             spellings[identifier.subject].add(spelling_digest(suppression.key, identifier.value))
     others = {
         "files that no snapshot referred to": deleted.files,
+        "older versions of objects in S3": plan.old_versions,
+        "incomplete uploads to S3": plan.uploads,
+        "copies of rows outside of the lakehouse, such as query results": plan.copies,
         "entries of the privacy log without their pseudonym": plan.log_entries,
     }
     return CertificateFacts(
@@ -163,6 +180,6 @@ def certificate_facts(
         histories=tuple(table.history for table in journal.tables),
         models=tuple(ReplacedModel(model.name, model.sha256, None) for model in plan.models),
         others=tuple(OtherRemoval(what, count) for what, count in others.items() if count),
-        remainders=tuple(Remainder(remains.what, remains.why) for remains in plan.remains),
+        remainders=tuple(Remainder(remains.counted, remains.why) for remains in plan.remains),
         left_out=left_out,
     )

@@ -103,7 +103,7 @@ def delete_old_objects(warehouse: Warehouse) -> OldObjects:
     if isinstance(warehouse, WarehouseFolder):
         return found
     # Needs the packages for S3.
-    from stedi.ingest.s3 import delete_old_versions
+    from stedi.storage.s3_versions import delete_old_versions
 
     for folder in (*(table_folder(table.name) for table in tables_with_history()), LOG_FOLDER):
         old = delete_old_versions(f"{warehouse.path(folder)}/")

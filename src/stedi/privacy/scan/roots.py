@@ -1,7 +1,6 @@
 """Read all files below some folders or S3 prefixes once: their inventory, and the identifiers in them."""
 
 import hashlib
-import io
 import multiprocessing
 import os
 import signal
@@ -9,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from threading import Thread
 from time import monotonic
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from stedi.errors import WarehouseError
 from stedi.model.progress import Progress, Report
@@ -28,6 +28,8 @@ from stedi.storage import Warehouse, WarehouseFolder
 
 # Below this, starting processes takes longer than reading.
 _MIN_BYTES_FOR_PROCESSES = 64 << 20
+# Larger objects are copied to the disk: each process has one at a time.
+_MAX_COPY_IN_MEMORY = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -290,5 +292,9 @@ def _open(listed: _Listed) -> tuple[BinaryIO, str | None]:
     if isinstance(store, WarehouseFolder):
         path = store.path(listed.name)
         return Path(path).open("rb"), path
-    # Objects are read whole: S3's streams can't seek.
-    return io.BytesIO(store.read(listed.name)), None
+    # A copy, because S3's streams can't seek. Its file has no name, so that a killed process leaves none.
+    with ExitStack() as stack:
+        file = stack.enter_context(SpooledTemporaryFile(_MAX_COPY_IN_MEMORY))
+        store.copy_to(listed.name, cast(BinaryIO, file))
+        stack.pop_all()
+        return cast(BinaryIO, file), None

@@ -1,11 +1,12 @@
-"""Find quarantined records about erased people.
+"""Find quarantined records about erased people, and about people whose records retention removed.
 
 Such a record can't be parsed, or a value in it is invalid. So everything in its text that may be an identity is looked up.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from stedi.ingest.suppression import Refusal, SuppressionList
@@ -22,6 +23,7 @@ _TIME = re.compile(r"(?<![\d.])\d{12,13}(?!\d)")
 _MAX_IDENTITY = 2_000
 # Keys and common values repeat from record to record. 100,000 digests take 20 MB.
 _CACHED = 100_000
+_NEVER = -1
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,25 @@ class Screening:
     """What to do with a quarantined record.
 
     Attributes:
-        is_stopped: whether it is about an erased person, so that its text must not be stored.
+        is_stopped: whether it is about such a person, so that its text must not be stored.
         others: other people named in it, whose consent it may put on hold.
     """
 
     is_stopped: bool
     others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MarkedIdentities:
+    """Which identities in some quarantined records have retention marks, and until when their records are refused.
+
+    Attributes:
+        people: time by normalised address. Records in files up to this time are refused (ms since the epoch, UTC).
+        devices: the same by normalised serial number.
+    """
+
+    people: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, int] = field(default_factory=dict)
 
 
 class QuarantineScreen:
@@ -44,7 +59,7 @@ class QuarantineScreen:
         """Prepare the screen.
 
         Args:
-            suppression: the suppression list; it is not empty.
+            suppression: the suppression list, with a key. Its retention marks are given record by record.
         """
         self._people = suppression.refusals
         self._devices: dict[str, list[Refusal]] = {}
@@ -54,13 +69,23 @@ class QuarantineScreen:
         self._person_digest = lru_cache(_CACHED)(suppression.person_digest)
         self._device_digest = lru_cache(_CACHED)(suppression.device_digest)
 
-    def screen(self, text: str, people: tuple[str, ...], arrived_at_ms: int) -> Screening:
+    def screen(
+        self,
+        text: str,
+        people: tuple[str, ...],
+        arrived_at_ms: int,
+        *,
+        identities: Collection[str] | None = None,
+        marked: MarkedIdentities = MarkedIdentities(),
+    ) -> Screening:
         """Decide about one record.
 
         Args:
             text: its text.
             people: the people whose consent it puts on hold, as normalised addresses.
             arrived_at_ms: modification time of its file (ms since the epoch, UTC).
+            identities: `possible_identities` of the text, if they are known.
+            marked: retention marks. The record's times are not trusted, so its arrival decides.
         """
         first_ms = min((time for time in map(int, _TIME.findall(text)) if time >= FIRST_TIME_MS), default=None)
 
@@ -71,18 +96,23 @@ class QuarantineScreen:
                 return True
             return first_ms is not None and first_ms <= refusal.until_ms
 
-        def is_erased(person: str) -> bool:
-            return refuses(self._people.get(self._person_digest(person)))
+        def is_refused(person: str) -> bool:
+            if arrived_at_ms <= marked.people.get(person, _NEVER):
+                return True
+            return bool(self._people) and refuses(self._people.get(self._person_digest(person)))
 
-        others = tuple(person for person in people if not is_erased(person))
-        identities = possible_identities(text)
-        if len(others) < len(people) or any(map(is_erased, identities)):
+        def is_refused_device(serial: str) -> bool:
+            if arrived_at_ms <= marked.devices.get(serial, _NEVER):
+                return True
+            return bool(self._devices) and any(map(refuses, self._devices.get(self._device_digest(serial), ())))
+
+        others = tuple(person for person in people if not is_refused(person))
+        if identities is None:
+            identities = possible_identities(text)
+        if len(others) < len(people) or any(map(is_refused, identities)):
             return Screening(True, others)
-        # Records of other people may contain a serial number of an erased person: the fulfilment system reuses some.
-        is_theirs = not others and any(
-            refuses(refusal) for serial in identities for refusal in self._devices.get(self._device_digest(serial), ())
-        )
-        return Screening(is_theirs)
+        # Records of other people may contain a serial number of theirs: the fulfilment system reuses some.
+        return Screening(not others and any(map(is_refused_device, identities)))
 
 
 def possible_identities(text: str) -> set[str]:

@@ -27,7 +27,7 @@ from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_his
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
-from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
+from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
 from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
@@ -255,7 +255,9 @@ class _Work:
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
-        self._lakehouse, self._suppression, self._progress = lakehouse, suppression, progress
+        self._lakehouse, self._at_ingest, self._progress = lakehouse, suppression, progress
+        # Retention marks say nothing about erased people.
+        self._suppression = suppression = suppression.of_erasures
         lakehouse.use(suppression)
         self._in_tables = refused_people(lakehouse.backend, lakehouse.catalog, suppression)
         self.people = known | self._in_tables
@@ -343,7 +345,11 @@ class _Work:
         """Remove the people from the landing tables, refresh the other tables, and publish a finished run."""
         lakehouse = self._lakehouse
         report = RunReport(run_id, lakehouse.run.settings, dry_run=False)
-        report.tables |= purge_tables(lakehouse, self._suppression, rewritten, run_id)
+        for feed in FEEDS:
+            files = [(file, now) for file, now in rewritten if file.feed == feed.name]
+            purged = purge_table(lakehouse, feed, self._suppression, files, run_id, at_ingest=self._at_ingest)
+            if purged is not None:
+                report.tables[feed.table.name] = purged
         refresh_derived_tables(
             lakehouse.catalog,
             lakehouse.parameters,

@@ -44,8 +44,8 @@ class Screened:
 def screen(backend: Backend, feed: Feed, ingested: Ingested, suppression: SuppressionList) -> Screened:
     """Leave out the records that the list refuses. The caller must call `release` afterwards.
 
-    Costs nothing if the list refuses nobody. Otherwise each distinct person or device is looked up once, and the text of each
-    quarantined record is searched.
+    Costs nothing if the list refuses nobody. Otherwise each distinct person or device is looked up once, and the text of
+    each quarantined record is searched.
 
     Args:
         backend: has the parameters of the list.
@@ -201,12 +201,14 @@ class StoppedRecord:
         position: its position in the file.
         text: its text.
         others: other people named in it, whose consent it puts on hold, one per line; None if there are none.
+        refused: the addresses and serial numbers in it that stop it, normalised.
     """
 
     source_file: str
     position: int
     text: str
     others: str | None
+    refused: tuple[str, ...]
 
 
 def stopped_records(backend: Backend, quarantined: str, suppression: SuppressionList) -> list[StoppedRecord]:
@@ -222,7 +224,7 @@ def stopped_records(backend: Backend, quarantined: str, suppression: Suppression
             outcome = screen.screen(text, named, row["arrived_at_ms"], identities=possible, marked=marked)
             if outcome.is_stopped:
                 others = "\n".join(outcome.others) or None
-                stopped.append(StoppedRecord(row["source_file"], row["source_position"], row["raw_record"], others))
+                stopped.append(StoppedRecord(row["source_file"], row["source_position"], text, others, outcome.refused))
     return stopped
 
 

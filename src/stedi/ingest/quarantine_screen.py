@@ -33,10 +33,12 @@ class Screening:
     Attributes:
         is_stopped: whether it is about such a person, so that its text must not be stored.
         others: other people named in it, whose consent it may put on hold.
+        refused: the addresses and serial numbers in it that stop it.
     """
 
     is_stopped: bool
     others: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,11 @@ class QuarantineScreen:
         others = tuple(person for person in people if not is_refused(person))
         if identities is None:
             identities = possible_identities(text)
-        if len(others) < len(people) or any(map(is_refused, identities)):
-            return Screening(True, others)
+        refused = tuple(filter(is_refused, {*people, *identities}))
         # Records of other people may contain a serial number of theirs: the fulfilment system reuses some.
-        return Screening(not others and any(map(is_refused_device, identities)))
+        if not refused and not others:
+            refused = tuple(filter(is_refused_device, identities))
+        return Screening(bool(refused), others, refused)
 
 
 def possible_identities(text: str) -> set[str]:

@@ -20,6 +20,8 @@ from stedi.storage.errors import translate_storage_errors
 # Folder of the Parquet files in the privacy folder, and the file that lists them.
 FOLDER = "suppression/retention"
 LIST_FILE = "suppression/retention.json"
+# Journal of an unfinished retention, in the privacy folder.
+JOURNAL = "retention.json"
 # Kinds of marks: all records of a person, only the readings of their phone, readings of a device.
 PERSON, PHONE, DEVICE = "person", "phone", "device"
 
@@ -81,6 +83,26 @@ class RetentionMarks:
                     f"the retention marks {path} are damaged; restore the privacy folder from its newest backup"
                 )
         return DataFiles(tuple(self.storage.path(file.name) for file in self.files), is_part=True)
+
+
+def require_no_unfinished_retention(storage: Warehouse) -> None:
+    """Check that no retention was killed between rewriting landing files and recording their new versions.
+
+    Objects in S3 get a new time when they are rewritten. A run would take their other records for new ones, which may end
+    a hold. Local files keep their time.
+
+    Args:
+        storage: the privacy folder.
+
+    Raises:
+        WarehouseError: one was.
+    """
+    with translate_storage_errors(f"{storage.path(JOURNAL)} can't be read"):
+        try:
+            storage.read(JOURNAL)
+        except FileNotFoundError:
+            return
+    raise WarehouseError("a retention was interrupted while it rewrote landing files; start `stedi maintain` to finish it")
 
 
 def describe_marks(

@@ -5,7 +5,6 @@ last step the warehouse is behind the suppression list, so no run and no reader 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from stedi.privacy.certificate import FOLDER as CERTIFICATES
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
-from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
+from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse, open_lakehouse_for_writing
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
 from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
 from stedi.privacy.erasure.proof import (
@@ -114,7 +113,7 @@ def erase(
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
     folder = open_warehouse(settings.privacy_folder)
-    with _opened(settings, warehouse) as lakehouse:
+    with open_lakehouse_for_writing(settings, warehouse) as lakehouse:
         journal = read_journal(folder)
         if journal is not None and not set(addresses) <= set(journal.addresses):
             _complete(lakehouse, folder, journal, progress)
@@ -137,33 +136,10 @@ def lift(settings: Settings, address: str) -> None:
         WarehouseError: the warehouse is from before an erasure, or the suppression list can't be written.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    with _opened(settings, warehouse):
+    with open_lakehouse_for_writing(settings, warehouse):
         suppression = open_suppression(settings)
         require_applied(warehouse, suppression)
         mark_applied(warehouse, suppression.lift(address, at_ms=_now_ms()))
-
-
-@contextmanager
-def _opened(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
-    # Taking the write lock would create a missing warehouse.
-    with open_lakehouse_for_reading(settings, warehouse):
-        pass
-    with (
-        warehouse.write_lock(),
-        warehouse.scratch() as scratch,
-        open_lakehouse(settings, warehouse, scratch) as lakehouse,
-    ):
-        yield lakehouse
-
-
-@contextmanager
-def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
-    """Open a lakehouse without the write lock, with a folder for temporary files."""
-    with (
-        TemporaryDirectory(prefix="stedi-erasure-") as scratch,
-        open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
-    ):
-        yield lakehouse
 
 
 def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report) -> Journal:

@@ -36,7 +36,9 @@ def tread(serial: str, day: int) -> list[dict[str, Any]]:
 
 def person(who: str, day: int, shares: int | None = None, **more: Any) -> dict[str, Any]:
     consent = None if shares is None else shares * DAY
-    return customer(f"{who}@x.example", day * DAY, shares=consent, serial=f"{who}-serial", customerName=f"{who}-name", **more)
+    return customer(
+        f"{who}@x.example", day * DAY, shares=consent, serial=f"{who}-serial", customerName=f"{who}-name", **more
+    )
 
 
 def enforce(lake: Lake, day: int = NOW) -> Retention:
@@ -80,7 +82,9 @@ def test_retention(lake: Lake) -> None:
     assert done.records == {"customer": 3, "accelerometer": 37, "step_trainer": 24}
     assert people(lake, "customer_landing").keys() == {"carl@x.example", "rita@x.example", "tardy@x.example"}
     readings = people(lake, "accelerometer_landing")
-    assert readings == {f"{who}@x.example": n for who, n in (("carl", 24), ("rita", 12), ("tardy", 12), ("unknown", 12), ("wilma", 12))}
+    assert readings == {
+        f"{who}@x.example": n for who, n in (("carl", 24), ("rita", 12), ("tardy", 12), ("unknown", 12), ("wilma", 12))
+    }
     assert lake.rows("SELECT * FROM accelerometer_trusted ORDER BY ALL") == trusted
     assert found_wrong(lake) == []
     assert all(table.status == "up to date" for table in lake.run().tables.values())

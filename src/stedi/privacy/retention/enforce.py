@@ -6,8 +6,8 @@ safe.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from stedi.catalog.run_log import new_run_id
@@ -22,7 +22,6 @@ from stedi.maintenance.orphan_files import delete_everything_unreferenced
 from stedi.model.progress import Progress, Report
 from stedi.model.sql import columns, literal
 from stedi.model.table import MILLISECONDS_A_DAY
-from stedi.pipeline.landing import reject_files
 from stedi.pipeline.refresh import fingerprint, staleness_reason
 from stedi.pipeline.report import RunReport
 from stedi.pipeline.runner import refresh_derived_tables
@@ -35,13 +34,12 @@ from stedi.privacy.erasure.side_files import rewrite_side_files
 from stedi.privacy.landing_files import RewrittenFile
 from stedi.privacy.retention.journal import Journal, finish, merge_files, read_journal, write_journal
 from stedi.privacy.retention.landing import cut_files, plan_cuts
-from stedi.privacy.retention.people import DEVICES, PEOPLE, drop, find_people, new_marks
+from stedi.privacy.retention.people import drop, find_people, new_marks
 from stedi.privacy.retention.report import Retention
 from stedi.storage import Warehouse, open_warehouse
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.reference import device_evidence, device_owner
-from stedi.tables.registry import BY_NAME
 
 # Readings of devices go first, and customer records last: they say whose the readings are.
 _IN_ORDER = tuple(reversed(FEEDS))
@@ -121,7 +119,7 @@ def enforce_retention(settings: Settings, *, now: datetime | None = None, progre
         started_ms = journal.started_ms if journal else cutoff_ms + _days_ms(settings)
         files = merge_files(journal.files if journal else (), files)
         write_journal(folder, Journal(started_ms, files))
-        done = work.apply(files)
+        done = work.apply(planned, files)
         finish(folder, done, datetime.now(UTC).isoformat(timespec="milliseconds"), done.run_id)
         return done
 
@@ -154,25 +152,8 @@ def _refresh(lakehouse: Lakehouse, suppression: SuppressionList, report: RunRepo
 def _find(lakehouse: Lakehouse, suppression: SuppressionList, cutoff_ms: int) -> Retention:
     """Find the people and devices of whom records are removed, and create the relations with them."""
     lakehouse.use(suppression)
-    kept = find_people(lakehouse.backend, cutoff_ms, relations_of(lakehouse))
-    [people] = lakehouse.backend.select(f"SELECT count(*) AS n FROM {PEOPLE} WHERE has_records")
-    return Retention(
-        lakehouse.settings.privacy.retention_days,
-        cutoff_ms,
-        people["n"],
-        count_rows(lakehouse.backend, f"SELECT * FROM {DEVICES}"),
-        kept.on_hold,
-        kept.owners,
-    )
-
-
-def relations_of(lakehouse: Lakehouse) -> dict[str, str]:
-    """Return the queries that `find_people` reads."""
-    catalog, backend = lakehouse.catalog, lakehouse.backend
-    names = ("customer_landing", "accelerometer_landing", "device_owner", "device_evidence")
-    relations = {name: backend.scan(BY_NAME[name], catalog.files(name)) for name in names}
-    rejects = reject_files(catalog, BY_NAME["customer_landing"])
-    return relations | {"rejects": backend.scan(quarantine.TABLE, rejects)}
+    counts = find_people(lakehouse.backend, lakehouse.catalog, cutoff_ms)
+    return Retention(lakehouse.settings.privacy.retention_days, cutoff_ms, **asdict(counts))
 
 
 def _write_marks(lakehouse: Lakehouse, suppression: SuppressionList, storage: Warehouse) -> RetentionMarks:
@@ -218,28 +199,24 @@ class _Work:
         history = {found.table.name: found.row_count for found, _ in self._histories() if found.row_count}
         return _with_files(replace(self._found, rows=self._count_rows(), history_rows=history), rewritten), tuple(planned)
 
-    def apply(self, planned: tuple[PlannedFile, ...]) -> Retention:
+    def apply(self, planned: Retention, planned_files: Sequence[PlannedFile]) -> Retention:
         """Carry out a planned removal. Every step may have been done before."""
         lakehouse, run_id = self._lakehouse, new_run_id()
         report = RunReport(run_id, lakehouse.run.settings, dry_run=False)
-        rows = self._count_rows()
-        self._search()
         rewritten: list[tuple[str, RewrittenFile]] = []
         for feed in _IN_ORDER:
             self._progress(Progress(f"removing records of {feed.name}"))
-            files, now = cut_files(lakehouse, feed, self._marks, [file for file in planned if file.feed == feed.name])
+            files, now = cut_files(lakehouse, feed, self._marks, [file for file in planned_files if file.feed == feed.name])
             rewritten += ((feed.name, file) for file in now)
             purged = purge_table(lakehouse, feed, self._marks, files, run_id, at_ingest=self._at_ingest)
             if purged is not None:
                 report.tables[feed.table.name] = purged
         _refresh(lakehouse, self._at_ingest, report, self._progress)
-        history = self._rewrite_history()
+        self._rewrite_history()
         deleted = [delete_everything_unreferenced(lakehouse.catalog, table.name) for table in _RAW]
         lakehouse.catalog.vacuum()
         done = replace(
-            self._found,
-            rows=rows,
-            history_rows=history,
+            planned,
             deleted_files=sum(files.files for files in deleted),
             deleted_bytes=sum(files.bytes for files in deleted),
             run_id=report.run_id,
@@ -271,17 +248,15 @@ class _Work:
                 self._progress(Progress(f"searching the history of {table.name}"))
                 yield find_history(lakehouse.catalog, lakehouse.backend, table, how), how
 
-    def _rewrite_history(self) -> dict[str, int]:
-        """Rewrite all snapshots with rows to remove; returns the number of rows by table."""
-        lakehouse, rows = self._lakehouse, {}
+    def _rewrite_history(self) -> None:
+        """Rewrite all snapshots with rows to remove."""
+        lakehouse = self._lakehouse
         for feed in FEEDS:
             if replaced := rewrite_side_files(lakehouse, feed.table, {}):
                 replace_side_files(lakehouse.catalog, feed.table, replaced)
         for found, how in self._histories():
             if found.files and found.row_count:
                 rewrite(lakehouse.catalog, lakehouse.backend, found, how)
-                rows[found.table.name] = found.row_count
-        return rows
 
 
 def _with_files(retention: Retention, rewritten: list[tuple[str, RewrittenFile]]) -> Retention:

@@ -7,14 +7,17 @@ may only go if nobody who consents loses one, and if no device's readings become
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stedi.catalog import Catalog
 from stedi.compute import Backend
 from stedi.compute.sql import with_relations
 from stedi.compute.suppressed_rows import identity_digest, own_time
 from stedi.ingest.retention_marks import DEVICE, PERSON, PHONE
 from stedi.model.sql import literal
+from stedi.pipeline.landing import reject_files
 from stedi.tables.consent import people_without_consent
-from stedi.tables.landing import accelerometer, customer
+from stedi.tables.landing import accelerometer, customer, quarantine
 from stedi.tables.reference import consent_hold
+from stedi.tables.registry import BY_NAME
 
 # The relations with the result: people (person, kind of mark, until_ms), and devices (device, from_ms, to_ms).
 PEOPLE, DEVICES = "retention_people", "retention_devices"
@@ -23,16 +26,20 @@ _FIRST_MS, _LAST_MS = -(2**62), 2**62
 
 
 @dataclass(frozen=True)
-class KeptBack:
-    """People without consent whose records stay although they are old.
+class Counts:
+    """How many people and devices are past the retention, and how many stay nevertheless.
 
     Attributes:
-        on_hold: people whose newest usable record consents, and whose consent is on hold since before the cut-off.
-        owners: people without whom readings of a device might be taken for those of somebody else.
+        people: people with records that may go.
+        devices: periods of devices with readings that may go.
+        kept_on_hold: people whose newest usable record consents, and whose consent is on hold since before the cut-off.
+        kept_owners: people without whom readings of a device might be taken for those of somebody else.
     """
 
-    on_hold: int = 0
-    owners: int = 0
+    people: int
+    devices: int
+    kept_on_hold: int
+    kept_owners: int
 
 
 def _past(cutoff_ms: int) -> str:
@@ -125,28 +132,43 @@ WHERE n.person IS NULL OR n.is_claim_enough
 """
 
 _DEVICES = f"""
-SELECT device, from_ms, to_ms FROM (
-    SELECT o.serialNumber AS device, coalesce(o.from_ms, {_FIRST_MS}) AS from_ms, o.first_reading_ms,
-        least(coalesce(o.to_ms, {_LAST_MS}), coalesce(p.until_ms, u.until_ms) + 1) AS to_ms
-    FROM device_owner AS o
-    LEFT JOIN retention_people AS p ON p.person = o.person
-    LEFT JOIN retention_unclear AS u ON u.serial = o.serialNumber AND u.is_theirs AND o.person IS NULL
-) AS periods
-WHERE first_reading_ms < to_ms AND from_ms < to_ms
+WITH theirs AS (
+    SELECT o.serialNumber, o.from_ms, o.to_ms, o.first_reading_ms, p.until_ms
+    FROM device_owner AS o JOIN retention_people AS p ON p.person = o.person
+    UNION ALL
+    SELECT o.serialNumber, o.from_ms, o.to_ms, o.first_reading_ms, u.until_ms
+    FROM device_owner AS o JOIN retention_unclear AS u ON u.serial = o.serialNumber
+    WHERE o.person IS NULL AND u.is_theirs
+)
+SELECT serialNumber AS device, coalesce(from_ms, {_FIRST_MS}) AS from_ms,
+    least(coalesce(to_ms, {_LAST_MS}), until_ms + 1) AS to_ms
+FROM theirs
+WHERE first_reading_ms <= until_ms
 """
 
 
-def find_people(backend: Backend, cutoff_ms: int, relations: Mapping[str, str]) -> KeptBack:
-    """Create the relations `PEOPLE` and `DEVICES`.
+def find_people(backend: Backend, catalog: Catalog, cutoff_ms: int) -> Counts:
+    """Create the relations `PEOPLE` and `DEVICES` from the newest commits. The caller must call `drop` afterwards.
 
     Args:
         backend: runs the queries.
+        catalog: the catalog.
         cutoff_ms: records up to this time may go (ms since the epoch, UTC).
+    """
+    names = ("customer_landing", "accelerometer_landing", "device_owner", "device_evidence")
+    relations = {name: backend.scan(BY_NAME[name], catalog.files(name)) for name in names}
+    rejects = backend.scan(quarantine.TABLE, reject_files(catalog, customer.FEED.table))
+    return find_in(backend, relations | {"rejects": rejects}, cutoff_ms)
+
+
+def find_in(backend: Backend, relations: Mapping[str, str], cutoff_ms: int) -> Counts:
+    """Create the relations `PEOPLE` and `DEVICES`, as `find_people` does.
+
+    Args:
+        backend: runs the queries.
         relations: queries for `customer_landing`, `accelerometer_landing`, `rejects` (of customers), `device_owner` and
             `device_evidence`.
-
-    Returns:
-        How many people stay nevertheless.
+        cutoff_ms: records up to this time may go (ms since the epoch, UTC).
     """
     for relation, query in (
         ("retention_past", _past(cutoff_ms)),
@@ -157,14 +179,20 @@ def find_people(backend: Backend, cutoff_ms: int, relations: Mapping[str, str]) 
         (DEVICES, _DEVICES),
     ):
         backend.materialize(relation, with_relations(query, relations))
-    owners = "SELECT count(DISTINCT person) AS n FROM retention_needed"
-    on_hold = f"""
-    SELECT count(*) AS n FROM ({consent_hold.TABLE.query}) AS h
-    WHERE epoch_ms(held_since) < {cutoff_ms}
-        AND person IN (SELECT person FROM customer_landing WHERE person IS NOT NULL)
-        AND person NOT IN (SELECT person FROM ({people_without_consent()}) AS w)"""
-    [held], [needed] = backend.select(with_relations(on_hold, relations)), backend.select(owners)
-    return KeptBack(held["n"], needed["n"])
+    counts = f"""
+    SELECT (SELECT count(*) FROM {PEOPLE} WHERE has_records) AS people, (SELECT count(*) FROM {DEVICES}) AS devices,
+        (SELECT count(*) FROM ({_kept_on_hold(cutoff_ms)}) AS h) AS kept_on_hold,
+        (SELECT count(DISTINCT person) FROM retention_needed) AS kept_owners"""
+    [row] = backend.select(with_relations(counts, relations))
+    return Counts(**row)
+
+
+def _kept_on_hold(cutoff_ms: int) -> str:
+    return f"""
+    SELECT h.person FROM ({consent_hold.TABLE.query}) AS h
+    LEFT JOIN ({people_without_consent()}) AS w ON w.person = h.person
+    WHERE epoch_ms(h.held_since) < {cutoff_ms} AND w.person IS NULL
+        AND h.person IN (SELECT person FROM customer_landing WHERE person IS NOT NULL)"""
 
 
 def new_marks() -> str:

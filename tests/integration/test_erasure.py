@@ -1,7 +1,8 @@
 """People are erased from a lakehouse with history. Nobody else loses anything."""
 
-from pathlib import Path
 import time
+from pathlib import Path
+
 from stedi.privacy.erasure.erase import erase, plan
 from tests.support.byte_search import files_containing
 from tests.support.compare import contents, found_wrong

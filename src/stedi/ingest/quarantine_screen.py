@@ -5,7 +5,7 @@ Such a record can't be parsed, or a value in it is invalid. So everything in its
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -118,13 +118,31 @@ class QuarantineScreen:
         return Screening(bool(refused), others, refused)
 
 
+def names_one_of(identities: Set[str], text: str) -> bool:
+    """Whether the text of a record contains one of some normalised addresses and serial numbers.
+
+    Most records are JSON objects with the identity as a value. That takes a twelfth of the time of the search.
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    values = record.values() if isinstance(record, dict) else ()
+    found = (_identities_of(value) for value in values if isinstance(value, str) and _is_searchable(value))
+    return any(not identities.isdisjoint(one) for one in found) or not identities.isdisjoint(possible_identities(text))
+
+
+def _is_searchable(value: str) -> bool:
+    return len(value) <= _MAX_IDENTITY and not SURROGATE.search(value)
+
+
 def possible_identities(text: str) -> set[str]:
     """Find everything in a text that may be an address or a serial number; normalised."""
     unescaped = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
     quoted = set(map(_unquoted, _QUOTED.findall(text)))
     identities = people_in(text).union(*map(people_in, {unescaped, *quoted}))
     for value in {*quoted, *_SEPARATOR.split(unescaped)}:
-        if len(value) <= _MAX_IDENTITY and not SURROGATE.search(value):
+        if _is_searchable(value):
             identities |= _identities_of(value)
     return identities - {""}
 

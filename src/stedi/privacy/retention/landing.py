@@ -9,7 +9,7 @@ from pathlib import Path
 from stedi.compute.suppressed_rows import refused_identities, release, stopped_records, suppressed_rows
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.listing import is_in_s3
-from stedi.ingest.quarantine_screen import possible_identities
+from stedi.ingest.quarantine_screen import names_one_of
 from stedi.ingest.suppression import SuppressionList
 from stedi.model.feed import Feed
 from stedi.model.sql import quoted
@@ -130,14 +130,10 @@ def _find(lakehouse: Lakehouse, feed: Feed, files: Sequence[LandingFile], suppre
         finally:
             release(backend, feed)
             backend.release(feed)
-        is_theirs = partial(_names_one_of, frozenset(refused))
+        is_theirs = partial(names_one_of, frozenset(refused))
         for file in group:
             if positions[file.name] and file.name in ingested.counts:
                 yield _Cut(file, frozenset(positions[file.name]), is_theirs)
-
-
-def _names_one_of(identities: frozenset[str], text: str) -> bool:
-    return not identities.isdisjoint(possible_identities(text))
 
 
 def _planned(feed: Feed, file: LandingFile, rewritten: RewrittenFile) -> PlannedFile:

@@ -38,7 +38,7 @@ class Screening:
 
     is_stopped: bool
     others: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    refused: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class QuarantineScreen:
         # Records of other people may contain a serial number of theirs: the fulfilment system reuses some.
         if not refused and not others:
             refused = tuple(filter(is_refused_device, identities))
-        return Screening(bool(refused), others, refused)
+        return Screening(True, others, refused) if refused else Screening(False)
 
 
 def names_one_of(identities: Set[str], text: str) -> bool:

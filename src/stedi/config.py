@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from stedi.errors import UsageError, unknown_name
 from stedi.model.query_settings import MAX_TOLERANCE_MS, EngineName, Policy, QuerySettings
-from stedi.storage import open_warehouse, refuse_other_stores
+from stedi.storage import WarehouseFolder, open_warehouse, refuse_other_stores
 
 # Pydantic puts this before the text of a ValueError.
 PYDANTIC_PREFIX = "Value error, "
@@ -162,9 +162,13 @@ class Settings(BaseModel):
         """Address of the privacy folder, outside of the warehouse: a restored warehouse must not replace it."""
         if self.privacy.folder:
             return self.privacy.folder
-        # A prefix beside a whole bucket would be in another bucket.
-        is_bucket = self.warehouse.startswith("s3://") and self.warehouse.count("/") == 2
-        return f"{self.warehouse}/privacy" if is_bucket else f"{self.warehouse.rstrip('/')}-privacy"
+        warehouse = open_warehouse(self.warehouse)
+        if not isinstance(warehouse, WarehouseFolder):
+            # A prefix beside a whole bucket would be in another bucket.
+            return f"{warehouse}/privacy" if str(warehouse).count("/") == 2 else f"{warehouse}-privacy"
+        # A folder beside `.` or `..` needs its real name.
+        folder = warehouse.given if warehouse.given.name not in ("", "..") else warehouse.root
+        return f"{folder}-privacy"
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 import stat
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +39,9 @@ from stedi.privacy.certificate import (
 from stedi.privacy.identifiers import person_identifiers
 from stedi.privacy.inventory import Inventory, InventoryEntry
 from stedi.privacy.scan.roots import Doubt, Hit, Root, scan
-from stedi.privacy.verify_certificate import main
+from stedi.privacy.verify_certificate import RefusedError, main, pattern, refuse
 from stedi.storage import WarehouseFolder
+from tests.support.packed_files import ADDRESS, COLUMNS, OTHER, PACKED
 
 SECRET = b"secret of the list"
 KEY = hashlib.sha256(SECRET).digest()
@@ -404,6 +406,30 @@ def test_many_files_are_a_certificate_like_any_other(privacy: WarehouseFolder, t
     content = encode_certificate(replace(FACTS, after=Inventory(files)), signing_key(privacy, None), None)
     (tmp_path / "large.json").write_bytes(content)
     assert main([str(tmp_path / "large.json")]) == 0
+
+
+# The script reads the values of rows. These are in no row.
+UNREAD = {"entry that no row uses", "metadata of a column"}
+CONTAINERS = {name: make for name, make in (PACKED | COLUMNS).items() if name not in UNREAD}
+
+
+def outcome(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    try:
+        refuse(path, re.compile(pattern("Ann@example.com")))
+    except RefusedError:
+        return "found"
+    except (ValueError, zlib.error):
+        return "not opened"
+    return "not found"
+
+
+@pytest.mark.parametrize("packing", CONTAINERS)
+def test_the_script_finds_a_value_in_every_container_or_says_that_it_cannot(tmp_path: Path, packing: str) -> None:
+    is_unknown = packing.startswith(("xz", "lzma", "lz4", "gzip in zip", "Avro, ", "Puffin", "PNG"))
+    assert outcome(tmp_path / "file", CONTAINERS[packing](ADDRESS)) in ("found", *(["not opened"] if is_unknown else []))
+    # The neighbours of texts of two bytes a character are not compared.
+    assert packing == "UTF-16" or outcome(tmp_path / "file", CONTAINERS[packing](OTHER)) in ("not found", "not opened")
 
 
 def test_the_script_is_short_and_needs_nothing_of_the_program() -> None:

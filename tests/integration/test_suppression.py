@@ -161,7 +161,7 @@ def test_a_warehouse_from_before_an_erasure_is_refused(small_lake: Lake) -> None
         lambda: describe_person(small_lake.settings, "b@x", "person"),
     ]
     for command in commands:
-        with pytest.raises(WarehouseError, match="is from before an erasure .*; start `stedi erase --restore-check`"):
+        with pytest.raises(WarehouseError, match=r"is from before an erasure .*; start `stedi erase --restore-check`"):
             command()
     mark_applied(small_lake.open_warehouse(), suppression)
     small_lake.run()
@@ -182,10 +182,10 @@ def test_a_list_that_is_missing_or_older_is_refused(small_lake: Lake) -> None:
     shutil.copytree(privacy, older)
     erase(small_lake, ErasedPerson("c@x"), erasure_id="second")
     shutil.rmtree(privacy)
-    with pytest.raises(WarehouseError, match="there is no suppression list in .*; restore the privacy folder"):
+    with pytest.raises(WarehouseError, match=r"there is no suppression list in .*; restore the privacy folder"):
         small_lake.run()
     shutil.copytree(older, privacy)
-    with pytest.raises(WarehouseError, match="is older than the last erasure .*; restore the privacy folder"):
+    with pytest.raises(WarehouseError, match=r"is older than the last erasure .*; restore the privacy folder"):
         small_lake.run()
     # Another erasure makes the older list as long, but not the same.
     other = open_suppression(small_lake.settings).add([ErasedPerson("d@x")], erased_at_ms=ERASED_AT, erasure_id="third")

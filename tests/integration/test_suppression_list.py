@@ -42,6 +42,20 @@ def test_a_list_that_nobody_needs_creates_nothing(tmp_path: Path, privacy: Path)
     assert not privacy.exists()
 
 
+@pytest.mark.parametrize(
+    ("warehouse", "folder"),
+    [
+        ("lake", "lake-privacy"),
+        ("/data/lake/", "/data/lake-privacy"),
+        (".", f"{Path.cwd()}-privacy"),
+        ("s3://bucket/lake/", "s3://bucket/lake-privacy"),
+        ("s3://bucket", "s3://bucket/privacy"),
+    ],
+)
+def test_the_privacy_folder_is_beside_the_warehouse(warehouse: str, folder: str) -> None:
+    assert Settings.model_validate({"warehouse": warehouse}).privacy_folder == folder
+
+
 def test_tombstones_are_found_by_every_spelling_and_contain_no_identifier(tmp_path: Path, privacy: Path) -> None:
     suppression = add(tmp_path, ANN, BOB)
     assert suppression == open_suppression(settings(tmp_path))
@@ -111,7 +125,7 @@ def test_a_configured_secret_needs_no_file(tmp_path: Path, privacy: Path) -> Non
     configured = settings(tmp_path, SECRET)
     first = open_suppression(configured).add([ANN], erased_at_ms=ERASED_AT, erasure_id="first")
     assert not (privacy / KEY).exists()
-    with pytest.raises(WarehouseError, match="the key of the suppression list .* is missing"):
+    with pytest.raises(WarehouseError, match=r"the key of the suppression list .* is missing"):
         open_suppression(settings(tmp_path))
     with pytest.raises(WarehouseError, match="was made with another key, so erased people would not be recognised"):
         open_suppression(settings(tmp_path, "another"))

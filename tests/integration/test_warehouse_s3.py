@@ -9,6 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stedi import cli
 from stedi.catalog.history_rewrite import rewrite_history
@@ -27,6 +29,7 @@ from stedi.ingest.suppression import ErasedPerson, open_suppression
 from stedi.maintenance.maintain import maintain
 from stedi.maintenance.orphan_files import orphan_files
 from stedi.model.progress import Progress
+from stedi.privacy.rotation.rotate import rotate
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
@@ -348,6 +351,29 @@ def test_the_suppression_list_in_s3_needs_a_configured_secret(empty: LakeInS3, s
     assert first.generation == 1
     # Without the secret nobody would be recognised.
     with pytest.raises(
-        WarehouseError, match="the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
+        WarehouseError, match=r"the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
     ):
         empty.run()
+
+
+def test_new_pseudonyms_leave_no_old_version_of_an_object(lake: LakeInS3, store: Store) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    old = lake.rows("SELECT customer_pseudonym FROM customers_curated")
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    privacy = {"suppression_key": "a suppression key for tests", "signing_key": pem.decode()}
+    settings = lake.settings.model_validate({**lake.settings.model_dump(), "privacy": privacy})
+    secret = "another secret for tests, long enough"
+    done = rotate(settings, secret)
+    lake.settings = settings.model_validate({**settings.model_dump(), "pseudonym_key": secret})
+    new = lake.rows("SELECT customer_pseudonym FROM customers_curated")
+    assert (done.found, done.doubts) == ((), ())
+    assert len(new) == len(old) > 0
+    assert set(new).isdisjoint(old)
+    assert found_wrong(lake) == []
+    for name in ("customers_curated", "machine_learning_curated"):
+        listed = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{PLACE.removeprefix(f's3://{BUCKET}/')}/stedi/{name}/")
+        assert all(version["IsLatest"] for version in listed["Versions"])
+        assert "DeleteMarkers" not in listed

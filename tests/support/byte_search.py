@@ -65,7 +65,7 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
     for start, unpack in (
         (b"\x1f\x8b", gzip.decompress),
         (b"BZh", bz2.decompress),
-        (b"\x28\xb5\x2f\xfd", _zstandard),
+        (b"\x28\xb5\x2f\xfd", unpack_zstandard),
         (b"\x78", zlib.decompress),
     ):
         if content.startswith(start):
@@ -76,6 +76,7 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
                 continue
 
 
-def _zstandard(content: bytes) -> bytes:
+def unpack_zstandard(content: bytes) -> bytes:
+    """Unpack all frames."""
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content), read_across_frames=True) as reader:
         return reader.read(_UNPACKED_BYTES)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from stedi.maintenance.maintain import maintain
+from tests.support.byte_search import unpack_zstandard
 from tests.support.compare import opened
 from tests.support.lake import T0, Lake, customer, distance, reading
 from tests.support.other_writers import delete_as_athena_does
@@ -104,12 +105,15 @@ class World:
         if theirs:
             self.lake.land(name, layout(theirs))
 
-    def make_history(self, *, number_of_runs: int = 0) -> None:
+    def make_history(self, number_of_runs: int = 0) -> None:
         """Land files and run, again and again."""
         self._first_files()
         self.lake.run()
         self._files_that_change()
         self.lake.run()
+        # A file that was deleted after it was ingested, so that only the tables have its name.
+        for path in self.lake.landing.glob("accelerometer/gone-*"):
+            path.unlink()
         for number in range(number_of_runs):
             self.land(f"accelerometer/more-{number}.json", [*walk(ANNIKA, (200 + number,)), *walk(CARL, (200 + number,))])
             self.land(f"customer/more-{number}.json", [person(BEATRIX, 300 + number), person(DORA, 300 + number)])
@@ -139,6 +143,7 @@ class World:
         self.land("accelerometer/2.json", [*walk(CARL, (72, 96)), *walk(BEATRIX, (5,))], pretty)
         self.land(self._folder_of_annika(), [*walk(CARL, (7,)), *walk(ANNIKA, (6,))])
         self.land(f"accelerometer/export of {SPELLINGS[BEATRIX][0].upper()}.json", walk(BEATRIX, (8,)))
+        self.land(f"accelerometer/gone-{ADDRESSES[BEATRIX]}.json", [*walk(CARL, (10,)), *walk(BEATRIX, (10,))])
         # The device of Beatrix is later that of Carl.
         treads = [*tread(ANNIKA, (1, 31)), *tread(BEATRIX, (3, 33)), *tread(CARL, (72, 96)), *tread(DORA, (4, 34))]
         self.land("step_trainer/1.jsonl.zst", treads, lambda e: zstandard.ZstdCompressor().compress(lines(e)))
@@ -179,9 +184,15 @@ class World:
         self.land("accelerometer/2.json", [*walk(BEATRIX, (5,)), *walk(CARL, (72, 96))], pretty)
 
 
+def is_of_beatrix(row: str) -> bool:
+    """Whether a row of a table, as text, is a reading of the device while Beatrix had it."""
+    times = (T0 + hour * HOUR + 60_000 + t for hour in (3, 33) for t in SITTING)
+    return _SERIALS[BEATRIX] in row.lower() and any(str(time) in row for time in times)
+
+
 def landing_bytes(landing: Path) -> dict[str, bytes]:
     """Return the unpacked content of all landing files, by name."""
-    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".zst": zstandard.ZstdDecompressor().decompress}
+    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".zst": unpack_zstandard}
     return {
         str(path.relative_to(landing)): unpack.get(path.suffix, bytes)(path.read_bytes())
         for path in sorted(landing.rglob("*"))

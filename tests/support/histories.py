@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from pyiceberg.avro.file import AvroFile
-from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import Record
 
 from stedi.catalog import Catalog, Commit, CommitMetadata
@@ -25,6 +25,7 @@ from stedi.model.sql import literals
 from stedi.tables.registry import BY_NAME
 from tests.support.compare import opened
 from tests.support.lake import T0, Lake
+from tests.support.other_writers import delete_by_equality
 
 TABLE = BY_NAME["accelerometer_trusted"]
 # Rows of a snapshot: person and time, with their number.
@@ -77,15 +78,12 @@ class TableHistory:
             kept = f"SELECT * FROM ({self.backend.scan(TABLE, files)}) AS r WHERE person <> '{person}'"
             self.commit(self._write(kept), files.paths, without(self.current, person))
 
-    def append_by_another(self, person: str, at: int) -> None:
-        """Add a row as another writer, who does not mind delete files."""
+    def upsert_by_another(self, person: str, at: int) -> None:
+        """Replace a person's rows by one in a single commit, as Flink does."""
+        rows = without(self.current, person) + Counter([(person, at)])
         [file] = self._write(_query((person, at)))
-        rows = self.current
-        with opened(self.lake, TABLE.name) as table:
-            added = parquet_file_to_data_file(table.io, table.metadata, f"file://{file.path}")
-            with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
-                producer.append_data_file(added)
-        self.by_another(rows + Counter([(person, at)]))
+        delete_by_equality(self.lake, TABLE.name, "person", person, added=[file.path])
+        self.by_another(rows)
 
     def by_another(self, rows: Rows) -> None:
         """Take note of another writer's commit."""

@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -51,8 +52,11 @@ def delete_as_athena_does(lake: Lake, name: str, condition: str) -> int:
     return sum(map(len, deleted.values()))
 
 
-def delete_by_equality(lake: Lake, name: str, column: str, value: str) -> None:
-    """Delete the rows that have a value in a text column, as Flink does: by a file that contains the value."""
+def delete_by_equality(lake: Lake, name: str, column: str, value: str, *, added: Sequence[str] = ()) -> None:
+    """Delete the rows that have a value in a text column, as Flink does: by a file that contains the value.
+
+    The same commit adds data files, which it does not apply to.
+    """
     with opened(lake, name) as table:
         field = table.schema().find_field(column)
         schema = pa.schema([pa.field(column, pa.string(), metadata={"PARQUET:field_id": str(field.field_id)})])
@@ -60,6 +64,8 @@ def delete_by_equality(lake: Lake, name: str, column: str, value: str) -> None:
         path.parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({column: [value]}, schema=schema), path)
         with table.transaction() as transaction, transaction.update_snapshot().fast_append() as producer:
+            for data in added:
+                producer.append_data_file(parquet_file_to_data_file(table.io, table.metadata, f"file://{data}"))
             # One for each partition: a delete applies to the data files of its own.
             for partition in {file.file.partition for file in table.scan().plan_files()}:
                 deletes = DataFile.from_args(

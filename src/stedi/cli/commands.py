@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
 from stedi.cli import runs, verification, maintenance, simulation  # isort: skip
-from stedi.cli import queries, tables, rules, quarantine, devices, people, erasure, withdrawals, version  # isort: skip
+from stedi.cli import queries, tables, rules, quarantine, devices, people, erasure, keys, withdrawals, version  # isort: skip
 from stedi.cli import models, detection, aws  # isort: skip
 from stedi.cli.help import load_help_renderer
 from stedi.cli.program import Call, app
@@ -22,6 +22,7 @@ __all__ = [
     "detection",
     "devices",
     "erasure",
+    "keys",
     "maintenance",
     "models",
     "people",

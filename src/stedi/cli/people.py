@@ -53,6 +53,7 @@ def person(
     if svg is not None:
         write_svg(picture(report), svg)
     sections = [
+        _erasure_section(report),
         *_consent_sections(report),
         *_device_sections(report),
         *_table_sections(report),
@@ -60,6 +61,15 @@ def person(
     ]
     last = "The question was written to the privacy log."
     show(Result(sections, asdict(report), last=last), as_json=call.as_json)
+
+
+def _erasure_section(report: "PersonReport") -> Section:
+    return Section(
+        "erasures of the person",
+        ("erasure", "erased", "let in again"),
+        [(erasure.erasure_id, erasure.erased_at_ms, erasure.lifted_at_ms) for erasure in report.erasures],
+        show={"erased": utc_text, "let in again": utc_text},
+    )
 
 
 def _consent_sections(report: "PersonReport") -> Iterator[Section]:

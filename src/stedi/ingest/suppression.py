@@ -244,6 +244,11 @@ class SuppressionList:
         subject = self.subject(address)
         return tuple(stone for stone in self.tombstones if stone.subject == subject)
 
+    def refuses(self, address: str) -> bool:
+        """Whether a person was erased and not let in again since."""
+        tombstones = self.find(address)
+        return bool(tombstones) and tombstones[-1].lifted_at_ms is None
+
     def add(self, people: Sequence[ErasedPerson], *, erased_at_ms: int, erasure_id: str) -> "SuppressionList":
         """Add an erasure, in one atomic, durable write. The first one creates the key.
 

@@ -127,8 +127,10 @@ def refresh_derived_tables(
     start_backend: Callable[[], Backend],
     report: RunReport,
     progress: Report,
+    *,
+    publish: bool = True,
 ) -> None:
-    """Refresh the derived tables after records were removed from landing tables, and publish the result as a finished run.
+    """Refresh the derived tables from the landing tables as they are, and publish the result as a finished run.
 
     Args:
         catalog: the catalog. The caller holds the write lock.
@@ -137,6 +139,7 @@ def refresh_derived_tables(
         start_backend: starts the backend, or returns the running one.
         report: contains the landing tables. The derived tables are added.
         progress: receives the number of finished tables.
+        publish: publish the run.
     """
     derived = {table.name for table in default_tables(catalog)} - _FEED_OF.keys()
     tables = _Tables(
@@ -152,7 +155,8 @@ def refresh_derived_tables(
         full_refresh=False,
     )
     tables.refresh_all(report, progress, has_retries=True)
-    publish_run(catalog, start_backend, report)
+    if publish:
+        publish_run(catalog, start_backend, report)
 
 
 def _check_warehouse_outside_landing(landing: str, warehouse: Warehouse) -> None:

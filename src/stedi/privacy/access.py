@@ -20,6 +20,7 @@ from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import OutputError, StediError, WarehouseError
 from stedi.ingest.applied_erasures import open_current_warehouse
+from stedi.ingest.suppression import open_suppression
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import padded_keys
 from stedi.model.progress import Progress, Report
@@ -39,7 +40,7 @@ from stedi.privacy.package_folder import (
 from stedi.privacy.package_rows import ExportedTable, LeftOut, RowExport
 from stedi.privacy.package_text import data_dictionary, data_dictionary_text, readme
 from stedi.privacy.person import finished_runs, learned_models, read_claims, read_devices, read_holds
-from stedi.privacy.privacy_log import log_question
+from stedi.privacy.privacy_log import log_question_about
 from stedi.privacy.receipts import consent_receipts, iso_time
 from stedi.privacy.report import Claim, DevicePeriod, Hold, LearnedModel
 from stedi.privacy.timeline import Consent, read_consent
@@ -116,7 +117,7 @@ def export_person(settings: Settings, person: str, out: Path, *, progress: Repor
             backend.set_parameters(padded_keys(pseudonym_key(settings, create=False)))
             search_people(backend, [person])
             [row] = backend.select(f"SELECT pseudonym FROM {PEOPLE}")
-            log_question(warehouse, "access", row["pseudonym"])
+            log_question_about(warehouse, open_suppression(settings), "access", person, row["pseudonym"])
             content = _read(settings, warehouse, backend, person, row["pseudonym"], draft, progress)
         with translate_write_errors():
             _write_texts(settings, content, draft.package)

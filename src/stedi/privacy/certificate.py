@@ -228,13 +228,9 @@ def signing_key(storage: Warehouse, configured: str | None) -> SigningKey:
         UsageError: the configured key is no Ed25519 key.
         WarehouseError: the key can't be read or stored.
     """
-    if configured is not None:
-        return _load_key(configured.encode(), _SETTING)
-    with translate_storage_errors(f"the signing key in {storage} can't be read or written"):
-        try:
-            return _load_key(storage.read(_KEY_FILE), f"{_KEY_FILE} in {storage}")
-        except FileNotFoundError:
-            pass
+    if found := find_signing_key(storage, configured):
+        return found
+    with translate_storage_errors(f"the signing key in {storage} can't be written"):
         if not storage.can_store_secrets:
             raise WarehouseError(f"{storage} can't store a signing key secretly; set {_SETTING} to an Ed25519 key (PEM)")
         key = Ed25519PrivateKey.generate()
@@ -242,6 +238,26 @@ def signing_key(storage: Warehouse, configured: str | None) -> SigningKey:
         storage.make_folder("")
         storage.create(_KEY_FILE, pem, private=True)
     return SigningKey(key)
+
+
+def find_signing_key(storage: Warehouse, configured: str | None) -> SigningKey | None:
+    """Return the signing key; None if there is none yet.
+
+    Args:
+        storage: the privacy folder.
+        configured: the key as PEM, from the settings; None if none is configured.
+
+    Raises:
+        UsageError: the key is no Ed25519 key.
+        WarehouseError: the key can't be read.
+    """
+    if configured is not None:
+        return _load_key(configured.encode(), _SETTING)
+    with translate_storage_errors(f"the signing key in {storage} can't be read"):
+        try:
+            return _load_key(storage.read(_KEY_FILE), f"{_KEY_FILE} in {storage}")
+        except FileNotFoundError:
+            return None
 
 
 def _load_key(pem: bytes, source: str) -> SigningKey:

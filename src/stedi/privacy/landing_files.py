@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from stedi.ingest.listing import is_in_s3, local_copies
 from stedi.ingest.record_spans import NotLinesError
 from stedi.ingest.skipped_files import shown_name
 from stedi.model.feed import Feed
-from stedi.privacy.record_removal import PLACEHOLDER, PositionError, Removal
+from stedi.privacy.record_removal import PositionError, Removal
 from stedi.storage.disk import fsync
 
 # One name per folder: hidden from the landing reader, and found again after a kill. It contains nothing of the file's name.
@@ -50,8 +50,9 @@ class RewrittenFile:
         new_name: its name now, if that had to change.
         removed_records: number of removed records.
         kept_records: number of all other records, damaged places included.
-        placeholders: number of removed records that were replaced by `{}`, because unreadable text in the file would be read
-            differently without them. They go to quarantine. All records then keep their positions. Normally 0.
+        placeholders: number of removed records that others took the place of, which go to quarantine: records with the
+            addresses of people whose consent is on hold, and `{}` if unreadable text in the file would be read differently
+            without it. Normally 0.
         bytes_before: size of the file before.
         bytes_after: its size now. 0 if it was deleted, because no record was left.
         sha256_before: SHA-256 of the whole file before.
@@ -91,10 +92,11 @@ def plan_removal(
     *,
     scratch: Path,
     is_name_theirs: IsTheirs = lambda part: False,
+    held: Mapping[int, Sequence[str]] | None = None,
 ) -> RewrittenFile:
     """Say what `remove_records` will do, with the same arguments, errors and numbers. Writes only to `scratch`."""
     with _translate_errors(file), _local_copy(file, scratch) as path, TemporaryDirectory(dir=scratch) as folder:
-        return _rewrite(file, feed, positions, is_theirs, is_name_theirs, path, Path(folder, _DRAFT))
+        return _rewrite(file, feed, positions, is_theirs, is_name_theirs, held, path, Path(folder, _DRAFT))
 
 
 def remove_records(
@@ -105,6 +107,7 @@ def remove_records(
     *,
     scratch: Path,
     is_name_theirs: IsTheirs = lambda part: False,
+    held: Mapping[int, Sequence[str]] | None = None,
 ) -> RewrittenFile:
     """Remove records from a landing file. If it has no other records, it is deleted.
 
@@ -124,6 +127,8 @@ def remove_records(
         scratch: existing folder for copies of objects in S3.
         is_name_theirs: whether a folder's or file's name names somebody who is erased. The file then gets a neutral name,
             made from its content.
+        held: positions of records that put the consent of other people on hold, and these people. An invalid record with
+            their addresses takes the place of each, so that the hold remains.
 
     Raises:
         LandingError: the file changed or can't be read or written, a position has no record or somebody else's, or the other
@@ -134,7 +139,7 @@ def remove_records(
         # A killed erasure may have left one.
         draft.unlink(missing_ok=True)
         try:
-            rewritten = _rewrite(file, feed, positions, is_theirs, is_name_theirs, path, draft)
+            rewritten = _rewrite(file, feed, positions, is_theirs, is_name_theirs, held, path, draft)
             if not rewritten.removed_records and not rewritten.new_name:
                 return replace(rewritten, file=file)
             replace_file = _replace_object if is_in_s3(file.path) else _replace_file
@@ -154,6 +159,23 @@ def delete_drafts(landing: Path) -> int:
         draft.unlink(missing_ok=True)
         fsync(draft.parent)
     return len(drafts)
+
+
+def delete_empty_folders(landing: str, is_theirs: IsTheirs) -> None:
+    """Delete the empty folders below a local landing folder that name somebody. A killed erasure may have left one.
+
+    Args:
+        landing: the landing folder.
+        is_theirs: whether the name of a folder names somebody who is erased.
+
+    Raises:
+        OSError: one can't be deleted.
+    """
+    for folder, _, _ in os.walk(landing, topdown=False):
+        path = Path(folder)
+        if is_theirs(path.name) and path != Path(landing) and not any(path.iterdir()):
+            path.rmdir()
+            fsync(path.parent)
 
 
 def remove_file(landing: str, name: str) -> None:
@@ -229,18 +251,19 @@ def _rewrite(
     positions: Collection[int],
     is_theirs: IsTheirs,
     is_name_theirs: IsTheirs,
+    held: Mapping[int, Sequence[str]] | None,
     path: Path,
     draft: Path,
 ) -> RewrittenFile:
     """Write the draft of a file without some records, and read it again."""
     compression, before = _compression(path, file.name), _digest(path)
     for as_lines, has_placeholders in _ATTEMPTS:
-        removal = Removal(file, feed, positions, is_theirs, as_lines=as_lines, has_placeholders=has_placeholders)
+        removal = Removal(file, feed, positions, is_theirs, held=held, as_lines=as_lines, has_placeholders=has_placeholders)
         draft.unlink(missing_ok=True)
         with suppress(NotLinesError):
             after = _write(removal, path, draft, compression)
-            placeholders = positions if has_placeholders else ()
-            if not removal.kept or _is_same(file, feed, placeholders, draft, removal):
+            is_kept = bool(removal.kept or held)
+            if not is_kept or _is_same(file, feed, draft, removal):
                 break
     else:
         raise LandingError(
@@ -251,14 +274,14 @@ def _rewrite(
         after = before
     rewritten = RewrittenFile(
         name=file.name,
-        new_name=_neutral_name(file, after.sha256, is_name_theirs) if removal.kept else None,
+        new_name=_neutral_name(file, after.sha256, is_name_theirs) if is_kept else None,
         removed_records=removal.removed,
         kept_records=removal.kept,
-        placeholders=len(placeholders),
+        placeholders=len(removal.placeholders),
         bytes_before=before.bytes,
-        bytes_after=after.bytes if removal.kept else 0,
+        bytes_after=after.bytes if is_kept else 0,
         sha256_before=before.sha256,
-        sha256_after=after.sha256 if removal.kept else None,
+        sha256_after=after.sha256 if is_kept else None,
         kept_sha256=removal.kept_sha256,
         dropped_bytes=removal.dropped_bytes,
         modified_ns=file.modified_ns,
@@ -284,13 +307,15 @@ def _write(removal: Removal, path: Path, draft: Path, compression: Compression |
     return after
 
 
-def _is_same(file: LandingFile, feed: Feed, placeholders: Collection[int], draft: Path, removal: Removal) -> bool:
-    """Whether a new file, read again, contains the kept records, placeholders at some positions, and nothing else."""
+def _is_same(file: LandingFile, feed: Feed, draft: Path, removal: Removal) -> bool:
+    """Whether a new file, read again, contains the kept records, the placeholders, and nothing else."""
+    placeholders = removal.placeholders
+    texts = set(placeholders.values())
     with draft.open("rb") as new:
         if detect_other_format(new.read(SNIFFED_BYTES)):
             return False
     for as_lines in (True, False):
-        again = Removal(file, feed, placeholders, _is_placeholder, as_lines=as_lines)
+        again = Removal(file, feed, placeholders, lambda text: text.encode() in texts, as_lines=as_lines)
         try:
             for _ in again.content(draft):
                 pass
@@ -300,10 +325,6 @@ def _is_same(file: LandingFile, feed: Feed, placeholders: Collection[int], draft
             return False
         return (again.kept, again.kept_sha256, again.dropped_bytes) == (removal.kept, removal.kept_sha256, 0)
     return False
-
-
-def _is_placeholder(text: str) -> bool:
-    return text.encode() == PLACEHOLDER
 
 
 def _neutral_name(file: LandingFile, sha256: str, is_name_theirs: IsTheirs) -> str | None:
@@ -349,11 +370,11 @@ def _replace_file(file: LandingFile, path: Path, draft: Path, rewritten: Rewritt
     root = listed.parents[file.name.count("/")]
     for checksum in (f"{listed.name}.crc", f".{listed.name}.crc"):
         listed.with_name(checksum).unlink(missing_ok=True)
-    if rewritten.kept_records:
+    if rewritten.sha256_after:
         _copy_attributes(path, draft)
     if not is_unchanged(file):
         raise _changed(file)
-    if rewritten.kept_records:
+    if rewritten.sha256_after:
         if rewritten.removed_records:
             # Replaces the old file in one step.
             draft.rename(path)
@@ -406,7 +427,7 @@ def _delete_empty_folders(folder: Path, feed_folder: Path) -> None:
 def _replace_object(file: LandingFile, path: Path, draft: Path, rewritten: RewrittenFile) -> RewrittenFile:
     from stedi.ingest import s3
 
-    if not rewritten.kept_records:
+    if not rewritten.sha256_after:
         if not s3.delete_listed(file):
             raise _changed(file)
         return rewritten

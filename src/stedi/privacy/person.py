@@ -6,7 +6,7 @@ question is written to the privacy log first.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,18 +22,20 @@ from stedi.errors import StediError, WarehouseError
 from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.ingest.reasons import explain
 from stedi.ingest.skipped_files import shown_name
+from stedi.ingest.suppression import open_suppression
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, padded_keys
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
-from stedi.privacy.privacy_log import log_question
+from stedi.privacy.privacy_log import log_question_about
 from stedi.privacy.report import (
     Claim,
     DevicePeriod,
     Hold,
     LearnedModel,
     MonthReadings,
+    PastErasure,
     PersonReport,
     RunRows,
     SnapshotRows,
@@ -80,8 +82,13 @@ def describe_person(settings: Settings, person: str, command: str, *, progress: 
         backend.set_parameters(padded_keys(pseudonym_key(settings, create=False)))
         search_people(backend, [person])
         [row] = backend.select(f"SELECT pseudonym FROM {PEOPLE}")
-        log_question(warehouse, command, row["pseudonym"])
+        suppression = open_suppression(settings)
+        erasures = tuple(
+            PastErasure(stone.erasure_id, stone.erased_at_ms, stone.lifted_at_ms) for stone in suppression.find(person)
+        )
+        log_question_about(warehouse, suppression, command, person, row["pseudonym"])
         report = _read_report(settings, warehouse, backend, _Identity(person, row["pseudonym"]), progress)
+        report = replace(report, erasures=erasures)
     if not report.is_known:
         raise StediError(
             "the lakehouse contains nothing about this address; check it, or start `stedi run` if its files are new"

@@ -4,12 +4,12 @@ import hashlib
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from stedi.ingest.landing_file import LandingFile
-from stedi.ingest.record_spans import Content, line_blocks, undecodable_bytes
+from stedi.ingest.record_spans import Content, NotLinesError, line_blocks, undecodable_bytes
 from stedi.ingest.records import ScannedRecord, is_valid_record
 from stedi.ingest.scanner import scan_records
 from stedi.model.feed import Feed
@@ -33,6 +33,7 @@ class Removal:
         removed: number of removed records.
         kept: number of all other records, damaged places included.
         dropped_bytes: bytes of damaged places that were dropped: undecodable ones, and the incomplete text beside them.
+        placeholders: what was written in the place of removed records, by position in the new content.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Removal:
         positions: Collection[int],
         is_theirs: Callable[[str], bool],
         *,
+        held: Mapping[int, Sequence[str]] | None = None,
         as_lines: bool = False,
         has_placeholders: bool = False,
     ) -> None:
@@ -52,15 +54,19 @@ class Removal:
             feed: its feed.
             positions: positions of the records to remove, from 1.
             is_theirs: whether the text of a record may be removed. It is also called with single addresses.
+            held: positions of removed records that put the consent of other people on hold, and these people. An invalid
+                record with their addresses takes the place of each.
             as_lines: whether to read it as lines. That is forty times as fast, and an error for other files.
             has_placeholders: whether to put `PLACEHOLDER` in the place of each removed record. All other records then keep
                 their positions. Not for lines.
         """
+        self._held = {position: _record_of(feed, people) for position, people in (held or {}).items()}
         self._file, self._feed, self._positions, self._is_theirs = file, feed, sorted(set(positions)), is_theirs
         self._as_lines = as_lines
         self._placeholder = PLACEHOLDER if has_placeholders else b""
         self._not_theirs: int | None = None
         self.removed = self.kept = self.dropped_bytes = 0
+        self.placeholders: dict[int, bytes] = {}
         self._digest = hashlib.sha256()
 
     @property
@@ -80,6 +86,8 @@ class Removal:
             OSError: the file can't be read.
         """
         if self._as_lines:
+            if self._held:
+                raise NotLinesError
             yield from self._lines(path)
         elif (undecodable := undecodable_bytes(path, self._file.name)) is not None:
             self.dropped_bytes += undecodable
@@ -118,9 +126,10 @@ class Removal:
                 text = content.read(record.span[1])
                 if position in positions:
                     self._remove(position, record.text)
-                    text = self._placeholder
+                    text = self._held.get(position, self._placeholder)
                     if not text:
                         continue
+                    self.placeholders[self.kept + len(self.placeholders) + 1] = text
                 else:
                     self._keep(text)
                 yield _join(separators)
@@ -145,9 +154,10 @@ class Removal:
                     text = self._describe_damage(record)
                 if position in positions:
                     self._remove(position, record.text)
-                    text = self._placeholder
+                    text = self._held.get(position, self._placeholder)
                     if not text:
                         continue
+                    self.placeholders[self.kept + len(self.placeholders) + 1] = text
                 else:
                     self._keep(text)
                 yield text + b"\n"
@@ -177,6 +187,11 @@ class Removal:
         # Positions are certain only at the end of the file, which may turn out to be no lines.
         if self._not_theirs is None and not self._is_theirs(text):
             self._not_theirs = position
+
+
+def _record_of(feed: Feed, people: Sequence[str]) -> bytes:
+    """Return a record that is invalid, because its address is a list. It puts the consent of these people on hold."""
+    return json.dumps({feed.identifying["person"].name: list(people)}).encode()
 
 
 def _join(separators: list[bytes]) -> bytes:

@@ -24,12 +24,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 _SECTIONS = "asked_by format id inventory keys kind previous program remains removed scan subjects times"
 _ESCAPE = re.compile(rb"\\+u00([0-9a-f]{2})|%([0-9a-f]{2})|&#x0*([0-9a-f]{2});")
+_UNKNOWN = rb"\x04\x22\x4d\x18|\x5d\0\0|PFA1|ORC|ARROW1|7z|\xfd7zXZ|Rar!|%PDF-|\x89PNG.*(zTXt|iTXt)"
 _ADDRESS = re.compile("[^/]*@[^/]*")
 _PACKED: dict[bytes, Callable[[bytes], bytes]] = {
     rb"\x1f\x8b\x08": gzip.decompress,
     rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": bz2.decompress,
     rb"\x78[\x01\x5e\x9c\xda]": zlib.decompress,
-    rb"\x28\xb5\x2f\xfd": lambda content: __import__("zstandard").ZstdDecompressor().stream_reader(content).read(),
+    rb"\x28\xb5\x2f\xfd": lambda content: __import__("zstandard").open(io.BytesIO(content)).read(),
 }
 
 
@@ -115,17 +116,17 @@ def unpack(content: bytes) -> Iterator[bytes]:
         database = sqlite3.connect(":memory:")
         database.deserialize(content[:18] + b"\1\1" + content[20:])  # no write-ahead log in memory
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            rows = database.execute(f'SELECT * FROM "{table.replace(chr(34), chr(34) * 2)}"')
-            yield from ("\0".join(map(str, row)).encode("utf-8", "replace") for row in rows)
+            for value in itertools.chain(*database.execute(f'SELECT * FROM "{table.replace(chr(34), chr(34) * 2)}"')):
+                yield from unpack(value if isinstance(value, bytes) else str(value).encode("utf-8", "replace"))
     elif content.startswith(b"Obj\x01") and b"avro.codec" in content[:9999] and b"avro.codec\x08null" not in content[:9999]:
         # The header ends with 16 random bytes, and so does each block. A block begins with two numbers in base 128.
         for block in content.split(content[-16:])[1:-1]:
             yield zlib.decompress(re.sub(rb"\A([\x80-\xff]*[\0-\x7f]){2}", b"", block), -15)
     elif content.startswith(b"PAR1"):
         for batch in __import__("pyarrow.parquet").parquet.ParquetFile(io.BytesIO(content)).iter_batches():
-            texts = (column for column in batch.columns if re.search("string|binary", str(column.type)))
-            yield from ("\n".join(map(str, column.to_pylist())).encode("utf-8", "replace") for column in texts)
-    elif content.startswith((b"\x04\x22\x4d\x18", b"PFA1", b"ORC", b"ARROW1", b"7z", b"\xfd7zXZ", b"Rar!", b"%PDF-")):
+            texts = [column.to_pylist() for column in batch.columns if re.search("string|binary", str(column.type))]
+            yield "\n".join(map(str, itertools.chain(*texts))).encode()
+    elif content[257:262] == b"ustar" or re.match(_UNKNOWN, content, re.DOTALL):
         raise ValueError("unknown packing")
 
 
@@ -140,7 +141,7 @@ def pattern(value: str) -> bytes:
 def refuse(path: Path, wanted: re.Pattern[bytes]) -> None:
     """Refuse a file that contains a value, itself or in its path."""
     for content in itertools.chain((str(path.with_suffix("")).encode("utf-8", "replace"),), unpack(path.read_bytes())):
-        text = content.lower()
+        text = content.lower().replace(b"&#64;", b"@")
         decoded = _ESCAPE.sub(lambda escape: bytes.fromhex(next(filter(None, escape.groups())).decode()), text).lower()
         if wanted.search(text) or wanted.search(decoded):
             raise RefusedError(f"one of the values is in {_ADDRESS.sub('(name with @)', str(path))}")
@@ -177,8 +178,7 @@ def check(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script; return its exit code."""
-    exit_codes = "exit code 0: all right; 1: refused; 3: right, but not every file could be opened"
-    parser = argparse.ArgumentParser(description=__doc__, epilog=exit_codes)
+    parser = argparse.ArgumentParser(description=__doc__, epilog="exit code: 0 right, 1 refused, 3 right but not all opened")
     parser.add_argument("certificate", type=Path)
     parser.add_argument("--public-key", type=Path, help="the published key (PEM)")
     parser.add_argument("--root", action="append", default=[], metavar="NAME=FOLDER", help="compare and search this folder")

@@ -92,6 +92,22 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     fsync(path.parent)
 
 
+def overwrite_and_delete(path: Path) -> None:
+    """Overwrite the content of a file with zeros on the disk, then delete it. A missing file is no error.
+
+    SSDs, copy-on-write file systems and backups may keep the blocks that were overwritten.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+    fsync(path.parent)
+
+
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file, without waiting. The system releases it when the process ends, however it ends.

@@ -15,6 +15,7 @@ from stedi.aws.jobs import JOBS, Job
 from stedi.aws.parameters import DeploymentParameters
 from stedi.ingest.applied_erasures import APPLIED_FILE
 from stedi.ingest.suppression import LIST_FILE
+from stedi.pipeline.pseudonym_key import STATE_FILE
 
 # Spark 4.1 and Iceberg 1.11, which the tests run on.
 GLUE_VERSION = "6.0"
@@ -143,7 +144,14 @@ class GlueJobs(Construct):
             *_WRITE,
             on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{name}") for name in (".lock", APPLIED_FILE)],
         )
-        allow(role, *_READ, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}-privacy/{LIST_FILE}")])
+        allow(
+            role,
+            *_READ,
+            on=[
+                storage.lakehouse.arn_for_objects(f"{WAREHOUSE}-privacy/{LIST_FILE}"),
+                storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{STATE_FILE}"),
+            ],
+        )
         allow(
             role,
             *_READ,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stedi.catalog.run_log import new_run_id
 from stedi.config import Settings
@@ -22,12 +21,17 @@ from stedi.model.progress import Progress, Report
 from stedi.pipeline.report import RunReport, TableReport
 from stedi.pipeline.runner import refresh_derived_tables
 from stedi.privacy.certificate import FOLDER as CERTIFICATES
+from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
-from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse, open_lakehouse_for_writing
+from stedi.privacy.erasure.lakehouse import (
+    Lakehouse,
+    open_lakehouse_for_writing,
+)
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
-from stedi.privacy.erasure.plan import Erasure, FileErasure, TableErasure
+from stedi.privacy.erasure.mentions import find_mentions
+from stedi.privacy.erasure.plan import Erasure, FileErasure, Remains, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
     certify,
@@ -47,7 +51,7 @@ from stedi.privacy.erasure.search import (
 )
 from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
-from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
+from stedi.privacy.landing_files import RewrittenFile, delete_drafts, delete_empty_folders, sha256_of
 from stedi.privacy.privacy_log import find_entries, operating_system_user, replace_pseudonyms
 from stedi.privacy.whose_rows import PEOPLE, search_people
 from stedi.steps.registry.erased_people import erase_people
@@ -55,6 +59,9 @@ from stedi.steps.registry.erased_people import plan_erasure as plan_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import ALL
+
+_HARD_LINKS = "other names (hard links) of rewritten landing files"
+_WHY_HARD_LINKS = "they keep the old content, and may be anywhere on the disk; delete them before"
 
 
 def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lambda _: None) -> Erasure:
@@ -71,10 +78,7 @@ def plan(settings: Settings, addresses: Sequence[str], *, progress: Report = lam
         LandingError: the landing folder or a file in it can't be read.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    with (
-        TemporaryDirectory(prefix="stedi-erasure-") as scratch,
-        open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
-    ):
+    with open_lakehouse_for_reading(settings, warehouse) as lakehouse:
         journal = read_journal(open_warehouse(settings.privacy_folder))
         suppression, now_ms = open_suppression(settings), _now_ms()
         is_unfinished = journal is not None or not is_applied(warehouse, suppression)
@@ -118,9 +122,10 @@ def erase(
         if journal is not None and not set(addresses) <= set(journal.addresses):
             _complete(lakehouse, folder, journal, progress)
             journal = None
-        if journal is None:
-            journal = _begin(lakehouse, folder, addresses, progress)
-        return _complete(lakehouse, folder, journal, progress)
+        if journal is not None:
+            return _complete(lakehouse, folder, journal, progress)
+        journal, cuts = _begin(lakehouse, folder, addresses, progress)
+        return _complete(lakehouse, folder, journal, progress, cuts)
 
 
 def lift(settings: Settings, address: str) -> None:
@@ -142,8 +147,10 @@ def lift(settings: Settings, address: str) -> None:
         mark_applied(warehouse, suppression.lift(address, at_ms=_now_ms()))
 
 
-def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report) -> Journal:
-    """Plan, write the journal, then add the tombstones."""
+def _begin(
+    lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], progress: Report
+) -> tuple[Journal, list[FileToCut]]:
+    """Plan, write the journal, then add the tombstones; returns the journal and the landing files to cut."""
     now_ms, erasure_id = _now_ms(), new_run_id()
     people = _erased(lakehouse, addresses, now_ms)
     suppression = open_suppression(lakehouse.settings).with_key()
@@ -158,22 +165,36 @@ def _begin(lakehouse: Lakehouse, folder: Warehouse, addresses: Sequence[str], pr
         work.people,
         work.planned_files,
         planned,
-        work.identifiers(),
+        work.identifiers,
     )
     write_journal(folder, journal)
     if people:
         suppression.add(people, erased_at_ms=now_ms, erasure_id=erasure_id)
-    return journal
+    return journal, work.cuts
 
 
-def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progress: Report) -> Erasure:
-    """Carry out an erasure whose journal is written. Every step may have been done before."""
+def _complete(
+    lakehouse: Lakehouse,
+    folder: Warehouse,
+    journal: Journal,
+    progress: Report,
+    cuts: Sequence[FileToCut] | None = None,
+) -> Erasure:
+    """Carry out an erasure whose journal is written. Every step may have been done before.
+
+    Args:
+        lakehouse: the lakehouse.
+        folder: the privacy folder.
+        journal: the journal.
+        progress: receives the number of finished files and tables.
+        cuts: the landing files to cut; None to search them again.
+    """
     settings = lakehouse.settings
     suppression = open_suppression(settings)
-    missing = [address for address in journal.addresses if not suppression.find(address)]
-    if missing:
+    has_tombstones = any(stone.erasure_id == journal.erasure_id for stone in suppression.tombstones)
+    if journal.addresses and not has_tombstones:
         # Killed between the journal and the tombstones.
-        people = _erased(lakehouse, missing, _now_ms())
+        people = _erased(lakehouse, journal.addresses, _now_ms())
         suppression = suppression.add(people, erased_at_ms=_now_ms(), erasure_id=journal.erasure_id)
     if suppression.is_empty:
         # Nobody was ever erased, so a restored backup can contain nobody.
@@ -181,7 +202,7 @@ def _complete(lakehouse: Lakehouse, folder: Warehouse, journal: Journal, progres
         return journal.plan
     list_before(settings, folder, journal.identifiers, suppression, progress)
     work = _Work(lakehouse, suppression, journal.people, progress)
-    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current))
+    journal, deleted = work.apply(journal, lambda current: write_journal(folder, current), cuts)
     after, result = scan_after(settings, journal.identifiers, suppression, progress)
     facts = certificate_facts(journal, deleted, read_before(folder), after, result, suppression, left_out(settings))
     certify(settings, folder, facts, journal.identifiers)
@@ -227,7 +248,9 @@ class _Work:
 
     Attributes:
         people: everybody who is erased, in plain text.
-        planned_files: the landing files to rewrite, after `plan`.
+        cuts: the landing files with records of theirs, after `plan`.
+        planned_files: what these files will be, after `plan`.
+        identifiers: the values that identify the people in files, after `plan`.
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
@@ -238,18 +261,26 @@ class _Work:
         self._in_tables = refused_people(lakehouse.backend, lakehouse.catalog, suppression)
         self.people = known | self._in_tables
         search(lakehouse.backend, lakehouse.catalog, self.people, suppression)
+        self.cuts: list[FileToCut] = []
         self.planned_files: tuple[PlannedFile, ...] = ()
+        self.identifiers: tuple[Identifier, ...] = ()
 
     def plan(self, addresses: Sequence[str]) -> Erasure:
         """Search everything, and return what would be removed."""
-        files, planned = [], []
-        for cut in find_files(self._lakehouse, self._suppression, self._progress):
+        files, planned, other_names = [], [], 0
+        self.cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
+        for number, cut in enumerate(self.cuts):
+            self._progress(Progress("planning the removal from landing files", number, len(self.cuts), "files"))
             rewritten = plan_cut(self._lakehouse, cut, self._suppression)
             files.append(_file_erasure(rewritten))
             planned.append(_planned_file(cut, rewritten))
+            other_names += rewritten.other_names
         self.planned_files = tuple(planned)
         tables = tuple(_table_erasure(found, current) for found, _, current in self._histories({}) if found.files)
         pseudonyms = self._pseudonyms()
+        backend, catalog = self._lakehouse.backend, self._lakehouse.catalog
+        mentions = find_mentions(backend, catalog, identifiers(backend, catalog, self.people, self._suppression))
+        self.identifiers = mentions.identifiers
         return Erasure(
             erasure_id="",
             subjects=tuple(self._suppression.person_digest(address) for address in self.people.addresses),
@@ -259,24 +290,24 @@ class _Work:
             tables=tables,
             models=tuple(plan_models(self._lakehouse.settings, pseudonyms)),
             log_entries=len(find_entries(self._lakehouse.warehouse, pseudonyms)),
+            remains=(*mentions.remains, *([Remains(_HARD_LINKS, other_names, _WHY_HARD_LINKS)] if other_names else [])),
         )
 
-    def identifiers(self) -> tuple[Identifier, ...]:
-        """Return the values that identify the people in files."""
-        return identifiers(self._lakehouse.backend, self._lakehouse.catalog, self.people, self._suppression)
-
-    def apply(self, journal: Journal, keep: Callable[[Journal], None]) -> tuple[Journal, DeletedFiles]:
+    def apply(
+        self, journal: Journal, keep: Callable[[Journal], None], cuts: Sequence[FileToCut] | None
+    ) -> tuple[Journal, DeletedFiles]:
         """Carry out a planned erasure. Every step may have been done before.
 
         Args:
             journal: the journal.
             keep: stores the journal.
+            cuts: the landing files to cut; None to search them.
 
         Returns:
             The journal with what was done, and the files that were deleted at the end.
         """
         pseudonyms = self._pseudonyms()
-        rewritten = self._cut_files(journal)
+        rewritten = self._cut_files(journal, cuts)
         report = self._refresh(rewritten, new_run_id())
         renamed = {file.name: now.name for file, now in rewritten if now is not None and now.name != file.name}
         renamed = names_to_change(self._lakehouse, self._suppression, renamed)
@@ -293,18 +324,21 @@ class _Work:
         rows = self._lakehouse.backend.select(f"SELECT person, pseudonym FROM {PEOPLE} ORDER BY person")
         return {row["pseudonym"]: self._suppression.person_digest(row["person"]) for row in rows}
 
-    def _cut_files(self, journal: Journal) -> list[tuple[PlannedFile, LandingFile | None]]:
+    def _cut_files(self, journal: Journal, cuts: Sequence[FileToCut] | None) -> list[tuple[PlannedFile, LandingFile | None]]:
         """Rewrite the landing files; returns all planned ones with their new versions."""
         if not is_in_s3(self._lakehouse.settings.landing):
             delete_drafts(Path(self._lakehouse.settings.landing))
+        if cuts is None:
+            cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
         cut: dict[str, LandingFile | None] = {}
         planned = {file.name: file for file in journal.files}
-        for number, found in enumerate(find_files(self._lakehouse, self._suppression, self._progress)):
-            self._progress(Progress("removing records from landing files", number, len(planned), "files"))
+        for number, found in enumerate(cuts):
+            self._progress(Progress("removing records from landing files", number, len(cuts), "files"))
             rewritten = cut_records(self._lakehouse, found, self._suppression)
-            # Files that arrived after the plan are rewritten, too.
             planned[found.file.name] = _planned_file(found, rewritten)
             cut[found.file.name] = rewritten.file
+        if not is_in_s3(self._lakehouse.settings.landing):
+            delete_empty_folders(self._lakehouse.settings.landing, name_screen(self._suppression))
         listed = {file.name: file for files in self._lakehouse.landing_files().values() for file in files}
         done: list[tuple[PlannedFile, LandingFile | None]] = []
         for name, file in planned.items():

@@ -59,13 +59,14 @@ class Lakehouse:
 
 
 @contextmanager
-def open_lakehouse(settings: Settings, warehouse: Warehouse, scratch: Path) -> Iterator[Lakehouse]:
+def open_lakehouse(settings: Settings, warehouse: Warehouse, scratch: Path, key: bytes | None = None) -> Iterator[Lakehouse]:
     """Open a lakehouse. The caller holds the write lock, or only reads.
 
     Args:
         settings: the settings.
         warehouse: the warehouse of the settings.
         scratch: existing folder for temporary files.
+        key: key of the pseudonyms; by default that of the settings.
 
     Raises:
         NoWarehouseError: there is no warehouse.
@@ -75,7 +76,7 @@ def open_lakehouse(settings: Settings, warehouse: Warehouse, scratch: Path) -> I
         run = latest_run(warehouse)
         if run is None:
             raise WarehouseError(f"no run has finished in {warehouse}; start one with `stedi run`")
-        parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
+        parameters = query_parameters(run.settings, key or pseudonym_key(settings, create=False))
         with start_backend(settings, warehouse, scratch) as backend:
             backend.set_parameters(parameters)
             yield Lakehouse(settings, warehouse, catalog, backend, scratch, parameters, run)

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from stedi.config import Settings
+from stedi.ingest.applied_erasures import APPLIED_FILE
 from stedi.ingest.suppression import SuppressionList
 from stedi.maintenance.orphan_files import DeletedFiles
 from stedi.model.progress import Report
+from stedi.pipeline.pseudonym_key import KEY_FILES
 from stedi.privacy.certificate import (
     FOLDER,
     CertificateFacts,
@@ -35,8 +37,9 @@ from stedi.storage import Warehouse, WarehouseFolder, open_warehouse
 _BEFORE = "erasure-before.json"
 # Files of the privacy folder that are secret, or change while or after the certificate is written.
 _CHANGING = frozenset({JOURNAL, _BEFORE, ".lock", "signing.key", "suppression.key"})
-# Files of the warehouse that change after the scan: the lock, and which erasures are applied.
-_CHANGING_IN_WAREHOUSE = frozenset({".lock", "erasures.json"})
+# Files of the warehouse that change after the scan: the lock, which erasures are applied, and those of a key rotation. The
+# file of the pseudonym key, because its SHA-256 is the key.
+_CHANGING_IN_WAREHOUSE = frozenset({".lock", APPLIED_FILE}) | KEY_FILES
 
 
 def roots(settings: Settings) -> tuple[Root, ...]:

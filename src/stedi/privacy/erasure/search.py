@@ -1,8 +1,8 @@
 """Find erased people's rows in every table and snapshot, and their records in landing files and quarantine."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stedi.catalog import Catalog
 from stedi.catalog.history import data_files_of_all_snapshots
@@ -28,6 +28,11 @@ RAW_RECORDS = "searched_raw_records"
 # What identifies such a record in all snapshots, and the columns of the relation.
 _RECORD = ("source_file", "source_position", "raw_record")
 _COLUMNS = ("in_file", "at_position", "text")
+# The people's devices, with names that no column of a table has: a subquery's own columns would hide those of the table.
+_RENAMED_DEVICES = (
+    "(SELECT serial AS erased_serial, pseudonym AS erased_pseudonym, from_ms AS erased_from_ms, to_ms AS erased_to_ms "
+    f"FROM {DEVICES})"
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def derived_searches(people: People) -> Iterator[tuple[Table, Search]]:
             yield table, Search(Removal(match.condition, _without_examples))
         elif match is not None and table.name not in landing:
             if device := _device_condition(table):
-                condition = f"({match.condition} OR EXISTS (SELECT 1 FROM {DEVICES} AS d WHERE {device}))"
+                condition = f"({match.condition} OR EXISTS (SELECT 1 FROM {_RENAMED_DEVICES} AS d WHERE {device}))"
                 yield table, Search(Removal(condition))
             else:
                 values = people.addresses if match.by == "address" else ()
@@ -104,19 +109,19 @@ def _without_examples(theirs: str) -> str:
 def _device_condition(table: Table) -> str | None:
     """SQL condition: a row of a derived table is about a device `d` in its period."""
     if table is device_owner.TABLE:
-        return f"d.serial = serialNumber AND {_overlaps('from_ms', 'to_ms')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps('from_ms', 'to_ms')}"
     if table is device_evidence.TABLE:
-        return f"d.serial = serialNumber AND {_overlaps('hour_ms', f'hour_ms + {HOUR_MS}')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps('hour_ms', f'hour_ms + {HOUR_MS}')}"
     if "device_pseudonym" in table.column_names:
-        return f"d.pseudonym = device_pseudonym AND {_overlaps('sensorReadingTime', 'sensorReadingTime + 1')}"
+        return f"d.erased_pseudonym = device_pseudonym AND {_overlaps('sensorReadingTime', 'sensorReadingTime + 1')}"
     if "serialNumber" in table.column_names and table.day is not None:
-        return f"d.serial = serialNumber AND {_overlaps(table.day, f'{table.day} + 1')}"
+        return f"d.erased_serial = serialNumber AND {_overlaps(table.day, f'{table.day} + 1')}"
     return None
 
 
 def _overlaps(start: str, end: str) -> str:
     """SQL condition: a span of time overlaps the period of device `d`. Null is an open end."""
-    return f"coalesce({start} < d.to_ms, true) AND coalesce({end} > d.from_ms, true)"
+    return f"coalesce({start} < d.erased_to_ms, true) AND coalesce({end} > d.erased_from_ms, true)"
 
 
 def search(backend: Backend, catalog: Catalog, people: People, suppression: SuppressionList) -> None:
@@ -140,7 +145,7 @@ def search(backend: Backend, catalog: Catalog, people: People, suppression: Supp
     )
     search_devices(backend, "erased_devices")
     records: dict[tuple[str, int, str], str | None] = {}
-    if paths := _quarantine_files(catalog):
+    if paths := quarantine_files(catalog):
         scanned = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
         stopped = stopped_records(backend, scanned, suppression)
         records = {(record.source_file, record.position, record.text): record.others for record in stopped}
@@ -156,7 +161,7 @@ def search(backend: Backend, catalog: Catalog, people: People, suppression: Supp
     )
 
 
-def _quarantine_files(catalog: Catalog) -> list[str]:
+def quarantine_files(catalog: Catalog) -> list[str]:
     """Return the Parquet files with quarantined records of all snapshots: of the table, and side files of landing tables."""
     paths = {file.file.path for file in data_files_of_all_snapshots(catalog, quarantine.TABLE.name)}
     for feed in FEEDS:
@@ -164,6 +169,12 @@ def _quarantine_files(catalog: Catalog) -> list[str]:
         for snapshot in metadata.snapshots.values() if metadata else ():
             paths.update(catalog.side_path(name) for name in (snapshot.metadata.rejects if snapshot.metadata else ()))
     return sorted(paths)
+
+
+def history_of(backend: Backend, catalog: Catalog, feed: Feed) -> str:
+    """SQL query for the rows of all snapshots of a landing table. Rows in several files are repeated."""
+    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
+    return backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
 
 
 def devices_of(
@@ -220,9 +231,7 @@ def refused_people(backend: Backend, catalog: Catalog, suppression: SuppressionL
 
 def _suppressed_history(backend: Backend, catalog: Catalog, feed: Feed, suppression: SuppressionList) -> str | None:
     """SQL condition: a row of any snapshot of a landing table is suppressed. None if there is no such row."""
-    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
-    rows = backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
-    return suppressed_rows(backend, feed, rows, suppression)
+    return suppressed_rows(backend, feed, history_of(backend, catalog, feed), suppression)
 
 
 def searches(
@@ -280,12 +289,14 @@ class FoundRecords:
         quarantined: positions of quarantined records.
         other_landed: number of other landed records.
         other_quarantined: number of other quarantined records, and of those that are kept without their text.
+        held: positions of quarantined records that put the consent of other people on hold, and these people.
     """
 
     landed: frozenset[int]
     quarantined: frozenset[int]
     other_landed: int
     other_quarantined: int
+    held: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def positions(self) -> frozenset[int]:
@@ -307,7 +318,7 @@ def find_records(
     Returns:
         What was found in each file, by name. Files that changed while they were read are left out.
     """
-    landed, quarantined, kept = defaultdict(set), defaultdict(set), Counter[str]()
+    landed, quarantined, held = defaultdict(set), defaultdict(set), defaultdict[str, dict[int, tuple[str, ...]]](dict)
     ingested = backend.ingest(feed, files)
     try:
         rows = f"SELECT * FROM {quoted(ingested.landed)}"
@@ -317,7 +328,8 @@ def find_records(
                 landed[row["source_file"]].add(row["source_position"])
         for record in stopped_records(backend, f"SELECT * FROM {quoted(ingested.quarantined)}", suppression):
             quarantined[record.source_file].add(record.position)
-            kept[record.source_file] += record.others is not None
+            if record.others is not None:
+                held[record.source_file][record.position] = tuple(record.others.split("\n"))
     finally:
         release(backend, feed)
         backend.release(feed)
@@ -326,7 +338,8 @@ def find_records(
             frozenset(landed[name]),
             frozenset(quarantined[name]),
             counts[0] - len(landed[name]),
-            counts[1] - len(quarantined[name]) + kept[name],
+            counts[1] - len(quarantined[name]) + len(held[name]),
+            held[name],
         )
         for name, counts in ingested.counts.items()
     }

@@ -75,7 +75,7 @@ def plan_erasure(settings: Settings, pseudonyms: Collection[str], *, remove_weig
         WarehouseError: a model can't be read.
     """
     models = models_folder(settings)
-    concerned = [(folder, people) for folder, people in _read_people(models) if not people.isdisjoint(pseudonyms)]
+    concerned = [(folder, people) for folder, people in read_people(models) if not people.isdisjoint(pseudonyms)]
     return [change for _, _, change in _plan(models, concerned, set(pseudonyms), remove_weights)]
 
 
@@ -114,7 +114,7 @@ def erase_people(
 
 
 def _erase(models: Path, pseudonyms: set[str], erasure_id: str, remove_weights: bool) -> list[ModelChange]:
-    people_of = dict(_read_people(models))
+    people_of = dict(read_people(models))
     concerned = [(folder, people) for folder, people in people_of.items() if not people.isdisjoint(pseudonyms)]
     for folder, people, change in _plan(models, concerned, pseudonyms, remove_weights):
         people_of[folder] = people.without(pseudonyms, _record(erasure_id, change))
@@ -133,7 +133,7 @@ def _erase(models: Path, pseudonyms: set[str], erasure_id: str, remove_weights: 
     ]
 
 
-def _read_people(models: Path) -> Iterator[tuple[Path, ModelPeople]]:
+def read_people(models: Path) -> Iterator[tuple[Path, ModelPeople]]:
     """Read the people of all models in the models folder, also of copies in hidden and deeper folders."""
     for top in sorted(models.iterdir()) if models.is_dir() else ():
         if top.name in LEFTOVERS or not top.is_dir():
@@ -222,7 +222,7 @@ def _write(path: Path, text: str) -> None:
     content = text.encode()
     if path.exists() and path.read_bytes() == content:
         return
-    with atomic_write(path, mode=0o600) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

@@ -65,8 +65,6 @@ def log_training(models: Path, name: str, provenance: "Provenance", assessment: 
             if isfinite(value):
                 client.log_metric(run_id, f"{method.replace(' ', '_')}.{key}", value)
     client.set_terminated(run_id)
-    if (database := local_database(models)).exists():
-        database.chmod(0o600)
 
 
 def local_database(models: Path) -> Path:

@@ -330,7 +330,7 @@ def _staleness_reason(model: PublishedModel, consent: CurrentConsent | None) -> 
 def lock_models(settings: Settings) -> Iterator[Path]:
     """Lock the models folder against other writers, and delete what killed ones left in it. Yields the folder.
 
-    A new folder can be accessed by its owner only.
+    A new folder can be accessed by its owner only. Files in it are private until the context ends (see `private_files`).
 
     Raises:
         WarehouseBusyError: a training writes to the folder.
@@ -368,7 +368,7 @@ def draft_folder(settings: Settings) -> Iterator[Path]:
     with lock_models(settings) as models:
         folder = models / _DRAFT
         try:
-            folder.mkdir(mode=0o700)
+            folder.mkdir()
         except OSError as error:
             raise unwritable(models, error) from error
         try:
@@ -413,8 +413,6 @@ def publish(settings: Settings, draft: Path, people: Iterable[str]) -> Path:
         if reason := _require_current_consent(settings).staleness_reason(_read_model(draft)):
             raise WarehouseError(f"the model is not published: {reason}; train again with `stedi train`")
         for path in draft.iterdir():
-            # Pictures and the card have a point or a row for each person.
-            path.chmod(0o600)
             fsync(path)
         fsync(draft)
         folder = draft.with_name(new_run_id())

@@ -5,11 +5,9 @@ last step the warehouse is behind the suppression list, so no run and no reader 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stedi.catalog.run_log import new_run_id
 from stedi.config import Settings
@@ -27,8 +25,11 @@ from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
-from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
-from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
+from stedi.privacy.erasure.lakehouse import (
+    Lakehouse,
+    open_lakehouse_for_writing,
+)
+from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
 from stedi.privacy.erasure.mentions import find_mentions
 from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
 from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure, FileErasure, Remains, TableErasure
@@ -87,10 +88,7 @@ def plan(
     """
     roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    with (
-        TemporaryDirectory(prefix="stedi-erasure-") as scratch,
-        open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
-    ):
+    with open_lakehouse_for_reading(settings, warehouse) as lakehouse:
         journal = read_journal(open_warehouse(settings.privacy_folder))
         suppression, now_ms = open_suppression(settings), _now_ms()
         is_unfinished = journal is not None or not is_applied(warehouse, suppression)
@@ -141,7 +139,7 @@ def erase(
     roots(settings)
     warehouse = open_warehouse(settings.warehouse, settings.database)
     folder = open_warehouse(settings.privacy_folder)
-    with _opened(settings, warehouse) as lakehouse:
+    with open_lakehouse_for_writing(settings, warehouse) as lakehouse:
         journal = read_journal(folder)
         if journal is not None and not set(addresses) <= set(journal.addresses):
             _complete(lakehouse, folder, journal, progress)
@@ -165,33 +163,10 @@ def lift(settings: Settings, address: str) -> None:
         WarehouseError: the warehouse is from before an erasure, or the suppression list can't be written.
     """
     warehouse = open_warehouse(settings.warehouse, settings.database)
-    with _opened(settings, warehouse):
+    with open_lakehouse_for_writing(settings, warehouse):
         suppression = open_suppression(settings)
         require_applied(warehouse, suppression)
         mark_applied(warehouse, suppression.lift(address, at_ms=_now_ms()))
-
-
-@contextmanager
-def _opened(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
-    # Taking the write lock would create a missing warehouse.
-    with open_lakehouse_for_reading(settings, warehouse):
-        pass
-    with (
-        warehouse.write_lock(),
-        warehouse.scratch() as scratch,
-        open_lakehouse(settings, warehouse, scratch) as lakehouse,
-    ):
-        yield lakehouse
-
-
-@contextmanager
-def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
-    """Open a lakehouse without the write lock, with a folder for temporary files."""
-    with (
-        TemporaryDirectory(prefix="stedi-erasure-") as scratch,
-        open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
-    ):
-        yield lakehouse
 
 
 def _begin(
@@ -319,7 +294,9 @@ class _Work:
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
-        self._lakehouse, self._suppression, self._progress = lakehouse, suppression, progress
+        self._lakehouse, self._at_ingest, self._progress = lakehouse, suppression, progress
+        # Retention marks say nothing about erased people.
+        self._suppression = suppression = suppression.of_erasures
         lakehouse.use(suppression)
         self._in_tables = refused_people(lakehouse.backend, lakehouse.catalog, suppression)
         self.people = known | self._in_tables
@@ -419,7 +396,11 @@ class _Work:
         """Remove the people from the landing tables, refresh the other tables, and publish a finished run."""
         lakehouse = self._lakehouse
         report = RunReport(run_id, lakehouse.run.settings, dry_run=False)
-        report.tables |= purge_tables(lakehouse, self._suppression, rewritten, run_id)
+        for feed in FEEDS:
+            files = [(file, now) for file, now in rewritten if file.feed == feed.name]
+            purged = purge_table(lakehouse, feed, self._suppression, files, run_id, at_ingest=self._at_ingest)
+            if purged is not None:
+                report.tables[feed.table.name] = purged
         refresh_derived_tables(
             lakehouse.catalog,
             lakehouse.parameters,

@@ -83,8 +83,8 @@ def open_lakehouse(settings: Settings, warehouse: Warehouse, scratch: Path, key:
 
 
 @contextmanager
-def open_lakehouse_for_writing(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
-    """Open a lakehouse, and hold its write lock.
+def write_locked(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
+    """Hold the write lock of a lakehouse in which a run has finished.
 
     Raises:
         WarehouseBusyError: a run or an erasure works on the warehouse.
@@ -94,11 +94,21 @@ def open_lakehouse_for_writing(settings: Settings, warehouse: Warehouse) -> Iter
     # Taking the write lock would create a missing warehouse.
     with open_lakehouse_for_reading(settings, warehouse):
         pass
-    with (
-        warehouse.write_lock(),
-        warehouse.scratch() as scratch,
-        open_lakehouse(settings, warehouse, scratch) as lakehouse,
-    ):
+    with warehouse.write_lock():
+        yield
+
+
+@contextmanager
+def open_lakehouse_for_writing(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
+    """Open a lakehouse, and hold its write lock. Raises the errors of `write_locked`."""
+    with write_locked(settings, warehouse), open_locked_lakehouse(settings, warehouse) as lakehouse:
+        yield lakehouse
+
+
+@contextmanager
+def open_locked_lakehouse(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
+    """Open a lakehouse whose write lock the caller holds, with the warehouse's folder for temporary files."""
+    with warehouse.scratch() as scratch, open_lakehouse(settings, warehouse, scratch) as lakehouse:
         yield lakehouse
 
 

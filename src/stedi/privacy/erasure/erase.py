@@ -25,10 +25,7 @@ from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
-from stedi.privacy.erasure.lakehouse import (
-    Lakehouse,
-    open_lakehouse_for_writing,
-)
+from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse_for_reading, open_lakehouse_for_writing
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
 from stedi.privacy.erasure.mentions import find_mentions
 from stedi.privacy.erasure.plan import Erasure, FileErasure, Remains, TableErasure

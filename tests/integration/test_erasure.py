@@ -1,16 +1,31 @@
 """People are erased from a lakehouse with history. Nobody else loses anything."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from stedi.catalog.run_log import read_runs
 from stedi.pipeline.report import Status
 from stedi.privacy.erasure.erase import erase, plan
 from tests.support.byte_search import files_containing
 from tests.support.compare import contents, found_wrong
-from tests.support.erasures import ADDRESSES, CARL, DORA, ERASED, IDENTIFIERS, World, is_of_beatrix, landing_bytes
-from tests.support.lake import Lake, customer
+from tests.support.erasures import (
+    ADDRESSES,
+    ANNIKA,
+    CARL,
+    DORA,
+    ERASED,
+    IDENTIFIERS,
+    World,
+    is_of_beatrix,
+    landing_bytes,
+    lines,
+    tread,
+    walk,
+)
+from tests.support.lake import Lake, customer, distance
 
 Rows = dict[str, list[str]]
 # The names of two files contain addresses. In the twin one of them has its name, too.
@@ -96,3 +111,40 @@ def test_a_hold_of_somebody_else_stays_without_the_text(lake: Lake) -> None:
     erase(lake.settings, ["carl@x.example", "dora@x.example"])
     assert landing_bytes(lake.landing) == {}
     assert files_containing(("carl@", "dora@"), *folders(lake)) == []
+
+
+def test_what_others_have_of_a_person_stays_and_is_counted(lake: Lake) -> None:
+    annika = "annika@qvistberg.example"
+    named: dict[str, Any] = {"customerName": "Annika Qvistberg", "birthDay": "1971-03-04"}
+    records = [
+        customer(annika, 10, shares=5, serial="QV-dev-1", phone="555-0111", **named),
+        # The fulfilment system gave the number of her device to somebody else, too.
+        customer("carl@x.example", 10, shares=5, serial="qv-dev-1", friend="Annika@Qvistberg.example"),
+        customer(None, 20, shares=5, **named),
+        customer("dora@x.example", 10, shares=5, phone="555-0111"),
+        customer(annika, 12, shares=5, serial="nobody-s"),
+    ]
+    path = lake.land("customer/1.json", records)
+    (lake.landing.parent / "a backup").hardlink_to(path)
+    lake.land("accelerometer/1.json", lines(walk(ANNIKA, (1, 31))))
+    lake.land("step_trainer/1.json", lines(tread(ANNIKA, (1, 31))))
+    # Two people claim it, and nobody's readings coincide with its own.
+    lake.land("customer/2.json", [customer("dora@x.example", 11, shares=5, serial="nobody-s")])
+    lake.land("step_trainer/2.json", [distance("nobody-s", at) for at in (200, 300)])
+    lake.run()
+    planned = plan(lake.settings, [annika])
+    assert {remains.what: remains.count for remains in planned.remains} == {
+        "records of others that mention them": 1,
+        "records without an address that may be theirs": 1,
+        "readings of devices that they claimed, whose owner is not clear": 2,
+        "records of others with a serial number of theirs": 1,
+        "other names (hard links) of rewritten landing files": 1,
+    }
+    done = erase(lake.settings, [annika])
+    assert (done.remains, done.found) == (planned.remains, ())
+    lake.run()
+    people = lake.rows("SELECT DISTINCT person FROM customer_landing ORDER BY ALL")
+    assert people == [("carl@x.example",), ("dora@x.example",), (None,)]
+    assert lake.rows("SELECT DISTINCT device FROM step_trainer_landing") == [("nobody-s",)]
+    assert path.read_text().splitlines() == [json.dumps(record) for record in records[1:4]]
+    assert found_wrong(lake) == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -67,7 +68,8 @@ def write_model(folder: Path, people: tuple[str, ...]) -> None:
 def test_everybody_has_a_new_pseudonym_and_nothing_else_changes(lake: Lake) -> None:
     storing_its_key(lake)
     land_two_walks(lake)
-    lake.land("customer/2.json", [customer("bad@x", 10, shares=10, registered=None, serial="s-bad")])
+    # An unusable record: the example of a violation names the person.
+    lake.land("customer/2.json", [customer("bad@x", 10, shares=10) | {"lastUpdateDate": "no time"}])
     lake.run()
     lake.run(select=[SET])
     known, unknown = lake.rows("SELECT customer_pseudonym FROM customers_curated ORDER BY ALL"), "f" * 64
@@ -81,6 +83,7 @@ def test_everybody_has_a_new_pseudonym_and_nothing_else_changes(lake: Lake) -> N
     lake.run()
     old, joined, trained = pseudonyms(lake), lake.rows(_JOINED), lake.rows(_TRAINING)
     others = contents(lake, ("customer_landing", "accelerometer_trusted", "device_owner", "consent_hold"))
+    examples = lake.rows("SELECT string_agg(examples) FROM rule_result")[0][0]
     assert len(joined) > 0
     assert len(trained) > 0
     assert len(old) > len(people)
@@ -95,7 +98,8 @@ def test_everybody_has_a_new_pseudonym_and_nothing_else_changes(lake: Lake) -> N
     assert pseudonyms(lake).isdisjoint(old)
     assert (lake.rows(_JOINED), lake.rows(_TRAINING)) == (joined, trained)
     assert contents(lake, list(others)) == others
-    shortened = {pseudonym[:12] for pseudonym in (*old, unknown)}
+    shortened = {pseudonym[:12] for pseudonym in (*old, unknown, *re.findall("[0-9a-f]{12}", examples))}
+    assert len(shortened) > len(old) + 1
     assert files_containing(shortened, lake.landing.parent) == []
     # Nobody can derive the key from a file's digest in the certificate.
     assert files_containing([KEY, pseudonym_key(lake.settings).hex()], lake.landing.parent) == []
@@ -181,6 +185,8 @@ def test_a_killed_rotation_is_completed_by_the_next(small_lake: Lake, steps: Cho
 
 def test_a_configured_key_is_replaced_by_the_given_one(small_lake: Lake) -> None:
     lake, old = small_lake, pseudonyms(small_lake)
+    # From before the key was configured.
+    (lake.warehouse / "pseudonym.key").write_text(KEY)
     for secret, message in ((None, "--new-key-file"), ("short", "32 characters"), (KEY + " " * 32, "32 characters")):
         with pytest.raises(UsageError, match=message):
             rotate(lake.settings, secret and secret.strip())
@@ -190,7 +196,7 @@ def test_a_configured_key_is_replaced_by_the_given_one(small_lake: Lake) -> None
         rotate(lake.settings, NEW_SECRET[::-1])
     done = rotate(lake.settings, NEW_SECRET)
     assert pseudonyms(lake).isdisjoint(old)
-    assert files_containing([NEW_SECRET], lake.landing.parent) == []
+    assert files_containing([KEY, NEW_SECRET], lake.landing.parent) == []
     with pytest.raises(WarehouseError, match="set STEDI_PSEUDONYM_KEY to the new secret"):
         lake.run()
     lake.settings = lake.settings.model_validate({**lake.settings.model_dump(), "pseudonym_key": NEW_SECRET})

@@ -65,12 +65,21 @@ def rotate(
     if plan:
         return
     secret = None if new_key_file is None else _secret(new_key_file)
-    if not yes and not typer.confirm("Rotate the key? It can't be undone", err=True):
+    if not yes and not _is_confirmed():
         raise UsageError("nothing was changed; confirm, or give --yes")
     with progress("rotating") as display:
         done = rotation.rotate(settings, secret, progress=display)
-    print_result(Result([], asdict(done), last=_result(done)), as_json=call.as_json)
+    doubts = section("not searched", [asdict(doubt) for doubt in done.doubts], {"file": "file", "reason": "why"})
+    print_result(Result([doubts], asdict(done), last=_result(done)), as_json=call.as_json)
     done.raise_if_found()
+
+
+def _is_confirmed() -> bool:
+    try:
+        return typer.confirm("Rotate the key? It can't be undone", err=True)
+    except typer.Abort:
+        # Standard input has ended.
+        return False
 
 
 def _secret(file: str) -> str:
@@ -86,9 +95,9 @@ def _secret(file: str) -> str:
 
 def _sections(rotation: "KeyRotation") -> Iterator[Section]:
     yield section(
-        "tables with new pseudonyms",
+        "tables",
         [asdict(table) for table in rotation.tables],
-        {"table": "table", "zone": "zone", "rows": "rows", "snapshots": "snapshots that expire"},
+        {"table": "table", "zone": "zone", "rows": "rows with new pseudonyms", "snapshots": "snapshots that expire"},
     )
     yield section(
         "models",

@@ -137,7 +137,15 @@ def stored_key(settings: Settings) -> bytes | None:
     """
     if settings.pseudonym_key is not None:
         return key_of(settings.pseudonym_key.get_secret_value().encode(), "the configured pseudonym key")
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    return read_key_file(open_warehouse(settings.warehouse, settings.database))
+
+
+def read_key_file(warehouse: Warehouse) -> bytes | None:
+    """The key in the warehouse's file; None if there is none.
+
+    Raises:
+        WarehouseError: the file is empty or can't be read, or the warehouse can't store a key.
+    """
     if not warehouse.can_store_secrets:
         raise WarehouseError(
             f"there is no pseudonym key, and warehouse {warehouse} can't store one secretly; "

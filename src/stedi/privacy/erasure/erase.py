@@ -29,8 +29,9 @@ from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile, delete_journal, read_journal, write_journal
 from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_tables
+from stedi.privacy.erasure.mentions import find_mentions
 from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
-from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure, FileErasure, TableErasure
+from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure, FileErasure, Remains, TableErasure
 from stedi.privacy.erasure.proof import (
     certificate_facts,
     certify,
@@ -59,6 +60,9 @@ from stedi.steps.registry.erased_people import plan_erasure as plan_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import ALL
+
+_HARD_LINKS = "other names (hard links) of rewritten landing files"
+_WHY_HARD_LINKS = "they keep the old content, and may be anywhere on the disk; delete them before"
 
 
 def plan(
@@ -103,7 +107,7 @@ def plan(
             old_versions=old.versions,
             uploads=old.uploads,
             copies=old.copies,
-            remains=elsewhere.remains,
+            remains=(*planned.remains, *elsewhere.remains),
             is_unfinished=is_unfinished,
         )
 
@@ -199,7 +203,8 @@ def _begin(
     suppression = open_suppression(lakehouse.settings).with_key()
     preview = suppression.preview(people, erased_at_ms=now_ms) if people else suppression
     work = _Work(lakehouse, preview, _people(people), progress)
-    planned = replace(work.plan(addresses), erasure_id=erasure_id)
+    planned = work.plan(addresses)
+    planned = replace(planned, erasure_id=erasure_id, remains=(*planned.remains, *elsewhere.remains))
     journal = Journal(
         erasure_id,
         _now(),
@@ -208,7 +213,7 @@ def _begin(
         work.people,
         work.planned_files,
         planned,
-        work.identifiers(),
+        work.identifiers,
         elsewhere,
     )
     write_journal(folder, journal)
@@ -276,7 +281,7 @@ def _delete_old_objects(settings: Settings, journal: Journal) -> Journal:
         old_versions=before.old_versions + deleted.versions,
         uploads=before.uploads + deleted.uploads,
         copies=before.copies + deleted.copies,
-        remains=(*journal.elsewhere.remains, *deleted.remains),
+        remains=tuple({(each.what, each.why): each for each in (*before.remains, *deleted.remains)}.values()),
     )
     return replace(journal, plan=plan)
 
@@ -311,6 +316,7 @@ class _Work:
         people: everybody who is erased, in plain text.
         cuts: the landing files with records of theirs, after `plan`.
         planned_files: what these files will be, after `plan`.
+        identifiers: the values that identify the people in files, after `plan`.
     """
 
     def __init__(self, lakehouse: Lakehouse, suppression: SuppressionList, known: People, progress: Report) -> None:
@@ -321,19 +327,24 @@ class _Work:
         search(lakehouse.backend, lakehouse.catalog, self.people, suppression)
         self.cuts: list[FileToCut] = []
         self.planned_files: tuple[PlannedFile, ...] = ()
+        self.identifiers: tuple[Identifier, ...] = ()
 
     def plan(self, addresses: Sequence[str]) -> Erasure:
         """Search everything, and return what would be removed."""
-        files, planned = [], []
+        files, planned, other_names = [], [], 0
         self.cuts = list(find_files(self._lakehouse, self._suppression, self._progress))
         for number, cut in enumerate(self.cuts):
             self._progress(Progress("planning the removal from landing files", number, len(self.cuts), "files"))
             rewritten = plan_cut(self._lakehouse, cut, self._suppression)
             files.append(_file_erasure(rewritten))
             planned.append(_planned_file(cut, rewritten))
+            other_names += rewritten.other_names
         self.planned_files = tuple(planned)
         tables = tuple(_table_erasure(found, current) for found, _, current in self._histories({}) if found.files)
         pseudonyms = self._pseudonyms()
+        backend, catalog = self._lakehouse.backend, self._lakehouse.catalog
+        mentions = find_mentions(backend, catalog, identifiers(backend, catalog, self.people, self._suppression))
+        self.identifiers = mentions.identifiers
         return Erasure(
             erasure_id="",
             subjects=tuple(self._suppression.person_digest(address) for address in self.people.addresses),
@@ -343,11 +354,8 @@ class _Work:
             tables=tables,
             models=tuple(plan_models(self._lakehouse.settings, pseudonyms)),
             log_entries=len(find_entries(self._lakehouse.warehouse, pseudonyms)),
+            remains=(*mentions.remains, *([Remains(_HARD_LINKS, other_names, _WHY_HARD_LINKS)] if other_names else [])),
         )
-
-    def identifiers(self) -> tuple[Identifier, ...]:
-        """Return the values that identify the people in files."""
-        return identifiers(self._lakehouse.backend, self._lakehouse.catalog, self.people, self._suppression)
 
     def apply(
         self, journal: Journal, keep: Callable[[Journal], None], cuts: Sequence[FileToCut] | None

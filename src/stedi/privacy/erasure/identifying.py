@@ -5,13 +5,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from stedi.catalog import Catalog
-from stedi.catalog.history import data_files_of_all_snapshots
 from stedi.compute import Backend
 from stedi.ingest.suppression import SuppressionList
-from stedi.model.data_files import DataFiles
 from stedi.model.feed import Feed
 from stedi.model.sql import quoted
-from stedi.privacy.erasure.search import People
+from stedi.privacy.erasure.search import People, history_of
 from stedi.privacy.identifiers import Identifier, Kind, person_identifiers
 from stedi.privacy.whose_rows import DEVICES, PEOPLE
 from stedi.tables.landing import customer
@@ -68,14 +66,8 @@ def identifiers(backend: Backend, catalog: Catalog, people: People, suppression:
 def _rows_of_people(backend: Backend, catalog: Catalog, feed: Feed, fields: Collection[str]) -> list[dict[str, Any]]:
     """Return the people's distinct values of some fields, in all snapshots of a landing table."""
     names = ", ".join(map(quoted, fields))
-    rows = f"SELECT DISTINCT person, {names} FROM ({_history(backend, catalog, feed)}) AS r"
+    rows = f"SELECT DISTINCT person, {names} FROM ({history_of(backend, catalog, feed)}) AS r"
     return backend.select(f"{rows} WHERE person IN (SELECT p.person FROM {PEOPLE} AS p)")
-
-
-def _history(backend: Backend, catalog: Catalog, feed: Feed) -> str:
-    """SQL query for the rows of all snapshots of a landing table. Rows in several files are repeated."""
-    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
-    return backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
 
 
 def _shared(backend: Backend, catalog: Catalog, values: Collection[str]) -> set[str]:

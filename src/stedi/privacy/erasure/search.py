@@ -140,7 +140,7 @@ def search(backend: Backend, catalog: Catalog, people: People, suppression: Supp
     )
     search_devices(backend, "erased_devices")
     texts: dict[str, str | None] = {}
-    if paths := _quarantine_files(catalog):
+    if paths := quarantine_files(catalog):
         scanned = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
         texts = {record.text: record.others for record in stopped_records(backend, scanned, suppression)}
     backend.materialize_values(
@@ -148,7 +148,7 @@ def search(backend: Backend, catalog: Catalog, people: People, suppression: Supp
     )
 
 
-def _quarantine_files(catalog: Catalog) -> list[str]:
+def quarantine_files(catalog: Catalog) -> list[str]:
     """Return the Parquet files with quarantined records of all snapshots: of the table, and side files of landing tables."""
     paths = {file.file.path for file in data_files_of_all_snapshots(catalog, quarantine.TABLE.name)}
     for feed in FEEDS:
@@ -156,6 +156,12 @@ def _quarantine_files(catalog: Catalog) -> list[str]:
         for snapshot in metadata.snapshots.values() if metadata else ():
             paths.update(catalog.side_path(name) for name in (snapshot.metadata.rejects if snapshot.metadata else ()))
     return sorted(paths)
+
+
+def history_of(backend: Backend, catalog: Catalog, feed: Feed) -> str:
+    """SQL query for the rows of all snapshots of a landing table. Rows in several files are repeated."""
+    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
+    return backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
 
 
 def devices_of(
@@ -212,9 +218,7 @@ def refused_people(backend: Backend, catalog: Catalog, suppression: SuppressionL
 
 def _suppressed_history(backend: Backend, catalog: Catalog, feed: Feed, suppression: SuppressionList) -> str | None:
     """SQL condition: a row of any snapshot of a landing table is suppressed. None if there is no such row."""
-    paths = sorted({file.file.path for file in data_files_of_all_snapshots(catalog, feed.table.name)})
-    rows = backend.scan(feed.table, DataFiles(tuple(paths), is_part=True))
-    return suppressed_rows(backend, feed, rows, suppression)
+    return suppressed_rows(backend, feed, history_of(backend, catalog, feed), suppression)
 
 
 def searches(

@@ -9,12 +9,12 @@ from stedi.steps.registry.rekeyed_people import RekeyedModel
 
 @dataclass(frozen=True)
 class RekeyedTable:
-    """A table with new pseudonyms.
+    """A table whose snapshots contain pseudonyms.
 
     Attributes:
         table: its name.
         zone: its zone.
-        rows: rows that are computed anew.
+        rows: rows that get new pseudonyms. Rule results get none: they lose their examples.
         snapshots: older snapshots that expire.
     """
 

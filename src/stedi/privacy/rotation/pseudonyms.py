@@ -9,6 +9,7 @@ from stedi.model.identity import COLUMNS, keyed_digest, padded_keys, pseudonym
 from stedi.model.sql import quoted
 from stedi.model.table import Table
 from stedi.privacy.identifiers import Identifier, person_identifiers
+from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS
 from stedi.tables.registry import REFRESHED
 
@@ -31,7 +32,7 @@ def old_parameters(old_key: bytes) -> dict[str, bytes]:
 
 
 class PseudonymMap:
-    """Old and new pseudonyms of all people and devices in the landing tables."""
+    """Old and new pseudonyms of all people and devices in the landing tables, and of people in quarantined records."""
 
     def __init__(self, backend: Backend, catalog: Catalog) -> None:
         """Compute all pseudonyms.
@@ -52,10 +53,12 @@ class PseudonymMap:
     def new_pseudonyms(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
         """Return the new pseudonym of each given one that belongs to a known person. New ones are returned unchanged."""
         self._backend.materialize_values("given_pseudonyms", [("pseudonym", "string", sorted(set(pseudonyms)))])
-        rows = self._backend.select(
-            f"SELECT g.pseudonym, r.new FROM given_pseudonyms AS g JOIN {_PSEUDONYMS} AS r "
-            "ON g.pseudonym = r.old OR g.pseudonym = r.new"
+        # Two joins on equality: engines compare every pair of rows for one join with OR.
+        queries = (
+            f"SELECT g.pseudonym, r.new FROM given_pseudonyms AS g JOIN {_PSEUDONYMS} AS r ON g.pseudonym = r.{column}"
+            for column in ("old", "new")
         )
+        rows = self._backend.select(" UNION ALL ".join(queries))
         self._backend.drop("given_pseudonyms")
         return {row["pseudonym"]: row["new"] for row in rows}
 
@@ -88,3 +91,6 @@ def _subjects(backend: Backend, catalog: Catalog) -> Iterator[str]:
             for column in (COLUMNS[identity].name, field.name):
                 value = quoted(column)
                 yield f"SELECT '{_NAMES[identity]}:' || {value} AS subject FROM ({rows}) AS r WHERE {value} IS NOT NULL"
+    rows = backend.scan(quarantine.TABLE, catalog.files(quarantine.TABLE.name))
+    people = f"SELECT unnest(string_split(people, chr(10))) AS person FROM ({rows}) AS r WHERE people IS NOT NULL"
+    yield f"SELECT '{_NAMES['person']}:' || person AS subject FROM ({people}) AS people"

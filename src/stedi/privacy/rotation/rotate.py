@@ -24,6 +24,7 @@ from stedi.pipeline.pseudonym_key import (
     key_of,
     new_secret,
     pseudonym_key,
+    read_key_file,
     read_key_state,
     stored_key,
     write_key_state,
@@ -65,6 +66,7 @@ from stedi.privacy.scan.roots import scan
 from stedi.steps.registry.published_models import lock_models, models_folder
 from stedi.steps.registry.rekeyed_people import plan_rekeying, rekey_people
 from stedi.storage import Warehouse, open_warehouse
+from stedi.tables.operations import rule_result
 
 # A configured secret may be chosen by a person. Whoever sees pseudonyms can test guesses of a short one.
 MIN_SECRET_CHARACTERS = 32
@@ -208,7 +210,8 @@ def _plan(lakehouse: Lakehouse, keys: Keys, suppression: SuppressionList) -> Key
     for table in tables_with_history():
         metadata, snapshot = lakehouse.catalog.table_metadata(table.name), lakehouse.catalog.snapshot(table.name)
         if metadata is not None and snapshot is not None:
-            tables.append(RekeyedTable(table.name, table.zone, snapshot.rows, len(metadata.snapshots)))
+            rows = 0 if table is rule_result.TABLE else snapshot.rows
+            tables.append(RekeyedTable(table.name, table.zone, rows, len(metadata.snapshots)))
     pseudonyms = _pseudonym_map(lakehouse, keys, suppression)
     return KeyRotation(
         old_key_id=key_id(suppression, keys.old),
@@ -256,8 +259,8 @@ def _apply(
                 "start `stedi keys rotate` again"
             )
         identifiers, known = pseudonyms.identifiers(MAX_SEARCHED), len(pseudonyms)
-    if keys.new_secret is not None:
-        _replace_key_file(warehouse, keys.new_secret)
+    if warehouse.can_store_secrets:
+        _replace_key_file(warehouse, keys)
     after, result = scan(roots(settings), identifiers, suppression.key or b"", progress)
     planned = replace(
         journal.plan, deleted_files=deleted.files, deleted_bytes=deleted.bytes, found=result.hits, doubts=result.doubts
@@ -274,7 +277,7 @@ def _apply(
         after=after,
         scan=result,
         keys=(journal.old_key_id,) if keys.new_secret is not None else (),
-        rows=tuple(RemovedRows(table.table, table.zone, table.rows) for table in planned.tables),
+        rows=tuple(RemovedRows(table.table, table.zone, table.rows) for table in planned.tables if table.rows),
         histories=tuple(RewrittenHistory(table.table, 0, table.snapshots) for table in planned.tables),
         others=_other_removals(planned, old_objects),
         remainders=_remainders(journal, known, old_objects, is_stored=keys.new_secret is not None),
@@ -301,15 +304,17 @@ def _publish(
     publish_run(catalog, lambda: backend, report)
 
 
-def _replace_key_file(warehouse: Warehouse, secret: bytes) -> None:
-    """Destroy the warehouse's key file and write the new one. Meanwhile the new secret is in the keys of the rotation."""
-    try:
-        if warehouse.read(KEY_FILE) == secret:
-            return
-    except FileNotFoundError:
-        pass
-    destroy(warehouse, KEY_FILE)
-    warehouse.create(KEY_FILE, secret, private=True)
+def _replace_key_file(warehouse: Warehouse, keys: Keys) -> None:
+    """Destroy the warehouse's file with the old key, and write the new one unless it is configured.
+
+    Meanwhile the new secret is in the keys of the rotation.
+    """
+    stored = read_key_file(warehouse)
+    if stored == keys.old:
+        destroy(warehouse, KEY_FILE)
+    if keys.new_secret is not None and stored != keys.new:
+        destroy(warehouse, KEY_FILE)
+        warehouse.create(KEY_FILE, keys.new_secret, private=True)
 
 
 def _other_removals(planned: KeyRotation, old_objects: OldObjects) -> tuple[OtherRemoval, ...]:

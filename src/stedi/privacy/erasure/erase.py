@@ -157,7 +157,8 @@ def _begin(
     suppression = open_suppression(lakehouse.settings).with_key()
     preview = suppression.preview(people, erased_at_ms=now_ms) if people else suppression
     removal = PeopleRemoval(lakehouse, preview, _people(people), progress)
-    planned = replace(removal.plan(addresses), erasure_id=erasure_id)
+    planned = removal.plan(addresses)
+    planned = replace(planned, erasure_id=erasure_id, remains=(*planned.remains, *elsewhere.remains))
     journal = Journal(
         erasure_id,
         _now(),
@@ -243,8 +244,8 @@ def _delete_old_objects(settings: Settings, journal: Journal) -> Journal:
         old_versions=before.old_versions + deleted.versions,
         uploads=before.uploads + deleted.uploads,
         copies=before.copies + deleted.copies,
-        # A killed call may have recorded them before.
-        remains=tuple(dict.fromkeys((*before.remains, *journal.elsewhere.remains, *deleted.remains))),
+        # A killed call may have recorded the same, with other numbers.
+        remains=tuple({(kept.what, kept.why): kept for kept in (*before.remains, *deleted.remains)}.values()),
     )
     return replace(journal, plan=plan)
 

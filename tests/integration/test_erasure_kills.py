@@ -3,7 +3,6 @@
 import gzip
 import json
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,8 @@ def test_an_erasure_that_is_killed_anywhere_goes_on_when_it_is_called_again(
     new_lake: Callable[..., Lake], erased: Lake, steps: ChosenSteps
 ) -> None:
     known, died = set[str](), 0
-    for number in count():
+    # The first lake meets nearly all steps. A call that goes on after a kill may skip some, which the next lakes meet.
+    for number in range(8):
         lake = new_lake(f"lake-{number}")
         make(lake)
         died_before, chosen = lake.warehouse.parent / "died-before", steps.among(range(40), 3)

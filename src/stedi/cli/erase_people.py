@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stedi.cli.addresses import address_from, addresses_from
+from stedi.cli.confirmation import is_confirmed
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, section, show
 from stedi.cli.text import counted, size
@@ -100,8 +101,7 @@ def erase_people(
         show(Result(sections, asdict(planned), last=last), as_json=as_json)
         if plan or is_clean:
             return
-        # On a terminal only: a program that forgot --yes must not wait for an answer.
-        if not yes and not typer.confirm("Erase all this? It can't be undone", err=True):
+        if not yes and not is_confirmed("Erase all this? It can't be undone"):
             raise UsageError("nothing was erased; confirm, or give --yes")
     with progress("erasing") as display:
         done = erasure.erase(settings, addresses, elsewhere=elsewhere, progress=display)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stedi.cli.confirmation import is_confirmed
 from stedi.cli.program import Call, command, group
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, section
@@ -65,21 +66,13 @@ def rotate(
     if plan:
         return
     secret = None if new_key_file is None else _secret(new_key_file)
-    if not yes and not _is_confirmed():
+    if not yes and not is_confirmed("Rotate the key? It can't be undone"):
         raise UsageError("nothing was changed; confirm, or give --yes")
     with progress("rotating") as display:
         done = rotation.rotate(settings, secret, progress=display)
     doubts = section("not searched", [asdict(doubt) for doubt in done.doubts], {"file": "file", "reason": "why"})
     print_result(Result([doubts], asdict(done), last=_result(done)), as_json=call.as_json)
     done.raise_if_found()
-
-
-def _is_confirmed() -> bool:
-    try:
-        return typer.confirm("Rotate the key? It can't be undone", err=True)
-    except typer.Abort:
-        # Standard input has ended.
-        return False
 
 
 def _secret(file: str) -> str:

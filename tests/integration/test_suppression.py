@@ -73,7 +73,10 @@ def test_late_files_of_an_erased_person_do_not_land(small_lake: Lake) -> None:
     assert violations(small_lake) == []
     assert planned.suppressed == run_json(report)["suppressed"] == report.suppressed
     assert [table.added for table in planned.tables.values()] == [table.added for table in report.tables.values()]
-    alert = "erased people: 10 records of theirs in landing files, not stored; `stedi erase --restore-check` removes them"
+    alert = (
+        "suppressed: 10 records in landing files, of erased people or after retention, not stored; "
+        "`stedi erase --restore-check` and `stedi maintain` remove them"
+    )
     assert alert in run_alerts(report)
     # The number is that of the landing files, so it stays until they are cleaned.
     assert small_lake.run().suppressed == report.suppressed

@@ -53,11 +53,13 @@ def _as_json(report: "ClockReport") -> dict[str, object]:
 
 
 def _summary(report: "ClockReport") -> str:
+    past = report.past_retention
     left_out = report.withdrawals + report.holds - len(report.entries)
     return (
         f"{counted(report.withdrawals, 'withdrawal')} and {counted(report.holds, 'hold')}: {report.in_effect:,} in effect "
         f"everywhere. Overdue after {counted(report.deadline_days, 'day')}: {report.overdue:,}."
         + (f" Left out: {left_out:,}; --all lists them." if left_out else "")
+        + (f" Records past the retention: of {counted(past, 'person').replace('persons', 'people')}." if past else "")
     )
 
 
@@ -67,6 +69,7 @@ def _next_steps(report: "ClockReport") -> str:
         "start `stedi run`": any(entry.in_effect_ms is None for entry in overdue) or any(f.is_overdue for f in report.files),
         "train new models": any(entry.models for entry in overdue),
         "lower keep_runs and start `stedi maintain`": any(entry.snapshots for entry in overdue),
+        "start `stedi maintain`": bool(report.overdue_retention),
         "finish the erasure with `stedi erase`": any(erasure.is_overdue for erasure in report.erasures),
     }
     return ", then ".join(step for step, is_needed in steps.items() if is_needed)

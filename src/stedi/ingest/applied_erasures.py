@@ -15,8 +15,9 @@ from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL
 
-# Name of the file in the warehouse.
+# Names of the files in the warehouse: what it has applied, and the retention marks that it needs.
 APPLIED_FILE = "erasures.json"
+MARKS_FILE = "retention.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def is_applied(warehouse: Warehouse, suppression: SuppressionList) -> bool:
     Raises:
         WarehouseError: the list is missing, or older than the warehouse.
     """
+    _check_marks(warehouse, suppression)
     applied = _read(warehouse)
     if applied is not None:
         _check_list(warehouse, applied, suppression)
@@ -93,6 +95,41 @@ def mark_new_warehouse(warehouse: Warehouse, suppression: SuppressionList) -> No
     """
     if not suppression.is_empty and _read(warehouse) is None:
         mark_applied(warehouse, suppression)
+
+
+def record_marks(warehouse: Warehouse, suppression: SuppressionList) -> None:
+    """Record the retention marks without which a warehouse may take old records of people whose records it removed.
+
+    The caller holds the write lock, and removes nothing before.
+
+    Raises:
+        WarehouseError: the file can't be written.
+    """
+    assert suppression.marks is not None
+    content = json.dumps({"key_id": suppression.marks.key_id, "number": suppression.marks.number}).encode()
+    with translate_storage_errors(f"{warehouse.path(MARKS_FILE)} can't be written"):
+        warehouse.confirm_write_lock()
+        warehouse.replace(MARKS_FILE, content)
+
+
+def _check_marks(warehouse: Warehouse, suppression: SuppressionList) -> None:
+    """Raise an error if the retention marks are missing, or older than those that the warehouse needs."""
+    path, marks = warehouse.path(MARKS_FILE), suppression.marks
+    with translate_storage_errors(f"{path} can't be read"):
+        try:
+            content = warehouse.read(MARKS_FILE)
+        except FileNotFoundError:
+            return
+    try:
+        needed = json.loads(content)
+        is_complete = marks is not None and (marks.key_id, True) == (needed["key_id"], marks.number >= needed["number"])
+    except (ValueError, TypeError, LookupError):
+        raise WarehouseError(f"{path} is damaged; restore it from the newest backup of the warehouse") from None
+    if not is_complete:
+        raise WarehouseError(
+            f"the retention marks in {suppression.storage} are missing or older than the last retention in {warehouse}; "
+            "restore the privacy folder from its newest backup, or correct the setting privacy.folder"
+        )
 
 
 def _check_list(warehouse: Warehouse, applied: _Applied, suppression: SuppressionList) -> None:

@@ -1,11 +1,12 @@
-"""Find quarantined records about erased people.
+"""Find quarantined records about erased people, and about people whose records retention removed.
 
 Such a record can't be parsed, or a value in it is invalid. So everything in its text that may be an identity is looked up.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from stedi.ingest.suppression import Refusal, SuppressionList
@@ -22,6 +23,7 @@ _TIME = re.compile(r"(?<![\d.])\d{12,13}(?!\d)")
 _MAX_IDENTITY = 2_000
 # Keys and common values repeat from record to record. 100,000 digests take 20 MB.
 _CACHED = 100_000
+_NEVER = -1
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,27 @@ class Screening:
     """What to do with a quarantined record.
 
     Attributes:
-        is_stopped: whether it is about an erased person, so that its text must not be stored.
+        is_stopped: whether it is about such a person, so that its text must not be stored.
         others: other people named in it, whose consent it may put on hold.
+        refused: the addresses and serial numbers in it that stop it.
     """
 
     is_stopped: bool
     others: tuple[str, ...] = ()
+    refused: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class MarkedIdentities:
+    """Which identities in some quarantined records have retention marks, and until when their records are refused.
+
+    Attributes:
+        people: time by normalised address. Records in files up to this time are refused (ms since the epoch, UTC).
+        devices: the same by normalised serial number.
+    """
+
+    people: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, int] = field(default_factory=dict)
 
 
 class QuarantineScreen:
@@ -44,7 +61,7 @@ class QuarantineScreen:
         """Prepare the screen.
 
         Args:
-            suppression: the suppression list; it is not empty.
+            suppression: the suppression list, with a key. Its retention marks are given record by record.
         """
         self._people = suppression.refusals
         self._devices: dict[str, list[Refusal]] = {}
@@ -54,13 +71,23 @@ class QuarantineScreen:
         self._person_digest = lru_cache(_CACHED)(suppression.person_digest)
         self._device_digest = lru_cache(_CACHED)(suppression.device_digest)
 
-    def screen(self, text: str, people: tuple[str, ...], arrived_at_ms: int) -> Screening:
+    def screen(
+        self,
+        text: str,
+        people: tuple[str, ...],
+        arrived_at_ms: int,
+        *,
+        identities: Collection[str] | None = None,
+        marked: MarkedIdentities = MarkedIdentities(),
+    ) -> Screening:
         """Decide about one record.
 
         Args:
             text: its text.
             people: the people whose consent it puts on hold, as normalised addresses.
             arrived_at_ms: modification time of its file (ms since the epoch, UTC).
+            identities: `possible_identities` of the text, if they are known.
+            marked: retention marks. The record's times are not trusted, so its arrival decides.
         """
         first_ms = min((time for time in map(int, _TIME.findall(text)) if time >= FIRST_TIME_MS), default=None)
 
@@ -71,18 +98,42 @@ class QuarantineScreen:
                 return True
             return first_ms is not None and first_ms <= refusal.until_ms
 
-        def is_erased(person: str) -> bool:
-            return refuses(self._people.get(self._person_digest(person)))
+        def is_refused(person: str) -> bool:
+            if arrived_at_ms <= marked.people.get(person, _NEVER):
+                return True
+            return bool(self._people) and refuses(self._people.get(self._person_digest(person)))
 
-        others = tuple(person for person in people if not is_erased(person))
-        identities = possible_identities(text)
-        if len(others) < len(people) or any(map(is_erased, identities)):
-            return Screening(True, others)
-        # Records of other people may contain a serial number of an erased person: the fulfilment system reuses some.
-        is_theirs = not others and any(
-            refuses(refusal) for serial in identities for refusal in self._devices.get(self._device_digest(serial), ())
-        )
-        return Screening(is_theirs)
+        def is_refused_device(serial: str) -> bool:
+            if arrived_at_ms <= marked.devices.get(serial, _NEVER):
+                return True
+            return bool(self._devices) and any(map(refuses, self._devices.get(self._device_digest(serial), ())))
+
+        others = tuple(person for person in people if not is_refused(person))
+        if identities is None:
+            identities = possible_identities(text)
+        refused = tuple(filter(is_refused, {*people, *identities}))
+        # Records of other people may contain a serial number of theirs: the fulfilment system reuses some.
+        if not refused and not others:
+            refused = tuple(filter(is_refused_device, identities))
+        return Screening(True, others, refused) if refused else Screening(False)
+
+
+def names_one_of(identities: Set[str], text: str) -> bool:
+    """Whether the text of a record contains one of some normalised addresses and serial numbers.
+
+    Most records are JSON objects with the identity as a value. That takes a twelfth of the time of the search.
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    values = record.values() if isinstance(record, dict) else ()
+    found = (_identities_of(value) for value in values if isinstance(value, str) and _is_searchable(value))
+    return any(not identities.isdisjoint(one) for one in found) or not identities.isdisjoint(possible_identities(text))
+
+
+def _is_searchable(value: str) -> bool:
+    return len(value) <= _MAX_IDENTITY and not SURROGATE.search(value)
 
 
 def possible_identities(text: str) -> set[str]:
@@ -91,7 +142,7 @@ def possible_identities(text: str) -> set[str]:
     quoted = set(map(_unquoted, _QUOTED.findall(text)))
     identities = people_in(text).union(*map(people_in, {unescaped, *quoted}))
     for value in {*quoted, *_SEPARATOR.split(unescaped)}:
-        if len(value) <= _MAX_IDENTITY and not SURROGATE.search(value):
+        if _is_searchable(value):
             identities |= _identities_of(value)
     return identities - {""}
 

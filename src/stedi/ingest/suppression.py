@@ -18,6 +18,7 @@ from typing import Any
 
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseBusyError, WarehouseError
+from stedi.ingest.retention_marks import RetentionMarks, read_marks
 from stedi.model.identity import NotOneAddressError, device_of, padded_keys, person_of
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
@@ -120,17 +121,34 @@ class SuppressionList:
         storage: the privacy folder.
         key: the suppression key; None while there is neither a list nor a key.
         secret: the configured secret that the key is derived from, if one is configured.
+        marks: the retention marks; None if there are none.
     """
 
     storage: Warehouse = field(compare=False)
     key: bytes | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
     _changes: tuple[_Change, ...] = ()
+    marks: RetentionMarks | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody was ever erased."""
         return not self._changes
+
+    @property
+    def refuses_nobody(self) -> bool:
+        """Whether there are neither tombstones nor retention marks."""
+        return self.is_empty and self.marks is None
+
+    @property
+    def of_erasures(self) -> "SuppressionList":
+        """The list without retention marks."""
+        return replace(self, marks=None)
+
+    @property
+    def of_retention(self) -> "SuppressionList":
+        """The list with the retention marks alone."""
+        return replace(self, _changes=())
 
     @property
     def generation(self) -> int:
@@ -249,7 +267,7 @@ class SuppressionList:
             WarehouseBusyError: another process changes the list all the time.
             WarehouseError: the list can't be read or written, or there is no place for a key.
         """
-        with self._exclusively() as current:
+        with self.exclusively() as current:
             if any(change.id == erasure_id for change in current._changes):
                 return current
             keyed = current if current.key else replace(current, key=_create_key(self.storage))
@@ -263,12 +281,16 @@ class SuppressionList:
         """
         if self.key:
             return self
-        with self._exclusively() as current:
+        with self.exclusively() as current:
             return current if current.key else replace(current, key=_create_key(self.storage))
+
+    def with_temporary_key(self) -> "SuppressionList":
+        """Return the list with its key, or with a random one if there is none. Nothing is written."""
+        return self if self.key else replace(self, key=secrets.token_bytes(_KEY_BYTES))
 
     def preview(self, people: Sequence[ErasedPerson], *, erased_at_ms: int) -> "SuppressionList":
         """Return the list as `add` would leave it. Nothing is written, and a missing key is replaced by a random one."""
-        keyed = self if self.key else replace(self, key=secrets.token_bytes(_KEY_BYTES))
+        keyed = self.with_temporary_key()
         return replace(keyed, _changes=(*self._changes, keyed._erasure(people, erased_at_ms, "preview")))
 
     def _erasure(self, people: Sequence[ErasedPerson], erased_at_ms: int, erasure_id: str) -> _Change:
@@ -306,7 +328,7 @@ class SuppressionList:
             WarehouseBusyError: another process changes the list all the time.
             WarehouseError: the list can't be read or written.
         """
-        with self._exclusively() as current:
+        with self.exclusively() as current:
             tombstones = current.find(address)
             if not tombstones:
                 raise StediError("nobody with this address was erased; check the address")
@@ -315,7 +337,7 @@ class SuppressionList:
             return current._write(_Change(secrets.token_hex(8), at_ms, lifted=(tombstones[-1].subject,)))
 
     @contextmanager
-    def _exclusively(self) -> Iterator["SuppressionList"]:
+    def exclusively(self) -> Iterator["SuppressionList"]:
         """Hold the privacy folder's lock; yields the list as it is now."""
         with ExitStack() as stack:
             for attempt in range(1, _ATTEMPTS + 1):
@@ -355,11 +377,37 @@ def open_suppression(settings: Settings) -> SuppressionList:
 
 def _read(storage: Warehouse, secret: bytes | None) -> SuppressionList:
     path = storage.path(LIST_FILE)
+    content: bytes | None = None
     try:
         with _missing_or_translated(f"the suppression list {path} can't be read"):
             content = storage.read(LIST_FILE)
     except FileNotFoundError:
+        pass
+    marks = read_marks(storage)
+    if content is None and marks is None:
         return SuppressionList(storage, _read_key(storage, secret), secret)
+    key_ids = {marks.key_id} if marks else set()
+    changes: tuple[_Change, ...] = ()
+    if content is not None:
+        changes, key_id = _decode(content, path)
+        key_ids.add(key_id)
+    key = _read_key(storage, secret)
+    if key is None:
+        raise WarehouseError(
+            f"the key of the suppression list {path} is missing; "
+            f"restore {storage.path(_KEY_FILE)}, or set {_SETTING} to the secret of the earlier erasures"
+        )
+    suppression = SuppressionList(storage, key, secret, changes, marks)
+    if key_ids != {suppression.key_id}:
+        raise WarehouseError(
+            f"the suppression list {path} was made with another key, so erased people would not be recognised; "
+            f"restore {storage.path(_KEY_FILE)}, or set {_SETTING} to the secret of the earlier erasures"
+        )
+    return suppression
+
+
+def _decode(content: bytes, path: str) -> tuple[tuple[_Change, ...], str]:
+    """Return the changes of a list, and the ID of its key."""
     try:
         document = json.loads(content)
         is_intact = document.pop("checksum") == _checksum(document)
@@ -369,19 +417,7 @@ def _read(storage: Warehouse, secret: bytes | None) -> SuppressionList:
         is_intact = False
     if not is_intact:
         raise WarehouseError(f"the suppression list {path} is damaged; restore the privacy folder from its newest backup")
-    key = _read_key(storage, secret)
-    if key is None:
-        raise WarehouseError(
-            f"the key of the suppression list {path} is missing; "
-            f"restore {storage.path(_KEY_FILE)}, or set {_SETTING} to the secret of the earlier erasures"
-        )
-    suppression = SuppressionList(storage, key, secret, changes)
-    if suppression.key_id != key_id:
-        raise WarehouseError(
-            f"the suppression list {path} was made with another key, so erased people would not be recognised; "
-            f"restore {storage.path(_KEY_FILE)}, or set {_SETTING} to the secret of the earlier erasures"
-        )
-    return suppression
+    return changes, key_id
 
 
 def _decode_change(document: Mapping[str, Any]) -> _Change:

@@ -94,7 +94,7 @@ def remove_records(feed: Feed, records: RemovedRecords, store: Store, backend: B
         Status.REFRESHED,
         rows_after,
         removed=removed_count,
-        reason="records were erased",
+        reason="records were removed",
         snapshot_id=snapshot.id,
         results=results,
     )

@@ -76,6 +76,7 @@ class RunReport:
         outside_consent: rows by table that were recorded while their person did not consent.
         unresolved_readings: readings of devices without a clear owner; None if device_owner was not selected.
         left_behind: stale tables that were not selected. They may contain withdrawn customers.
+        is_maintained: whether the run also did maintenance.
         alarms: findings that a person has to look at. The tables are correct.
         seconds: duration.
     """
@@ -91,6 +92,7 @@ class RunReport:
     outside_consent: dict[str, int] = field(default_factory=dict)
     unresolved_readings: int | None = None
     left_behind: list[str] = field(default_factory=list)
+    is_maintained: bool = False
     alarms: list[Alarm] = field(default_factory=list)
     seconds: float = 0.0
 

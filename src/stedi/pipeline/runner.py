@@ -16,7 +16,8 @@ from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
 from stedi.ingest.applied_erasures import mark_new_warehouse, require_applied
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
-from stedi.ingest.listing import list_landing
+from stedi.ingest.listing import is_in_s3, list_landing
+from stedi.ingest.retention_marks import require_no_unfinished_retention
 from stedi.ingest.skipped_files import SkippedFiles
 from stedi.ingest.suppression import SuppressionList, open_suppression
 from stedi.maintenance.maintain import run_maintenance
@@ -83,6 +84,8 @@ def run(
         # Under the write lock, so that no erasure changes the list during the run.
         suppression = open_suppression(settings)
         require_applied(warehouse, suppression)
+        if is_in_s3(settings.landing):
+            require_no_unfinished_retention(suppression.storage)
         if not dry_run:
             mark_new_warehouse(warehouse, suppression)
         names = selected or {table.name for table in default_tables(store)}
@@ -112,6 +115,7 @@ def run(
                 number = publish_run(catalog, start_backend, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
                     run_maintenance(catalog, start_backend(), settings.keep_runs, progress)
+                    report.is_maintained = True
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

@@ -34,6 +34,7 @@ from stedi.pipeline.landing import ledger_of, reject_files
 from stedi.pipeline.pseudonym_key import pseudonym_key
 from stedi.privacy.clock_report import ClockEntry, ClockReport, OpenModel, OpenSnapshot, WaitingFile
 from stedi.privacy.erasures import read_erasures
+from stedi.privacy.retention.people import drop, find_people
 from stedi.steps.registry.published_models import CurrentConsent, models_folder, read_models
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
@@ -44,6 +45,8 @@ from stedi.tables.landing.customer import FEED
 from stedi.tables.reference.consent_hold import HELD_FROM
 from stedi.tables.registry import ALL
 
+# A maintenance a day is enough for retention.
+_GRACE_MS = MILLISECONDS_A_DAY
 # The tables that may contain only customers whose consent is in force.
 _TABLES = tuple(table for table in ALL if table.requires_consent)
 
@@ -127,6 +130,8 @@ def _report(reading: _Reading, limit: int | None) -> ClockReport:
         FROM clock_state"""
     )
     counts["overdue"] += sum(file.is_overdue for file in files) + sum(erasure.is_overdue for erasure in erasures)
+    past_retention, overdue_retention = _count_past_retention(reading)
+    counts["overdue"] += overdue_retention
     return ClockReport(
         reading.settings.privacy.deadline_days,
         **counts,
@@ -134,8 +139,26 @@ def _report(reading: _Reading, limit: int | None) -> ClockReport:
         snapshots=_snapshots(reading.backend),
         models=models,
         files=files,
+        past_retention=past_retention,
+        overdue_retention=overdue_retention,
         erasures=erasures[:limit],
     )
+
+
+def _count_past_retention(reading: _Reading) -> tuple[int | None, int]:
+    """Count the people of whom old records should be gone, and those for whom that is overdue."""
+    days = reading.settings.privacy.retention_days
+    if days is None:
+        return None, 0
+    reading.progress(Progress("searching for old records", 0, len(_TABLES), "tables"))
+    cutoff_ms = reading.now_ms - days * MILLISECONDS_A_DAY
+    try:
+        past, overdue = (
+            find_people(reading.backend, reading.catalog, cutoff).people for cutoff in (cutoff_ms, cutoff_ms - _GRACE_MS)
+        )
+    finally:
+        drop(reading.backend)
+    return past, overdue
 
 
 def _waiting_files(reading: _Reading) -> tuple[WaitingFile, ...]:

@@ -118,11 +118,13 @@ class ClockReport:
         withdrawals: number of withdrawals.
         holds: number of holds.
         in_effect: number of withdrawals and holds that are in effect everywhere.
-        overdue: number of overdue withdrawals, holds, erasures and files.
+        overdue: number of overdue withdrawals, holds, erasures and files, and of people whose old records are overdue.
         entries: withdrawals and holds, overdue ones first, then open ones; at most as many as were asked for.
         snapshots: the snapshots that are in the way.
         models: the models that are in the way.
         files: files of the customer feed that no run has ingested, oldest first.
+        past_retention: people of whom old records should be gone; None if records are kept without end.
+        overdue_retention: those of them for whom a day has passed since. They count as overdue.
         erasures: the unfinished erasure, then finished ones, the newest first; at most as many as were asked for.
     """
 
@@ -135,4 +137,6 @@ class ClockReport:
     snapshots: tuple[OpenSnapshot, ...]
     models: tuple[OpenModel, ...]
     files: tuple[WaitingFile, ...]
+    past_retention: int | None
+    overdue_retention: int
     erasures: tuple[ClockErasure, ...]

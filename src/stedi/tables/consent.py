@@ -106,18 +106,34 @@ def withdrawals(field: str = RESEARCH) -> str:
     Returns:
         SQL over `customer_landing`, with the columns person and received_ms (ms since the epoch, UTC).
     """
+    return _without_consent(field, "max(shared_as_of) IS NOT NULL AND NOT max_by(consents, changed_at)")
+
+
+def people_without_consent(field: str = RESEARCH) -> str:
+    """Write the query for the customers who withdrew their consent to a purpose or never gave it.
+
+    Args:
+        field: the field of one of the `PURPOSES`.
+
+    Returns:
+        SQL over `customer_landing`, with the columns person and received_ms: arrival of the first record that says so (ms
+        since the epoch, UTC).
+    """
+    return _without_consent(field, "NOT max_by(consents, changed_at)")
+
+
+def _without_consent(field: str, condition: str) -> str:
     return f"""
 WITH records AS ({customer_records(field, "arrived_at")}),
 changes AS ({consent_changes(field)}),
-withdrawn AS (
+lacking AS (
     SELECT person, coalesce(max(changed_at) FILTER (WHERE consents), -{NO_END}) AS consented_at
     FROM changes
     GROUP BY person
-    -- Some record gave consent, and the newest change does not.
-    HAVING max(shared_as_of) IS NOT NULL AND NOT max_by(consents, changed_at)
+    HAVING {condition}
 )
 SELECT w.person, epoch_ms(min(r.arrived_at)) AS received_ms
-FROM withdrawn AS w JOIN records AS r ON r.person = w.person
+FROM lacking AS w JOIN records AS r ON r.person = w.person
 WHERE r.changed_at > w.consented_at AND r.{field} IS NULL
 GROUP BY w.person
 """

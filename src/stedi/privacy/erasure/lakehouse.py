@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stedi.catalog import Catalog
 from stedi.catalog.run_log import RunRecord, latest_run
@@ -79,3 +80,43 @@ def open_lakehouse(settings: Settings, warehouse: Warehouse, scratch: Path, key:
         with start_backend(settings, warehouse, scratch) as backend:
             backend.set_parameters(parameters)
             yield Lakehouse(settings, warehouse, catalog, backend, scratch, parameters, run)
+
+
+@contextmanager
+def write_locked(settings: Settings, warehouse: Warehouse) -> Iterator[None]:
+    """Hold the write lock of a lakehouse in which a run has finished.
+
+    Raises:
+        WarehouseBusyError: a run or an erasure works on the warehouse.
+        NoWarehouseError: there is no warehouse.
+        WarehouseError: no run has finished, or the warehouse can't be read.
+    """
+    # Taking the write lock would create a missing warehouse.
+    with open_lakehouse_for_reading(settings, warehouse):
+        pass
+    with warehouse.write_lock():
+        yield
+
+
+@contextmanager
+def open_lakehouse_for_writing(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
+    """Open a lakehouse, and hold its write lock. Raises the errors of `write_locked`."""
+    with write_locked(settings, warehouse), open_locked_lakehouse(settings, warehouse) as lakehouse:
+        yield lakehouse
+
+
+@contextmanager
+def open_locked_lakehouse(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
+    """Open a lakehouse whose write lock the caller holds, with the warehouse's folder for temporary files."""
+    with warehouse.scratch() as scratch, open_lakehouse(settings, warehouse, scratch) as lakehouse:
+        yield lakehouse
+
+
+@contextmanager
+def open_lakehouse_for_reading(settings: Settings, warehouse: Warehouse) -> Iterator[Lakehouse]:
+    """Open a lakehouse without the write lock, with a folder for temporary files."""
+    with (
+        TemporaryDirectory(prefix="stedi-erasure-") as scratch,
+        open_lakehouse(settings, warehouse, Path(scratch)) as lakehouse,
+    ):
+        yield lakehouse

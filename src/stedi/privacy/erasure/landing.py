@@ -119,44 +119,52 @@ def _record_screen(feed: Feed, suppression: SuppressionList) -> Callable[[str], 
     return is_theirs
 
 
-def purge_tables(
-    lakehouse: Lakehouse, suppression: SuppressionList, files: Iterable[tuple[PlannedFile, LandingFile | None]], run_id: str
-) -> dict[str, TableReport]:
-    """Remove the people from the landing tables, their quarantine and their ledgers.
+def purge_table(
+    lakehouse: Lakehouse,
+    feed: Feed,
+    suppression: SuppressionList,
+    files: Iterable[tuple[PlannedFile, LandingFile | None]],
+    run_id: str,
+    *,
+    at_ingest: SuppressionList,
+) -> TableReport | None:
+    """Remove people's records from a landing table, its quarantine and its ledger.
 
-    Rewritten files are ingested again, so that the tables are as if the people's records had never been in them. The
-    people's rows that came from other files, such as deleted ones, are removed.
+    Rewritten files are ingested again, so that the table is as if the people's records had never been in them. The people's
+    rows that came from other files, such as deleted ones, are removed.
 
     Args:
         lakehouse: the lakehouse. Its backend has the relations of `search.search`.
-        suppression: the suppression list, with the people in it.
-        files: the rewritten files, each with its new version; None if it was deleted.
+        feed: the feed of the table.
+        suppression: refuses the records to remove.
+        files: the rewritten files of the feed, each with its new version; None if it was deleted.
         run_id: the run that the commits belong to.
+        at_ingest: the whole suppression list, for the files that are ingested again.
+
+    Returns:
+        The report of the landing table; None if no run has created it.
     """
     backend, catalog = lakehouse.backend, lakehouse.catalog
-    again: dict[str, list[LandingFile]] = {feed.name: [] for feed in FEEDS}
-    gone: dict[str, list[str]] = {feed.name: [] for feed in FEEDS}
-    ledgers = {feed.name: ledger_of(catalog, feed.table) for feed in FEEDS}
+    again: list[LandingFile] = []
+    gone: list[str] = []
+    ledger = ledger_of(catalog, feed.table)
     for file, now in files:
-        before = ledgers[file.feed].get(file.name)
+        before = ledger.get(file.name)
         # A version that was never ingested is left for the next run.
         if before is None or before.version != file.version:
             continue
         if now is None or now.name != file.name:
-            gone[file.feed].append(file.name)
+            gone.append(file.name)
         if now is not None:
             is_older = now.modified_ns != file.modified_ns
-            again[file.feed].append(replace(now, modified_ns=file.modified_ns, has_older_time=is_older))
-    reports: dict[str, TableReport] = {}
-    for feed in FEEDS:
-        removed = _remove_rows(lakehouse, feed, suppression, gone[feed.name], [f.name for f in again[feed.name]], run_id)
-        if removed is None:
-            continue
-        ingested, _ = ingest_feed(
-            feed, again[feed.name], catalog, lambda: backend, run_id, read_again=lambda entry: False, suppression=suppression
-        )
-        reports[feed.table.name] = ingested if ingested.is_refresh else removed
-    return reports
+            again.append(replace(now, modified_ns=file.modified_ns, has_older_time=is_older))
+    removed = _remove_rows(lakehouse, feed, suppression, gone, [file.name for file in again], run_id)
+    if removed is None:
+        return None
+    ingested, _ = ingest_feed(
+        feed, again, catalog, lambda: backend, run_id, read_again=lambda entry: False, suppression=at_ingest
+    )
+    return ingested if ingested.is_refresh else removed
 
 
 def _remove_rows(

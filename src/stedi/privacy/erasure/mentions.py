@@ -146,6 +146,6 @@ def _records_of_others(backend: Backend, catalog: Catalog) -> Iterator[tuple[str
         records = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
         query = (
             f"SELECT DISTINCT raw_record AS text, people IS NULL AS is_of_nobody FROM ({records}) AS r "
-            f"WHERE raw_record NOT IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)"
+            f"WHERE raw_record NOT IN (SELECT t.text FROM {RAW_RECORDS} AS t)"
         )
         yield from ((row["text"], row["is_of_nobody"]) for row in backend.select(query))

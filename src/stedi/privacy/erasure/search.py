@@ -23,8 +23,11 @@ from stedi.tables.reference import device_evidence, device_owner
 from stedi.tables.reference.device_evidence import HOUR_MS
 from stedi.tables.registry import ALL
 
-# The relation with the texts of quarantined records about the people, and the other people named in each.
+# The relation with the quarantined records about the people, and the other people named in each.
 RAW_RECORDS = "searched_raw_records"
+# What identifies such a record in all snapshots, and the columns of the relation.
+_RECORD = ("source_file", "source_position", "raw_record")
+_COLUMNS = ("in_file", "at_position", "text")
 # The people's devices, with names that no column of a table has: a subquery's own columns would hide those of the table.
 _RENAMED_DEVICES = (
     "(SELECT serial AS erased_serial, pseudonym AS erased_pseudonym, from_ms AS erased_from_ms, to_ms AS erased_to_ms "
@@ -63,12 +66,14 @@ class Search:
 
 def quarantined_records() -> Removal:
     """Return which quarantined records are about the people. Needs `search`."""
-    return Removal(f"raw_record IN (SELECT t.raw_record FROM {RAW_RECORDS} AS t)", without_text)
+    condition = " AND ".join(f"t.{column} = {name}" for column, name in zip(_COLUMNS, _RECORD, strict=True))
+    return Removal(f"EXISTS (SELECT 1 FROM {RAW_RECORDS} AS t WHERE {condition})", without_text)
 
 
 def without_text(theirs: str) -> str:
     """SQL query for what remains of quarantined records about the people: those that put others on hold, without text."""
-    joined = f"SELECT r.*, t.others FROM ({theirs}) AS r JOIN {RAW_RECORDS} AS t ON t.raw_record = r.raw_record"
+    condition = " AND ".join(f"t.{column} = r.{name}" for column, name in zip(_COLUMNS, _RECORD, strict=True))
+    joined = f"SELECT r.*, t.others FROM ({theirs}) AS r JOIN {RAW_RECORDS} AS t ON {condition}"
     return redacted(joined, "others")
 
 
@@ -139,12 +144,20 @@ def search(backend: Backend, catalog: Catalog, people: People, suppression: Supp
         ],
     )
     search_devices(backend, "erased_devices")
-    texts: dict[str, str | None] = {}
+    records: dict[tuple[str, int, str], str | None] = {}
     if paths := quarantine_files(catalog):
         scanned = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
-        texts = {record.text: record.others for record in stopped_records(backend, scanned, suppression)}
+        stopped = stopped_records(backend, scanned, suppression)
+        records = {(record.source_file, record.position, record.text): record.others for record in stopped}
+    files, positions, texts = zip(*records, strict=True) if records else ((), (), ())
     backend.materialize_values(
-        RAW_RECORDS, [("raw_record", "string", list(texts)), ("others", "string", list(texts.values()))]
+        RAW_RECORDS,
+        [
+            ("in_file", "string", files),
+            ("at_position", "long", positions),
+            ("text", "string", texts),
+            ("others", "string", list(records.values())),
+        ],
     )
 
 

@@ -277,7 +277,7 @@ def test_the_officer_changes_all_data_and_creates_no_table(lakehouse: dict[str, 
     assert not any(action.startswith(("iam:", "sts:", "kms:Schedule", "s3:PutBucket")) for action, _ in may)
 
 
-def test_jobs_only_read_the_suppression_list_in_the_privacy_folder(lakehouse: dict[str, Any]) -> None:
+def test_jobs_only_read_the_lists_in_the_privacy_folder(lakehouse: dict[str, Any]) -> None:
     key = f"<{secret_named(lakehouse, 'Signing')}>"
     for role in of_type(lakehouse, "AWS::IAM::Role"):
         if role != officer_role(lakehouse):
@@ -286,7 +286,12 @@ def test_jobs_only_read_the_suppression_list_in_the_privacy_folder(lakehouse: di
                 for action, resource in allowed(lakehouse, role)
                 if "-privacy/" in resource
             }
-            assert private <= {("s3:GetObject", "suppression/list.json")}, role
+            assert {action for action, _ in private} <= {"s3:GetObject"}, role
+            assert {name for _, name in private} <= {
+                "suppression/list.json",
+                "suppression/retention.json",
+                "retention.json",
+            }, role
             assert key not in {resource for _, resource in allowed(lakehouse, role)}
 
 

@@ -29,7 +29,7 @@ def _boxes() -> dict[str, tuple[float, float, Box]]:
         {
             "tables": ("data", "lakehouse bucket", "Iceberg tables, runs, lock"),
             "catalog": ("data", "Glue Data Catalog", "current metadata of each table"),
-            "secret": ("data", "Secrets Manager", "pseudonym key"),
+            "secret": ("data", "Secrets Manager", "secret keys"),
             "keys": ("data", "KMS", "a key for data, one for the rest"),
         },
         {

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from stedi.errors import UsageError, unknown_name
 from stedi.model.query_settings import MAX_TOLERANCE_MS, EngineName, Policy, QuerySettings
-from stedi.storage import open_warehouse, refuse_other_stores
+from stedi.storage import WarehouseFolder, open_warehouse, refuse_other_stores
 
 # Pydantic puts this before the text of a ValueError.
 PYDANTIC_PREFIX = "Value error, "
@@ -80,6 +80,17 @@ class Privacy(BaseModel):
         description="folder or s3:// prefix of the suppression list, the certificates of erasure and their keys; "
         "by default the warehouse's address with -privacy at its end. Restored backups must not replace it",
     )
+    suppression_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="secret key of the suppression list; by default the first erasure stores one in a local privacy folder",
+    )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Ed25519 key (PEM) that signs the certificates; by default the first one stores a key in a local "
+        "privacy folder",
+    )
     deadline_days: int = Field(
         default=30, ge=1, description="days in which a withdrawal must be in effect everywhere, and an erasure finished"
     )
@@ -89,6 +100,24 @@ class Privacy(BaseModel):
         description="days for which the landing files and raw records of people who never consented or withdrew are kept; "
         "by default without end",
     )
+    controller: str | None = Field(
+        default=None, min_length=1, description="name of the organisation that answers for the data, for `stedi access`"
+    )
+    contact: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where people reach it: a page, an address or a telephone number, for `stedi access`",
+    )
+    notice: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of the privacy notice under which people consent, for `stedi access`",
+    )
+
+    @field_validator("folder")
+    @classmethod
+    def _check_folder(cls, place: str | None) -> str | None:
+        return str(open_warehouse(place)) if place else None
 
 
 class Settings(BaseModel):
@@ -131,7 +160,15 @@ class Settings(BaseModel):
     @property
     def privacy_folder(self) -> str:
         """Address of the privacy folder, outside of the warehouse: a restored warehouse must not replace it."""
-        return self.privacy.folder or f"{self.warehouse.rstrip('/')}-privacy"
+        if self.privacy.folder:
+            return self.privacy.folder
+        warehouse = open_warehouse(self.warehouse)
+        if not isinstance(warehouse, WarehouseFolder):
+            # A prefix beside a whole bucket would be in another bucket.
+            return f"{warehouse}/privacy" if str(warehouse).count("/") == 2 else f"{warehouse}-privacy"
+        # A folder beside `.` or `..` needs its real name.
+        folder = warehouse.given if warehouse.given.name not in ("", "..") else warehouse.root
+        return f"{folder}-privacy"
 
     @field_validator("landing", "warehouse", "models", mode="before")
     @classmethod

@@ -74,6 +74,10 @@ class RuleError(StediError):
     """A table violates an error-level rule. It keeps its last good snapshot."""
 
 
+class ErasureError(StediError):
+    """Identifiers of erased people are still in files."""
+
+
 class AlarmError(StediError):
     """The run succeeded and raised an alarm, which a person has to look at."""
 

@@ -1,6 +1,7 @@
 """`stedi aws` against an emulated AWS: the project's own templates are deployed, run, asked and removed."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ import pytest
 from moto.athena.models import athena_backends
 from moto.stepfunctions.models import stepfunctions_backends
 
-from stedi.aws import athena, stacks
+from stedi.aws import athena, officer, stacks
 from stedi.aws import executions as runs
 from stedi.aws.cost import estimate
 from stedi.aws.jobs import JOBS
 from stedi.aws.release import release_files, release_name
 from stedi.cli import main
+from stedi.config import load_settings
+from stedi.privacy.certificate import signing_key
+from stedi.storage import open_warehouse
 from tests.support.cdk import Templates
 from tests.support.emulated_aws import ACCOUNT, REGION, SETTINGS, emulated_aws
 
@@ -153,6 +157,34 @@ def failure(resource: str, status: str, reason: str = "") -> dict[str, str]:
         "ResourceStatus": status,
         "ResourceStatusReason": reason,
     }
+
+
+def test_nobody_erases_in_a_deployment_without_an_officer(stedi: Stedi, aws: dict[str, str]) -> None:
+    said = stedi("aws", "erase", "ann@example.com", "--plan")
+    assert (said.code, said.out) == (1, "")
+    assert "no role for a privacy officer; name those who may assume it: `stedi aws deploy --set officers=ARN`" in said.err
+    assert "ann" not in said.err
+
+
+def test_the_officers_role_is_taken_for_a_while(
+    aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile officer]\naws_access_key_id = key\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "officer")
+    before = dict(os.environ)
+    outputs = aws | {"OfficerRole": f"arn:aws:iam::{ACCOUNT}:role/stedi-privacy-officer"}
+    with officer.as_officer(outputs, "erase-1"):
+        assert officer.caller() == f"arn:aws:sts::{ACCOUNT}:assumed-role/stedi-privacy-officer/erase-1"
+        assert "AWS_PROFILE" not in os.environ
+        settings = load_settings(None, officer.deployed_settings(outputs))
+        assert settings.privacy_folder == f"{aws['Warehouse']}-privacy"
+        assert settings.privacy.suppression_key
+        assert settings.privacy.signing_key
+        folder = open_warehouse(settings.privacy_folder)
+        first, again = (signing_key(folder, settings.privacy.signing_key.get_secret_value()) for _ in range(2))
+        assert first.fingerprint == again.fingerprint
+    assert dict(os.environ) == before
 
 
 def test_the_first_failure_of_the_newest_change_is_told() -> None:

@@ -38,9 +38,14 @@ NO_RESOURCE = {
 }
 
 
+OFFICERS = ["arn:aws:iam::123456789012:role/privacy", "arn:aws:iam::123456789012:user/path/ann.officer@example.com"]
+
+
 @pytest.fixture(scope="module")
 def assembly(templates: Templates) -> Path:
-    return templates.assembly(DeploymentParameters(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70))
+    return templates.assembly(
+        DeploymentParameters(alarm_email="alarms@example.com", scan_limit_gb=3, budget_usd=70, officers=",".join(OFFICERS))
+    )
 
 
 def template(assembly: Path, stack: str) -> dict[str, Any]:
@@ -101,6 +106,10 @@ def glue_jobs(stack: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def role_of(stack: Mapping[str, Any], job: str) -> str:
     return str(glue_jobs(stack)[job]["Role"]["Fn::GetAtt"][0])
+
+
+def secret_named(stack: Mapping[str, Any], part: str) -> str:
+    return next(name for name in of_type(stack, "AWS::SecretsManager::Secret") if part in name)
 
 
 def bucket_named(stack: Mapping[str, Any], part: str) -> str:
@@ -195,16 +204,16 @@ def test_no_role_may_do_everything_or_anything_to_everything(lakehouse: dict[str
 
 def test_services_take_roles_only_for_this_account(lakehouse: dict[str, Any]) -> None:
     for name, role in of_type(lakehouse, "AWS::IAM::Role").items():
-        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
-        if "Service" in statement["Principal"] and "EventsRole" not in name:
-            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}, name
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            if "Service" in statement["Principal"] and "EventsRole" not in name:
+                assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}, name
 
 
 def test_every_job_has_its_script_its_role_and_its_arguments(lakehouse: dict[str, Any]) -> None:
     jobs = glue_jobs(lakehouse)
     assert list(jobs) == [job.name for job in JOBS]
     assert len({flat(job["Role"]) for job in jobs.values()}) == len(JOBS)
-    secret = next(iter(of_type(lakehouse, "AWS::SecretsManager::Secret")))
+    secret, suppression = secret_named(lakehouse, "Pseudonym"), secret_named(lakehouse, "Suppression")
     for name, job in jobs.items():
         assert flat(job["Command"]["ScriptLocation"]).endswith(f"/releases/<Release>/jobs/{name}.py")
         assert job["GlueVersion"] == "6.0"
@@ -216,6 +225,7 @@ def test_every_job_has_its_script_its_role_and_its_arguments(lakehouse: dict[str
         assert arguments["--datalake-formats"] == "iceberg"
         # The secret's name is an argument; what it holds stands nowhere.
         assert arguments["--pseudonym_secret"] == {"Ref": secret}
+        assert arguments["--suppression_secret"] == {"Ref": suppression}
         assert arguments["--alarm_drop"] == "0.5"
         assert (arguments["--owners_confidence"], arguments["--match_tolerance_ms"]) == ("0.999", "50")
         assert ("--alarm_topic" in arguments) == (name == "publish_run")
@@ -225,11 +235,96 @@ def test_every_job_has_its_script_its_role_and_its_arguments(lakehouse: dict[str
         assert {"duckdb", "pyiceberg", "sqlglot", "boto3"} <= {module.partition("==")[0] for module in modules}
 
 
-def test_the_pseudonym_key_is_made_by_aws_and_stands_in_no_template(lakehouse: dict[str, Any]) -> None:
-    [secret] = of_type(lakehouse, "AWS::SecretsManager::Secret").values()
-    assert "SecretString" not in secret
-    assert secret["GenerateSecretString"]["PasswordLength"] == 64
-    assert "KmsKeyId" in secret
+def test_keys_are_made_by_aws_and_stand_in_no_template(lakehouse: dict[str, Any]) -> None:
+    secrets = of_type(lakehouse, "AWS::SecretsManager::Secret").values()
+    assert len(secrets) == 3
+    for secret in secrets:
+        assert "SecretString" not in secret
+        assert secret["GenerateSecretString"]["PasswordLength"] == 64
+        assert "KmsKeyId" in secret
+
+
+def officer_role(stack: Mapping[str, Any]) -> str:
+    return next(name for name in of_type(stack, "AWS::IAM::Role") if name.startswith("OfficerRole"))
+
+
+def test_only_named_principals_may_be_the_officer(lakehouse: dict[str, Any]) -> None:
+    role = of_type(lakehouse, "AWS::IAM::Role")[officer_role(lakehouse)]
+    trusted = role["AssumeRolePolicyDocument"]["Statement"]
+    assert {statement["Effect"] for statement in trusted} == {"Allow"}
+    assert [arn for statement in trusted for arn in listed(statement["Principal"]["AWS"])] == OFFICERS
+    assert lakehouse["Outputs"]["OfficerRole"]["Value"] == {"Fn::GetAtt": [officer_role(lakehouse), "Arn"]}
+
+
+def test_the_officer_changes_all_data_and_creates_no_table(lakehouse: dict[str, Any]) -> None:
+    may = set(allowed(lakehouse, officer_role(lakehouse)))
+    data, landing = f"<{bucket_named(lakehouse, 'Lakehouse')}>", f"<{bucket_named(lakehouse, 'Landing')}>"
+    results = f"<{bucket_named(lakehouse, 'AthenaResults')}>/results/*"
+    assert {resource for action, resource in may if action == "s3:DeleteObjectVersion"} == {
+        f"{landing}/*",
+        f"{data}/lakehouse/*",
+        f"{data}/lakehouse-privacy/*",
+        results,
+    }
+    # Query results are deleted unread.
+    assert ("s3:GetObject", results) not in may
+    glue = {action: resource for action, resource in may if action.startswith("glue:")}
+    assert set(glue) == {"glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"}
+    updated = {
+        resource.rpartition("/")[2] for action, resource in may if action == "glue:UpdateTable" if "table/" in resource
+    }
+    assert updated == {table.name for table in ALL}
+    assert not any(action.startswith(("iam:", "sts:", "kms:Schedule", "s3:PutBucket")) for action, _ in may)
+
+
+def test_jobs_only_read_the_lists_in_the_privacy_folder(lakehouse: dict[str, Any]) -> None:
+    key = f"<{secret_named(lakehouse, 'Signing')}>"
+    for role in of_type(lakehouse, "AWS::IAM::Role"):
+        if role != officer_role(lakehouse):
+            private = {
+                (action, resource.rpartition("-privacy/")[2])
+                for action, resource in allowed(lakehouse, role)
+                if "-privacy/" in resource
+            }
+            assert {action for action, _ in private} <= {"s3:GetObject"}, role
+            assert {name for _, name in private} <= {
+                "suppression/list.json",
+                "suppression/retention.json",
+                "retention.json",
+            }, role
+            assert key not in {resource for _, resource in allowed(lakehouse, role)}
+
+
+def test_the_bucket_refuses_everybody_else_in_the_privacy_folder(lakehouse: dict[str, Any]) -> None:
+    denied = denials(lakehouse)
+    others = {"ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": [officer_role(lakehouse), "Arn"]}}}
+    assert {(name, json.dumps(statement.get("Condition"))) for name, statement in denied.items()} == {
+        ("OnlyOfficerWrites", json.dumps(others)),
+        ("OnlyOfficerReads", json.dumps(others)),
+        # Nor may the officer delete what the officer has to answer for.
+        ("NobodyDeletes", "null"),
+    }
+    assert all(statement["Principal"] == {"AWS": "*"} for statement in denied.values())
+    keys = {name: {flat(r).partition(">/")[2] for r in listed(s["Resource"])} for name, s in denied.items()}
+    assert keys == {
+        "OnlyOfficerWrites": {"lakehouse-privacy/*"},
+        "OnlyOfficerReads": {
+            "lakehouse-privacy/certificates/*",
+            "lakehouse-privacy/erasure.json",
+            "lakehouse/privacy_log/*",
+        },
+        "NobodyDeletes": {"lakehouse-privacy/certificates/*", "lakehouse-privacy/suppression/list.json"},
+    }
+    assert {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"} <= set(denied["OnlyOfficerWrites"]["Action"])
+    assert denied["OnlyOfficerReads"]["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+    assert denied["NobodyDeletes"]["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+
+
+def denials(stack: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The statements with a name in the policy of the lakehouse's bucket."""
+    bucket = bucket_named(stack, "Lakehouse")
+    [policy] = [p for p in of_type(stack, "AWS::S3::BucketPolicy").values() if p["Bucket"]["Ref"] == bucket]
+    return {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"] if "Sid" in s and s["Effect"] == "Deny"}
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
@@ -424,6 +519,8 @@ def test_the_page_lists_every_parameter_with_its_default() -> None:
         ({"schedule": "every day"}, "parameter schedule"),
         ({"database": "Stedi"}, "parameter database"),
         ({"alarm_email": "me"}, "parameter alarm_email"),
+        ({"officers": "*"}, "parameter officers"),
+        ({"officers": "arn:aws:iam::123456789012:root"}, "parameter officers"),
     ],
 )
 def test_wrong_parameters_are_refused_by_name(given: dict[str, str], says: str) -> None:

@@ -246,6 +246,7 @@ def test_where_no_run_finished_a_look_says_so(lake: Lake, tmp_path: Path) -> Non
         ["devices"],
         ["devices", "s1"],
         ["person", "a@x"],
+        ["access", "a@x", "--out", "out"],
     )
     for look in looks:
         done = stedi(tmp_path, *look)

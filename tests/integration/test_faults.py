@@ -20,7 +20,7 @@ from stedi.catalog.run_log import RunRecord, read_runs
 from stedi.config import Settings
 from stedi.errors import StediError, UsageError, WarehouseError
 from stedi.model.progress import Progress
-from stedi.storage import Warehouse, open_warehouse
+from stedi.storage import Warehouse
 from tests.support.disk import free_bytes, move_to_disk, small_disk
 from tests.support.killing import (
     PROCESSES,
@@ -71,7 +71,7 @@ TABLES = ("customer_landing", "accelerometer_trusted")
 
 
 def _child(settings: Settings, work: str, known: KnownSteps, step: Path, said: Path) -> None:
-    Refusals(open_warehouse(settings.warehouse, settings.database).path(""), TABLES, known, step).watch()
+    Refusals(settings, TABLES, known, step).watch()
     try:
         WORK[work](settings)
     except StediError as error:

@@ -83,7 +83,7 @@ def test_the_demo_uses_nothing_of_the_checkout_and_keeps_its_bytecode(environmen
 @pytest.mark.parametrize(
     ("extra", "commands"),
     [
-        ("ml", {"train": "skops", "evaluate": "matplotlib", "detect readings.csv": "onnx"}),
+        ("ml", {"train": "threadpoolctl", "evaluate": "matplotlib", "detect readings.csv": "onnx"}),
         ("spark", {"run --engine spark": "pyspark"}),
         (
             "aws",

@@ -8,11 +8,12 @@ import pytest
 import zstandard
 
 from stedi.errors import WarehouseError
+from stedi.ingest.suppression import DevicePeriod, ErasedPerson, open_suppression
 from stedi.tables.curated.step_training_set import TABLE as TRAINING_SET
 from stedi.tables.registry import REFRESHED
 from tests.support.compare import contents, found_wrong
 from tests.support.killing import violation_counts
-from tests.support.lake import Lake, customer
+from tests.support.lake import T0, Lake, customer, distance, reading
 from tests.support.spark import with_engine
 from tests.support.spark_data import land_first, land_more
 
@@ -65,6 +66,26 @@ def test_odd_files_are_read_alike(new_lake: Callable[..., Lake]) -> None:
         taken.append((found["accelerometer_landing"], found["quarantine"]))
     assert taken[0] == taken[1]
     assert all(taken[0])
+
+
+def test_erased_people_are_stopped_alike(new_lake: Callable[..., Lake]) -> None:
+    stored, stopped = [], []
+    for engine in ("embedded", "spark"):
+        lake = with_engine(new_lake(engine), engine)
+        suppression = open_suppression(lake.settings)
+        for number, (name, serial) in enumerate((("ann@x", "S1"), ("bob@x", "s2"))):
+            person = ErasedPerson(name, (DevicePeriod(serial, T0 + 2, None),))
+            suppression = suppression.add([person], erased_at_ms=T0 + 5, erasure_id=str(number))
+        suppression.lift("bob@x", at_ms=T0 + 10)
+        for name in ("ann@x", "bob@x", "cat@x"):
+            lake.land(f"customer/{name}.json", [customer(name.upper(), at, registered=None) for at in (4, 5, 6)])
+            lake.land(f"accelerometer/{name}.json", [reading(name, at) for at in (4, 5, 6)])
+            lake.land(f"customer/{name}-bad.json", f'{{"email": "{name}", "phone": 1}}\n{{"email": "{name}, cat@x"'.encode())
+        lake.land("step_trainer/1.json", [distance(serial, at) for serial in ("s1", "s2", "s3") for at in (1, 2, 4, 5)])
+        stopped.append(lake.run(select=["quarantine"]).suppressed)
+        stored.append(contents(lake, ["customer_landing", "accelerometer_landing", "step_trainer_landing", "quarantine"]))
+    assert stored[0] == stored[1]
+    assert stopped == [{"customer": 6, "accelerometer": 5, "step_trainer": 4}] * 2
 
 
 def test_what_spark_can_not_do_is_said_in_a_line_that_holds_no_data(new_lake: Callable[..., Lake]) -> None:

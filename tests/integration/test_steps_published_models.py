@@ -84,7 +84,7 @@ def test_a_model_is_stale_after_the_run_that_reads_a_withdrawal(three: Lake) -> 
     three.run()
     assert stale(three) == [(True, "1 of 3 people are no longer in customers_curated")]
     for wanted in (None, folder.name, str(folder)):
-        with pytest.raises(WarehouseError, match=r"stale \(1 of 3 people .* `stedi train`"):
+        with pytest.raises(WarehouseError, match=r"stale \(1 of 3 people .* `stedi train"):
             find_usable_model(three.settings, wanted)
 
 
@@ -232,6 +232,7 @@ def test_the_command_lists_models(three: Lake, tmp_path: Path) -> None:
             "people": 3,
             "f1_100": 0.9312,
             "count_mape": None,
+            "replaces": None,
             "stale": True,
             "why": "1 of 3 people are no longer in customers_curated",
         }

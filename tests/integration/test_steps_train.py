@@ -1,11 +1,15 @@
 """Training on simulated feeds publishes an assessed detector; training without steps publishes nothing."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import skops.io
@@ -26,9 +30,12 @@ from stedi.steps.model.examples import make_examples
 from stedi.steps.model.fit import fit
 from stedi.steps.model.onnx_detector import OnnxDetector
 from stedi.steps.model.onnx_export import export_onnx
+from stedi.steps.registry.erased_people import erase_people, plan_erasure
 from stedi.steps.registry.published_models import describe_models
 from stedi.steps.workflows import TrainingResult, evaluate, train
 from tests.support.lake import KEY, Lake, customer, reading
+from tests.support.mlflow_server import mlflow_server
+from tests.support.modes import accessible, modes, open_umask
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,8 @@ def reports() -> list[Progress]:
 @pytest.fixture(scope="module")
 def trained(settings: Settings, reports: list[Progress]) -> TrainingResult:
     positions = read_positions(settings, Path(settings.landing) / "ground_truth" / "activities.parquet")
-    return train(settings, seed=7, positions=positions, progress=reports.append)
+    with open_umask():
+        return train(settings, seed=7, positions=positions, progress=reports.append)
 
 
 def test_progress_counts_up_to_the_total(trained: TrainingResult, reports: list[Progress]) -> None:
@@ -79,6 +87,12 @@ def test_a_model_is_published_with_its_card(settings: Settings, trained: Trainin
     assert pictures == [b"\x89PNG"] * 3
 
 
+def test_models_and_their_metrics_are_private(settings: Settings, trained: TrainingResult) -> None:
+    warehouse = Path(settings.warehouse)
+    assert {"models/mlflow.db", "models/.lock", f"models/{trained.folder.name}/detector.onnx"} <= modes(warehouse).keys()
+    assert not accessible(warehouse)
+
+
 def test_a_card_without_phone_positions_says_so(trained: TrainingResult) -> None:
     unknown = replace(trained.assessment, by_position={})
     origin = Provenance("today", "run", "customer", {}, 1, 1, {})
@@ -102,13 +116,67 @@ def test_true_steps_and_positions_of_other_people_or_times_are_refused(settings:
 
 
 def test_mlflow_has_the_metrics(trained: TrainingResult) -> None:
-    import mlflow
-
     client = mlflow.MlflowClient(f"sqlite:///{trained.folder.parent}/mlflow.db")
     [experiment] = [known for known in client.search_experiments() if known.name == "stedi-step-detector"]
     [run] = client.search_runs([experiment.experiment_id])
     assert run.info.run_name == trained.folder.name
     assert run.data.metrics["detector.f1_100"] == pytest.approx(trained.assessment.metrics["detector"].f1_100)
+
+
+def test_an_erasure_deletes_the_mlflow_run_for_good(
+    settings: Settings, trained: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(trained.folder.parent, models)
+    database, name = models / "mlflow.db", trained.folder.name
+    people = json.loads((trained.folder / "people.json").read_text())["people"]
+    copied = settings.model_copy(update={"models": models})
+    assert not [person for person in people if person.encode() in database.read_bytes()]
+    [planned] = plan_erasure(copied, people[:1])
+    assert (planned.name, planned.mlflow_runs, planned.not_reached) == (name, 1, ())
+    assert name.encode() in database.read_bytes()
+    # A run that somebody deleted in MLflow is still in its database.
+    client = mlflow.MlflowClient(f"sqlite:///{database}")
+    [experiment] = [known for known in client.search_experiments() if known.name == "stedi-step-detector"]
+    [run] = client.search_runs([experiment.experiment_id])
+    client.delete_run(run.info.run_id)
+    # A row that was deleted before is still in a free page. Some builds of SQLite overwrite these with zeros, others do not.
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE notes AS SELECT ? AS note", people[:1])
+        connection.execute("DROP TABLE notes")
+        connection.commit()
+    assert people[0].encode() in database.read_bytes()
+    # A store that can't be reached is said, without its password.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    [change] = erase_people(copied, people[:1], "erasure-1")
+    assert change.mlflow_runs == 1
+    assert change.not_reached == ("the MLflow store http://127.0.0.1 can't be reached or written (MlflowException)",)
+    content = database.read_bytes()
+    assert name.encode() not in content
+    assert run.info.run_id.encode() not in content
+    assert not [file.name for file in models.iterdir() if file.name.startswith("mlflow.db-")]
+    assert people[0].encode() not in content
+    assert client.search_runs([experiment.experiment_id]) == []
+
+
+def test_a_run_on_an_mlflow_server_is_deleted_as_far_as_it_can_be(
+    settings: Settings, trained: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models" / "one"
+    shutil.copytree(trained.folder, folder)
+    people = json.loads((folder / "people.json").read_text())["people"]
+    copied = settings.model_copy(update={"models": folder.parent})
+    with mlflow_server("one") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{server.server_port}")
+        planned = plan_erasure(copied, people[:1])
+        assert not server.is_deleted
+        assert [erase_people(copied, people[:1], "erasure-1") for _ in range(2)] == [planned, planned]
+        assert server.is_deleted
+    assert [(change.mlflow_runs, change.not_reached) for change in planned] == [
+        (1, ("the MLflow server http://127.0.0.1 keeps deleted runs until its owner calls `mlflow gc`",))
+    ]
 
 
 def test_the_onnx_file_gives_the_probabilities_of_the_trees(settings: Settings, trained: TrainingResult) -> None:

@@ -9,16 +9,31 @@ from typing import Any
 
 import boto3
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stedi import cli
+from stedi.catalog.history_rewrite import rewrite_history
 from stedi.catalog.run_log import read_runs
 from stedi.config import load_settings
-from stedi.errors import NoWarehouseError, QueryError, StediError, UsageError, WarehouseBusyError, WarehouseError
+from stedi.errors import (
+    CommitConflictError,
+    NoWarehouseError,
+    QueryError,
+    StediError,
+    UsageError,
+    WarehouseBusyError,
+    WarehouseError,
+)
+from stedi.ingest.suppression import ErasedPerson, open_suppression
 from stedi.maintenance.maintain import maintain
+from stedi.maintenance.orphan_files import orphan_files
 from stedi.model.progress import Progress
+from stedi.privacy.rotation.rotate import rotate
 from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.s3_lock import Lease
 from tests.support.compare import Died, commits, contents, done, found_wrong, rule_counts
+from tests.support.histories import TABLE, table_history, with_rows, without
 from tests.support.holding import hold_write_lock
 from tests.support.killing import PROCESSES, ChosenSteps, land_first, land_more, visible_rows
 from tests.support.lake import Lake
@@ -297,3 +312,68 @@ def test_what_was_done_although_the_answer_got_lost_counts_as_done(
     assert lost == {".lock", "00000002.json"}
     assert len(read_runs(lake.open_warehouse())) == 2
     assert found_wrong(lake) == []
+
+
+def test_a_rewritten_history_in_glue_loses_the_person_and_no_commit(lake: LakeInS3, store: Store) -> None:
+    with table_history(lake) as history:
+        before = history.rows()
+        replacements = history.replacements("a@x")
+        with iceberg(TABLE.name).transaction() as another:
+            another.set_properties(owner="another")
+        with pytest.raises(CommitConflictError, match="changed by another writer"):
+            rewrite_history(history.catalog, TABLE.name, replacements, lambda s, rows: with_rows(s.metadata, rows))
+        assert history.rows() == before
+        assert history.erase("a@x").snapshots == len(before) == 1
+        after = {snapshot: without(rows, "a@x") for snapshot, rows in before.items()}
+        assert history.rows() == after != before
+        assert orphan_files(history.catalog, TABLE.name) == []
+    table = iceberg(TABLE.name)
+    assert table.properties["owner"] == "another"
+    assert set(table.scan().to_arrow()["person"].to_pylist()) == {"b@x"}
+    glue = boto3.client("glue").get_table(DatabaseName="stedi", Name=TABLE.name)["Table"]
+    assert "previous_metadata_location" not in glue["Parameters"]
+    assert glue["StorageDescriptor"]["Location"] == table.location()
+    assert {column["Name"] for column in glue["StorageDescriptor"]["Columns"]} == set(TABLE.column_names)
+
+
+# What is beside a warehouse
+
+
+def test_the_suppression_list_in_s3_needs_a_configured_secret(empty: LakeInS3, store: Store) -> None:
+    settings = empty.settings
+    with pytest.raises(WarehouseError, match="can't store a key secretly; set STEDI_PRIVACY__SUPPRESSION_KEY"):
+        open_suppression(settings).add([ErasedPerson("ann@x.org")], erased_at_ms=1, erasure_id="first")
+    assert keys(store) == []
+    secret = {"privacy": {"suppression_key": "a secret for tests"}}
+    suppression = open_suppression(type(settings).model_validate(settings.model_dump() | secret))
+    first = suppression.add([ErasedPerson("ann@x.org")], erased_at_ms=1, erasure_id="first")
+    assert suppression.lift("ANN@x.org", at_ms=2).find("ann@x.org")[0].lifted_at_ms == 2
+    assert first.generation == 1
+    # Without the secret nobody would be recognised.
+    with pytest.raises(
+        WarehouseError, match=r"the key of the suppression list s3://.*-privacy/suppression/list.json is missing"
+    ):
+        empty.run()
+
+
+def test_new_pseudonyms_leave_no_old_version_of_an_object(lake: LakeInS3, store: Store) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    old = lake.rows("SELECT customer_pseudonym FROM customers_curated")
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    privacy = {"suppression_key": "a suppression key for tests", "signing_key": pem.decode()}
+    settings = lake.settings.model_validate({**lake.settings.model_dump(), "privacy": privacy})
+    secret = "another secret for tests, long enough"
+    done = rotate(settings, secret)
+    lake.settings = settings.model_validate({**settings.model_dump(), "pseudonym_key": secret})
+    new = lake.rows("SELECT customer_pseudonym FROM customers_curated")
+    assert (done.found, done.doubts) == ((), ())
+    assert len(new) == len(old) > 0
+    assert set(new).isdisjoint(old)
+    assert found_wrong(lake) == []
+    for name in ("customers_curated", "machine_learning_curated"):
+        listed = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{PLACE.removeprefix(f's3://{BUCKET}/')}/stedi/{name}/")
+        assert all(version["IsLatest"] for version in listed["Versions"])
+        assert "DeleteMarkers" not in listed

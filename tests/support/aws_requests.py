@@ -31,14 +31,25 @@ def of_s3(method: str, path: str, query: dict[str, list[str]], body: bytes) -> I
     where = f"arn:aws:s3:::{bucket}"
     if not key:
         if "delete" in query:
-            keys = (e.text for e in ElementTree.fromstring(body).iter() if e.tag.endswith("Key"))
-            yield from (("s3:DeleteObject", f"{where}/{name}") for name in keys)
+            for entry in ElementTree.fromstring(body):
+                named = {part.tag.rpartition("}")[2]: part.text for part in entry}
+                if "Key" in named:
+                    yield (
+                        ("s3:DeleteObjectVersion" if "VersionId" in named else "s3:DeleteObject"),
+                        f"{where}/{named['Key']}",
+                    )
+        elif "versions" in query:
+            yield "s3:ListBucketVersions", where
+        elif "uploads" in query:
+            yield "s3:ListBucketMultipartUploads", where
         else:
             yield ("s3:GetBucketLocation" if "location" in query else "s3:ListBucket"), where
-    elif method == "DELETE":
-        yield ("s3:AbortMultipartUpload" if "uploadId" in query else "s3:DeleteObject"), f"{where}/{key}"
+    elif method == "DELETE" and "uploadId" in query:
+        yield "s3:AbortMultipartUpload", f"{where}/{key}"
     else:
-        yield ("s3:GetObject" if method in ("GET", "HEAD") else "s3:PutObject"), f"{where}/{key}"
+        action = {"GET": "GetObject", "HEAD": "GetObject", "DELETE": "DeleteObject"}.get(method, "PutObject")
+        part = "Tagging" if "tagging" in query else "Version" if "versionId" in query else ""
+        yield f"s3:{action}{part}", f"{where}/{key}"
 
 
 def of_json(target: str, asked: dict[str, Any]) -> Iterator[Request]:
@@ -103,13 +114,16 @@ def listed(value: Any) -> list[str]:
 
 
 @contextmanager
-def deployment_with_jobs(templates: Templates, noted: list[Request]) -> Iterator["Jobs"]:
+def deployment_with_jobs(
+    templates: Templates, noted: list[Request], deployment: DeploymentParameters | None = None
+) -> Iterator["Jobs"]:
     """Deploy to an empty emulated AWS, and yield the jobs."""
     with emulated_aws() as url, pytest.MonkeyPatch.context() as patch:
         for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": url}).items():
             patch.setenv(name, value)
         templates.use(patch)
-        made = deploy(DeploymentParameters(), administrator=None, confirm=lambda _: True, progress=lambda _: None).outputs
+        parameters = deployment or DeploymentParameters()
+        made = deploy(parameters, administrator=None, confirm=lambda _: True, progress=lambda _: None).outputs
         yield Jobs(made["LandingBucket"], noted)
 
 
@@ -147,8 +161,12 @@ def land(bucket: str, batch: int) -> None:
 
 def policies(job: str) -> list[tuple[set[str], list[str]]]:
     """Return (actions, ARN patterns) of the statements of a job's role."""
+    return role_policies(boto3.client("glue").get_job(JobName=f"stedi-{job}")["Job"]["Role"].rpartition("/")[2])
+
+
+def role_policies(role: str) -> list[tuple[set[str], list[str]]]:
+    """Return (actions, ARN patterns) of the statements of a role."""
     iam = boto3.client("iam")
-    role = boto3.client("glue").get_job(JobName=f"stedi-{job}")["Job"]["Role"].rpartition("/")[2]
     statements = [
         statement
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]

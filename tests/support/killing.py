@@ -25,6 +25,7 @@ from stedi.maintenance.maintain import maintain
 from stedi.model.data_files import WrittenFile
 from stedi.model.table import Table
 from stedi.pipeline import run
+from stedi.privacy.erasure.erase import erase
 from stedi.query.rule_results import latest_results
 from stedi.storage import open_warehouse
 from stedi.tables.registry import ALL
@@ -32,7 +33,16 @@ from stedi.verify.verify import verify
 from tests.support.compare import contents, found_wrong
 from tests.support.lake import Lake, customer, distance, reading
 
-WORK: dict[str, Callable[[Settings], object]] = {"run": run, "maintain": maintain, "verify": verify}
+# Whom `erase` erases.
+ERASED = "ann@qvist.example"
+
+
+def erase_ann(settings: Settings) -> None:
+    """Erase one person."""
+    erase(settings, [ERASED])
+
+
+WORK: dict[str, Callable[[Settings], object]] = {"run": run, "maintain": maintain, "verify": verify, "erase": erase_ann}
 # Child processes are forked from one that has imported these modules: 20 ms instead of a second.
 _MODULES = ["__main__", "tests.support.killing", "pyiceberg.avro.decoder_fast", "sqlalchemy.dialects.sqlite", "rich.console"]
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -54,8 +64,10 @@ class Steps:
     that is killed before steps with the same identity leaves the same files.
     """
 
-    def __init__(self, warehouse: str, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
-        self._warehouse, self._tables, self._known, self._died_before = Path(warehouse), tables, known, died_before
+    def __init__(self, settings: Settings, tables: Sequence[str], known: Container[str], died_before: Path) -> None:
+        self._warehouse = Path(open_warehouse(settings.warehouse, settings.database).path(""))
+        self._others = (Path(settings.landing), Path(settings.privacy_folder))
+        self._tables, self._known, self._died_before = tables, known, died_before
         self._table, self._lasting = "", "start"
         self._since: list[str] = []
         self._lock = threading.RLock()
@@ -94,9 +106,15 @@ class Steps:
         return False
 
     def is_watched(self, place: object) -> bool:
-        """Whether a file belongs to a watched table. A step without a file belongs to the table of the step before."""
+        """Whether a file belongs to a watched table, or is a landing file or in the privacy folder.
+
+        A step without a file belongs to the table of the step before.
+        """
         if place is not None:
             path = Path(str(place).removeprefix("file://"))
+            if any(map(path.is_relative_to, self._others)):
+                self._table = ""
+                return True
             if not path.is_relative_to(self._warehouse):
                 return False
             parts = path.relative_to(self._warehouse).parts
@@ -162,6 +180,17 @@ class AllExcept:
         self._unknown.discard(step)
 
 
+class FirstSteps:
+    """A set with the first steps that are requested, whichever they are. It is for one process."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def __contains__(self, step: object) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+
 class RecordedSteps:
     """A set with all steps. It writes each requested step to a file."""
 
@@ -206,7 +235,7 @@ def die() -> None:
 
 def _child(settings: Settings, work: str, steps: tuple[Any, ...] | None) -> None:
     if steps is not None:
-        Steps(open_warehouse(settings.warehouse, settings.database).path(""), *steps).watch()
+        Steps(settings, *steps).watch()
     try:
         WORK[work](settings)
     except WarehouseError as error:

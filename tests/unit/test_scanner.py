@@ -24,9 +24,16 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 @pytest.fixture
 def read(tmp_path: Path) -> Reader:
     def read(text: str, chunk_bytes: int = 1 << 16, longest: int = 1 << 24) -> list[Kept]:
-        (tmp_path / "a.json").write_bytes(text.encode())
-        records = scan_records(tmp_path / "a.json", chunk_bytes=chunk_bytes, max_chars=longest)
-        return [(found.text, found.reason) for found in records]
+        content = text.encode()
+        (tmp_path / "a.json").write_bytes(content)
+        records = list(scan_records(tmp_path / "a.json", chunk_bytes=chunk_bytes, max_chars=longest))
+        for record in records:
+            assert record.span
+            whole = content[slice(*record.span)].decode()
+            head, _, tail = record.text.partition("[… ") if record.reason == "record_too_long" else (record.text, "", "")
+            assert whole.startswith(head)
+            assert whole.endswith(tail.partition("left out …]")[2].rstrip().rstrip(",")) if tail else whole == head
+        return [(record.text, record.reason) for record in records]
 
     return read
 

@@ -134,16 +134,22 @@ def destroy(stack: str, *, delete_data: bool, progress: Report) -> tuple[str, ..
     data = [names[name] for name in ("LandingBucket", "LakehouseBucket") if name in names]
     if names:
         # The slow steps come first, while the stack still has its outputs, so that an interrupted removal can continue.
+        if delete_data and "LakehouseBucket" in names:
+            # Its policy keeps everybody from deleting certificates.
+            with translate_errors(f"the policy of bucket {names['LakehouseBucket']} can't be deleted"):
+                client("s3").delete_bucket_policy(Bucket=names["LakehouseBucket"])
         for bucket in (names["ResultsBucket"], *(data if delete_data else ())):
             _empty(bucket, progress)
     stacks.remove(stack, progress)
-    left = [*data, names["PseudonymKey"], names["DataKey"]] if names else []
+    secrets = [names[name] for name in ("PseudonymKey", "SuppressionKey", "SigningKey") if name in names]
+    left = [*data, *secrets, names["DataKey"]] if names else []
     if names and delete_data:
         for bucket in data:
             with translate_errors(f"bucket {bucket} can't be deleted"):
                 client("s3").delete_bucket(Bucket=bucket)
-        with translate_errors(f"the secret {names['PseudonymKey']} can't be deleted"):
-            client("secretsmanager").delete_secret(SecretId=names["PseudonymKey"], ForceDeleteWithoutRecovery=True)
+        for secret in secrets:
+            with translate_errors(f"the secret {secret} can't be deleted"):
+                client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
         with translate_errors(f"the key {names['DataKey']} can't be deleted"):
             client("kms").schedule_key_deletion(KeyId=names["DataKey"], PendingWindowInDays=_KEY_DAYS)
         left = []

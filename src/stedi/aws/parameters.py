@@ -17,6 +17,10 @@ def _setting(option: str) -> Any:
     return type(settings).model_fields[name]
 
 
+# ARN of a role or user. Its name may contain a comma, which separates them here.
+_PRINCIPAL = r"arn:[a-z-]+:iam::[0-9]{12}:(role|user)/[A-Za-z0-9_+=.@/-]+"
+
+
 class DeploymentParameters(BaseModel):
     """Parameters of one deployment, with defaults for a small one."""
 
@@ -54,7 +58,17 @@ class DeploymentParameters(BaseModel):
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = Field(default="G.1X", description="size of a Glue worker")
     workers: int = Field(default=2, ge=2, le=299, description="workers of a job, including the driver")
     timeout_minutes: int = Field(default=120, ge=5, le=2_880, description="timeout of a job (minutes)")
+    officers: str | None = Field(
+        default=None,
+        pattern=rf"^{_PRINCIPAL}(,{_PRINCIPAL})*$",
+        description="ARNs of the IAM roles and users that may assume the privacy officer's role, with commas between them",
+    )
     undo_days: int = Field(default=3, ge=1, le=30, description="how long S3 keeps deleted and overwritten objects (days)")
+
+    @property
+    def officer_arns(self) -> tuple[str, ...]:
+        """The principals that may assume the privacy officer's role."""
+        return tuple(self.officers.split(",")) if self.officers else ()
 
 
 def load_parameters(given: Mapping[str, Any]) -> DeploymentParameters:

@@ -222,6 +222,15 @@ class Catalog:
         """Return the path of a side file by its recorded name."""
         return self.warehouse.path(name)
 
+    def vacuum(self) -> None:
+        """Remove what was deleted from the catalog's database for good.
+
+        Raises:
+            WarehouseError: the database can't be written.
+        """
+        with translate_storage_errors(f"catalog of warehouse {self.warehouse} can't be vacuumed"):
+            self._reader.vacuum()
+
     def discard(self, written: Iterable[WrittenFile]) -> None:
         """Delete data files that will not be committed."""
         for file in written:

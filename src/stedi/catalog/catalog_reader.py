@@ -20,6 +20,9 @@ class CatalogReader(Protocol):
     def metadata_location(self, namespace: str, name: str) -> str | None:
         """Return the location of a table's current metadata file, or None if there is no such table."""
 
+    def vacuum(self) -> None:
+        """Overwrite what was deleted from the catalog's database."""
+
 
 class SqliteCatalogReader:
     """Reads the database of PyIceberg's SQL catalog."""
@@ -40,6 +43,14 @@ class SqliteCatalogReader:
                 location: str | None = row["metadata_location"]
                 return location or None
         return None
+
+    def vacuum(self) -> None:
+        """Write the database anew, without freed pages, and empty its write-ahead log. A killed call is rolled back."""
+        with closing(sqlite3.connect(self._database, isolation_level=None)) as connection:
+            # Pages that a later commit frees are overwritten only by connections that set this, too.
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _select(self, table: str, condition: str, parameters: Sequence[str]) -> list[sqlite3.Row]:
         if not self._database.exists():

@@ -3,8 +3,9 @@
 from io import BytesIO
 from typing import Any
 
+from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.glue import GlueCatalog as PyIcebergGlueCatalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
 from stedi.catalog.base_catalog import BaseCatalog
@@ -12,6 +13,9 @@ from stedi.errors import WarehouseError
 from stedi.storage import Warehouse
 from stedi.storage.aws_client import create_client
 from stedi.storage.paths import location
+
+# What Glue's UpdateTable would otherwise remove from a table.
+_KEPT = ("Name", "Description", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "TableType")
 
 
 class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
@@ -45,6 +49,30 @@ class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
             return None
         location: str = parameters["metadata_location"]
         return location
+
+    def swap_metadata(self, namespace: str, name: str, before: str, after: str) -> None:
+        """Make a metadata file the current one of a table, and forget the one before.
+
+        Args:
+            namespace: namespace of the table.
+            name: the table.
+            before: location of the current metadata file.
+            after: location of the new one.
+
+        Raises:
+            CommitFailedException: another file is the current one.
+        """
+        table = self._get_glue_table(namespace, name)
+        parameters = dict(table["Parameters"])
+        if parameters[METADATA_LOCATION] != before:
+            raise CommitFailedException(f"{namespace}.{name} has another metadata file")
+        parameters |= {METADATA_LOCATION: after}
+        parameters.pop(PREVIOUS_METADATA_LOCATION, None)
+        kept: Any = {key: table.get(key) for key in _KEPT if key in table}
+        self._update_glue_table(namespace, name, {**kept, "Parameters": parameters}, table["VersionId"])
+
+    def vacuum(self) -> None:
+        """Do nothing: Glue's database is Amazon's."""
 
     def close(self) -> None:
         """Close the connections to Glue."""

@@ -1,5 +1,6 @@
 """Create tables, list their data files and commit to them with PyIceberg."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from stedi.catalog.metadata import TableMetadata
 from stedi.catalog.schema import PROPERTIES, iceberg_schema, partition_spec, sort_order
 from stedi.catalog.snapshot import METADATA_KEY, Commit
 from stedi.catalog.transaction import CommitTransaction
-from stedi.errors import CommitConflictError
+from stedi.errors import CommitConflictError, WarehouseError
 from stedi.model.table import Table
 from stedi.storage import Warehouse, WarehouseFolder
 from stedi.storage.errors import translate_damage
@@ -141,9 +142,7 @@ class IcebergTables:
                     for file in added:
                         producer.append_data_file(file)
         except (CommitFailedException, ValidationException):
-            raise CommitConflictError(
-                f"table {table.name} was changed by another writer during this run; run again"
-            ) from None
+            raise _conflict(table.name) from None
         committed = _metadata(iceberg)
         if not before.delete_files and committed.current_id is not None:
             kept = (file for file in before.data_files if plain_path(file.file_path) not in removed_paths)
@@ -154,11 +153,36 @@ class IcebergTables:
         """Expire snapshots of a table in one commit."""
         self.table_for_commits(name, metadata).maintenance.expire_snapshots().by_ids(list(snapshot_ids)).commit()
 
+    def replace_metadata(self, name: str, metadata: TableMetadata, text: str) -> None:
+        """Write a metadata file, and make it the current one of a table. Its snapshots may have other files than before.
+
+        Args:
+            name: the table.
+            metadata: the metadata that it replaces.
+            text: the JSON text of the new file.
+
+        Raises:
+            CommitConflictError: another writer committed to the table at the same time.
+        """
+        # A file that readers can't parse must not become the current one.
+        TableMetadataUtil.parse_raw(text)
+        folder, _, file_name = metadata.location.rpartition("/")
+        version = int(found[0]) if (found := re.search(r"\d+", file_name)) else 0
+        new_location = f"{folder}/{version + 1:05d}-{own_uuid()}.metadata.json"
+        with self._io.new_output(new_location).create() as file:
+            file.write(text.encode())
+        try:
+            self.catalog.swap_metadata(self._warehouse.database, name, metadata.location, new_location)
+        except CommitFailedException:
+            raise _conflict(name) from None
+        for snapshot_id in metadata.snapshots:
+            self._scan_plans.pop(snapshot_id, None)
+
     def plan_scan(self, name: str, metadata: TableMetadata, snapshot_id: int | None = None) -> ScanPlan:
         """Return the files of a table at a snapshot, by default the current one. An unknown snapshot has none.
 
         Raises:
-            WarehouseError: a manifest is damaged.
+            WarehouseError: a manifest is damaged, or another writer has left equality deletes.
         """
         snapshot_id = metadata.current_id if snapshot_id is None else snapshot_id
         if snapshot_id is None or snapshot_id not in metadata.snapshots:
@@ -173,6 +197,11 @@ class IcebergTables:
                 ]
             if all(file.content is DataFileContent.DATA for file in files):
                 self._scan_plans[snapshot_id] = ScanPlan(tuple(files))
+            elif any(file.content is DataFileContent.EQUALITY_DELETES for file in files):
+                raise WarehouseError(
+                    f"table {name} has equality deletes of another writer, which can't be read; "
+                    "apply them with Spark's rewrite_data_files, then try again"
+                )
             else:
                 # Delete files of another writer. Only a scan finds the data files that they apply to.
                 tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
@@ -188,6 +217,10 @@ class IcebergTables:
             entries = manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True)
             self._manifest_files[manifest.manifest_path] = tuple(entry.data_file for entry in entries)
         return self._manifest_files[manifest.manifest_path]
+
+
+def _conflict(name: str) -> CommitConflictError:
+    return CommitConflictError(f"table {name} was changed by another writer during this run; run again")
 
 
 def _metadata(iceberg: IcebergTable) -> TableMetadata:

@@ -2,8 +2,10 @@
 
 from urllib.parse import quote
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io import PY_IO_IMPL
+from sqlalchemy import and_, update
 
 from stedi.catalog.base_catalog import BaseCatalog
 from stedi.catalog.catalog_reader import CATALOG_NAME
@@ -22,3 +24,26 @@ class SqliteCatalog(BaseCatalog, SqlCatalog):
             warehouse=location(warehouse.path("")),
             **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},
         )
+
+    def swap_metadata(self, namespace: str, name: str, before: str, after: str) -> None:
+        """Make a metadata file the current one of a table, and forget the one before.
+
+        Args:
+            namespace: namespace of the table.
+            name: the table.
+            before: location of the current metadata file.
+            after: location of the new one.
+
+        Raises:
+            CommitFailedException: another file is the current one.
+        """
+        is_current = and_(
+            IcebergTables.catalog_name == self.name,
+            IcebergTables.table_namespace == namespace,
+            IcebergTables.table_name == name,
+            IcebergTables.metadata_location == before,
+        )
+        with self.engine.begin() as connection:
+            new = {"metadata_location": after, "previous_metadata_location": None}
+            if connection.execute(update(IcebergTables).where(is_current).values(new)).rowcount != 1:
+                raise CommitFailedException(f"{namespace}.{name} has another metadata file")

@@ -1,5 +1,6 @@
 """The data files of each snapshot that may contain certain values, by the column bounds in the manifests."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def files_by_snapshot(
     field_id = None
     if column is not None:
         field_id = catalog.iceberg.table(name, metadata).schema().find_field(column).field_id
-    encoded = [value.encode() for value in values]
+    encoded = sorted(value.encode() for value in values)
     files: dict[int, DataFiles] = {}
     for snapshot in sorted(metadata.snapshots.values(), key=lambda snapshot: snapshot.sequence_number):
         scan = catalog.iceberg.plan_scan(name, metadata, snapshot.id)
@@ -51,9 +52,14 @@ def files_by_snapshot(
 
 
 def may_contain(file: "DataFile", field_id: int, values: Sequence[bytes]) -> bool:
-    """Whether the bounds of a text column admit one of some values. UTF-8 sorts as bytes like the text does.
+    """Whether the bounds of a text column admit one of some sorted values."""
+    return bounds_admit((file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id), values)
+
+
+def bounds_admit(lower: bytes | None, upper: bytes | None, values: Sequence[bytes]) -> bool:
+    """Whether a lower and an upper bound of text admit one of some sorted values. UTF-8 sorts as bytes like the text does.
 
     Bounds are cut after some characters. A cut lower bound sorts before the values, and writers raise a cut upper bound.
     """
-    lower, upper = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
-    return any((lower is None or lower <= value) and (upper is None or value <= upper) for value in values)
+    first = 0 if lower is None else bisect_left(values, lower)
+    return first < len(values) and (upper is None or values[first] <= upper)

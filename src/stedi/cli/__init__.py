@@ -17,8 +17,11 @@ def main(arguments: Sequence[str]) -> int:
         # Scripts call `--version` often, and it needs no library.
         return print_version()
     from stedi.cli.commands import run_command
+    from stedi.storage.disk import private_files
 
-    return run_command(arguments)
+    # What a command writes may contain personal data, wherever it is.
+    with private_files():
+        return run_command(arguments)
 
 
 def print_version() -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from stedi.cli.erase_people import Emails, File, Lift, Plan, RestoreCheck, Yes, check_options, erase_people, lift_person
 from stedi.cli.program import Call, as_utf8, check_folder_name, command, group
 from stedi.cli.progress import progress
 from stedi.cli.queries import MAX_ROWS_SHOWN
@@ -251,6 +252,37 @@ def cost(
     ]
     estimated = Section(f"estimate for stack {stack}", ("item", "estimate"), rows)
     show(Result([estimated], asdict(estimate)), as_json=call.as_json)
+
+
+@command(aws)
+def erase(
+    call: Call,
+    email: Emails = None,
+    file: File = None,
+    yes: Yes = False,
+    plan: Plan = False,
+    restore_check: RestoreCheck = False,
+    lift: Lift = False,
+    stack: Stack = "stedi",
+) -> None:
+    """Erase people from the deployment, as `stedi erase` does. Takes the privacy officer's role.
+
+    Also deletes query results of Athena, and older versions of objects. Runs on this machine.
+
+    Example: stedi aws erase ann@example.com
+    """
+    from stedi.aws import officer, stacks
+    from stedi.catalog.run_log import new_run_id
+
+    addresses = check_options(email, file, yes=yes, plan=plan, restore_check=restore_check, lift=lift)
+    outputs, asked_by = stacks.outputs(stack), officer.caller()
+    with officer.as_officer(outputs, f"erase-{new_run_id()}"):
+        settings = call.settings(**officer.deployed_settings(outputs))
+        if lift:
+            lift_person(settings, addresses[0], as_json=call.as_json)
+            return
+        elsewhere = officer.elsewhere(outputs, asked_by)
+        erase_people(settings, addresses, elsewhere, yes=yes, plan=plan, restore_check=restore_check, as_json=call.as_json)
 
 
 @command(aws)

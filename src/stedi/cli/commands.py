@@ -9,11 +9,11 @@ from typer.exceptions import TyperException
 
 # Each import adds its commands to the program. The help lists them in this order.
 from stedi.cli import runs, verification, maintenance, simulation  # isort: skip
-from stedi.cli import queries, tables, rules, quarantine, devices, people, version  # isort: skip
+from stedi.cli import queries, tables, rules, quarantine, devices, people, erasure, keys, withdrawals, version  # isort: skip
 from stedi.cli import models, detection, aws  # isort: skip
 from stedi.cli.help import load_help_renderer
 from stedi.cli.program import Call, app
-from stedi.cli.terminal import fail, output
+from stedi.cli.terminal import fail, output, print_trace
 from stedi.errors import OutputError, StediError
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "aws",
     "detection",
     "devices",
+    "erasure",
+    "keys",
     "maintenance",
     "models",
     "people",
@@ -33,6 +35,7 @@ __all__ = [
     "tables",
     "verification",
     "version",
+    "withdrawals",
 ]
 
 
@@ -54,7 +57,7 @@ def run_command(arguments: Sequence[str]) -> int:
         return int(end.code or 0)
     except Exception as error:
         if call.trace:
-            traceback.print_exc()
+            print_trace(error)
         return _fail_with(error)
 
 
@@ -104,5 +107,7 @@ def _fail_with_os_error(error: OSError) -> int:
     reason = error.strerror or type(error).__name__
     if "usable temporary directory" in reason:
         return fail("there is no folder for temporary files; set TMPDIR to a folder that can be written", 1)
-    where = f"{error.filename} can't be used: " if error.filename else ""
+    from stedi.ingest.skipped_files import shown_name
+
+    where = f"{shown_name(str(error.filename))} can't be used: " if error.filename else ""
     return fail(f"{where}{reason}; check that it exists, its permissions and the free space (--trace shows more)", 1)

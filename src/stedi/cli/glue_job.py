@@ -15,7 +15,7 @@ from stedi.model.alarms import Alarm
 
 # Job arguments that are settings of the same name.
 _SETTINGS = ("landing", "warehouse", "database", "engine", *OPTIONS_OF_SECTIONS)
-_ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "alarm_topic")
+_ARGUMENTS = (*_SETTINGS, "pseudonym_secret", "suppression_secret", "alarm_topic")
 
 
 def main(*tables: str, publish: bool = False) -> None:
@@ -66,7 +66,10 @@ def _settings(arguments: Namespace) -> Settings:
     options = {name: getattr(arguments, name) for name in _SETTINGS}
     options["engine"] = options["engine"] or "spark"
     if arguments.pseudonym_secret:
-        options["pseudonym_key"] = _read_secret(arguments.pseudonym_secret)
+        options["pseudonym_key"] = _read_secret(arguments.pseudonym_secret, "pseudonym key", "--pseudonym_secret")
+    if arguments.suppression_secret:
+        key = _read_secret(arguments.suppression_secret, "suppression key", "--suppression_secret")
+        options["privacy"] = {"suppression_key": key}
     return load_settings(None, options)
 
 
@@ -86,21 +89,21 @@ def _send(topic: str, alarm: Alarm) -> None:
         client.publish(TopicArn=topic, Subject=f"STEDI: alarm {alarm.name}", Message=alarm.message)
 
 
-def _read_secret(name: str) -> str:
+def _read_secret(name: str, what: str, argument: str) -> str:
     """Read the text of a secret from Secrets Manager, by its name or ARN."""
     from stedi.storage.aws_client import create_client
     from stedi.storage.aws_errors import translate_aws_errors
 
     hints = {
         "AccessDeniedException": "access is denied; grant secretsmanager:GetSecretValue on it, and use of its KMS key",
-        "ResourceNotFoundException": "no secret has this name in this region; check --pseudonym_secret",
+        "ResourceNotFoundException": f"no secret has this name in this region; check {argument}",
     }
     with (
         closing(create_client("secretsmanager", UsageError)) as client,
-        translate_aws_errors("the pseudonym key's secret can't be read", UsageError, hints),
+        translate_aws_errors(f"the {what}'s secret can't be read", UsageError, hints),
     ):
         secret = client.get_secret_value(SecretId=name)
     text: str | None = secret.get("SecretString")
     if not text:
-        raise UsageError("the pseudonym key's secret contains no text; put a key into it")
+        raise UsageError(f"the {what}'s secret contains no text; put a key into it")
     return text

@@ -16,6 +16,7 @@ from stedi.installation import not_installed
 
 if TYPE_CHECKING:
     from stedi.steps.evaluation.assessment import Assessment
+    from stedi.steps.registry.replacement import Replacement
 
 _PANEL = "Step detector"
 Seed = Annotated[int, typer.Option(help="random seed")]
@@ -28,24 +29,51 @@ PositionsFile = Annotated[
 
 
 @command(app, _PANEL)
-def train(call: Call, seed: Seed = 1, positions: PositionsFile = None) -> None:
+def train(
+    call: Call,
+    seed: Annotated[int | None, typer.Option(help="random seed (default: 1, or the seed of the replaced model)")] = None,
+    positions: PositionsFile = None,
+    replace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="model to replace: train with its seed and policy on the people who consent today, then delete it",
+        ),
+    ] = None,
+) -> None:
     """Train a step detector on consenting people, evaluate it on held-out people, and publish it.
 
     Example: stedi train
     """
     try:
         from stedi.steps.data.ground_truth import read_positions
+        from stedi.steps.registry.replacement import complete_replacement
+        from stedi.steps.workflows import replace as replace_model
         from stedi.steps.workflows import train as train_model
     except (ImportError, OSError) as error:
         raise not_installed("the step detector", "ml", error) from None
+    if replace is not None and seed is not None:
+        raise UsageError("--seed and --replace exclude each other: the new model has the seed of the replaced one")
     settings = call.settings()
+    if replace is not None and (completed := complete_replacement(settings, replace)):
+        line = _replacement_text(completed)
+        show(Result([], {"model": completed.new_name, "replacement": asdict(completed)}, last=line), as_json=call.as_json)
+        return
     phone_positions = read_positions(settings, positions) if positions else None
     with progress("training") as display:
-        model = train_model(settings, seed=seed, positions=phone_positions, progress=display)
-    assessment = model.assessment
+        if replace is not None:
+            model = replace_model(settings, replace, positions=phone_positions, progress=display)
+        else:
+            model = train_model(settings, seed=1 if seed is None else seed, positions=phone_positions, progress=display)
+    assessment, replacement = model.assessment, model.replacement
     sections = _assessment_sections(assessment, f"model {model.folder.name}: held-out people")
-    json = _assessment_json(assessment) | {"model": model.folder.name, "folder": str(model.folder)}
-    show(Result(sections, json), as_json=call.as_json)
+    json = _assessment_json(assessment) | {
+        "model": model.folder.name,
+        "folder": str(model.folder),
+        "replacement": asdict(replacement) if replacement else None,
+    }
+    last = _replacement_text(replacement) if replacement else ""
+    show(Result(sections, json, last=last), as_json=call.as_json)
     for method in assessment.better_baselines:
         note(f"The {method} has the higher F1 at ±0.1 s. Train on more people or more of their walking.")
     note(f"Model card: {model.folder / 'card.md'}. Next: stedi detect FILE")
@@ -121,6 +149,13 @@ def models(call: Call) -> None:
         show={"trained at": utc_text, "F1 ±0.1 s": "{:.3f}".format, "count error %": "{:.1f}".format},
     )
     show(Result([listed], {"models": described}), as_json=call.as_json)
+
+
+def _replacement_text(replacement: "Replacement") -> str:
+    return (
+        f"Model {replacement.old_name} (SHA-256 {replacement.old_sha256}) was replaced by {replacement.new_name} "
+        f"(SHA-256 {replacement.new_sha256})."
+    )
 
 
 def _assessment_sections(assessment: "Assessment", title: str) -> list[Section]:

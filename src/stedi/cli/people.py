@@ -1,4 +1,4 @@
-"""The command about one person."""
+"""Commands about one person."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,26 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stedi.cli.program import Call, app, as_utf8, command
+from stedi.cli.addresses import address_from
+from stedi.cli.program import Call, app, check_folder_name, command
 from stedi.cli.progress import progress
 from stedi.cli.sections import Result, Section, show, write_svg
-from stedi.cli.text import utc_text
-from stedi.errors import UsageError
-from stedi.model.identity import identity_of
+from stedi.cli.text import counted, size, utc_text
 
 if TYPE_CHECKING:
     from stedi.privacy.report import PersonReport
     from stedi.privacy.timeline import PurposeConsent
 
 _NO_ROWS = "no data about a person"
+# A list, because typer would repeat a second argument in its message.
+_Email = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EMAIL",
+        help="the person's e-mail address, in any spelling; -: read it from standard input",
+        show_default=False,
+    ),
+]
 
 
 @command(app, "Privacy")
 def person(
     call: Call,
-    email: Annotated[
-        list[str], typer.Argument(metavar="EMAIL", help="the person's e-mail address, in any spelling", show_default=False)
-    ],
+    email: _Email,
     svg: Annotated[
         Path | None, typer.Option("--svg", help="also write a picture: consent, holds, readings and devices over time")
     ] = None,
@@ -38,18 +44,16 @@ def person(
 
     Example: stedi person ann@example.com --svg ann.svg
     """
-    # A list, because typer would repeat a second argument in its message. A display name may contain spaces.
-    address = identity_of("person", as_utf8("the e-mail address", " ".join(email)))
-    if address is None:
-        raise UsageError("give exactly one e-mail address; with a name, write it in quotes: 'NAME <ADDRESS>'")
+    address = address_from(email)
     from stedi.privacy.person import describe_person
     from stedi.privacy.picture import picture
 
     with progress("searching") as display:
         report = describe_person(call.settings(), address, "person", progress=display)
     if svg is not None:
-        write_svg(picture(report), svg, private=True)
+        write_svg(picture(report), svg)
     sections = [
+        _erasure_section(report),
         *_consent_sections(report),
         *_device_sections(report),
         *_table_sections(report),
@@ -57,6 +61,15 @@ def person(
     ]
     last = "The question was written to the privacy log."
     show(Result(sections, asdict(report), last=last), as_json=call.as_json)
+
+
+def _erasure_section(report: "PersonReport") -> Section:
+    return Section(
+        "erasures of the person",
+        ("erasure", "erased", "let in again"),
+        [(erasure.erasure_id, erasure.erased_at_ms, erasure.lifted_at_ms) for erasure in report.erasures],
+        show={"erased": utc_text, "let in again": utc_text},
+    )
 
 
 def _consent_sections(report: "PersonReport") -> Iterator[Section]:
@@ -173,3 +186,45 @@ def _history_sections(report: "PersonReport") -> Iterator[Section]:
         [(model.model, utc_text(model.trained_at), model.run_id, model.stale) for model in report.models],
         empty="No published model learned from the person.\n",
     )
+
+
+@command(app, "Privacy")
+def access(
+    call: Call,
+    email: _Email,
+    out: Annotated[Path, typer.Option("--out", help="folder to write: new, or empty; outside of the lakehouse")],
+) -> None:
+    """Write all data about one person to a folder, to hand over: records, readings, consent with receipts, models.
+
+    The question is written to the privacy log first. Nobody else's data are in the folder, and only you can read it.
+
+    Example: stedi access ann@example.com --out ann
+    """
+    address = address_from(email)
+    check_folder_name(out)
+    from stedi.privacy.access import export_person
+
+    with progress("reading") as display:
+        package = export_person(call.settings(), address, out, progress=display)
+    left_out = asdict(package.left_out)
+    sections = [
+        Section(
+            f"written to {out}, from run {package.run_id}",
+            ("file", "rows", "size"),
+            [(file.name, file.rows, size(file.bytes)) for file in package.files],
+            ("rows", "size"),
+        ),
+        Section(
+            "left out, because it also names other people",
+            ("texts", "quarantined records", "rows of device_evidence"),
+            [(sum(package.left_out.cells.values()), left_out["quarantined_records"], left_out["evidence_rows"])],
+            ("texts", "quarantined records", "rows of device_evidence"),
+        ),
+    ]
+    last = (
+        f"{counted(len(package.files) + 1, 'file')}, {size(package.bytes)}. The question was written to the privacy log. "
+        "Hand the folder over by a safe route, then delete it."
+    )
+    files = [asdict(file) for file in package.files]
+    document = {"folder": str(out), "run_id": package.run_id, "files": files, "left_out": left_out}
+    show(Result(sections, document, last=last), as_json=call.as_json)

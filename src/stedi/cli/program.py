@@ -61,11 +61,10 @@ class Call:
         return load_settings(self.config, {"landing": self.landing, "warehouse": self.warehouse} | options)
 
     def open_warehouse(self) -> "Warehouse":
-        """Open the warehouse of the settings."""
-        from stedi.storage import open_warehouse
+        """Open the warehouse of the settings, after a check that all erasures were applied to it."""
+        from stedi.ingest.applied_erasures import open_current_warehouse
 
-        settings = self.settings()
-        return open_warehouse(settings.warehouse, settings.database)
+        return open_current_warehouse(self.settings())
 
 
 def _global_options(

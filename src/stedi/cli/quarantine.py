@@ -35,6 +35,7 @@ def quarantine(
     """
     from stedi import pipeline
     from stedi.ingest.reasons import explain
+    from stedi.ingest.skipped_files import shown_name
 
     if feed is not None and feed not in FEED_NAMES:
         raise unknown_name("feed", feed, FEED_NAMES)
@@ -49,7 +50,7 @@ def quarantine(
         f"FROM quarantine {where} GROUP BY ALL ORDER BY ALL",
     )
     for row in quarantined:
-        row["meaning"] = explain(row["reason"])
+        row |= {"source_file": shown_name(row["source_file"]), "meaning": explain(row["reason"])}
     on_hold = []
     if any(declared.decides_consent for declared in FEEDS if feed in (None, declared.name)):
         # Without the person: the file and the position are enough to correct the record.
@@ -57,6 +58,8 @@ def quarantine(
             call.settings(),
             "SELECT source_file, source_position, reason, held_since, records FROM consent_hold ORDER BY ALL",
         )
+    for row in on_hold:
+        row["source_file"] = shown_name(row["source_file"])
     keys = ("feed", "source_file", "reason", "records", "first_position", "meaning")
     hold_keys = ("source_file", "source_position", "reason", "held_since", "records")
     sections = [

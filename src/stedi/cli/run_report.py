@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from stedi.cli.maintenance import retention_text
 from stedi.cli.sections import Result, Section
 from stedi.cli.text import counted, duration
 from stedi.tables.landing.feeds import FEEDS
@@ -12,15 +13,26 @@ if TYPE_CHECKING:
     from stedi.ingest.skipped_files import SkippedFiles
     from stedi.pipeline import RunReport
     from stedi.pipeline.checks import RuleResult
+    from stedi.privacy.retention.report import Retention
 
 
-def run_result(report: "RunReport") -> Result:
-    """Return what `stedi run` prints."""
-    return Result(run_sections(report), run_json(report), run_alerts(report), run_summary(report))
+def run_result(report: "RunReport", retention: "Retention | None" = None) -> Result:
+    """Return what `stedi run` prints.
+
+    Args:
+        report: the report of the run.
+        retention: what retention removed after it; None if the run was without maintenance.
+    """
+    as_json, alerts = run_json(report), run_alerts(report)
+    if retention is not None:
+        as_json |= {"retention": asdict(retention)}
+        if not retention.is_empty:
+            alerts.append(retention_text(retention))
+    return Result(run_sections(report), as_json, alerts, run_summary(report))
 
 
 def run_alerts(report: "RunReport") -> list[str]:
-    """Return the lines above the tables of a run: alarms, customers on hold, readings without a clear owner."""
+    """Return the lines above the tables of a run: alarms, consent holds, unclear owners, suppressed records."""
     lines = [f"ALARM: {alarm.message}" for alarm in report.alarms]
     if report.on_hold:
         customers = counted(report.on_hold, "customer")
@@ -28,6 +40,12 @@ def run_alerts(report: "RunReport") -> list[str]:
     if report.unresolved_readings:
         readings = counted(report.unresolved_readings, "step-trainer reading")
         lines.append(f"owner not clear: {readings} left out of the trusted tables; see `stedi devices`")
+    if report.suppressed:
+        records = counted(sum(report.suppressed.values()), "record")
+        lines.append(
+            f"suppressed: {records} in landing files, of erased people or after retention, not stored; "
+            "`stedi erase --restore-check` and `stedi maintain` remove them"
+        )
     return lines
 
 
@@ -159,6 +177,7 @@ def run_json(report: "RunReport") -> dict[str, Any]:
             for name, table in report.tables.items()
         },
         "quarantined": report.quarantined,
+        "suppressed": report.suppressed,
         "files": report.files,
         "not_taken": _not_taken_json(report.not_taken),
         "outside_consent": report.outside_consent,

@@ -48,6 +48,15 @@ def run(
             reingest=reingest,
             progress=display,
         )
-    show(run_result(report), as_json=call.as_json)
+    removed = None
+    try:
+        if report.is_maintained:
+            from stedi.privacy.retention.enforce import enforce_retention
+
+            with progress("enforcing retention") as display:
+                removed = enforce_retention(settings, progress=display)
+    finally:
+        # The run itself has finished.
+        show(run_result(report, removed), as_json=call.as_json)
     report.raise_failures()
     report.raise_alarms()

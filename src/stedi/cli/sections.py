@@ -129,20 +129,17 @@ def write_picture(sections: Sequence[Section], file: Path, title: str) -> None:
     write_svg(console.export_svg(title=title), file)
 
 
-def write_svg(svg: str, file: Path, *, private: bool = False) -> None:
+def write_svg(svg: str, file: Path) -> None:
     """Write the text of a picture.
 
     Args:
         svg: the text.
         file: the file.
-        private: only this user may read the file, if it is new.
 
     Raises:
         WarehouseError: the file can't be written.
     """
     try:
-        if private:
-            file.touch(mode=0o600)
         file.write_text(svg, encoding="utf-8")
     except OSError as error:
         raise WarehouseError(f"picture {file} can't be written: {error.strerror}; name another file") from error

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stedi.errors import OutputError
+from stedi.errors import OutputError, StediError
 
 # A file or a pipe has no width. Long lines are better than broken words.
 _PIPE_WIDTH = 200
@@ -34,6 +35,22 @@ def fail(message: str, code: int) -> int:
     """Print an error in one line; returns the exit code."""
     print(f"stedi: {message}", file=sys.stderr)
     return code
+
+
+def print_trace(error: BaseException) -> None:
+    """Print the tracebacks of an error and of those that led to it.
+
+    The texts of libraries' errors may quote data, so only those of STEDI's errors and of the operating system are printed.
+    """
+    previous = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if previous is not None:
+        print_trace(previous)
+        print("\nThe error above led to this one:\n", file=sys.stderr)
+    text = str(error) if isinstance(error, StediError) else getattr(error, "strerror", None)
+    print(
+        f"Traceback (most recent call last):\n{''.join(traceback.format_tb(error.__traceback__))}", end="", file=sys.stderr
+    )
+    print(f"{type(error).__qualname__}: {text or '(text left out, because it may quote data)'}", file=sys.stderr)
 
 
 def note(text: str) -> None:

@@ -4,9 +4,9 @@ import bz2
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from stedi.ingest.bzip2_recovery import recover_bzip2
 from stedi.ingest.damage import CHUNK_BYTES, NO_TEXT, Compression, Damage, Piece
@@ -121,6 +121,25 @@ def _read_bzip2(path: Path) -> Iterator[bytes | None]:
                 stream = None if stream.eof else stream
         if stream is not None:
             yield None
+
+
+def compress(contents: Iterable[bytes], compression: Compression | None) -> Iterator[bytes]:
+    """Compress content as one member, with a checksum and without a name or time; None leaves it as it is."""
+    if compression is None:
+        yield from contents
+        return
+    compressor: Any
+    if compression == "gzip":
+        compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    elif compression == "bzip2":
+        compressor = bz2.BZ2Compressor()
+    else:
+        import zstandard
+
+        compressor = zstandard.ZstdCompressor(write_checksum=True).compressobj()
+    for content in contents:
+        yield compressor.compress(content)
+    yield compressor.flush()
 
 
 def recover(file: BinaryIO, compression: Compression) -> Iterator[Piece]:

@@ -20,10 +20,21 @@ def open_text(raw: BinaryIO, name: str, chunk_bytes: int) -> "FileText":
         name: its name, whose ending may show how it is compressed.
         chunk_bytes: bytes to read at a time.
     """
+    return FileText(unpack(raw, name, chunk_bytes), chunk_bytes)
+
+
+def unpack(raw: BinaryIO, name: str, chunk_bytes: int) -> Iterator[Piece]:
+    """Decompress a file, compressed or not, in pieces; see `compression.recover`.
+
+    Args:
+        raw: the file.
+        name: its name, whose ending may show how it is compressed.
+        chunk_bytes: size of the pieces of a file that is not compressed.
+    """
     head = raw.read(SNIFFED_BYTES)
     raw.seek(0)
     compression = detect_compression(head, name)
-    return FileText(recover(raw, compression) if compression else _chunks(raw, chunk_bytes), chunk_bytes)
+    return recover(raw, compression) if compression else _chunks(raw, chunk_bytes)
 
 
 def _chunks(raw: BinaryIO, chunk_bytes: int) -> Iterator[bytes]:
@@ -40,15 +51,17 @@ class FileText:
         skipped: text between a gap and the first record after it.
         gap: damage at which the text ends; None at the end of the file.
         is_suspect: whether text of a member that fails its checks was read.
+        start: number of unpacked bytes before the text.
     """
 
     def __init__(self, pieces: Iterable[Piece], chunk_bytes: int) -> None:
         self._pieces, self._chunk_bytes = iter(pieces), chunk_bytes
+        self._unpacked_bytes = 0
         self._damages: list[Damage] = []
         self._start_part()
 
     def _start_part(self) -> None:
-        self.skipped = ""
+        self.skipped, self.start = "", self._unpacked_bytes
         # Chunks that were put back, the next one last.
         self._ahead: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
@@ -71,6 +84,7 @@ class FileText:
                 break
             if start and (line := _LINE_WITH_A_RECORD.search(ahead)):
                 self.skipped, ahead = ahead[: line.start()], ahead[line.start() :]
+                self.start += count_bytes(self.skipped)
                 break
         self.put_back(ahead)
 
@@ -122,4 +136,10 @@ class FileText:
                 self._has_ended, self.gap = True, piece
         data = self._piece[self._at : self._at + self._chunk_bytes]
         self._at += len(data)
+        self._unpacked_bytes += len(data)
         return self._decoder.decode(data, final=self._has_ended)
+
+
+def count_bytes(text: str) -> int:
+    """Count the bytes from which `FileText` decoded a text."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))

@@ -26,6 +26,8 @@ class LandingFile:
         version: text that changes if the content does.
         modified_ns: time of the last write (ns since the epoch, UTC).
         is_copy: whether `path` is a temporary copy of this version.
+        has_older_time: whether `modified_ns` is older than the stored file, which was rewritten without records of erased
+            people and could not keep its time.
     """
 
     name: str
@@ -33,6 +35,7 @@ class LandingFile:
     version: str
     modified_ns: int
     is_copy: bool = False
+    has_older_time: bool = False
 
 
 def skip_reason(name: str) -> str | None:

@@ -10,9 +10,19 @@ from stedi.ingest.landing_file import LandingFile
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """An ingested version of a file, with its number of records: landed, quarantined, and both together.
+    """An ingested version of a file.
 
-    `other_format` is the format, such as Parquet, of a file that was skipped because it contains no JSON.
+    Attributes:
+        name: name of the file.
+        version: its size and modification time.
+        records: number of its records: landed, quarantined and suppressed.
+        landed: number of landed records.
+        quarantined: number of quarantined records.
+        other_format: the format, such as Parquet, of a file that was skipped because it contains no JSON.
+        suppressed: number of records that were not stored, because they are about erased people.
+        generation: generation of the suppression list that stopped them; 0 if there are none.
+        modified_ns: time of the last write before the file was rewritten without records of erased people (ns since the
+            epoch, UTC); None if the stored file has that time.
     """
 
     name: str
@@ -21,6 +31,9 @@ class LedgerEntry:
     landed: int
     quarantined: int
     other_format: str | None = None
+    suppressed: int = 0
+    generation: int = 0
+    modified_ns: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from stedi.errors import LandingError
 from stedi.ingest.landing_file import LandingFile, safe_name, skip_reason, stat_file
-from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles
+from stedi.ingest.skipped_files import MAX_COUNTED, SkippedFiles, shown_name
 from stedi.model.feed import Feed
 
 _IN_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
@@ -48,7 +48,7 @@ def list_landing(
         LandingError: the landing folder is missing or can't be read.
         UsageError: `landing` begins like an S3 prefix and is none.
     """
-    if _IN_S3.match(landing):
+    if is_in_s3(landing):
         from stedi.ingest import s3
 
         listed = s3.list_landing_objects(landing, feeds, skipped)
@@ -135,13 +135,18 @@ def _count_files(top: Path, without: Path | None) -> tuple[int, bool]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    path = safe_name(str(error.filename))
+    path = shown_name(safe_name(str(error.filename)))
     raise LandingError(f"landing path {path} can't be read: {error.strerror}; grant this user read access") from error
 
 
 def _refuse_unless_gone(error: OSError) -> None:
     if error.errno not in _GONE:
         _refuse(error)
+
+
+def is_in_s3(path: str) -> bool:
+    """Whether a landing folder or file is in S3."""
+    return _IN_S3.match(path) is not None
 
 
 @contextmanager
@@ -158,7 +163,7 @@ def local_copies(files: Sequence[LandingFile], scratch: Path) -> Iterator[list[L
         LandingError: S3 can't be read.
         OSError: a copy can't be written, such as on a full disk.
     """
-    if not any(_IN_S3.match(file.path) for file in files):
+    if not any(is_in_s3(file.path) for file in files):
         yield list(files)
         return
     from stedi.ingest import s3

@@ -57,11 +57,15 @@ class ScannedRecord:
     """Text of one record, with its pairs if it was decoded, or the reason why it can't be decoded.
 
     With neither, the text has not been decoded yet.
+
+    `span` is the first byte of the record in the unpacked file, and the first byte after it. It is None if the record is a
+    damaged place, or was read by the engine.
     """
 
     text: str
     pairs: Pairs | None = None
     reason: str | None = None
+    span: tuple[int, int] | None = None
 
 
 def to_row(feed: Feed, file: LandingFile, position: int, record: ScannedRecord) -> tuple[bool, tuple[object, ...]]:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from stedi.ingest.file_text import FileText, open_text
+from stedi.ingest.file_text import FileText, count_bytes, open_text
 from stedi.ingest.record_end import (
     MAX_SCANNED_DEPTH,
     SEPARATORS,
@@ -198,6 +198,10 @@ class _Scanner:
         self._text, self._at, self._offset, self._line = "", 0, 0, ""
         # Offset of the current record in the file's part, and its beginning if that is no longer in memory.
         self._begin, self._head = 0, ""
+        # First byte of the current record in the unpacked file, if its beginning is no longer in memory.
+        self._begin_byte = 0
+        # A position in the text, and its byte in the unpacked file. Not after the next record that will be taken.
+        self._counted, self._counted_byte = 0, source.start
         self._left_out: set[str] = set()
         self._failure = _Failure()
 
@@ -271,10 +275,12 @@ class _Scanner:
             # Only the outer ones are too deep already. The inner ones may still be records.
             are_too_deep = [depth <= MAX_SCANNED_DEPTH - MAX_DEPTH for depth, _ in structure.open_lines]
             cuts = cuts[: [*are_too_deep, False].index(False) + 2]
-        cut_records = [ScannedRecord(_trimmed(self._text[start:end]), reason="not_json") for start, end in pairwise(cuts)]
+        cut_records = [
+            self._record(start, _trimmed(self._text[start:end]), reason="not_json") for start, end in pairwise(cuts)
+        ]
         if structure.outcome == "end":
             last = self._text[cuts[-1] :]
-            cut_records.append(ScannedRecord(last.rstrip(), reason=_why_it_ends(last)))
+            cut_records.append(self._record(cuts[-1], last.rstrip(), reason=_why_it_ends(last)))
             cuts.append(structure.at)
         self._go_to(cuts[-1])
         yield from cut_records
@@ -298,6 +304,8 @@ class _Scanner:
         while not search.scan(self._text, self._source.ended):
             if self._size(search.at) > self._max_chars:
                 in_memory, is_cut = self._text[self._at :], bool(self._head)
+                if not is_cut:
+                    self._begin_byte = self._byte(self._at)
                 self._left_out |= people_in(in_memory, is_cut_before=is_cut, is_cut_after=True)
                 self._head = self._head or in_memory[: self._kept]
                 size = max(0, search.at - self._kept)
@@ -316,11 +324,26 @@ class _Scanner:
             head, left_out = self._head or text[: self._kept], size - 2 * self._kept
             people = self._left_out | people_in(text, is_cut_before=bool(self._head))
             note = f"[… {left_out:,} of {size:,} characters left out{_format_addresses(people)} …]"
-            record = ScannedRecord(f"{head}{note}{text[-self._kept :]}", reason="record_too_long")
+            first = self._begin_byte if self._head else self._byte(self._at)
+            span = first, self._byte(self._at + len(_trimmed(text)))
+            record = ScannedRecord(f"{head}{note}{text[-self._kept :]}", reason="record_too_long", span=span)
         else:
-            record = ScannedRecord(_trimmed(text) if reason else text, pairs, reason)
+            record = self._record(self._at, _trimmed(text) if reason else text, reason=reason, pairs=pairs)
         self._go_to(end)
         return record
+
+    def _record(self, start: int, text: str, *, reason: str | None, pairs: Pairs | None = None) -> ScannedRecord:
+        """Return the record whose whole text begins at a position."""
+        first = self._byte(start)
+        self._counted, self._counted_byte = start + len(text), first + count_bytes(text)
+        return ScannedRecord(text, pairs, reason, (first, self._counted_byte))
+
+    def _byte(self, at: int) -> int:
+        """Return the byte of a position in the unpacked file. From call to call, positions never decrease."""
+        if at > self._counted:
+            self._counted_byte += count_bytes(self._text[self._counted : at])
+            self._counted = at
+        return self._counted_byte
 
     def _go_to(self, end: int) -> None:
         self._at = end
@@ -331,6 +354,8 @@ class _Scanner:
     def _drop(self, size: int) -> None:
         """Drop characters from the start of the text in memory."""
         self._line = self._line_before(size)[:_MAX_INDENT]
+        self._byte(max(size, self._counted))
+        self._counted -= size
         self._text, self._at, self._offset = self._text[size:], max(0, self._at - size), self._offset + size
 
     def _line_before(self, at: int) -> str:

@@ -66,7 +66,7 @@ class SkippedFiles:
         self.reasons[reason] = self.reasons.get(reason, 0) + files
         names = self.first.setdefault(reason, [])
         if len(names) < _FIRST_NAMES:
-            names.append(_shorten(name))
+            names.append(shown_name(name))
 
     def add_folder(self, name: str, files: int, *, has_more: bool, is_hidden: bool) -> None:
         """Count the files of a folder that belongs to no feed."""
@@ -74,7 +74,7 @@ class SkippedFiles:
         if not files and meant is None:
             return
         if not is_hidden:
-            self.folders.append(OtherFolder(_shorten(name), files, has_more, meant))
+            self.folders.append(OtherFolder(shown_name(name), files, has_more, meant))
         self.add(f"{name}/", "hidden" if is_hidden else "in a folder of no feed", files)
 
     def _find_similar(self, name: str) -> str | None:
@@ -87,6 +87,7 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
 
 
-def _shorten(name: str) -> str:
+def shown_name(name: str) -> str:
+    """Return a file's name for messages and reports: not too long, and without addresses."""
     name = _ADDRESS.sub("(name with @)", name)
     return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"

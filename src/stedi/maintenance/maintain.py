@@ -14,10 +14,10 @@ from stedi.catalog.run_log import expire_runs, latest_run, read_runs, update_lat
 from stedi.compute import Backend
 from stedi.compute.start import start_backend
 from stedi.config import Settings
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.maintenance.orphan_files import expire_snapshots, orphan_files
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
-from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.storage.own_files import is_own
 from stedi.storage.paths import DATA, METADATA, table_folder
@@ -59,11 +59,13 @@ class MaintenanceReport:
     Attributes:
         tables: by table name.
         runs_forgotten: number of runs removed from the run log.
+        made_private: number of files and folders that other users could access.
         seconds: duration.
     """
 
     tables: dict[str, TableMaintenance] = field(default_factory=dict)
     runs_forgotten: int = 0
+    made_private: int = 0
     seconds: float = 0.0
 
 
@@ -78,7 +80,7 @@ def maintain(settings: Settings, *, progress: Report = lambda _: None) -> Mainte
         WarehouseBusyError: a run is in progress.
         WarehouseError: there is no warehouse, or it can't be written.
     """
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     # Taking the write lock would create a missing warehouse.
     with Catalog(warehouse):
         pass
@@ -116,6 +118,7 @@ def run_maintenance(catalog: Catalog, backend: Backend, keep_runs: int, progress
         progress(Progress(f"compacting {table.name}", number, len(ALL), "tables"))
         _compact(catalog, backend, table, report.tables[table.name])
     _publish_compacted_tables(catalog)
+    report.made_private = catalog.warehouse.restrict_access()
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

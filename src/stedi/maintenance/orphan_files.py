@@ -1,6 +1,7 @@
 """Expire snapshots, and find orphan files."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stedi.catalog.catalog import Catalog
@@ -47,12 +48,43 @@ def orphan_files(catalog: Catalog, name: str) -> list[StoredFile]:
     return [file for file in files if catalog.warehouse.path(file.name) not in referenced]
 
 
+@dataclass(frozen=True)
+class DeletedFiles:
+    """Deleted files: their number, and their size in bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def delete_everything_unreferenced(catalog: Catalog, name: str) -> DeletedFiles:
+    """Delete all orphan files in a table's folder at once, whatever their age and their writer.
+
+    Maintenance waits a day for other writers, who may commit such a file later. Their commit then fails, or refers to a
+    missing file.
+
+    Args:
+        catalog: the catalog. The caller holds the write lock.
+        name: the table.
+
+    Raises:
+        WarehouseBusyError: another run took over the write lock.
+    """
+    # Another writer may have committed meanwhile.
+    catalog.forget(name)
+    orphans = orphan_files(catalog, name)
+    for file in orphans:
+        catalog.warehouse.confirm_write_lock()
+        catalog.warehouse.delete(file.name)
+    catalog.warehouse.delete_empty_folders(table_folder(name))
+    return DeletedFiles(len(orphans), sum(file.bytes for file in orphans))
+
+
 def _referenced_paths(catalog: Catalog, metadata: TableMetadata, iceberg: "IcebergTable") -> Iterator[str]:
     """The paths of metadata files, statistics, side files, manifest lists, manifests and data files."""
     yield plain_path(iceberg.metadata_location)
     for entry in iceberg.metadata.metadata_log:
         yield plain_path(entry.metadata_file)
-    for statistics in iceberg.metadata.statistics:
+    for statistics in (*iceberg.metadata.statistics, *iceberg.metadata.partition_statistics):
         yield plain_path(statistics.statistics_path)
     for snapshot in metadata.snapshots.values():
         if snapshot.metadata is not None:

@@ -3,8 +3,8 @@
 Addresses and serial numbers are normalised once, when a record lands. SQL lower-cases plain ASCII, Python normalises
 everything else, with the same result.
 
-A pseudonym is HMAC-SHA256 (RFC 2104), written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
-The padded keys are the query parameters `$pseudonym_inner` and `$pseudonym_outer`.
+A keyed digest is HMAC-SHA256 (RFC 2104), written in SQL: sha256((key ⊕ opad) ‖ sha256((key ⊕ ipad) ‖ message)).
+The padded keys are query parameters, such as `$pseudonym_inner` and `$pseudonym_outer`.
 """
 
 import re
@@ -193,9 +193,14 @@ def is_plain_serial(text: str) -> str:
     return f"(strlen({text}) = length({text}) AND NOT (contains({text}, ' ') OR contains({text}, '\x7f')))"
 
 
+def keyed_digest(value: str, key: str) -> str:
+    """Write the SQL for the keyed digest (64 hexadecimal digits) of a string expression. `key` names it in `padded_keys`."""
+    return f"sha256(${key}_outer || unhex(sha256(${key}_inner || encode({value}))))"
+
+
 def pseudonym(value: str) -> str:
     """Write the SQL for the pseudonym (64 hexadecimal digits) of a string expression."""
-    return f"sha256($pseudonym_outer || unhex(sha256($pseudonym_inner || encode({value}))))"
+    return keyed_digest(value, "pseudonym")
 
 
 def customer_pseudonym(person: str) -> str:
@@ -208,16 +213,20 @@ def device_pseudonym(serial: str) -> str:
     return pseudonym(f"'device:' || {serial}")
 
 
-def padded_keys(key: bytes) -> dict[str, bytes]:
+def padded_keys(key: bytes, name: str = "pseudonym") -> dict[str, bytes]:
     """Derive HMAC's inner and outer padded key, by query parameter name.
+
+    Args:
+        key: the key.
+        name: start of the parameters' names.
 
     Raises:
         ValueError: the key is empty or longer than 64 bytes.
     """
     if not 0 < len(key) <= _BLOCK_BYTES:
-        raise ValueError(f"a pseudonym key has 1 to {_BLOCK_BYTES} bytes")
+        raise ValueError(f"a {name} key has 1 to {_BLOCK_BYTES} bytes")
     block = key.ljust(_BLOCK_BYTES, b"\0")
     return {
-        "pseudonym_inner": bytes(byte ^ 0x36 for byte in block),
-        "pseudonym_outer": bytes(byte ^ 0x5C for byte in block),
+        f"{name}_inner": bytes(byte ^ 0x36 for byte in block),
+        f"{name}_outer": bytes(byte ^ 0x5C for byte in block),
     }

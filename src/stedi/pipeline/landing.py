@@ -1,14 +1,17 @@
 """Ingest new and changed landing files into a landing table: rows, quarantined records and ledger in one commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from stedi.catalog import Commit, CommitMetadata
 from stedi.compute import Backend, Ingested
 from stedi.compute.counts import count_rows
-from stedi.compute.source_files import split_by_source, without_sources
+from stedi.compute.row_split import split_by_source, without_sources
+from stedi.compute.suppressed_rows import Screened, release, screen
 from stedi.ingest import ledger
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import FilePlan, LedgerEntry, plan_files
+from stedi.ingest.suppression import SuppressionList
 from stedi.model.data_files import DataFiles
 from stedi.model.feed import Feed
 from stedi.model.table import Table
@@ -52,10 +55,11 @@ def ingest_feed(
     start_backend: Callable[[], Backend],
     run_id: str,
     read_again: Callable[[LedgerEntry], bool],
+    suppression: SuppressionList,
 ) -> tuple[TableReport, FilePlan]:
     """Bring a landing table up to date with its landing files.
 
-    Files that change while they are read are left for the next run.
+    Files that change while they are read are left for the next run. Records of erased people are not stored.
 
     Args:
         feed: the feed.
@@ -64,6 +68,7 @@ def ingest_feed(
         start_backend: starts the backend, or returns the running one.
         run_id: the run that the commit belongs to.
         read_again: whether to ingest an unchanged file again, given its ledger entry.
+        suppression: the suppression list.
 
     Returns:
         The report of the landing table, and which files were new or changed.
@@ -71,7 +76,8 @@ def ingest_feed(
     table = feed.table
     metadata, current = store.latest_metadata(table.name), store.snapshot(table.name)
     entries = ledger_of(store, table)
-    plan = plan_files(listed, entries, read_again)
+    listed = [with_older_time(file, entries) for file in listed]
+    plan = plan_files(listed, entries, lambda entry: read_again(entry) or is_let_in(entry, suppression))
     is_foreign = current is not None and not current.is_ours
     if not plan.to_read and metadata is not None and current is not None and not is_foreign:
         return TableReport(Status.UP_TO_DATE, current.rows, snapshot_id=current.id), plan
@@ -80,13 +86,14 @@ def ingest_feed(
     try:
         # Files that did not change while they were read.
         stable = [file for file in plan.to_read if file.name in ingested.counts]
+        screened = screen(backend, feed, ingested, suppression)
         reason = _reason(plan, len(plan.to_read) - len(stable), is_foreign)
         for file in stable:
-            entries[file.name] = _entry(file, ingested)
+            entries[file.name] = _entry(file, ingested, screened, suppression)
         replaced = sorted({file.name for file in plan.changed} & {file.name for file in stable})
         files = store.files(table.name)
         split = split_by_source(backend, table, files, replaced)
-        landed_rows = f'SELECT * FROM "{ingested.landed}"'
+        landed_rows = screened.landed
         rows_before, recorded = (metadata.rows, metadata.violations) if metadata else (0, {})
         if is_foreign:
             # A commit of another writer records no violations, and Iceberg's totals do not count its deletes exactly.
@@ -106,7 +113,7 @@ def ingest_feed(
             run_id,
             violations(results),
             ledger=store.write_side_file(table, "ledger", ".jsonl.zlib", ledger.encode(entries.values())),
-            rejects=_write_rejects(table, store, backend, ingested.quarantined, replaced),
+            rejects=_write_rejects(table, store, backend, screened.quarantined, replaced),
         )
         snapshot = store.commit(table, Commit(written, split.touched_files, recorded_now))
         report = TableReport(
@@ -114,26 +121,49 @@ def ingest_feed(
         )
         return report, plan
     finally:
+        release(backend, feed)
         backend.release(feed)
 
 
-def _entry(file: LandingFile, ingested: Ingested) -> LedgerEntry:
+def is_let_in(entry: LedgerEntry, suppression: SuppressionList) -> bool:
+    """Whether a file has records that were stopped, perhaps those of a person who was let in again since."""
+    return entry.suppressed > 0 and entry.generation < suppression.last_lift
+
+
+def _entry(file: LandingFile, ingested: Ingested, screened: Screened, suppression: SuppressionList) -> LedgerEntry:
     """The ledger entry of an ingested file."""
-    landed, quarantined = ingested.counts[file.name]
-    other_format = ingested.other_formats.get(file.name)
-    return LedgerEntry(file.name, file.version, landed + quarantined, landed, quarantined, other_format)
+    (landed, quarantined), stopped = ingested.counts[file.name], screened.suppressed.get(file.name, (0, 0))
+    return LedgerEntry(
+        file.name,
+        file.version,
+        landed + quarantined,
+        landed - stopped[0],
+        quarantined - stopped[1],
+        ingested.other_formats.get(file.name),
+        sum(stopped),
+        suppression.generation if any(stopped) else 0,
+        file.modified_ns if file.has_older_time else None,
+    )
+
+
+def with_older_time(file: LandingFile, entries: Mapping[str, LedgerEntry]) -> LandingFile:
+    """Give a rewritten file the time of the last write before it was rewritten: the time decides which records are valid."""
+    entry = entries.get(file.name)
+    if entry is None or entry.modified_ns is None or entry.version != file.version:
+        return file
+    return replace(file, modified_ns=entry.modified_ns, has_older_time=True)
 
 
 def _write_rejects(
     table: Table, store: Store, backend: Backend, quarantined: str, replaced: Sequence[str]
 ) -> tuple[str, ...]:
-    """Write a feed's quarantined records to side files of the commit; returns the names of all its quarantine files."""
+    """Write quarantined records (a query) to side files of the commit; returns the names of all its quarantine files."""
     before = reject_files(store, table)
     split = split_by_source(backend, quarantine.TABLE, before, replaced)
     touched, kept_rows = split.touched_files, split.kept
     if len(before.paths) > _MAX_REJECT_FILES:
         touched, kept_rows = before.paths, without_sources(backend, quarantine.TABLE, before, replaced)
-    query = f'SELECT * FROM "{quarantined}"' + (f" UNION ALL {kept_rows}" if touched else "")
+    query = quarantined + (f" UNION ALL {kept_rows}" if touched else "")
     written = backend.write(quarantine.TABLE, query, store.side_folder(table))
     kept = [name for name in _reject_names(store, table) if store.side_path(name) not in touched]
     return (*kept, *(store.keep_side_file(file.path) for file in written))

@@ -70,11 +70,13 @@ class RunReport:
         dry_run: whether nothing was committed.
         tables: report of each table, in run order.
         quarantined: quarantined records by feed.
+        suppressed: records of erased people in the landing files by feed. They are not stored.
         files: new and changed landing files by feed.
         not_taken: files in the landing folder that were not ingested, and why.
         outside_consent: rows by table that were recorded while their person did not consent.
         unresolved_readings: readings of devices without a clear owner; None if device_owner was not selected.
         left_behind: stale tables that were not selected. They may contain withdrawn customers.
+        is_maintained: whether the run also did maintenance.
         alarms: findings that a person has to look at. The tables are correct.
         seconds: duration.
     """
@@ -84,11 +86,13 @@ class RunReport:
     dry_run: bool
     tables: dict[str, TableReport] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
+    suppressed: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int]] = field(default_factory=dict)
     not_taken: SkippedFiles = field(default_factory=SkippedFiles)
     outside_consent: dict[str, int] = field(default_factory=dict)
     unresolved_readings: int | None = None
     left_behind: list[str] = field(default_factory=list)
+    is_maintained: bool = False
     alarms: list[Alarm] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -13,10 +13,13 @@ from stedi.compute import Backend
 from stedi.compute.start import backend_on_demand
 from stedi.config import Settings
 from stedi.errors import CommitConflictError, NoWarehouseError, UsageError
+from stedi.ingest.applied_erasures import mark_new_warehouse, require_applied
 from stedi.ingest.landing_file import LandingFile
 from stedi.ingest.ledger import LedgerEntry
-from stedi.ingest.listing import list_landing
+from stedi.ingest.listing import is_in_s3, list_landing
+from stedi.ingest.retention_marks import require_no_unfinished_retention
 from stedi.ingest.skipped_files import SkippedFiles
+from stedi.ingest.suppression import SuppressionList, open_suppression
 from stedi.maintenance.maintain import run_maintenance
 from stedi.model.alarms import Alarm, fall_of_consent
 from stedi.model.feed import Feed
@@ -78,12 +81,28 @@ def run(
     without = warehouse.root if isinstance(warehouse, WarehouseFolder) else None
     listed = list_landing(settings.landing, feeds, not_taken, without=without)
     with _opened(warehouse, dry_run) as (catalog, store, scratch):
+        # Under the write lock, so that no erasure changes the list during the run.
+        suppression = open_suppression(settings)
+        require_applied(warehouse, suppression)
+        if is_in_s3(settings.landing):
+            require_no_unfinished_retention(suppression.storage)
+        if not dry_run:
+            mark_new_warehouse(warehouse, suppression)
         names = selected or {table.name for table in default_tables(store)}
         parameters = query_parameters(settings.of_queries, pseudonym_key(settings, create=not dry_run))
         report = RunReport(new_run_id(), settings.of_queries, dry_run, not_taken=not_taken)
-        with backend_on_demand(settings, warehouse, scratch, parameters) as start_backend:
+        with backend_on_demand(settings, warehouse, scratch, {**parameters, **suppression.parameters}) as start_backend:
             tables = _Tables(
-                store, names, listed, parameters, start_backend, report.run_id, frozenset(replay), reingest, full_refresh
+                store,
+                names,
+                listed,
+                parameters,
+                suppression,
+                start_backend,
+                report.run_id,
+                frozenset(replay),
+                reingest,
+                full_refresh,
             )
             tables.refresh_all(report, progress, has_retries=catalog is not None)
             tables.add_counts(report)
@@ -96,8 +115,48 @@ def run(
                 number = publish_run(catalog, start_backend, report)
                 if number is not None and settings.maintain_every and number % settings.maintain_every == 0:
                     run_maintenance(catalog, start_backend(), settings.keep_runs, progress)
+                    report.is_maintained = True
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def refresh_derived_tables(
+    catalog: Catalog,
+    parameters: Mapping[str, str | bytes],
+    suppression: SuppressionList,
+    start_backend: Callable[[], Backend],
+    report: RunReport,
+    progress: Report,
+    *,
+    publish: bool = True,
+) -> None:
+    """Refresh the derived tables from the landing tables as they are, and publish the result as a finished run.
+
+    Args:
+        catalog: the catalog. The caller holds the write lock.
+        parameters: the parameters of all queries.
+        suppression: the suppression list.
+        start_backend: starts the backend, or returns the running one.
+        report: contains the landing tables. The derived tables are added.
+        progress: receives the number of finished tables.
+        publish: publish the run.
+    """
+    derived = {table.name for table in default_tables(catalog)} - _FEED_OF.keys()
+    tables = _Tables(
+        catalog,
+        derived,
+        listed={},
+        parameters=parameters,
+        suppression=suppression,
+        start_backend=start_backend,
+        run_id=report.run_id,
+        replay=frozenset(),
+        reingest=False,
+        full_refresh=False,
+    )
+    tables.refresh_all(report, progress, has_retries=True)
+    if publish:
+        publish_run(catalog, start_backend, report)
 
 
 def _check_warehouse_outside_landing(landing: str, warehouse: Warehouse) -> None:
@@ -162,6 +221,7 @@ class _Tables:
     names: set[str]
     listed: Mapping[str, Sequence[LandingFile]]
     parameters: Mapping[str, str | bytes]
+    suppression: SuppressionList
     start_backend: Callable[[], Backend]
     run_id: str
     replay: frozenset[str]
@@ -213,7 +273,13 @@ class _Tables:
                 full_refresh=self.full_refresh,
             )
         outcome, plan = ingest_feed(
-            feed, self.listed[feed.name], self.store, self.start_backend, self.run_id, self._read_again(feed)
+            feed,
+            self.listed[feed.name],
+            self.store,
+            self.start_backend,
+            self.run_id,
+            self._read_again(feed),
+            self.suppression,
         )
         report.files[feed.name] = {"new": len(plan.new), "changed": len(plan.changed)}
         return outcome
@@ -231,8 +297,12 @@ class _Tables:
             report.quarantined[feed.name] = sum(entry.quarantined for entry in entries.values())
             for file in self.listed.get(feed.name, ()):
                 entry = entries.get(file.name)
-                if entry is not None and entry.other_format and entry.version == file.version:
+                if entry is None or entry.version != file.version:
+                    continue
+                if entry.other_format:
                     report.not_taken.add(file.name, f"content is {entry.other_format}")
+                if entry.suppressed:
+                    report.suppressed[feed.name] = report.suppressed.get(feed.name, 0) + entry.suppressed
         for table in self.in_order:
             metadata = self.store.latest_metadata(table.name)
             violations = metadata.violations if metadata else {}

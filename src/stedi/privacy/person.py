@@ -6,7 +6,7 @@ question is written to the privacy log first.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,28 +19,41 @@ from stedi.compute.counts import count_rows
 from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import StediError, WarehouseError
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.ingest.reasons import explain
+from stedi.ingest.skipped_files import shown_name
+from stedi.ingest.suppression import open_suppression
 from stedi.model.data_files import DataFiles
-from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, customer_pseudonym, padded_keys
+from stedi.model.identity import SHORT_PSEUDONYM_DIGITS, padded_keys
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
-from stedi.privacy.privacy_log import log_question
+from stedi.privacy.privacy_log import log_question_about
 from stedi.privacy.report import (
     Claim,
     DevicePeriod,
     Hold,
     LearnedModel,
     MonthReadings,
+    PastErasure,
     PersonReport,
     RunRows,
     SnapshotRows,
     TableRows,
 )
 from stedi.privacy.timeline import read_consent
-from stedi.privacy.whose_rows import DEVICES, TIMES, FileRows, RowMatch, count_by_file, devices_of_owner, row_match
+from stedi.privacy.whose_rows import (
+    PEOPLE,
+    TIMES,
+    FileRows,
+    RowMatch,
+    count_by_file,
+    row_match,
+    search_devices,
+    search_people,
+)
 from stedi.steps.registry.published_models import models_folder, read_current_consent, read_models
-from stedi.storage import Warehouse, open_warehouse
+from stedi.storage import Warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL, BY_NAME, ZONES
 
@@ -58,19 +71,24 @@ def describe_person(settings: Settings, person: str, command: str, *, progress: 
         StediError: nothing is known about the person.
         WarehouseError: there is no finished run, the question can't be logged, or a file can't be read.
     """
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     with (
         # Not in the warehouse: a run that starts meanwhile empties its folder for temporary files.
         TemporaryDirectory(prefix="stedi-person-") as folder,
         translate_storage_errors(f"warehouse {warehouse} can't be read"),
         start_duckdb(settings, warehouse, Path(folder)) as backend,
     ):
-        _finished_runs(warehouse)
-        backend.set_parameters({"person": person, **padded_keys(pseudonym_key(settings, create=False))})
-        [row] = backend.select(f"SELECT {customer_pseudonym('$person')} AS pseudonym")
-        log_question(warehouse, command, row["pseudonym"])
-        backend.set_parameters(row)
+        finished_runs(warehouse)
+        backend.set_parameters(padded_keys(pseudonym_key(settings, create=False)))
+        search_people(backend, [person])
+        [row] = backend.select(f"SELECT pseudonym FROM {PEOPLE}")
+        suppression = open_suppression(settings)
+        erasures = tuple(
+            PastErasure(stone.erasure_id, stone.erased_at_ms, stone.lifted_at_ms) for stone in suppression.find(person)
+        )
+        log_question_about(warehouse, suppression, command, person, row["pseudonym"])
         report = _read_report(settings, warehouse, backend, _Identity(person, row["pseudonym"]), progress)
+        report = replace(report, erasures=erasures)
     if not report.is_known:
         raise StediError(
             "the lakehouse contains nothing about this address; check it, or start `stedi run` if its files are new"
@@ -84,7 +102,12 @@ class _Identity:
     pseudonym: str
 
 
-def _finished_runs(warehouse: Warehouse) -> list[RunRecord]:
+def finished_runs(warehouse: Warehouse) -> list[RunRecord]:
+    """Return the finished runs, oldest first.
+
+    Raises:
+        WarehouseError: there is none.
+    """
     with Catalog(warehouse):
         runs = read_runs(warehouse)
     if not runs:
@@ -97,13 +120,13 @@ def _read_report(
 ) -> PersonReport:
     """Read the report. If maintenance deletes files meanwhile, start again with the runs that are left."""
     while True:
-        runs = _finished_runs(warehouse)
+        runs = finished_runs(warehouse)
         try:
             with Catalog(warehouse) as catalog:
-                models = _learned_models(settings, identity.pseudonym)
+                models = learned_models(settings, identity.pseudonym)
                 return _report(_Reading(catalog, backend, runs, progress), identity, models)
         except WarehouseError:
-            if _finished_runs(warehouse) == runs:
+            if finished_runs(warehouse) == runs:
                 raise
 
 
@@ -113,7 +136,7 @@ class _Reading:
 
     Attributes:
         catalog: the catalog.
-        backend: has the parameters `$person` and `$pseudonym`.
+        backend: has the relation `PEOPLE` with the person.
         runs: the finished runs, oldest first.
         progress: receives the table that is searched.
         files: files that may contain the person, by table and snapshot ID.
@@ -167,9 +190,9 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
             reading.count(BY_NAME[name], match, values.get(match.by, ()))
     for name in ("customer_landing", "consent_hold", "device_owner"):
         backend.materialize(name, reading.newest_rows(BY_NAME[name], matches[name]))
-    devices = _devices(backend)
+    devices = read_devices(backend)
     values["device"] = tuple({device.serial for device in devices})
-    backend.materialize(DEVICES, devices_of_owner())
+    search_devices(backend, "device_owner")
     for name, match in matches.items():
         if match.needs_devices:
             reading.count(BY_NAME[name], match, values.get(match.by, ()))
@@ -178,9 +201,9 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
         run.run_id,
         run.finished_at,
         read_consent(backend),
-        _holds(backend),
+        read_holds(backend),
         devices,
-        _claims(backend),
+        read_claims(backend),
         _readings(reading),
         tuple(_table_rows(reading, table, matches.get(table.name)) for zone in ZONES for table in ALL if table.zone == zone),
         _runs(reading),
@@ -188,14 +211,18 @@ def _report(reading: _Reading, identity: _Identity, models: Iterable[LearnedMode
     )
 
 
-def _holds(backend: Backend) -> tuple[Hold, ...]:
+def read_holds(backend: Backend) -> tuple[Hold, ...]:
+    """Read the hold on a person's consent from the relation `consent_hold`, which has their rows alone."""
     rows = backend.select(
         "SELECT epoch_ms(held_since) AS held_since_ms, records, source_file, source_position, reason FROM consent_hold"
     )
-    return tuple(Hold(**row, meaning=explain(row["reason"])) for row in rows)
+    for row in rows:
+        row |= {"source_file": shown_name(row["source_file"]), "meaning": explain(row["reason"])}
+    return tuple(Hold(**row) for row in rows)
 
 
-def _devices(backend: Backend) -> tuple[DevicePeriod, ...]:
+def read_devices(backend: Backend) -> tuple[DevicePeriod, ...]:
+    """Read a person's devices from the relations `device_owner` and `customer_landing`, which have their rows alone."""
     rows = backend.select(
         """
         SELECT serialNumber AS serial, from_ms, to_ms, status,
@@ -219,7 +246,8 @@ def _why(status: str, is_claimed: bool) -> str:
     return ""
 
 
-def _claims(backend: Backend) -> tuple[Claim, ...]:
+def read_claims(backend: Backend) -> tuple[Claim, ...]:
+    """Read the serial numbers in a person's records from `customer_landing` and `device_owner`, with their rows alone."""
     rows = backend.select(
         """
         SELECT device AS serial, count(*) AS records,
@@ -275,7 +303,8 @@ def _runs(reading: _Reading) -> tuple[RunRows, ...]:
     return tuple(runs)
 
 
-def _learned_models(settings: Settings, pseudonym: str) -> list[LearnedModel]:
+def learned_models(settings: Settings, pseudonym: str) -> list[LearnedModel]:
+    """Return the published models that learned from a person, oldest first."""
     models = [model for model in read_models(models_folder(settings)) if pseudonym in model.people.to_pylist()]
     consent = read_current_consent(settings) if models else None
     return [

@@ -160,6 +160,21 @@ class LearnedModel:
 
 
 @dataclass(frozen=True)
+class PastErasure:
+    """An erasure of the person.
+
+    Attributes:
+        erasure_id: its ID, which is the name of its certificate.
+        erased_at_ms: time (ms since the epoch, UTC). Data up to this time is refused.
+        lifted_at_ms: when the person was let in again (ms since the epoch, UTC); None if they were not.
+    """
+
+    erasure_id: str
+    erased_at_ms: int
+    lifted_at_ms: int | None
+
+
+@dataclass(frozen=True)
 class PersonReport:
     """Everything that the lakehouse knows about one person, without the address.
 
@@ -175,6 +190,7 @@ class PersonReport:
         tables: rows and snapshots of every table, by zone.
         runs: the finished runs that contain the person, oldest first.
         models: the published models that learned from the person, oldest first.
+        erasures: their erasures, oldest first.
     """
 
     pseudonym: str
@@ -188,8 +204,9 @@ class PersonReport:
     tables: tuple[TableRows, ...]
     runs: tuple[RunRows, ...]
     models: tuple[LearnedModel, ...]
+    erasures: tuple[PastErasure, ...] = ()
 
     @property
     def is_known(self) -> bool:
-        """Whether any table, snapshot or model contains the person."""
-        return bool(self.models or any(table.rows or table.snapshots for table in self.tables))
+        """Whether any table, snapshot or model contains the person, or they were erased."""
+        return bool(self.erasures or self.models or any(table.rows or table.snapshots for table in self.tables))

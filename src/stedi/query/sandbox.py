@@ -5,8 +5,8 @@ from stedi.catalog.run_log import RunRecord, latest_run, read_runs, run_as_of
 from stedi.compute.duckdb.query import QueryResult, QuerySession
 from stedi.config import Settings
 from stedi.errors import WarehouseError
+from stedi.ingest.applied_erasures import open_current_warehouse
 from stedi.model.data_files import DataFiles
-from stedi.storage import open_warehouse
 from stedi.storage.errors import translate_storage_errors
 from stedi.tables.registry import ALL
 
@@ -41,7 +41,7 @@ def open_run(settings: Settings, as_of: str | None = None) -> tuple[QuerySession
         UsageError: `as_of` is neither the ID of a finished run nor a time after one.
         WarehouseError: there is no warehouse, or no run has finished in it.
     """
-    warehouse = open_warehouse(settings.warehouse, settings.database)
+    warehouse = open_current_warehouse(settings)
     while True:
         with Catalog(warehouse) as catalog:
             run = run_as_of(read_runs(catalog.warehouse), as_of)

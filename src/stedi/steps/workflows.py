@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import skops.io
-
 from stedi.catalog.run_log import latest_run
 from stedi.config import Settings
 from stedi.errors import TrainingError
@@ -25,9 +23,19 @@ from stedi.steps.model.examples import Example, make_examples
 from stedi.steps.model.fit import FittedDetector, TreeCounter, fit
 from stedi.steps.model.onnx_detector import FILE_NAME
 from stedi.steps.model.onnx_export import export_onnx
+from stedi.steps.model.skops_export import export_skops
 from stedi.steps.registry.mlflow_tracking import log_training
-from stedi.steps.registry.published_models import draft_folder, models_folder, publish
+from stedi.steps.registry.published_models import (
+    PublishedModel,
+    delete_replaced,
+    draft_folder,
+    model_sha256,
+    models_folder,
+    publish,
+)
+from stedi.steps.registry.replacement import Replacement, model_to_replace, replaces
 from stedi.storage import open_warehouse
+from stedi.storage.disk import private_files
 from stedi.tables.registry import BY_NAME, REFRESHED
 
 TRAINING_SET = "step_training_set"
@@ -39,10 +47,17 @@ _LIBRARIES = ("stedi", "lightgbm", "scikit-learn", "onnx", "onnxruntime", "numpy
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Folder of the published model, and its assessment on held-out people."""
+    """Result of a training.
+
+    Attributes:
+        folder: folder of the published model.
+        assessment: its assessment on held-out people.
+        replacement: the model in whose place it came, if there is one.
+    """
 
     folder: Path
     assessment: Assessment
+    replacement: Replacement | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +107,35 @@ def _too_few_steps(settings: Settings, people: int, seed: int) -> str:
     )
 
 
+def replace(
+    settings: Settings, name: str, *, positions: Positions | None = None, progress: Report = lambda _: None
+) -> TrainingResult:
+    """Train a detector with the seed and policy of a model's card, on the people who consent today, and put it in its place.
+
+    The files of the new detector are those of a model that never had the people who are missing now, byte for byte. The old
+    model is deleted once the new one is published. A kill leaves the old one or both: see `complete_replacement`.
+
+    Args:
+        settings: where the tables and the models are.
+        name: name of the model to replace. It need not be stale.
+        positions: phone positions, only for the metrics on the model card.
+        progress: receives progress reports.
+
+    Raises:
+        UsageError: there is no such model, it has another policy, or no position is within the training set.
+        StediError: the training fails. The old model stays.
+    """
+    model = model_to_replace(settings, name)
+    return train(settings, seed=model.card["seed"], positions=positions, replaced=model, progress=progress)
+
+
 def train(
-    settings: Settings, *, seed: int = 1, positions: Positions | None = None, progress: Report = lambda _: None
+    settings: Settings,
+    *,
+    seed: int = 1,
+    positions: Positions | None = None,
+    replaced: PublishedModel | None = None,
+    progress: Report = lambda _: None,
 ) -> TrainingResult:
     """Train a detector, assess it on held-out people, and publish it.
 
@@ -103,6 +145,7 @@ def train(
         settings: where the tables and the models are.
         seed: random seed.
         positions: phone positions, only for the metrics on the model card.
+        replaced: model to delete once the new one is published.
         progress: receives progress reports.
 
     Raises:
@@ -125,17 +168,25 @@ def train(
         people = {example.stretch.person for example in examples}
         detector = fit(examples, seed, TreeCounter(progress, "fitting the detector", [len(people)]).add)
         progress(Progress("publishing"))
-        provenance = _provenance(settings, len(people), seed)
+        provenance = _provenance(settings, len(people), seed, replaced)
         _write_model(folder, detector, provenance, assessment)
         draw(held_out, assessment, folder)
         published = publish(settings, folder, people)
-    log_training(models_folder(settings), published.name, provenance, assessment)
-    return TrainingResult(published, assessment)
+        if replaced is not None:
+            delete_replaced(replaced)
+    with private_files(models_folder(settings)):
+        log_training(models_folder(settings), published.name, provenance, assessment)
+    return TrainingResult(published, assessment, _replacement(provenance, published))
+
+
+def _replacement(provenance: Provenance, published: Path) -> Replacement | None:
+    old = provenance.replaces
+    return Replacement(old["model"], old["sha256"], published.name, model_sha256(published)) if old else None
 
 
 def _write_model(folder: Path, detector: FittedDetector, provenance: Provenance, assessment: Assessment) -> None:
     (folder / FILE_NAME).write_bytes(export_onnx(detector))
-    skops.io.dump(detector.trees, folder / "model.skops")
+    (folder / "model.skops").write_bytes(export_skops(detector.trees))
     (folder / "card.json").write_text(json.dumps(card_json(provenance, assessment), indent=1), "utf-8")
     (folder / "card.md").write_text(card_markdown(provenance, assessment), "utf-8")
 
@@ -168,7 +219,7 @@ def evaluate(
     return Evaluation(held_out, assess(held_out, seed, true_steps, positions, progress))
 
 
-def _provenance(settings: Settings, people: int, seed: int) -> Provenance:
+def _provenance(settings: Settings, people: int, seed: int, replaced: PublishedModel | None) -> Provenance:
     last_run = latest_run(open_warehouse(settings.warehouse, settings.database))
     assert last_run is not None
     tables = (TRAINING_SET, *BY_NAME[TRAINING_SET].inputs)
@@ -180,4 +231,5 @@ def _provenance(settings: Settings, people: int, seed: int) -> Provenance:
         people=people,
         seed=seed,
         versions={library: version(library) for library in _LIBRARIES},
+        replaces=replaces(replaced) if replaced else None,
     )

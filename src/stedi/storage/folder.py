@@ -8,11 +8,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from typing_extensions import override
 
 from stedi.errors import WarehouseBusyError, WarehouseError
-from stedi.storage.disk import atomic_write, exclusive_lock, fsync, shared_lock
+from stedi.storage.disk import (
+    atomic_write,
+    exclusive_lock,
+    fsync,
+    private_files,
+    remove_permissions,
+    shared_lock,
+    umask_of,
+)
 from stedi.storage.warehouse import StoredFile, Warehouse
 
 # Iceberg's readers parse a location as a URL, in which these characters end the path or have a meaning.
@@ -65,6 +74,11 @@ class WarehouseFolder(Warehouse):
         return (self.root / name).read_bytes()
 
     @override
+    def copy_to(self, name: str, file: BinaryIO) -> None:
+        with (self.root / name).open("rb") as source:
+            shutil.copyfileobj(source, file)
+
+    @override
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         if (self.root / name).exists():
             raise FileExistsError(f"{name} already exists")
@@ -108,11 +122,21 @@ class WarehouseFolder(Warehouse):
                 path.rmdir()
 
     @override
+    def restrict_access(self) -> int:
+        umask = umask_of(self.root)
+        paths = [self.root]
+        for parent, folders, names in os.walk(self.root):
+            paths += (Path(parent, name) for name in (*folders, *names))
+        return sum(remove_permissions(path, umask) for path in paths)
+
+    @override
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         with ExitStack() as stack:
             try:
-                self.root.mkdir(parents=True, exist_ok=True)
+                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                remove_permissions(self.root, umask_of(self.root))
+                stack.enter_context(private_files(self.root))
                 stack.enter_context(exclusive_lock(self._lock))
             except BlockingIOError:
                 raise self._busy() from None
@@ -140,7 +164,7 @@ class WarehouseFolder(Warehouse):
             try:
                 if not self._lock.exists():
                     # A copied warehouse may lack its lock file. If it can't be created, no run can begin either.
-                    with suppress(OSError):
+                    with suppress(OSError), private_files(self.root):
                         self._lock.touch()
                 stack.enter_context(shared_lock(self._lock))
             except BlockingIOError:
@@ -171,7 +195,8 @@ class WarehouseFolder(Warehouse):
         with ExitStack() as stack:
             try:
                 # The warehouse's disk has room for a copy of the tables. The next run deletes what a killed reader left.
-                (self.root / ".scratch").mkdir(exist_ok=True)
+                with private_files(self.root):
+                    (self.root / ".scratch").mkdir(exist_ok=True)
                 folder = stack.enter_context(TemporaryDirectory(dir=self.root / ".scratch"))
             except OSError:
                 folder = stack.enter_context(TemporaryDirectory(prefix="stedi-"))

@@ -4,7 +4,7 @@ import re
 
 # Folders of a table: data files in one, Iceberg metadata and side files in the other.
 DATA, METADATA = "data", "metadata"
-_LOCAL = re.compile("^file:/+")
+_LOCAL, _S3 = re.compile("^file:/+"), re.compile("^s3[an]://")
 
 
 def location(path: str) -> str:
@@ -13,8 +13,11 @@ def location(path: str) -> str:
 
 
 def plain_path(location: str) -> str:
-    """Convert an Iceberg location to a path that engines open. Java writes one slash after `file:`, others write three."""
-    return _LOCAL.sub("/", location)
+    """Convert an Iceberg location to a path that engines open.
+
+    Java writes one slash after `file:`, others write three. Hadoop calls S3 `s3a` or `s3n`.
+    """
+    return _S3.sub("s3://", _LOCAL.sub("/", location))
 
 
 def table_folder(name: str) -> str:

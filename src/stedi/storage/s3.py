@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from typing_extensions import override
 
@@ -18,7 +18,7 @@ try:
     from stedi.storage.aws_client import create_client
     from stedi.storage.aws_errors import AWS_ERRORS, WAREHOUSE_HINTS, has_code, translate_aws_errors
     from stedi.storage.s3_lock import CONDITION_FAILED, Lease
-    from stedi.storage.s3_objects import list_objects, read_object
+    from stedi.storage.s3_objects import copy_object_to, list_objects, read_object
 except ImportError as error:
     raise not_installed("S3 support", "aws", error) from error
 
@@ -82,6 +82,16 @@ class WarehouseInS3(Warehouse):
                 raise
 
     @override
+    def copy_to(self, name: str, file: BinaryIO) -> None:
+        with self._translate_errors(name, "read"):
+            try:
+                copy_object_to(self._client, self.bucket, self._key(name), file)
+            except AWS_ERRORS as error:
+                if has_code(error, "NoSuchKey"):
+                    raise FileNotFoundError(f"{self.path(name)} does not exist") from None
+                raise
+
+    @override
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         assert not private
         with self._translate_errors(name, "written"):
@@ -110,14 +120,19 @@ class WarehouseInS3(Warehouse):
     @override
     def list(self, folder: str) -> list[StoredFile]:
         start = len(self._key("")) + bool(self.prefix)
+        key = self._key(folder)
         with self._translate_errors(folder, "listed"):
             return [
                 StoredFile(entry["Key"][start:], entry["Size"], entry["LastModified"].timestamp())
-                for entry in list_objects(self._client, self.bucket, f"{self._key(folder)}/")
+                for entry in list_objects(self._client, self.bucket, f"{key}/" if key else "")
             ]
 
     def delete_empty_folders(self, folder: str) -> None:
         """Do nothing: S3 has no folders."""
+
+    @override
+    def restrict_access(self) -> int:
+        return 0
 
     @override
     @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from stedi.storage.aws_errors import BROKEN_BODY
 
@@ -36,6 +36,23 @@ def read_object(client: Any, bucket: str, key: str) -> bytes:
         return content
 
     return _get_object(client, read, Bucket=bucket, Key=key)
+
+
+def copy_object_to(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
+    """Write a whole object to an open file, which must be empty.
+
+    Raises:
+        ClientError, BotoCoreError: there is no such object, or S3 refuses or can't be reached.
+        OSError: the file can't be written.
+    """
+
+    def write(body: Any) -> None:
+        file.seek(0)
+        file.truncate()
+        for chunk in body.iter_chunks(_CHUNK_BYTES):
+            file.write(chunk)
+
+    _get_object(client, write, Bucket=bucket, Key=key)
 
 
 def download_object(client: Any, bucket: str, key: str, etag: str, target: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,14 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def copy_to(self, name: str, file: BinaryIO) -> None:
+        """Write the content of a file to an open, empty one, in pieces.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+
+    @abstractmethod
     def create(self, name: str, content: bytes, *, private: bool = False) -> None:
         """Write a new file atomically and durably.
 
@@ -92,6 +101,14 @@ class Warehouse(ABC):
     @abstractmethod
     def delete_empty_folders(self, folder: str) -> None:
         """Delete the empty folders below a folder."""
+
+    @abstractmethod
+    def restrict_access(self) -> int:
+        """Remove the permissions of others from all files and folders (see `storage.disk.umask_of`).
+
+        Returns:
+            Number of files and folders that had such permissions. In S3 the bucket decides on access, and it is 0.
+        """
 
     @abstractmethod
     def write_lock(self) -> AbstractContextManager[None]:

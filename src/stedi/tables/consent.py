@@ -94,6 +94,51 @@ WHERE consents AND (to_ms IS NULL OR from_ms < to_ms)
 """
 
 
+def withdrawals(field: str = RESEARCH) -> str:
+    """Write the query for the customers who withdrew their consent to a purpose and have not given it again.
+
+    A withdrawal is received with the first record that says so: it arrives first of those without consent that are not
+    older than the last consent.
+
+    Args:
+        field: the field of one of the `PURPOSES`.
+
+    Returns:
+        SQL over `customer_landing`, with the columns person and received_ms (ms since the epoch, UTC).
+    """
+    return _without_consent(field, "max(shared_as_of) IS NOT NULL AND NOT max_by(consents, changed_at)")
+
+
+def people_without_consent(field: str = RESEARCH) -> str:
+    """Write the query for the customers who withdrew their consent to a purpose or never gave it.
+
+    Args:
+        field: the field of one of the `PURPOSES`.
+
+    Returns:
+        SQL over `customer_landing`, with the columns person and received_ms: arrival of the first record that says so (ms
+        since the epoch, UTC).
+    """
+    return _without_consent(field, "NOT max_by(consents, changed_at)")
+
+
+def _without_consent(field: str, condition: str) -> str:
+    return f"""
+WITH records AS ({customer_records(field, "arrived_at")}),
+changes AS ({consent_changes(field)}),
+lacking AS (
+    SELECT person, coalesce(max(changed_at) FILTER (WHERE consents), -{NO_END}) AS consented_at
+    FROM changes
+    GROUP BY person
+    HAVING {condition}
+)
+SELECT w.person, epoch_ms(min(r.arrived_at)) AS received_ms
+FROM lacking AS w JOIN records AS r ON r.person = w.person
+WHERE r.changed_at > w.consented_at AND r.{field} IS NULL
+GROUP BY w.person
+"""
+
+
 def usable_spans(people: str) -> str:
     """Write the query for the spans of time whose readings may be used.
 

@@ -13,15 +13,19 @@ from stedi.compute import Backend
 from stedi.compute.counts import count_differences, count_rows
 from stedi.compute.sql import with_relations
 from stedi.compute.start import start_duckdb
+from stedi.compute.suppressed_rows import release, screen
 from stedi.config import Settings
 from stedi.errors import WarehouseError
+from stedi.ingest.applied_erasures import require_applied
 from stedi.ingest.landing_file import LandingFile
+from stedi.ingest.ledger import plan_files
 from stedi.ingest.listing import list_files
+from stedi.ingest.suppression import SuppressionList, open_suppression
 from stedi.model.feed import Feed
 from stedi.model.progress import Progress, Report
 from stedi.model.sql import literal
 from stedi.pipeline.draft import Draft, default_tables
-from stedi.pipeline.landing import ledger_of
+from stedi.pipeline.landing import is_let_in, ledger_of, with_older_time
 from stedi.pipeline.pseudonym_key import pseudonym_key, query_parameters
 from stedi.pipeline.refresh import refresh
 from stedi.storage import open_warehouse
@@ -81,13 +85,15 @@ def verify(settings: Settings, *, progress: Report = lambda _: None) -> list[Fin
         warehouse.reader_scratch() as folder,
         start_duckdb(settings, warehouse, folder) as backend,
     ):
+        suppression = open_suppression(settings)
+        require_applied(warehouse, suppression)
         run = _finished_run(catalog)
         parameters = query_parameters(run.settings, pseudonym_key(settings, create=False))
-        backend.set_parameters(parameters)
+        backend.set_parameters({**parameters, **suppression.parameters})
         findings: list[Finding] = []
         for feed in FEEDS:
             progress(Progress(f"reading the landing files of {feed.name}"))
-            findings += _check_landing_table(catalog, backend, feed, list_files(settings.landing, feed))
+            findings += _check_landing_table(catalog, backend, feed, list_files(settings.landing, feed), suppression)
         tables = []
         for table in default_tables(catalog):
             # A table of the run that is missing now counts as empty, so its check fails.
@@ -131,7 +137,9 @@ def _check_invariants(backend: Backend, tables: Mapping[str, str], progress: Rep
             yield Finding(invariant.table, invariant.violation, count_rows(backend, tables[invariant.table]), violations)
 
 
-def _check_landing_table(catalog: Catalog, backend: Backend, feed: Feed, listed: Sequence[LandingFile]) -> Iterator[Finding]:
+def _check_landing_table(
+    catalog: Catalog, backend: Backend, feed: Feed, listed: Sequence[LandingFile], suppression: SuppressionList
+) -> Iterator[Finding]:
     """Compare a landing table and the feed's quarantine with the ledger, and with the landing files that still exist."""
     table, entries = feed.table, ledger_of(catalog, feed.table)
     tables = {stored.name: backend.scan(stored, catalog.files(stored.name)) for stored in (table, quarantine.TABLE)}
@@ -152,24 +160,27 @@ def _check_landing_table(catalog: Catalog, backend: Backend, feed: Feed, listed:
         WHERE t.landed IS DISTINCT FROM coalesce(l.n, 0) OR t.quarantined IS DISTINCT FROM coalesce(q.n, 0)"""
     question = "files whose row counts differ from the ledger"
     yield Finding(table.name, question, len(entries), count_rows(backend, with_relations(mismatches, tables)))
-    unchanged = [file for file in listed if file.name in entries and entries[file.name].version == file.version]
+    to_read = plan_files(listed, entries, lambda entry: is_let_in(entry, suppression)).to_read
+    unchanged = [with_older_time(file, entries) for file in sorted(set(listed) - set(to_read), key=lambda file: file.name)]
     ingested = backend.ingest(feed, unchanged)
     # Files that did not change while they were read.
     stable = list(ingested.counts)
     try:
+        screened = screen(backend, feed, ingested, suppression)
         backend.materialize_values("stable_files", [("source_file", "string", stable)])
         rows = differences = 0
         quarantined = f"SELECT * FROM quarantine WHERE feed = {literal(feed.name)}"
         for compared, actual, expected in (
-            (table, f"SELECT * FROM {table.name}", ingested.landed),
-            (quarantine.TABLE, quarantined, ingested.quarantined),
+            (table, f"SELECT * FROM {table.name}", screened.landed),
+            (quarantine.TABLE, quarantined, screened.quarantined),
         ):
             only_stable = "SEMI JOIN stable_files USING (source_file)"
             stored = with_relations(f"SELECT * FROM ({actual}) AS r {only_stable}", tables)
-            read = f"SELECT * FROM {expected} {only_stable}"
+            read = f"SELECT * FROM ({expected}) AS r {only_stable}"
             rows += count_rows(backend, read)
             differences += count_differences(backend, compared, stored, read)
     finally:
+        release(backend, feed)
         backend.release(feed)
     question = f"records that differ between the tables and the {len(stable):,} landing files that still exist"
     yield Finding(table.name, question, rows, differences)

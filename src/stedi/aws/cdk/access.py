@@ -66,6 +66,14 @@ class Access(Construct):
     def grant_write(self, name: str, role: iam.Role) -> None:
         """Grant a job the right to create and change tables. Its IAM permissions limit it to its own tables."""
         self._grant_database(f"{name}Database", role.role_arn, ["CREATE_TABLE", "DESCRIBE"])
+        self._grant_tables(name, role)
+
+    def grant_update(self, name: str, role: iam.Role) -> None:
+        """Grant a role the right to change existing tables. Its IAM permissions limit it to its own tables."""
+        self._grant_database(f"{name}Database", role.role_arn, ["DESCRIBE"])
+        self._grant_tables(name, role)
+
+    def _grant_tables(self, name: str, role: iam.Role) -> None:
         self._grant(f"{name}Tables", role.role_arn, ["SELECT", "INSERT", "DELETE", "DESCRIBE", "ALTER"])
         self._permit(
             f"{name}Location",

@@ -9,9 +9,8 @@ from constructs import Construct
 
 from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.cdk.storage import bucket
+from stedi.aws.retention import ACCESS_LOG_DAYS, OLD_VERSION_DAYS
 
-# Longer than a quarter, so that a quarterly review can still look up who read what.
-_ACCESS_LOG_DAYS = 120
 _OLD_CODE_DAYS = 30
 
 
@@ -29,7 +28,9 @@ class Foundation(Stack):
         ):
             self.key.grant_encrypt_decrypt(iam.ServicePrincipal(service, conditions=condition))
         # S3 delivers access logs only to buckets that are encrypted with its own key.
-        self.access_logs = bucket(self, "AccessLogs", key=None, access_logs=None, undo_days=1, keep_days=_ACCESS_LOG_DAYS)
+        self.access_logs = bucket(
+            self, "AccessLogs", key=None, access_logs=None, undo_days=OLD_VERSION_DAYS, keep_days=ACCESS_LOG_DAYS
+        )
         acknowledge(
             self.access_logs, "S1", "It contains the access logs; logging access to it would create more logs without end."
         )

@@ -10,12 +10,19 @@ from constructs import Construct
 
 from stedi.aws.cdk.foundation import Foundation
 from stedi.aws.cdk.permissions import after_permissions, allow
-from stedi.aws.cdk.storage import WAREHOUSE, Storage
+from stedi.aws.cdk.storage import PRIVACY, WAREHOUSE, Storage
 from stedi.aws.jobs import JOBS, Job
 from stedi.aws.parameters import DeploymentParameters
+from stedi.ingest.applied_erasures import APPLIED_FILE, MARKS_FILE
+from stedi.ingest.retention_marks import JOURNAL as RETENTION_JOURNAL
+from stedi.ingest.retention_marks import LIST_FILE as RETENTION_LIST
+from stedi.ingest.suppression import LIST_FILE
+from stedi.pipeline.pseudonym_key import STATE_FILE
 
 # Spark 4.1 and Iceberg 1.11, which the tests run on.
 GLUE_VERSION = "6.0"
+# Whose records are too old to be kept.
+_RETENTION = (RETENTION_LIST, RETENTION_JOURNAL)
 _READ, _WRITE = ("s3:GetObject",), ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 
@@ -98,6 +105,7 @@ class GlueJobs(Construct):
                 "--match_tolerance_ms": str(deployment.match_tolerance_ms),
                 "--engine": "spark",
                 "--pseudonym_secret": self.storage.pseudonym_key.secret_arn,
+                "--suppression_secret": self.storage.suppression_key.secret_arn,
                 "--datalake-formats": "iceberg",
                 "--additional-python-modules": ",".join((f"{release}/{modules[0]}", *modules[1:])),
                 "--enable-continuous-cloudwatch-log": "true",
@@ -134,7 +142,21 @@ class GlueJobs(Construct):
             on=[storage.table_objects(table) for table in tables],
             wildcard_reason="Table files have random names; only this job's tables and their inputs are accessible.",
         )
-        allow(role, *_READ, *_WRITE, on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/.lock")])
+        # A first run records that it stops everybody who was erased.
+        allow(
+            role,
+            *_READ,
+            *_WRITE,
+            on=[storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{name}") for name in (".lock", APPLIED_FILE, MARKS_FILE)],
+        )
+        allow(
+            role,
+            *_READ,
+            on=[
+                *(storage.lakehouse.arn_for_objects(f"{PRIVACY}/{name}") for name in (LIST_FILE, *_RETENTION)),
+                storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{STATE_FILE}"),
+            ],
+        )
         allow(
             role,
             *_READ,
@@ -151,8 +173,9 @@ class GlueJobs(Construct):
             on=storage.glue_arns(database, *tables),
         )
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])
-        # A table's fingerprint includes the pseudonym key, so every job needs it.
-        allow(role, "secretsmanager:GetSecretValue", on=[storage.pseudonym_key.secret_arn])
+        # A table's fingerprint includes the pseudonym key, so every job needs it. Every job stops erased people.
+        secrets = [storage.pseudonym_key.secret_arn, storage.suppression_key.secret_arn]
+        allow(role, "secretsmanager:GetSecretValue", on=secrets)
         if job.publishes:
             allow(role, "sns:Publish", on=[self.topic.topic_arn])
             allow(

@@ -10,6 +10,7 @@ from stedi.aws.cdk.alarms import Alarms
 from stedi.aws.cdk.athena import Athena
 from stedi.aws.cdk.foundation import Foundation
 from stedi.aws.cdk.glue_jobs import GlueJobs
+from stedi.aws.cdk.officer import Officer
 from stedi.aws.cdk.orchestration import Orchestration
 from stedi.aws.cdk.python_modules import python_modules
 from stedi.aws.cdk.storage import Storage
@@ -61,6 +62,7 @@ class Lakehouse(Stack):
             topic=alarms.topic,
         )
         alarms.watch(runs.machine, runs.unsent)
+        officer = Officer(self, "Officer", deployment=deployment, storage=storage, access=access)
         athena = Athena(self, "Athena", deployment=deployment, storage=storage)
         for output, value in {
             "LandingBucket": storage.landing.bucket_name,
@@ -72,6 +74,9 @@ class Lakehouse(Stack):
             "StateMachine": runs.machine.state_machine_arn,
             "DataScienceRole": access.scientists.role_arn,
             "PseudonymKey": storage.pseudonym_key.secret_arn,
+            "SuppressionKey": storage.suppression_key.secret_arn,
+            "SigningKey": storage.signing_key.secret_arn,
+            **({"OfficerRole": officer.role.role_arn} if officer.role else {}),
             "DataKey": storage.key.key_id,
             "AlarmTopic": alarms.topic.topic_arn,
             # The next deployment reads them as its defaults.

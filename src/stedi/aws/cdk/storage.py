@@ -1,4 +1,4 @@
-"""Buckets, KMS key, secret and Glue database of the lakehouse."""
+"""Buckets, KMS key, secrets and Glue database of the lakehouse."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from constructs import Construct
 
 from stedi.aws.cdk.acknowledgements import acknowledge
 from stedi.aws.parameters import DeploymentParameters
+from stedi.aws.retention import OLD_VERSION_DAYS, RESULT_DAYS
 from stedi.catalog.layout import LAYOUT_VERSION
 from stedi.storage.paths import table_folder
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 # A separate folder in the bucket, so that no other object is mistaken for a table.
 WAREHOUSE = "lakehouse"
+# Privacy folder: suppression list, certificates, journal. Beside the warehouse, so that a restored one does not replace it.
+PRIVACY = f"{WAREHOUSE}-privacy"
 # Folder of all tables. Run records and the lock are beside it.
 TABLES = f"{WAREHOUSE}/{table_folder('')}".rstrip("/")
-# Query results are copies of rows, so they are deleted soon.
-_RESULT_DAYS = 7
 # An incomplete upload costs money until it is deleted.
 _UPLOAD_DAYS = 2
 
@@ -76,7 +77,7 @@ def bucket(
 
 
 class Storage(Construct):
-    """Buckets for landing files, tables and query results, their KMS key, and the secret with the pseudonym key.
+    """Buckets for landing files, tables and query results, their KMS key, and the secrets with other keys.
 
     Personal data outlives the stack, so that deleting the stack by mistake loses none. `stedi aws destroy
     --delete-data` deletes it.
@@ -104,20 +105,24 @@ class Storage(Construct):
         self.lakehouse = bucket(
             self, "Lakehouse", key=self.key, access_logs=logs, undo_days=deployment.undo_days, removal=kept
         )
-        self.results = bucket(self, "AthenaResults", key=self.key, access_logs=logs, undo_days=1, keep_days=_RESULT_DAYS)
-        self.warehouse = f"s3://{self.lakehouse.bucket_name}/{WAREHOUSE}"
-        self.pseudonym_key = secretsmanager.Secret(
-            self,
-            "PseudonymKey",
-            description=f"{deployment.stack}: pseudonym key; with it pseudonyms can be linked to people",
-            encryption_key=self.key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-            removal_policy=kept,
+        self.results = bucket(
+            self, "AthenaResults", key=self.key, access_logs=logs, undo_days=OLD_VERSION_DAYS, keep_days=RESULT_DAYS
         )
-        acknowledge(
-            self.pseudonym_key,
-            "SMG4",
+        self.warehouse = f"s3://{self.lakehouse.bucket_name}/{WAREHOUSE}"
+        self.pseudonym_key = self._secret(
+            "PseudonymKey",
+            f"{deployment.stack}: pseudonym key; with it pseudonyms can be linked to people",
             "Another key gives other pseudonyms: rotation would break the link from models and analyses to rows.",
+        )
+        self.suppression_key = self._secret(
+            "SuppressionKey",
+            f"{deployment.stack}: key of the suppression list; with it erased people can be recognised",
+            "With another key, nobody who was erased would be recognised.",
+        )
+        self.signing_key = self._secret(
+            "SigningKey",
+            f"{deployment.stack}: key that signs the certificates of erasure",
+            "Certificates are checked with the public key for years.",
         )
         # Without default permissions, new tables can be read only with a grant of Lake Formation.
         self.database = glue.CfnDatabase(
@@ -133,6 +138,19 @@ class Storage(Construct):
                 create_table_default_permissions=[],
             ),
         )
+
+    def _secret(self, name: str, description: str, no_rotation: str) -> secretsmanager.Secret:
+        """Create a random secret that outlives the stack. Its rotation is off, for a reason."""
+        secret = secretsmanager.Secret(
+            self,
+            name,
+            description=description,
+            encryption_key=self.key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        acknowledge(secret, "SMG4", no_rotation)
+        return secret
 
     def table_objects(self, table: str) -> str:
         """Return the ARN pattern of all objects of a table."""

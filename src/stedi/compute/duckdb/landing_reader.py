@@ -49,6 +49,7 @@ from stedi.ingest.landing_file import LandingFile, is_unchanged, safe_name
 from stedi.ingest.listing import local_copies
 from stedi.ingest.records import ScannedRecord, is_valid_record, to_row
 from stedi.ingest.scanner import scan_records, spelled_keys
+from stedi.ingest.skipped_files import shown_name
 from stedi.model.column_types import COLUMN_TYPES
 from stedi.model.feed import Feed, last_time_ms
 from stedi.model.identity import is_plain_address, is_plain_serial
@@ -102,7 +103,7 @@ class LandingReader:
                 with TemporaryDirectory(prefix="unpacked-", dir=self._session.scratch) as folder:
                     self._read(copies, Path(folder))
             except PermissionError as error:
-                name = safe_name(str(error.filename))
+                name = shown_name(safe_name(str(error.filename)))
                 raise LandingError(
                     f"landing file {name} can't be read: {error.strerror}; grant this user read access"
                 ) from error

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from stedi.errors import WarehouseError
 from stedi.storage import Warehouse, WarehouseFolder
+from stedi.storage.disk import umask_of
 from stedi.storage.paths import location
 
 # Glue 6.0 has Spark 4.1 and Iceberg 1.11. The version is pinned because `staging` uses internal classes of Iceberg.
@@ -72,9 +73,13 @@ def start(warehouse: Warehouse) -> SparkSession:
     # Java code looks up the catalog of a table in the thread's active session.
     jvm: Any = session._jvm
     jvm.org.apache.spark.sql.SparkSession.setActiveSession(session._jsparkSession)
+    local = jvm.org.apache.hadoop.fs.FileSystem.getLocal(session.sparkContext._jsc.hadoopConfiguration())
     # Hadoop would write a checksum file for each local file, and an empty file for each success: orphan files. Parquet files
     # have their own checksums.
-    jvm.org.apache.hadoop.fs.FileSystem.getLocal(session.sparkContext._jsc.hadoopConfiguration()).setWriteChecksum(False)
+    local.setWriteChecksum(False)
+    if isinstance(warehouse, WarehouseFolder):
+        # Hadoop sets the permissions of local files itself. Only then are they those that the umask of this process gives.
+        local.getConf().set("fs.permissions.umask-mode", f"{umask_of(warehouse.root):03o}")
     session.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     _set_partitions(session)
     return session

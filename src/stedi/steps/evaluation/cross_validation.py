@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from stedi.model.progress import Report
 from stedi.steps.data.folds import person_folds
@@ -64,7 +65,8 @@ def cross_validate(examples: Sequence[Example], seed: int, progress: Report = la
         tested = [example for example in examples if example.stretch.person in fold]
         return [HeldOut(example.stretch, detector, detector.probability_of(example.features)) for example in tested]
 
-    with ThreadPoolExecutor(_PARALLEL_FOLDS) as pool:
+    # The limit that `calibrate` sets is one for all threads: the first to end would lift it for the others.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(_PARALLEL_FOLDS) as pool:
         futures = [pool.submit(hold_out, fold) for fold in folds]
         try:
             return [held_out for future in futures for held_out in future.result()]

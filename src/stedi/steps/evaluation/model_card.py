@@ -40,6 +40,8 @@ _LIMITS = (
 class Provenance:
     """What a model was trained on.
 
+    Equal training data, seed and libraries give equal cards but for `trained_at`, `run_id`, `snapshots` and `replaces`.
+
     Attributes:
         trained_at: time of the training (ISO 8601).
         run_id, policy: the finished run that computed the training set, and its consent policy.
@@ -47,6 +49,7 @@ class Provenance:
         people: number of people.
         seed: random seed.
         versions: versions of the libraries.
+        replaces: name (`model`) and hash (`sha256`) of the model in whose place it comes; None if it is an additional one.
     """
 
     trained_at: str
@@ -56,6 +59,7 @@ class Provenance:
     people: int
     seed: int
     versions: Mapping[str, str]
+    replaces: Mapping[str, str] | None = None
 
 
 def card_json(provenance: Provenance, assessment: Assessment) -> dict[str, Any]:
@@ -159,7 +163,7 @@ def card_markdown(provenance: Provenance, assessment: Assessment) -> str:
 
 Trained {provenance.trained_at} on {provenance.people} people with research consent (policy `{provenance.policy}`): \
 {assessment.minutes:,.0f} recorded
-minutes with {assessment.steps:,} true steps. Random seed {provenance.seed}.
+minutes with {assessment.steps:,} true steps. Random seed {provenance.seed}.{_replaces(provenance)}
 
 ## Metrics on held-out people
 
@@ -195,6 +199,11 @@ Libraries: {", ".join(f"{library} {version}" for library, version in provenance.
 
 {limits}
 """
+
+
+def _replaces(provenance: Provenance) -> str:
+    old = provenance.replaces
+    return f"\nReplaces the model `{old['model']}` (SHA-256 of its weights `{old['sha256']}`)." if old else ""
 
 
 def _person_rows(assessment: Assessment) -> list[tuple[str, ...]]:

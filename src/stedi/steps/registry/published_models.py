@@ -1,18 +1,19 @@
 """The models folder: published models, and which of them are stale.
 
 A model is published atomically: its files are written to a draft folder, which is then renamed. `people.json` lists the
-pseudonyms of the people in its training data. Only the file's owner can read it. A model is stale if one of these people
-is no longer in customers_curated, or if the consent policy changed. Stale models are refused, because a model must not
-outlast the consent of the people it was trained on.
+pseudonyms of the people in its training data, and the erasures of some of them. Only the owner can read the folder. A model
+is stale if one of these people is no longer in customers_curated, if one was erased, or if the consent policy changed. Stale
+models are refused, because a model must not outlast the consent of the people it was trained on.
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,12 +23,79 @@ from stedi.config import Settings
 from stedi.errors import UsageError, WarehouseBusyError, WarehouseError, unknown_name
 from stedi.query.sandbox import query
 from stedi.storage import WarehouseFolder, open_warehouse
-from stedi.storage.disk import atomic_write, exclusive_lock, fsync
+from stedi.storage.disk import atomic_write, exclusive_lock, fsync, private_files
 
 MODEL_FILES = ("detector.onnx", "model.skops", "card.md", "card.json")
-_CARD, _PEOPLE = "card.json", "people.json"
-_DRAFT = ".draft"
+CARD, PEOPLE = "card.json", "people.json"
+_WEIGHTS = "detector.onnx"
+# A new model, and a replaced one that is being deleted. A killed training leaves them, and the next writer deletes them.
+_DRAFT, _REPLACED = ".draft", ".replaced"
+LEFTOVERS = (_DRAFT, _REPLACED)
+# Keys of an erasure in people.json.
+_ERASURE = {"id", "sha256", "people", "changed", "removed", "mlflow_runs", "stale"}
 _TRAIN = "train one with `stedi train`"
+
+
+@dataclass(frozen=True)
+class ModelPeople:
+    """Content of people.json.
+
+    Attributes:
+        pseudonyms: the people in the training data, without erased ones.
+        erasures: the erasures of people of this model, oldest first: `id`, and the attributes of `ModelChange`.
+    """
+
+    pseudonyms: tuple[str, ...]
+    erasures: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the list in a model's folder.
+
+        Raises:
+            WarehouseError: the file is missing or damaged.
+        """
+        try:
+            content = json.loads((folder / PEOPLE).read_bytes())
+            erasures = content.get("erasures", [])
+            if not all(isinstance(pseudonym, str) for pseudonym in content["people"]):
+                raise TypeError("a pseudonym is no text")
+            if not all(erasure.keys() >= _ERASURE and isinstance(erasure["people"], int) for erasure in erasures):
+                raise TypeError("incomplete erasure")
+            return cls(tuple(content["people"]), tuple(erasures))
+        except OSError as error:
+            # Without the list of its people, a model can't be checked for consent.
+            raise WarehouseError(
+                f"{error.filename} can't be read ({error.strerror}); restore it or remove the model"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(folder, error) from None
+
+    def write(self, folder: Path) -> None:
+        """Write the list to a model's folder, atomically, for its owner only.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        content: dict[str, Any] = {"people": sorted(self.pseudonyms)}
+        if self.erasures:
+            content["erasures"] = [dict(erasure) for erasure in self.erasures]
+        with atomic_write(folder / PEOPLE, mode=0o600) as file:
+            file.write(json.dumps(content).encode())
+
+    @property
+    def erased(self) -> int:
+        """Number of people whom the model learned from and who were erased since."""
+        return sum(erasure["people"] for erasure in self.erasures)
+
+    def isdisjoint(self, pseudonyms: Collection[str]) -> bool:
+        """Whether none of these pseudonyms is in the list."""
+        return set(self.pseudonyms).isdisjoint(pseudonyms)
+
+    def without(self, pseudonyms: Collection[str], erasure: Mapping[str, Any]) -> Self:
+        """Return the list without people, with the erasure that removes them."""
+        kept = tuple(pseudonym for pseudonym in self.pseudonyms if pseudonym not in pseudonyms)
+        return replace(self, pseudonyms=kept, erasures=(*self.erasures, erasure))
 
 
 @dataclass(frozen=True)
@@ -38,18 +106,34 @@ class PublishedModel:
         name: sorts by the time of publishing.
         folder: folder with its files.
         card: content of card.json: trained_at, run_id, policy, people (their number), scores, …
-        people: pseudonyms of the people in its training data.
+        people: pseudonyms of the people in its training data, without erased ones.
+        erasures: the erasures of people in its training data.
     """
 
     name: str
     folder: Path
     card: Mapping[str, Any]
     people: pa.Array
+    erasures: Sequence[Mapping[str, Any]] = ()
 
     @property
     def policy(self) -> str:
         """Consent policy of its training data."""
         return str(self.card["policy"])
+
+    @property
+    def erased(self) -> int:
+        """Number of people whom it learned from and who were erased since."""
+        return ModelPeople((), tuple(self.erasures)).erased
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its weights, detector.onnx. If an erasure removed them: as it was before.
+
+        Raises:
+            WarehouseError: the file can't be read.
+        """
+        return model_sha256(self.folder, self.erasures)
 
 
 @dataclass(frozen=True)
@@ -61,10 +145,32 @@ class CurrentConsent:
 
     def staleness_reason(self, model: PublishedModel) -> str | None:
         """Why the model is stale, without names; None if it is not."""
+        if model.erased:
+            return erasure_reason(model.erased)
         if model.policy != self.policy:
             return f"consent policy was {model.policy} and is {self.policy}"
         missing = len(model.people) - pc.sum(pc.is_in(model.people, self.people), min_count=0).as_py()
         return f"{missing:,} of {len(model.people):,} people are no longer in customers_curated" if missing else None
+
+
+def erasure_reason(people: int) -> str:
+    """Why a model is stale that learned from this number of people who were erased. It stays so, whoever consents again."""
+    return f"learned from {'1 person who was' if people == 1 else f'{people:,} people who were'} erased"
+
+
+def model_sha256(folder: Path, erasures: Sequence[Mapping[str, Any]] = ()) -> str:
+    """SHA-256 of the weights in a model's folder. If one of its erasures removed them: as it was before.
+
+    Raises:
+        WarehouseError: the file can't be read.
+    """
+    weights = folder / _WEIGHTS
+    if erasures and not weights.exists():
+        return str(erasures[-1]["sha256"])
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WarehouseError(f"{weights} can't be read ({error.strerror}); restore it or remove the model") from error
 
 
 def models_folder(settings: Settings) -> Path:
@@ -115,20 +221,50 @@ def read_models(folder: Path) -> list[PublishedModel]:
     return [_read_model(folder / name) for name in names]
 
 
-def _read_model(folder: Path) -> PublishedModel:
+def _damaged(folder: Path, error: Exception) -> WarehouseError:
+    return WarehouseError(
+        f"model {folder} has an invalid {CARD} or {PEOPLE} ({type(error).__name__}); restore it or remove it"
+    )
+
+
+def read_card(folder: Path) -> Mapping[str, Any]:
+    """Read card.json of a model.
+
+    Raises:
+        WarehouseError: the file is missing or damaged.
+    """
     try:
-        card = json.loads((folder / _CARD).read_bytes())
-        people = pa.array(json.loads((folder / _PEOPLE).read_bytes())["people"], pa.string())
+        card = json.loads((folder / CARD).read_bytes())
         if not isinstance(card["policy"], str):
             raise TypeError("no policy")
     except OSError as error:
-        # Without the list of its people, a model can't be checked for consent.
         raise WarehouseError(f"{error.filename} can't be read ({error.strerror}); restore it or remove the model") from error
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise WarehouseError(
-            f"model {folder} has an invalid {_CARD} or {_PEOPLE} ({type(error).__name__}); restore it or remove it"
-        ) from None
-    return PublishedModel(folder.name, folder, card, people)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from None
+    return dict(card)
+
+
+def _read_model(folder: Path) -> PublishedModel:
+    card, people = read_card(folder), ModelPeople.read(folder)
+    return PublishedModel(folder.name, folder, card, pa.array(people.pseudonyms, pa.string()), people.erasures)
+
+
+def find_model(settings: Settings, name: str) -> PublishedModel:
+    """Return a published model by its name.
+
+    Raises:
+        UsageError: there is none of this name, or it is a folder outside of the models folder.
+        WarehouseError: a model can't be read.
+    """
+    folder = models_folder(settings)
+    models = {model.name: model for model in read_models(folder)}
+    if name in models:
+        return models[name]
+    if Path(name).is_dir():
+        raise UsageError(f"model {name} is a folder; give the name of a model in {folder}, as `stedi models` shows it")
+    if not models:
+        raise UsageError(f"unknown model {name!r}; {folder} contains no model; {_TRAIN}")
+    raise unknown_name("model", name, models)
 
 
 def find_usable_model(settings: Settings, model: str | None = None) -> Path:
@@ -168,15 +304,57 @@ def _newest_usable(settings: Settings, models: list[PublishedModel]) -> Path:
         reason = consent.staleness_reason(model)
         if reason is None:
             return model.folder
-    which = f"model {models[0].name} is" if len(models) == 1 else f"all {len(models)} models are"
-    raise WarehouseError(f"{which} stale ({reason}); {_TRAIN}")
+    if len(models) == 1:
+        name = models[0].name
+        raise WarehouseError(f"model {name} is stale ({reason}); replace it with `stedi train --replace {name}`")
+    raise WarehouseError(f"all {len(models)} models are stale ({reason}); {_TRAIN}")
 
 
 def _check_folder(settings: Settings, folder: Path) -> None:
-    """Check a model's folder for consent, if it lists its people and there is a finished run."""
-    consent = read_current_consent(settings)
-    if consent is not None and (folder / _PEOPLE).exists() and (reason := consent.staleness_reason(_read_model(folder))):
+    """Check a model's folder for erased people, and for consent if there is a finished run; if it lists its people."""
+    if not (folder / PEOPLE).exists():
+        return
+    model, consent = _read_model(folder), read_current_consent(settings)
+    if reason := _staleness_reason(model, consent):
         raise WarehouseError(f"model {folder} is stale ({reason}); {_TRAIN}")
+
+
+def _staleness_reason(model: PublishedModel, consent: CurrentConsent | None) -> str | None:
+    """Why a model is stale; None if it is not, as far as is known without a finished run."""
+    if consent is not None:
+        return consent.staleness_reason(model)
+    return erasure_reason(model.erased) if model.erased else None
+
+
+@contextmanager
+def lock_models(settings: Settings) -> Iterator[Path]:
+    """Lock the models folder against other writers, and delete what killed ones left in it. Yields the folder.
+
+    A new folder can be accessed by its owner only. Files in it are private until the context ends (see `private_files`).
+
+    Raises:
+        WarehouseBusyError: a training writes to the folder.
+        WarehouseError: the folder can't be written.
+    """
+    models = models_folder(settings)
+    with ExitStack() as resources:
+        try:
+            models.parent.mkdir(parents=True, exist_ok=True)
+            models.mkdir(mode=0o700, exist_ok=True)
+            resources.enter_context(private_files(models))
+            resources.enter_context(exclusive_lock(models / ".lock"))
+            for leftover in LEFTOVERS:
+                shutil.rmtree(models / leftover, ignore_errors=True)
+        except BlockingIOError:
+            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end, then try again") from None
+        except OSError as error:
+            raise unwritable(models, error) from error
+        yield models
+
+
+def unwritable(models: Path, error: OSError) -> WarehouseError:
+    """Return the error for a models folder that can't be written."""
+    return WarehouseError(f"models folder {models} can't be written: {error.strerror}; check its permissions and free space")
 
 
 @contextmanager
@@ -187,25 +365,31 @@ def draft_folder(settings: Settings) -> Iterator[Path]:
         WarehouseBusyError: another training writes to the models folder.
         WarehouseError: the folder can't be written.
     """
-    models = models_folder(settings)
-    folder = models / _DRAFT
-    with ExitStack() as resources:
+    with lock_models(settings) as models:
+        folder = models / _DRAFT
         try:
-            models.mkdir(parents=True, exist_ok=True)
-            resources.enter_context(exclusive_lock(models / ".lock"))
-            # Left from a killed training.
-            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        except BlockingIOError:
-            raise WarehouseBusyError(f"another training writes to {models}; wait for it to end, then train again") from None
         except OSError as error:
-            raise WarehouseError(
-                f"models folder {models} can't be written: {error.strerror}; check its permissions and free space"
-            ) from error
+            raise unwritable(models, error) from error
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_replaced(model: PublishedModel) -> None:
+    """Delete a replaced model: all of it for readers at once. Call it under the lock of the models folder.
+
+    Raises:
+        WarehouseError: the folder can't be written.
+    """
+    models = model.folder.parent
+    try:
+        model.folder.rename(models / _REPLACED)
+        fsync(models)
+        shutil.rmtree(models / _REPLACED)
+    except OSError as error:
+        raise unwritable(models, error) from error
 
 
 def publish(settings: Settings, draft: Path, people: Iterable[str]) -> Path:
@@ -224,21 +408,18 @@ def publish(settings: Settings, draft: Path, people: Iterable[str]) -> Path:
     """
     if missing := [name for name in MODEL_FILES if not (draft / name).is_file()]:
         raise WarehouseError(f"model {draft} has no {missing[0]} and is not published; {_TRAIN}")
-    pseudonyms = sorted(set(people))
     try:
-        with atomic_write(draft / _PEOPLE, mode=0o600) as file:
-            file.write(json.dumps({"people": pseudonyms}).encode())
+        ModelPeople(tuple(set(people))).write(draft)
         if reason := _require_current_consent(settings).staleness_reason(_read_model(draft)):
             raise WarehouseError(f"the model is not published: {reason}; train again with `stedi train`")
-        for path in (*draft.iterdir(), draft):
+        for path in draft.iterdir():
             fsync(path)
+        fsync(draft)
         folder = draft.with_name(new_run_id())
         draft.rename(folder)
         fsync(folder.parent)
     except OSError as error:
-        raise WarehouseError(
-            f"models folder {draft.parent} can't be written: {error.strerror}; check its permissions and free space"
-        ) from error
+        raise unwritable(draft.parent, error) from error
     return folder
 
 
@@ -246,8 +427,9 @@ def describe_models(settings: Settings) -> list[dict[str, Any]]:
     """Describe each published model for people and programs, newest first.
 
     Returns:
-        model, trained_at, run_id, policy, people (their number), f1_100, count_mape, stale, and why it is stale. `stale`
-        is None if no run has finished to check against.
+        model, trained_at, run_id, policy, people (their number, with erased ones), f1_100, count_mape, replaces (name and
+        hash of the model in whose place it came, or None), stale, and why it is stale. `stale` is None if no run has
+        finished to check against.
 
     Raises:
         WarehouseError: a model or the warehouse can't be read.
@@ -258,16 +440,17 @@ def describe_models(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _describe(model: PublishedModel, consent: CurrentConsent | None) -> dict[str, Any]:
-    reason = consent.staleness_reason(model) if consent else "no run has finished to check it against"
+    reason = _staleness_reason(model, consent)
     scores = model.card.get("scores") or {}
     return {
         "model": model.name,
         "trained_at": model.card.get("trained_at"),
         "run_id": model.card.get("run_id"),
         "policy": model.policy,
-        "people": len(model.people),
+        "people": len(model.people) + model.erased,
         "f1_100": scores.get("f1_100"),
         "count_mape": scores.get("count_mape"),
-        "stale": reason is not None if consent else None,
-        "why": reason,
+        "replaces": model.card.get("replaces"),
+        "stale": None if reason is None and consent is None else reason is not None,
+        "why": "no run has finished to check it against" if reason is None and consent is None else reason,
     }

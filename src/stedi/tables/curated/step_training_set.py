@@ -216,6 +216,8 @@ TABLE = Table(
     day="at_ms",
     sort=("customer_pseudonym", "at_ms"),
     sort_by=("customer_number", "at_ms"),
+    # The query reads pseudonyms from customers_curated. The incremental refresh computes them.
+    parameters=("pseudonym_inner", "pseudonym_outer"),
     incremental=IncrementalSpec(
         "customer_pseudonym",
         {

@@ -30,6 +30,21 @@ FROM unusable AS n LEFT JOIN newest_usable AS u ON u.person = n.person
 WHERE n.age = 1 AND (u.arrived_at IS NULL OR u.arrived_at <= n.arrived_at)
 """
 
+# The customers on hold, and since when: the arrival of the first unusable record (ms since the epoch, UTC) that is not older
+# than every usable one. The table itself has the newest one, which a sender has to correct.
+HELD_FROM = """
+WITH named AS (SELECT unnest(string_split(people, chr(10))) AS person, arrived_at FROM rejects WHERE people IS NOT NULL),
+newest_usable AS (
+    SELECT person, max(arrived_at) AS arrived_at FROM customer_landing
+    WHERE person IN (SELECT person FROM named)
+    GROUP BY person
+)
+SELECT n.person, epoch_ms(min(n.arrived_at)) AS received_ms
+FROM named AS n LEFT JOIN newest_usable AS u ON u.person = n.person
+WHERE u.arrived_at IS NULL OR u.arrived_at <= n.arrived_at
+GROUP BY n.person
+"""
+
 TABLE = Table(
     name="consent_hold",
     zone="reference",

@@ -1,0 +1,1 @@
+"""Erasure of people: plan, landing files, tables, history, models, and the proof."""

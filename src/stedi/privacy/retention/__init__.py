@@ -1,0 +1,1 @@
+"""Retention: old raw records of people without consent are removed."""

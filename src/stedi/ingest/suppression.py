@@ -24,7 +24,8 @@ from stedi.storage import Warehouse, open_warehouse
 from stedi.storage.errors import translate_storage_errors
 
 # Name of the list in the privacy folder.
-LIST_FILE = "suppression/list.json"
+LIST_FOLDER = "suppression"
+LIST_FILE = f"{LIST_FOLDER}/list.json"
 _KEY_FILE, _KEY_BYTES = "suppression.key", 32
 _SETTING = "STEDI_PRIVACY__SUPPRESSION_KEY"
 # A change takes milliseconds, in S3 a second. Another process that changes the list is waited for.

@@ -15,14 +15,11 @@ from stedi.aws.jobs import JOBS, Job
 from stedi.aws.parameters import DeploymentParameters
 from stedi.ingest.applied_erasures import APPLIED_FILE, MARKS_FILE
 from stedi.ingest.retention_marks import JOURNAL as RETENTION_JOURNAL
-from stedi.ingest.retention_marks import LIST_FILE as RETENTION_LIST
-from stedi.ingest.suppression import LIST_FILE
+from stedi.ingest.suppression import LIST_FOLDER
 from stedi.pipeline.pseudonym_key import STATE_FILE
 
 # Spark 4.1 and Iceberg 1.11, which the tests run on.
 GLUE_VERSION = "6.0"
-# Whose records are too old to be kept.
-_RETENTION = (RETENTION_LIST, RETENTION_JOURNAL)
 _READ, _WRITE = ("s3:GetObject",), ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 
@@ -153,9 +150,12 @@ class GlueJobs(Construct):
             role,
             *_READ,
             on=[
-                *(storage.lakehouse.arn_for_objects(f"{PRIVACY}/{name}") for name in (LIST_FILE, *_RETENTION)),
+                # The suppression list, and whose records are too old to be kept.
+                storage.lakehouse.arn_for_objects(f"{PRIVACY}/{LIST_FOLDER}/*"),
+                storage.lakehouse.arn_for_objects(f"{PRIVACY}/{RETENTION_JOURNAL}"),
                 storage.lakehouse.arn_for_objects(f"{WAREHOUSE}/{STATE_FILE}"),
             ],
+            wildcard_reason="Marks of retention are in files with random names.",
         )
         allow(
             role,

@@ -33,6 +33,9 @@ _WHY = {
     ),
 }
 _OF_OTHERS, _REUSED, _UNCLEAR, _OF_NOBODY = _WHY
+# Braces end a record for the search, so that name and birthday of two records are not taken for one.
+_BETWEEN_RECORDS = "\n}\n{\n"
+_TEXTS, _TEXTS_A_PART = "texts_of_others", 10_000
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,16 @@ def find_mentions(backend: Backend, catalog: Catalog, identifiers: Sequence[Iden
     matcher = Matcher(identifiers)
     counts = {**dict.fromkeys(_WHY, 0), _REUSED: _reused_serials(backend, catalog), _UNCLEAR: _unclear(backend, catalog)}
     mentioned: set[int] = set()
-    for text, is_of_nobody in _records_of_others(backend, catalog):
-        search = Search(matcher)
-        search.add_stream((text.encode("utf-8", "surrogatepass"),), View.TEXT)
-        search.by_kind()
-        found = {number for number, count in search.counts.items() if count}
-        found = {number for number in found if _counts(number, found, identifiers)}
-        counts[_OF_NOBODY if is_of_nobody else _OF_OTHERS] += bool(found)
-        mentioned |= found
+    for texts, is_of_nobody in _records_of_others(backend, catalog):
+        if not _search(matcher, texts).by_kind():
+            continue
+        for text in texts.split(_BETWEEN_RECORDS):
+            search = _search(matcher, text)
+            search.by_kind()
+            found = {number for number, count in search.counts.items() if count}
+            found = {number for number in found if _counts(number, found, identifiers)}
+            counts[_OF_NOBODY if is_of_nobody else _OF_OTHERS] += bool(found)
+            mentioned |= found
     # Iceberg's bounds have the start of a value only, which others' values may have, too.
     starts = {identifiers[number].value.casefold()[:BOUND_LENGTH] for number in mentioned}
     kept = [
@@ -78,6 +83,12 @@ def find_mentions(backend: Backend, catalog: Catalog, identifiers: Sequence[Iden
         if not (number in mentioned and identifier.kind == "birthday")
     ]
     return Mentions(tuple(kept), tuple(Remains(what, count, _WHY[what]) for what, count in counts.items() if count))
+
+
+def _search(matcher: Matcher, text: str) -> Search:
+    search = Search(matcher)
+    search.add_stream((text.encode("utf-8", "surrogatepass"),), View.TEXT)
+    return search
 
 
 def _counts(number: int, found: set[int], identifiers: Sequence[Identifier]) -> bool:
@@ -126,7 +137,11 @@ def _unclear(backend: Backend, catalog: Catalog) -> int:
 
 
 def _records_of_others(backend: Backend, catalog: Catalog) -> Iterator[tuple[str, bool]]:
-    """Yield the distinct texts of records of others, and whether nobody knows whose they are."""
+    """Yield the distinct texts of records of others in parts, and whether nobody knows whose they are.
+
+    The texts of a part are joined by `_BETWEEN_RECORDS`. A search of one long text takes a hundredth of the time of many
+    searches, and not all texts may fit into memory.
+    """
     for feed in FEEDS:
         rows, is_of_nobody, texts = history_of(backend, catalog, feed), "false", ["extra_fields"]
         if "person" in feed.identifying:
@@ -138,14 +153,28 @@ def _records_of_others(backend: Backend, catalog: Catalog) -> Iterator[tuple[str
             f"SELECT DISTINCT concat_ws(chr(10), {', '.join(texts)}) AS text, {is_of_nobody} AS is_of_nobody "
             f"FROM ({_of_others(feed, rows)}) AS r"
         )
-        # Customers have hundreds of bytes each. Of readings only texts that may contain an address fit into memory.
+        # Customers have hundreds of bytes each. Of readings only texts that may contain an address are searched.
         condition = "true" if feed.decides_consent else f"regexp_matches(text, {literal(MAY_NAME_PEOPLE)})"
-        query = f"SELECT text, is_of_nobody FROM ({distinct}) AS d WHERE {condition}"
-        yield from ((row["text"], row["is_of_nobody"]) for row in backend.select(query))
+        yield from _in_parts(backend, f"SELECT text, is_of_nobody FROM ({distinct}) AS d WHERE {condition}")
     if paths := quarantine_files(catalog):
         records = backend.scan(quarantine.TABLE, DataFiles(tuple(paths), is_part=True))
-        query = (
+        yield from _in_parts(
+            backend,
             f"SELECT DISTINCT raw_record AS text, people IS NULL AS is_of_nobody FROM ({records}) AS r "
-            f"WHERE raw_record NOT IN (SELECT t.text FROM {RAW_RECORDS} AS t)"
+            f"WHERE raw_record NOT IN (SELECT t.text FROM {RAW_RECORDS} AS t)",
         )
-        yield from ((row["text"], row["is_of_nobody"]) for row in backend.select(query))
+
+
+def _in_parts(backend: Backend, texts: str) -> Iterator[tuple[str, bool]]:
+    """Read the texts of a query in parts of about `_TEXTS_A_PART`, by the first digits of their digest."""
+    backend.materialize(_TEXTS, texts)
+    parts = count_rows(backend, f"SELECT * FROM {_TEXTS}") // _TEXTS_A_PART
+    digits = 0 if parts == 0 else 1 if parts < 16 else 2
+    for number in range(16**digits):
+        start = f"{number:0{digits}x}" if digits else ""
+        rows = backend.select(
+            f"SELECT is_of_nobody, string_agg(text, {literal(_BETWEEN_RECORDS)}) AS texts FROM {_TEXTS} "
+            f"WHERE left(md5(text), {digits}) = {literal(start)} GROUP BY is_of_nobody"
+        )
+        yield from ((row["texts"], row["is_of_nobody"]) for row in rows)
+    backend.drop(_TEXTS)

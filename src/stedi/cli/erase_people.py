@@ -97,7 +97,7 @@ def erase_people(
             planned = erasure.plan(settings, addresses, elsewhere=elsewhere, progress=display)
         is_clean = restore_check and planned.is_empty and not planned.is_unfinished
         sections = [] if is_clean else list(_sections(planned))
-        last = "Nobody who was erased is in the lakehouse." if is_clean else _summary(planned)
+        last = "No table and no landing file of a feed contains anybody who was erased." if is_clean else _summary(planned)
         show(Result(sections, asdict(planned), last=last), as_json=as_json)
         if plan or is_clean:
             return

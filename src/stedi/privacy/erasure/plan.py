@@ -162,6 +162,6 @@ class Erasure:
             files = sorted({hit.file for hit in self.found})
             raise ErasureError(
                 f"{len(files)} files still contain identifiers of erased people, first {files[0]}; no feed reads them, or "
-                "another program wrote them meanwhile: delete them or remove the people from them, then start "
-                "`stedi erase --restore-check`"
+                "another program wrote them meanwhile: delete them or remove the people from them, then start the same "
+                "erasure again, which searches every byte"
             )

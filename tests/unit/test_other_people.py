@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stedi.privacy.other_people import MAY_NAME_PEOPLE, names_others, path_without_address, people_named, words_of
+from stedi.ingest.skipped_files import path_without_address
+from stedi.privacy.other_people import MAY_NAME_PEOPLE, names_others, people_named, words_of
 
 ME = "me@x.example"
 

@@ -1,6 +1,7 @@
 """Base of both PyIceberg catalogs: metadata files with STEDI's suffix, and timestamps that never decrease."""
 
 import re
+from abc import abstractmethod
 
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.table import StagedTable, Table
@@ -20,6 +21,20 @@ class BaseCatalog(MetastoreCatalog):
     - The timestamps never decrease, even if the clock was set back. Iceberg in Java (Spark, Athena, Trino) refuses a
       table whose metadata log goes back by more than a minute.
     """
+
+    @abstractmethod
+    def swap_metadata(self, namespace: str, name: str, before: str, after: str) -> None:
+        """Make a metadata file the current one of a table, and forget the one before.
+
+        Args:
+            namespace: namespace of the table.
+            name: the table.
+            before: location of the current metadata file.
+            after: location of the new one.
+
+        Raises:
+            CommitFailedException: another file is the current one.
+        """
 
     def _update_and_stage_table(
         self,

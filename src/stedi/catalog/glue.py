@@ -7,6 +7,7 @@ from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.glue import GlueCatalog as PyIcebergGlueCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO, InputFile, OutputFile
+from typing_extensions import override
 
 from stedi.catalog.base_catalog import BaseCatalog
 from stedi.errors import WarehouseError
@@ -50,18 +51,8 @@ class GlueCatalog(BaseCatalog, PyIcebergGlueCatalog):
         location: str = parameters["metadata_location"]
         return location
 
+    @override
     def swap_metadata(self, namespace: str, name: str, before: str, after: str) -> None:
-        """Make a metadata file the current one of a table, and forget the one before.
-
-        Args:
-            namespace: namespace of the table.
-            name: the table.
-            before: location of the current metadata file.
-            after: location of the new one.
-
-        Raises:
-            CommitFailedException: another file is the current one.
-        """
         table = self._get_glue_table(namespace, name)
         parameters = dict(table["Parameters"])
         if parameters[METADATA_LOCATION] != before:

@@ -6,6 +6,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io import PY_IO_IMPL
 from sqlalchemy import and_, update
+from typing_extensions import override
 
 from stedi.catalog.base_catalog import BaseCatalog
 from stedi.catalog.catalog_reader import CATALOG_NAME
@@ -25,18 +26,8 @@ class SqliteCatalog(BaseCatalog, SqlCatalog):
             **{PY_IO_IMPL: f"{LocalFileIO.__module__}.{LocalFileIO.__name__}"},
         )
 
+    @override
     def swap_metadata(self, namespace: str, name: str, before: str, after: str) -> None:
-        """Make a metadata file the current one of a table, and forget the one before.
-
-        Args:
-            namespace: namespace of the table.
-            name: the table.
-            before: location of the current metadata file.
-            after: location of the new one.
-
-        Raises:
-            CommitFailedException: another file is the current one.
-        """
         is_current = and_(
             IcebergTables.catalog_name == self.name,
             IcebergTables.table_namespace == namespace,

@@ -12,7 +12,9 @@ MAX_COUNTED = 1000
 _FIRST_NAMES = 3
 _MAX_NAME = 200
 # File names may contain e-mail addresses, which no report shows.
-_ADDRESS = re.compile(r"[^/]*@[^/]*")
+# The regular expression also finds the full-width and small form of @, and percent-encoding.
+ADDRESS_IN_PATH = "[^/]*(?:[@＠﹫]|%40)[^/]*"
+PATH_WITH_ADDRESS = "(name with @)"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,12 @@ def _letters(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
 
 
+def path_without_address(path: str) -> str:
+    """Return a path in which names of folders and files with an address in them are replaced."""
+    return re.sub(ADDRESS_IN_PATH, PATH_WITH_ADDRESS, path)
+
+
 def shown_name(name: str) -> str:
     """Return a file's name for messages and reports: not too long, and without addresses."""
-    name = _ADDRESS.sub("(name with @)", name)
+    name = path_without_address(name)
     return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"

@@ -20,13 +20,13 @@ from stedi.compute.start import start_duckdb
 from stedi.config import Settings
 from stedi.errors import OutputError, StediError, WarehouseError
 from stedi.ingest.applied_erasures import open_current_warehouse
+from stedi.ingest.skipped_files import path_without_address
 from stedi.ingest.suppression import open_suppression
 from stedi.model.data_files import DataFiles
 from stedi.model.identity import padded_keys
 from stedi.model.progress import Progress, Report
 from stedi.model.table import Table
 from stedi.pipeline.pseudonym_key import pseudonym_key
-from stedi.privacy.other_people import path_without_address
 from stedi.privacy.package_folder import (
     Draft,
     PackageFile,

@@ -8,9 +8,6 @@ from stedi.model.identity import device_of, people_in
 # Regular expression that matches every text in which `people_named` may find somebody: `@`, its full-width and small form,
 # an escape in JSON, and percent-encoding.
 MAY_NAME_PEOPLE = r"[@＠﹫]|\\u|%"
-# Regular expression for the name of a folder or file with an address in it, and what stands for it.
-ADDRESS_IN_PATH = "[^/]*(?:[@＠﹫]|%40)[^/]*"
-PATH_WITH_ADDRESS = "(name with @)"
 # Several backslashes: a text that was escaped more than once.
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BETWEEN_SERIALS = re.compile(r"[\s\"',:;<>(){}\[\]=]+")
@@ -25,11 +22,6 @@ def people_named(text: str) -> set[str]:
 def names_others(text: str, person: str) -> bool:
     """Whether a text contains an address other than that of the person."""
     return bool(people_named(text) - {person})
-
-
-def path_without_address(path: str) -> str:
-    """Return a path in which names of folders and files with an address in them are replaced."""
-    return re.sub(ADDRESS_IN_PATH, PATH_WITH_ADDRESS, path)
 
 
 def words_of(text: str) -> set[str]:

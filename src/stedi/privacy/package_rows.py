@@ -6,16 +6,10 @@ from pathlib import Path
 
 from stedi.compute.duckdb import DuckDBBackend
 from stedi.compute.duckdb.export import parquet_rows, stream_rows, write_json_lines, write_parquet
+from stedi.ingest.skipped_files import ADDRESS_IN_PATH, PATH_WITH_ADDRESS
 from stedi.model.sql import literal, quoted
 from stedi.model.table import Column, Table
-from stedi.privacy.other_people import (
-    ADDRESS_IN_PATH,
-    MAY_NAME_PEOPLE,
-    PATH_WITH_ADDRESS,
-    names_others,
-    people_named,
-    words_of,
-)
+from stedi.privacy.other_people import MAY_NAME_PEOPLE, names_others, people_named, words_of
 from stedi.privacy.whose_rows import DEVICES, TIMES, row_match
 from stedi.tables.landing import accelerometer, customer, quarantine, step_trainer
 from stedi.tables.operations import rule_result

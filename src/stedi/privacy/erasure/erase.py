@@ -15,13 +15,6 @@ from stedi.ingest.suppression import ErasedPerson, SuppressionList, open_suppres
 from stedi.model.progress import Report
 from stedi.privacy.certificate import FOLDER as CERTIFICATES
 from stedi.privacy.erasure.journal import Journal, delete_journal, read_journal, write_journal
-from stedi.privacy.erasure.lakehouse import (
-    Lakehouse,
-    open_lakehouse_for_reading,
-    open_lakehouse_for_writing,
-    open_locked_lakehouse,
-    write_locked,
-)
 from stedi.privacy.erasure.landing import FileToCut
 from stedi.privacy.erasure.old_objects import count_old_objects, delete_old_objects
 from stedi.privacy.erasure.plan import NOTHING_ELSEWHERE, Elsewhere, Erasure
@@ -36,9 +29,13 @@ from stedi.privacy.erasure.proof import (
     scan_after,
 )
 from stedi.privacy.erasure.removal import PeopleRemoval
-from stedi.privacy.erasure.search import (
-    People,
-    devices_of,
+from stedi.privacy.erasure.search import People, devices_of
+from stedi.privacy.lakehouse import (
+    Lakehouse,
+    open_lakehouse_for_reading,
+    open_lakehouse_for_writing,
+    open_locked_lakehouse,
+    write_locked,
 )
 from stedi.privacy.privacy_log import operating_system_user
 from stedi.privacy.whose_rows import search_people

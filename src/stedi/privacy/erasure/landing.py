@@ -22,8 +22,8 @@ from stedi.pipeline.report import TableReport
 from stedi.privacy import landing_files
 from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.journal import PlannedFile
-from stedi.privacy.erasure.lakehouse import Lakehouse
 from stedi.privacy.erasure.search import FoundRecords, find_records, quarantined_records, without_text
+from stedi.privacy.lakehouse import Lakehouse
 from stedi.privacy.landing_files import RewrittenFile
 from stedi.tables.landing.feeds import FEEDS
 

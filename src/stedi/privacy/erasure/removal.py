@@ -17,21 +17,13 @@ from stedi.privacy.erasure.file_names import name_screen
 from stedi.privacy.erasure.history import RewrittenTable, TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.identifying import identifiers
 from stedi.privacy.erasure.journal import Journal, PlannedFile
-from stedi.privacy.erasure.lakehouse import (
-    Lakehouse,
-)
 from stedi.privacy.erasure.landing import FileToCut, cut_records, find_files, plan_cut, purge_table
 from stedi.privacy.erasure.mentions import find_mentions
 from stedi.privacy.erasure.plan import Erasure, FileErasure, Remains, TableErasure
-from stedi.privacy.erasure.search import (
-    People,
-    Search,
-    refused_people,
-    search,
-    searches,
-)
+from stedi.privacy.erasure.search import People, Search, refused_people, search, searches
 from stedi.privacy.erasure.side_files import names_to_change, rewrite_side_files
 from stedi.privacy.identifiers import Identifier
+from stedi.privacy.lakehouse import Lakehouse
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, delete_empty_folders, sha256_of
 from stedi.privacy.privacy_log import find_entries, replace_pseudonyms
 from stedi.privacy.whose_rows import PEOPLE

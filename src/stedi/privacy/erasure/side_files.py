@@ -11,8 +11,8 @@ from stedi.ingest.suppression import SuppressionList
 from stedi.model.data_files import DataFiles
 from stedi.model.table import Table
 from stedi.privacy.erasure.file_names import name_screen, neutral_name
-from stedi.privacy.erasure.lakehouse import Lakehouse
 from stedi.privacy.erasure.search import quarantined_records, renaming
+from stedi.privacy.lakehouse import Lakehouse
 from stedi.storage.errors import translate_damage
 from stedi.tables.landing import quarantine
 from stedi.tables.landing.feeds import FEEDS

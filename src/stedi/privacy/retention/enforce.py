@@ -27,10 +27,10 @@ from stedi.pipeline.report import RunReport
 from stedi.pipeline.runner import refresh_derived_tables
 from stedi.privacy.erasure.history import TableHistory, find_history, replace_side_files, rewrite
 from stedi.privacy.erasure.journal import PlannedFile
-from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse_for_reading, open_lakehouse_for_writing
 from stedi.privacy.erasure.landing import purge_table
 from stedi.privacy.erasure.search import People, Search, search, searches
 from stedi.privacy.erasure.side_files import rewrite_side_files
+from stedi.privacy.lakehouse import Lakehouse, open_lakehouse_for_reading, open_lakehouse_for_writing
 from stedi.privacy.landing_files import RewrittenFile
 from stedi.privacy.retention.journal import Journal, finish, merge_files, read_journal, write_journal
 from stedi.privacy.retention.landing import cut_files, plan_cuts

@@ -16,7 +16,7 @@ from stedi.model.sql import quoted
 from stedi.pipeline.landing import ledger_of, reject_files
 from stedi.privacy import landing_files
 from stedi.privacy.erasure.journal import PlannedFile
-from stedi.privacy.erasure.lakehouse import Lakehouse
+from stedi.privacy.lakehouse import Lakehouse
 from stedi.privacy.landing_files import RewrittenFile, delete_drafts, sha256_of
 from stedi.tables.landing import quarantine
 

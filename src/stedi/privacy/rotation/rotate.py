@@ -35,8 +35,8 @@ from stedi.pipeline.runner import refresh_derived_tables
 from stedi.privacy.certificate import FOLDER as CERTIFICATES
 from stedi.privacy.certificate import CertificateFacts, OtherRemoval, Remainder, RemovedRows, RewrittenHistory, signing_key
 from stedi.privacy.erasure.journal import read_journal as read_erasure
-from stedi.privacy.erasure.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.erasure.proof import certify, left_out, roots
+from stedi.privacy.lakehouse import Lakehouse, open_lakehouse
 from stedi.privacy.privacy_log import operating_system_user, read_log
 from stedi.privacy.rotation.history import (
     OldObjects,

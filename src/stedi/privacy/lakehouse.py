@@ -1,4 +1,4 @@
-"""Everything that an erasure works on, opened together."""
+"""A lakehouse that is changed for privacy (erasure, retention, rotation): everything they work on, opened together."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

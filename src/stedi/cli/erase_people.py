@@ -92,20 +92,25 @@ def erase_people(
     """
     from stedi.privacy.erasure import erase as erasure
 
-    if not (yes and as_json):
+    # With --yes the erasure's own plan is shown afterwards, because planning reads all landing files. A restore check is
+    # planned first: where nobody came back there is nothing to certify.
+    is_shown = restore_check or not yes
+    if is_shown:
         with progress("searching") as display:
             planned = erasure.plan(settings, addresses, elsewhere=elsewhere, progress=display)
         is_clean = restore_check and planned.is_empty and not planned.is_unfinished
         sections = [] if is_clean else list(_sections(planned))
         last = "No table and no landing file of a feed contains anybody who was erased." if is_clean else _summary(planned)
-        show(Result(sections, asdict(planned), last=last), as_json=as_json)
+        if plan or is_clean or not (yes and as_json):
+            # A program reads one JSON object.
+            show(Result(sections, asdict(planned), last=last), as_json=as_json)
         if plan or is_clean:
             return
         if not yes and not is_confirmed("Erase all this? It can't be undone"):
             raise UsageError("nothing was erased; confirm, or give --yes")
     with progress("erasing") as display:
         done = erasure.erase(settings, addresses, elsewhere=elsewhere, progress=display)
-    show(Result([], asdict(done), last=_outcome(done)), as_json=as_json)
+    show(Result([] if is_shown else list(_sections(done)), asdict(done), last=_outcome(done)), as_json=as_json)
     done.raise_if_found()
 
 
